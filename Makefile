@@ -1,0 +1,45 @@
+# Two commands for newcomers: `make demo` and `make test`. Each sets up what it needs first; nothing is asked of the machine but Python and make.
+# ARGS goes to the command: make demo ARGS="--exit --transactions 20000", make test ARGS="tests/features -k windows".
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench clean
+
+BIN := .venv/bin
+STAMP := .venv/.set-up
+ROOMS := features models streams api infra
+
+help:
+	@echo "make demo    see it at work: services, a model, workers, the API and a live stream of transactions"
+	@echo "make test    run the tests"
+	@echo "make check   format, lint, types, import contracts, tests"
+	@echo "make bench   measure rates and latencies"
+	@echo "make setup   only make .venv with everything in it (the others do that first)"
+	@echo "make clean   end the services and remove what make has made; .tidemark, the services' data, stays"
+
+setup: $(STAMP)
+	@:
+
+$(STAMP): requirements.lock pyproject.toml infra/setup/environment.sh infra/setup/uv.txt infra/local/kafka-jars.sha256
+	@sh infra/setup/environment.sh
+	@touch $@
+
+demo: setup
+	@$(BIN)/tidemark demo $(ARGS)
+
+test: setup
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy --strict $(ROOMS)
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: setup
+	@$(BIN)/tidemark bench $(ARGS)
+
+clean:
+	@if [ -x $(BIN)/tidemark ]; then $(BIN)/tidemark down; fi
+	rm -rf .venv .uv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find $(ROOMS) tests -name __pycache__ -type d -prune -exec rm -rf {} +

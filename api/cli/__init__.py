@@ -1,0 +1,29 @@
+"""The command `tidemark`. Each module beside this one is a group of commands and registers itself."""
+
+import sys
+
+import typer
+
+from api.cli import services
+from features.errors import UserError
+from infra.local.errors import ServiceError
+
+GROUPS = (services,)
+
+
+def main() -> None:
+    """Run the command that the arguments name. What the user can mend is one line on stderr and exit status 2."""
+    app = typer.Typer(
+        help="Fraud scoring of card transactions while they happen.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    for group in GROUPS:
+        group.register(app)
+    try:
+        app(prog_name="tidemark")
+    except (UserError, ServiceError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,59 @@
+"""``tidemark worker``: runs the stages."""
+
+import logging
+import signal
+import sys
+import threading
+import time
+from typing import Annotated
+
+import typer
+
+_LOOK_EVERY_S = 1.0
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(worker)
+
+
+def worker(
+    stages: Annotated[str, typer.Option(help="Which stages this worker runs, comma-separated.")] = "labels,ingest,score",
+    until_idle: Annotated[bool, typer.Option(help="Exit once everything that came in is decided and projected.")] = False,
+    features: Annotated[str, typer.Option(help="The feature set to compute.")] = "fraud_v1",
+    currency: Annotated[str, typer.Option(help="The deployment's settlement currency, ISO 4217.")] = "EUR",
+) -> None:
+    """Score transactions as they come in. Start as many workers as you like: partitions are shared among them."""
+    from api.settings import Settings
+    from streams.kafka_idle import IdleWatch
+    from streams.kafka_topics import create_missing
+    from streams.worker import Worker
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    config = Settings.resolve(require_services=True).stream_config(features, currency)
+    chosen = [name.strip() for name in stages.split(",") if name.strip()]
+    running = Worker(config, chosen)
+    create_missing(config.kafka)
+
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    watch = IdleWatch(config, chosen) if until_idle else None
+    looked = 0.0
+
+    def until() -> bool:
+        nonlocal looked
+        if stopping.is_set() or watch is None or time.monotonic() - looked < _LOOK_EVERY_S:
+            return stopping.is_set()
+        looked = time.monotonic()
+        return watch.idle()
+
+    try:
+        running.start()
+        fine = running.run(until)
+    finally:
+        running.stop()
+        if watch is not None:
+            watch.close()
+    if not fine or (until_idle and stopping.is_set()):
+        raise typer.Exit(1)

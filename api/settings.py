@@ -1,0 +1,76 @@
+"""Where the services are, for every command and the API: resolved once, here, from the environment and from what `tidemark up` wrote."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from features.definitions import FEATURE_SETS
+from features.errors import UserError
+from infra.local import kafka as kafka_broker
+from infra.local import mlflow, ports, services
+from infra.local import redis as redis_server
+from infra.local.service import Service
+from streams.config import StreamConfig
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Addresses of the services. `kafka` and `redis` are empty only where services were not required and none are known."""
+
+    home: Path  # absolute
+    kafka: str  # bootstrap servers
+    redis: str  # redis://host:port/db
+    mlflow: str  # tracking URI
+    feast_repo: Path  # absolute
+
+    @property
+    def mlflow_artifact_root(self) -> Path:
+        """Where new MLflow experiments of an embedded store keep their artifacts; the server does so by itself, SQLite must be told."""
+        return mlflow.artifact_root(self.home)
+
+    def stream_config(self, features: str = "fraud_v1", currency: str = "EUR") -> StreamConfig:
+        """What the workers and the API are told of this deployment. Raises UserError for an unknown feature set."""
+        if features not in FEATURE_SETS:
+            raise UserError(f"there is no feature set {features!r}; choose from {', '.join(FEATURE_SETS)}")
+        return StreamConfig(
+            kafka=self.kafka, redis=self.redis, mlflow=self.mlflow, feast_repo=str(self.feast_repo), features=features, currency=currency
+        )
+
+    @classmethod
+    def resolve(cls, require_services: bool) -> "Settings":
+        """TIDEMARK_KAFKA, TIDEMARK_REDIS and TIDEMARK_MLFLOW, else what `tidemark up` left in TIDEMARK_HOME.
+
+        Without a running MLflow server its SQLite store under TIDEMARK_HOME serves directly, unless services are required.
+        Raises UserError if they are required and one is not there or takes no connection.
+        """
+        home = services.home_from_environment()
+        left = services.read_endpoints(home)
+        kafka = os.environ.get("TIDEMARK_KAFKA") or (left.kafka if left else "")
+        redis = os.environ.get("TIDEMARK_REDIS") or (left.redis if left else "")
+        tracking = os.environ.get("TIDEMARK_MLFLOW") or (left.mlflow if left else "")
+        if require_services:
+            for service, address in ((kafka_broker.SERVICE, kafka), (redis_server.SERVICE, redis), (mlflow.SERVICE, tracking)):
+                _require(service, home, address)
+        elif services.outside(mlflow.SERVICE) is None and not services.is_running(mlflow.SERVICE, home):
+            home.mkdir(parents=True, exist_ok=True)
+            tracking = mlflow.database(home)
+        return cls(home, kafka, redis, tracking, services.feast_repo(home))
+
+
+def _require(service: Service, home: Path, address: str) -> None:
+    """After a hard kill another home's service may have our port: of our own, the process itself must be there."""
+    if services.outside(service) is None and not (address and services.is_running(service, home)):
+        raise UserError(f"{service.title} is not running for {home}; start the services with `tidemark up`")
+    if not _accepts(address):
+        raise UserError(f"{service.title} at {address} takes no connection; see `tidemark doctor` for the mend")
+
+
+def _accepts(address: str) -> bool:
+    """Whether one of the hosts in `host:port,…` or in a URL with a host takes a TCP connection; a URL without one (SQLite) has nothing to ask."""
+    for part in address.split(","):
+        url = urlsplit(part if "://" in part else f"kafka://{part}")
+        usual = {"http": 80, "https": 443, "redis": 6379, "rediss": 6379}.get(url.scheme, 9092)
+        if not url.hostname or ports.accepts(url.hostname, url.port or usual):
+            return True
+    return False

@@ -1,0 +1,157 @@
+"""Every feature, as data.
+
+A feature set is a list of windows and scalars per entity; its feature names, its Feast views, its model's input columns and the
+kernel's parameters all follow from it. Adding a window is one line here.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+SECOND = 1_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+Entity = Literal["request", "user", "merchant"]
+
+# Raise it when the meaning of a feature changes under an unchanged name: models and states of the old meaning are then refused.
+SEMANTICS = 1
+
+REMEMBERED_DEVICES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A sliding window in tiles of one hop.
+
+    At anchor time q it covers the tiles ``floor(q/hop) - length/hop … floor(q/hop)``; with a delay it covers the ``length/hop`` whole
+    tiles before ``floor((q - delay)/hop)``, so that labels have had time to arrive. All figures are milliseconds.
+    """
+
+    name: str
+    length: int
+    hop: int
+    delay: int = 0
+
+    def __post_init__(self) -> None:
+        if self.hop <= 0 or self.length <= 0 or self.length % self.hop or self.delay < 0:
+            raise ValueError(f"window {self.name}: the hop ({self.hop} ms) must divide the length ({self.length} ms)")
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One column of the model's input: what is measured, for which entity, over which window (None for what needs none)."""
+
+    name: str
+    entity: Entity
+    measure: str
+    window: Window | None = None
+
+
+REQUEST_MEASURES = ("amount", "hour", "weekday", "night", "weekend")
+ACTIVITY_MEASURES = ("tx_count", "mean_amount", "amount_ratio")
+SCALAR_MEASURES = ("seconds_since_last", "age_seconds", "last_amount")
+OUTCOME_MEASURES = ("matured_count", "fraud_count", "fraud_rate")
+DEVICE_MEASURES = ("new_device", "device_age_seconds", "device_count")
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """What one model sees: request features, then the user's, then the merchant's.
+
+    ``activity`` windows yield count, mean amount and the ratio of the amount at hand to that mean; ``outcome`` windows, delayed, yield
+    the matured count, the frauds among it and their rate. ``devices`` adds what is known of the user's device.
+    """
+
+    name: str
+    activity: tuple[Window, ...]
+    outcome: tuple[Window, ...]
+    devices: bool = False
+
+    def __post_init__(self) -> None:
+        if any(window.delay for window in self.activity) or not all(window.delay for window in self.outcome):
+            raise ValueError(f"feature set {self.name}: outcome windows need a delay, activity windows must have none")
+        for finer, coarser in zip(self.hops, self.hops[1:], strict=False):
+            if coarser % finer:
+                raise ValueError(f"feature set {self.name}: hop {finer} ms must divide hop {coarser} ms, so that tiles nest")
+        if any(window.delay % self.hops[0] for window in self.outcome):
+            raise ValueError(f"feature set {self.name}: delays must be whole multiples of the finest hop, {self.hops[0]} ms")
+        if len(set(self.names)) != len(self.names):
+            raise ValueError(f"feature set {self.name}: two features share a name")
+
+    @cached_property
+    def hops(self) -> tuple[int, ...]:
+        """Distinct hops in ms, finest first; each divides the next."""
+        return tuple(sorted({window.hop for window in (*self.activity, *self.outcome)}))
+
+    @cached_property
+    def features(self) -> tuple[Feature, ...]:
+        """All features in vector order."""
+        request = tuple(Feature(measure, "request", measure) for measure in REQUEST_MEASURES)
+        return (*request, *self._of("user"), *self._of("merchant"))
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Feature names in vector order."""
+        return tuple(feature.name for feature in self.features)
+
+    @cached_property
+    def digest(self) -> str:
+        """Hex SHA-256 over everything that gives a vector its meaning; equal digests mean equal vectors."""
+        meaning = {
+            "semantics": SEMANTICS,
+            "features": [[f.name, f.entity, f.measure, _figures(f.window)] for f in self.features],
+        }
+        return hashlib.sha256(json.dumps(meaning, separators=(",", ":")).encode()).hexdigest()
+
+    def of(self, entity: Entity) -> tuple[Feature, ...]:
+        """The features of one entity, in vector order."""
+        return tuple(feature for feature in self.features if feature.entity == entity)
+
+    def has_devices(self, entity: Entity) -> bool:
+        """Whether the state of this entity remembers devices."""
+        return self.devices and entity == "user"
+
+    def _of(self, entity: Entity) -> Iterator[Feature]:
+        for window in self.activity:
+            for measure in ACTIVITY_MEASURES:
+                yield Feature(f"{entity}_{measure}_{window.name}", entity, measure, window)
+        for measure in SCALAR_MEASURES:
+            yield Feature(f"{entity}_{measure}", entity, measure)
+        for window in self.outcome:
+            for measure in OUTCOME_MEASURES:
+                yield Feature(f"{entity}_{measure}_{window.name}", entity, measure, window)
+        if self.has_devices(entity):
+            for measure in DEVICE_MEASURES:
+                yield Feature(f"{entity}_{measure}", entity, measure)
+
+
+def _figures(window: Window | None) -> list[int] | None:
+    return None if window is None else [window.length, window.hop, window.delay]
+
+
+ACTIVITY = (
+    Window("5m", 5 * MINUTE, 5 * SECOND),
+    Window("1h", HOUR, MINUTE),
+    Window("24h", DAY, 30 * MINUTE),
+    Window("7d", 7 * DAY, 3 * HOUR),
+    Window("14d", 14 * DAY, 3 * HOUR),
+    Window("30d", 30 * DAY, 12 * HOUR),
+)
+
+# A chargeback takes about a week to arrive; younger transactions would all look legitimate.
+OUTCOME = (
+    Window("1d", DAY, 3 * HOUR, delay=7 * DAY),
+    Window("7d", 7 * DAY, 3 * HOUR, delay=7 * DAY),
+    Window("30d", 30 * DAY, 12 * HOUR, delay=7 * DAY),
+)
+
+# "Users of this device" is not among them: a device's users are spread over every partition, and neither stage is keyed by device.
+FEATURE_SETS: dict[str, FeatureSet] = {
+    "fraud_v1": FeatureSet("fraud_v1", ACTIVITY, OUTCOME),
+    "fraud_v2": FeatureSet("fraud_v2", ACTIVITY, OUTCOME, devices=True),
+}

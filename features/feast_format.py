@@ -1,0 +1,116 @@
+"""How Feast keeps feature values in Redis, written out: a hash a key, a field a feature.
+
+Feast publishes this format so that other programs may write it (``docs/specs/online_store_format.md`` in Feast's repository, "part of
+Feast public API contract"; keys in serialization version 3). Its own ``online_write_batch`` costs 35 µs of CPU a row, three rows a user,
+and importing it takes 5 s and 180 MB in every worker; this writes all views of a key as one command, about ten times as fast. A test
+holds both to the same bytes.
+"""
+
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from itertools import repeat
+
+import mmh3
+
+from features.online_views import JOIN_KEYS, PROJECT, TRANSACTION_STATS, USER_TRANSACTION_STATS, OnlineView, state_view
+from features.snapshot import Snapshot
+from features.windows import NEVER, Int64
+
+# Feast's ValueType.STRING.
+_STRING = 2
+
+# Tags of the protobuf fields of feast.types.Value: field number · 8 + wire type.
+_BYTES_TAG, _STRING_TAG, _INT64_TAG, _DOUBLE_TAG = b"\x0a", b"\x12", b"\x20", b"\x29"
+
+# An unset feast.types.Value: Feast reads it as null.
+NULL = b""
+
+Command = tuple[bytes, ...]
+
+_pack_double = struct.Struct("<d").pack
+_pack_length = struct.Struct("<I").pack
+
+
+def hset_commands(snapshot: Snapshot) -> list[Command]:
+    """One HSET a key of the snapshot, which sets all views of the entity, with the key's anchor as their event timestamp."""
+    times = [timestamp_value(anchor) for anchor in snapshot.anchors.tolist()]
+    columns: list[Iterable[bytes]] = [repeat(b"HSET"), map(_key_encoder(JOIN_KEYS[snapshot.entity]), snapshot.keys)]
+    columns += _view_columns(
+        state_view(snapshot.entity),
+        times,
+        map(bytes_value, snapshot.states),
+        repeat(int64_value(snapshot.partition)),
+        repeat(int64_value(snapshot.position - 1)),
+        repeat(string_value(snapshot.digest)),
+    )
+    if snapshot.summary is not None:
+        known = snapshot.summary
+        columns += _view_columns(TRANSACTION_STATS, times, *_mean_and_count(known.window_count, known.window_amount))
+        columns += _view_columns(USER_TRANSACTION_STATS, times, *_mean_and_count(known.count, known.amount))
+    return list(zip(*columns, strict=False))
+
+
+def _view_columns(view: OnlineView, times: list[bytes], *values: Iterable[bytes]) -> Iterator[Iterable[bytes]]:
+    """Names and values of a view's hash fields, alternating; the event timestamp first."""
+    yield from (repeat(f"_ts:{view.name}".encode()), times)
+    for feature, value in zip(view.features, values, strict=True):
+        yield from (repeat(_pack_length(mmh3.hash(f"{view.name}:{feature.name}", signed=False))), value)
+
+
+def _mean_and_count(count: Int64, amount: Int64) -> tuple[Iterable[bytes], Iterable[bytes]]:
+    """Both as values; the mean of none is null. Integers divide exactly rounded, however large."""
+    counts = count.tolist()
+    means = (double_value(total / n) if n else NULL for n, total in zip(counts, amount.tolist(), strict=True))
+    return means, map(int64_value, counts)
+
+
+def _key_encoder(join_key: str) -> Callable[[str], bytes]:
+    """Writes the name of the hash of a key with this one join key."""
+    name = join_key.encode()
+    head = _pack_length(1) + _pack_length(_STRING) + _pack_length(len(name)) + name + _pack_length(_STRING)
+    tail = PROJECT.encode()
+
+    def encode(key: str) -> bytes:
+        value = key.encode()
+        return head + _pack_length(len(value)) + value + tail
+
+    return encode
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def bytes_value(value: bytes) -> bytes:
+    """A ``feast.types.Value`` of bytes."""
+    return _BYTES_TAG + _varint(len(value)) + value
+
+
+def string_value(value: str) -> bytes:
+    """A ``feast.types.Value`` of a string."""
+    encoded = value.encode()
+    return _STRING_TAG + _varint(len(encoded)) + encoded
+
+
+def int64_value(value: int) -> bytes:
+    """A ``feast.types.Value`` of an int64."""
+    return _INT64_TAG + _varint(value % 2**64)
+
+
+def double_value(value: float) -> bytes:
+    """A ``feast.types.Value`` of a double."""
+    return _DOUBLE_TAG + _pack_double(value)
+
+
+def timestamp_value(time: int) -> bytes:
+    """A ``google.protobuf.Timestamp`` of a time in ms; the epoch, which Feast takes for no time, for NEVER."""
+    if time == NEVER:
+        return b""
+    seconds, millis = divmod(time, 1000)
+    second = b"\x08" + _varint(seconds % 2**64) if seconds else b""
+    return second + b"\x10" + _varint(millis * 1_000_000) if millis else second

@@ -1,0 +1,35 @@
+"""Exact sums of one window, for those who look a key up; a model's features are float32."""
+
+import numpy as np
+
+from features.definitions import Window
+from features.state import EntityState
+from features.windows import NEVER, Int64, Keys, Tiles, jit
+
+
+@jit
+def _sums(length: int, hop: int, unit: int, keys: Keys, tiles: Tiles, slots: Int64, count: Int64, amount: Int64) -> None:
+    for row in range(slots.shape[0]):
+        slot = slots[row]
+        if keys.anchor[slot] == NEVER:
+            continue
+        tail = keys.anchor[slot] // unit // hop * hop - length
+        first = keys.offset[slot]
+        for at in range(first + keys.length[slot] - 1, first - 1, -1):
+            if tiles.start[at] < tail:
+                break
+            count[row] += tiles.count[at]
+            amount[row] += tiles.amount[at]
+
+
+def window_sums(state: EntityState, window: Window, slots: Int64) -> tuple[Int64, Int64]:
+    """Count and amount (int64, minor units) of each slot's window at its anchor, the last transaction included; 0 for a key without any.
+
+    ``window`` must be an undelayed one of the state's feature set.
+    """
+    if window not in state.feature_set.activity:
+        raise ValueError(f"window {window.name} is no activity window of feature set {state.feature_set.name}")
+    count, amount = np.zeros(len(slots), np.int64), np.zeros(len(slots), np.int64)
+    unit = state.feature_set.hops[0]
+    _sums(window.length // unit, window.hop // unit, unit, state._rows, state._tiles, slots, count, amount)
+    return count, amount

@@ -1,0 +1,1 @@
+"""The services Tidemark runs on, as real processes on this machine: Apache Kafka, Redis and MLflow's tracking server."""

@@ -1,0 +1,149 @@
+"""A real Apache Kafka broker: one node in KRaft mode, broker and controller in one process."""
+
+import logging
+import subprocess
+import uuid
+from base64 import urlsafe_b64encode
+from pathlib import Path
+
+from infra.local import jars, java, processes
+from infra.local.errors import ServiceError
+from infra.local.ports import LOOPBACK
+from infra.local.processes import Slot
+from infra.local.service import Ports, Service
+
+NAME = "kafka"
+CONTROLLER = "kafka-controller"
+LOG_SETTINGS = Path(__file__).with_name("kafka-log4j2.yaml")
+# librdkafka reports each refused connection; while a broker comes up that is no news.
+_silent = logging.getLogger("infra.local.kafka.silent")
+_silent.addHandler(logging.NullHandler())
+_silent.propagate = False
+
+JVM_OPTIONS = (
+    *("-Xms256m", "-Xmx1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35"),
+    *("-XX:+ExplicitGCInvokesConcurrent", "-Djava.awt.headless=true"),
+)
+
+SETTINGS = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@{host}:{controller_port}
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
+advertised.listeners=PLAINTEXT://{host}:{port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+controller.listener.names=CONTROLLER
+log.dirs={data}
+
+# one node
+default.replication.factor=1
+min.insync.replicas=1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=1
+
+# topics are created by those who know their settings, and take bad input of a few megabytes
+auto.create.topics.enable=false
+message.max.bytes=10485760
+
+# a killed consumer or producer is noticed within seconds
+group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
+group.consumer.min.session.timeout.ms=1000
+group.consumer.min.heartbeat.interval.ms=300
+transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
+
+# two cores, one gigabyte
+num.network.threads=2
+num.io.threads=4
+log.cleaner.dedupe.buffer.size=67108864
+"""
+
+
+def requirements() -> None:
+    """Find Java and fetch Kafka's jars if need be. Raises ServiceError."""
+    java.for_broker()
+    jars.ensure()
+
+
+def start(home: Path, ports: Ports) -> None:
+    """Start the broker as a background process; its storage is formatted if it never was, else kept."""
+    settings = _prepare(home, ports[NAME], ports[CONTROLLER])
+    processes.start(Slot(home, NAME), [*_java(home), "kafka.Kafka", settings])
+
+
+def _prepare(home: Path, port: int, controller_port: int) -> Path:
+    folder = home / NAME
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = folder / "server.properties"
+    settings.write_text(SETTINGS.format(host=LOOPBACK, port=port, controller_port=controller_port, data=folder / "data"))
+    if (folder / "data" / "meta.properties").exists():
+        return settings
+    cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    command = [*_java(home), "kafka.tools.StorageTool", "format", "--cluster-id", cluster, "--config", str(settings)]
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    if done.returncode != 0:
+        raise ServiceError(
+            f"Kafka's storage {folder / 'data'} could not be formatted: {(done.stderr or done.stdout).strip().splitlines()[-1]}; is the disk full or the folder damaged?"
+        )
+    return settings
+
+
+def cluster_id(home: Path) -> str | None:
+    """The id under which the home's storage was formatted; None if it never was."""
+    written = home / NAME / "data" / "meta.properties"
+    if not written.exists():
+        return None
+    return dict(line.split("=", 1) for line in written.read_text().splitlines() if "=" in line)["cluster.id"]
+
+
+def url(ports: Ports) -> str:
+    """The bootstrap servers as clients take them."""
+    return f"{LOOPBACK}:{ports[NAME]}"
+
+
+def answers(bootstrap_servers: str, timeout: float, cluster: str | None = None) -> bool:
+    """Whether a broker there answers within `timeout` seconds; given `cluster`, whether it belongs to the cluster of that id."""
+    from confluent_kafka import KafkaException  # takes 0.2 s, which commands that only look up an address need not wait for
+    from confluent_kafka.admin import AdminClient
+
+    settings: dict[str, str | int | float | bool] = {
+        "bootstrap.servers": bootstrap_servers,
+        "socket.connection.setup.timeout.ms": 5000,
+        "reconnect.backoff.max.ms": 200,
+    }
+    client = AdminClient(settings, logger=_silent)
+    try:
+        told = client.list_topics(timeout=timeout)
+    except KafkaException:
+        return False
+    return bool(told.brokers) and (cluster is None or told.cluster_id == cluster)
+
+
+def _java(home: Path) -> list[str]:
+    classpath = f"{jars.ensure()}/*"
+    logs = [
+        f"-Dlog4j2.configurationFile={LOG_SETTINGS}",
+        f"-Dtidemark.log={Slot(home, NAME).log_file}",
+        f"-Dkafka.logs.dir={home / 'logs'}",
+    ]
+    return [str(java.for_broker().executable), *JVM_OPTIONS, *logs, "-cp", classpath]
+
+
+SERVICE = Service(
+    name=NAME,
+    title="Kafka",
+    usual_ports={NAME: 9092, CONTROLLER: 9093},
+    ready=requirements,
+    start=start,
+    answers=lambda home, ports, timeout: answers(url(ports), timeout, cluster_id(home)),
+    url=url,
+    reachable=answers,
+    stop_patience=30.0,  # a clean stop writes snapshots of all partitions, so that the next start need not recover them
+)

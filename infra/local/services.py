@@ -1,0 +1,204 @@
+"""The embedded services together: up, status, down. All they keep and write lies in one folder, the home (TIDEMARK_HOME)."""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.local import kafka, mlflow, processes, redis
+from infra.local.errors import ServiceError
+from infra.local.service import Launch, Service
+
+SERVICES: tuple[Service, ...] = (redis.SERVICE, mlflow.SERVICE, kafka.SERVICE)
+OUTSIDE_VARIABLES: Mapping[str, str] = {"kafka": "TIDEMARK_KAFKA", "redis": "TIDEMARK_REDIS", "mlflow": "TIDEMARK_MLFLOW"}
+# What Kafka's settings (a comma parts folders) and the addresses of SQLite and Redis' settings cannot take in a path.
+UNUSABLE_IN_PATHS = frozenset(",:;?#%*\"'\\\n")
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """Where the services are."""
+
+    kafka: str  # bootstrap servers, host:port[,host:port…]
+    redis: str  # redis://host:port/db
+    mlflow: str  # tracking URI
+    feast_repo: Path  # absolute
+
+    def as_json(self) -> dict[str, dict[str, str]]:
+        """What `tidemark status --json` prints."""
+        return {
+            "kafka": {"bootstrap_servers": self.kafka},
+            "redis": {"url": self.redis},
+            "mlflow": {"tracking_uri": self.mlflow},
+            "feast": {"repo_path": str(self.feast_repo)},
+        }
+
+    @classmethod
+    def from_json(cls, written: Mapping[str, Any]) -> "Endpoints":
+        """The inverse of `as_json`. Raises KeyError if a part is missing."""
+        return cls(
+            written["kafka"]["bootstrap_servers"],
+            written["redis"]["url"],
+            written["mlflow"]["tracking_uri"],
+            Path(written["feast"]["repo_path"]),
+        )
+
+
+def home_from_environment() -> Path:
+    """TIDEMARK_HOME, by default `.tidemark` in the current folder, as an absolute path."""
+    return Path(os.environ.get("TIDEMARK_HOME") or ".tidemark").resolve()
+
+
+def feast_repo(home: Path) -> Path:
+    """The folder of the home's Feast repository."""
+    return home / "feast"
+
+
+def up(home: Path, report: Callable[[str], None] = lambda _line: None) -> Endpoints:
+    """Start what does not run yet, in parallel, and wait until all of it answers; what runs is left alone.
+
+    Services that TIDEMARK_KAFKA, TIDEMARK_REDIS or TIDEMARK_MLFLOW name are only checked. `report` is called with a line for people per service.
+    Raises ServiceError.
+    """
+    if UNUSABLE_IN_PATHS & set(str(home)):
+        raise ServiceError(
+            f"TIDEMARK_HOME {home} holds one of the characters {' '.join(sorted(UNUSABLE_IN_PATHS - {chr(10)}))}, which the services' settings cannot take; choose another folder"
+        )
+    with _locked(home):
+        embedded = [service for service in SERVICES if outside(service) is None]
+        for service in SERVICES:
+            check_outside(service)
+        for service in embedded:
+            service.ready()
+        remembered = remembered_ports(home)
+        taken: set[int] = set()
+        launches = [Launch(service, home, remembered.get(service.name, {}), taken) for service in embedded]
+        for launch in launches:
+            _remember(home, launch.service, launch.begin())
+        waiting = list(launches)
+        while waiting:
+            for launch in list(waiting):
+                if launch.poll():
+                    waiting.remove(launch)
+                    _remember(home, launch.service, launch.ports)
+                    report(
+                        f"{launch.service.title:<7}{launch.service.url(launch.ports)}  {'was up' if launch.was_running else f'up in {launch.seconds:.1f} s'}"
+                    )
+            if waiting:
+                time.sleep(0.05)
+        endpoints = _endpoints(home)
+        _write(home, endpoints=endpoints.as_json())
+        return endpoints
+
+
+def status(home: Path) -> Endpoints:
+    """Where the services are, each having answered just now. Raises ServiceError naming those that did not."""
+    endpoints = read_endpoints(home)
+    silent = [service.title for service in SERVICES if outside(service) is None and not answers(service, home)]
+    if endpoints is None or silent:
+        what = (
+            f"{' and '.join(silent)} of {home} {'does' if len(silent) == 1 else 'do'} not run"
+            if silent
+            else f"the services of {home} are not all up"
+        )
+        raise ServiceError(f"{what}; start them with `tidemark up`")
+    for service in SERVICES:
+        check_outside(service)
+    return _endpoints(home)
+
+
+def down(home: Path) -> list[str]:
+    """End the home's services; what they keep stays. Returns the titles of those that ran."""
+    if not home.is_dir():
+        return []
+    with _locked(home):
+        ended = [service.title for service in reversed(SERVICES) if processes.stop(service.slot(home), service.stop_patience)]
+        _write(home, endpoints=None)
+        return ended
+
+
+def is_running(service: Service, home: Path) -> bool:
+    """Whether the home's own service has a process."""
+    return processes.running_pid(service.slot(home)) is not None
+
+
+def answers(service: Service, home: Path, timeout: float = 3.0) -> bool:
+    """Whether the home's own service runs and answers."""
+    known = remembered_ports(home).get(service.name)
+    return known is not None and is_running(service, home) and service.answers(home, known, timeout)
+
+
+def read_endpoints(home: Path) -> Endpoints | None:
+    """Where `up` last left the services, unchecked; None if they are down."""
+    written = _read(home).get("endpoints")
+    return Endpoints.from_json(written) if written else None
+
+
+def remembered_ports(home: Path) -> dict[str, dict[str, int]]:
+    """Service name → port name → port, as chosen by the last start."""
+    ports: dict[str, dict[str, int]] = _read(home).get("ports", {})
+    return ports
+
+
+def outside(service: Service) -> str | None:
+    """The address of the service elsewhere that is to be used instead of an embedded one; None if there is none."""
+    return os.environ.get(OUTSIDE_VARIABLES[service.name]) or None
+
+
+def check_outside(service: Service) -> None:
+    """Raises ServiceError if the service's address elsewhere, where there is one, does not answer."""
+    address = outside(service)
+    if address is None:
+        return
+    if not service.reachable(address, 5.0):
+        variable = OUTSIDE_VARIABLES[service.name]
+        raise ServiceError(
+            f"{service.title} at {variable}={address} does not answer; start it, correct {variable}, or unset it to use an embedded one"
+        )
+
+
+def _endpoints(home: Path) -> Endpoints:
+    known = remembered_ports(home)
+    address = {service.name: outside(service) or service.url(known[service.name]) for service in SERVICES}
+    return Endpoints(address["kafka"], address["redis"], address["mlflow"], feast_repo(home))
+
+
+@contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    """Only one `up` or `down` of a home at a time; the others wait."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        lock = (home / "lock").open("a")
+    except OSError as error:
+        raise ServiceError(f"TIDEMARK_HOME {home} cannot be written to ({error.strerror}); choose another folder") from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _remember(home: Path, service: Service, ports: Mapping[str, int]) -> None:
+    _write(home, ports={**remembered_ports(home), service.name: dict(ports)})
+
+
+def _read(home: Path) -> dict[str, Any]:
+    file = home / "services.json"
+    try:
+        written: dict[str, Any] = json.loads(file.read_text())
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise ServiceError(f"{file} is damaged ({error}); remove it and run `tidemark up`") from error
+    return written
+
+
+def _write(home: Path, **parts: Any) -> None:
+    file = home / "services.json"
+    content = {name: part for name, part in {**_read(home), **parts}.items() if part is not None}
+    new = file.with_suffix(".new")
+    new.write_text(json.dumps(content, indent=2) + "\n")
+    new.replace(file)

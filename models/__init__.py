@@ -1,0 +1,1 @@
+"""What do we decide, with which model, and is it still good?"""

@@ -1,0 +1,1 @@
+"""How do events move, and how is nothing lost?"""

@@ -1,0 +1,36 @@
+"""What a stage's process has to know of its surroundings; handed to it whole by whoever starts it."""
+
+from pathlib import Path
+
+import msgspec
+
+from features.definitions import FEATURE_SETS, FeatureSet
+
+
+class StreamConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """One deployment, as its workers see it.
+
+    ``application`` prefixes consumer groups and transactional ids; ``currency`` is the one settlement currency (ISO 4217).
+    """
+
+    kafka: str
+    redis: str
+    mlflow: str
+    feast_repo: str
+    features: str = "fraud_v1"
+    currency: str = "EUR"
+    application: str = "tidemark"
+
+    @property
+    def feature_set(self) -> FeatureSet:
+        """The feature set that both stages compute."""
+        return FEATURE_SETS[self.features]
+
+    @property
+    def feast_path(self) -> Path:
+        """The folder of the Feast repository."""
+        return Path(self.feast_repo)
+
+    def group(self, stage: str) -> str:
+        """The consumer group, which is the Faust app id, of a stage."""
+        return f"{self.application}-{stage}"

@@ -1,0 +1,85 @@
+"""Transaction files: CSV and Parquet in, Parquet out. An edge; what the columns mean is settled in ``streams/columns.py``."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from features.errors import UserError
+from streams.columns import ColumnMapping, canonical_table, require_columns
+from streams.label_delay import parse_labels_after, with_label_times
+
+_PARQUET_MAGIC = b"PAR1"
+
+
+def read_transactions(path: Path, mapping: ColumnMapping, labels_after: str | None = None) -> pa.Table:
+    """A CSV or Parquet file as the canonical table, in file order, with label_time set as ``--labels-after`` asks (None: the default).
+
+    Only the mapped columns are read; ids in a CSV file are read as text, so leading zeros stay. Raises UserError, naming the column or row
+    and the mend, if the file can't be read, or any row can't be used.
+    """
+    delay = parse_labels_after(labels_after, mapping.labelled)
+    if not path.is_file():
+        raise UserError(f"there is no file {path}; name a CSV or Parquet file")
+    try:
+        table = _read_parquet(path, mapping) if _is_parquet(path) else _read_csv(path, mapping)
+    except pa.ArrowInvalid as invalid:
+        raise UserError(f"{path.name} can't be read: {_first_line(invalid)}; give a whole CSV (UTF-8, with a header) or Parquet file") from None
+    except OSError as failure:
+        raise UserError(f"{path} can't be read: {_first_line(failure)}; give a readable CSV or Parquet file") from None
+    return with_label_times(canonical_table(table, mapping, path.name), delay)
+
+
+def write_transactions(path: Path, chunks: Iterable[pa.Table], schema: pa.Schema) -> int:
+    """Write tables of one ``schema`` as one Parquet file (zstd) and return the number of rows. The same tables give the same bytes. The
+    file appears under its name only when it is whole; an interrupted write leaves nothing behind. Raises UserError if it can't be written.
+    """
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    rows = 0
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with pq.ParquetWriter(unfinished, schema, compression="zstd") as writer:
+            for chunk in chunks:
+                writer.write_table(chunk)
+                rows += chunk.num_rows
+        unfinished.replace(path)
+    except OSError as failure:
+        raise UserError(f"{path} can't be written: {_first_line(failure)}; name a file in a folder with room that you may write to") from None
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return rows
+
+
+def _is_parquet(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC
+
+
+def _read_parquet(path: Path, mapping: ColumnMapping) -> pa.Table:
+    with pq.ParquetFile(path) as file:
+        require_columns(file.schema_arrow.names, mapping, path.name)
+        return file.read(columns=mapping.file_columns)
+
+
+def _read_csv(path: Path, mapping: ColumnMapping) -> pa.Table:
+    """Every value as text, whatever it looks like; empty ones null."""
+    with pa_csv.open_csv(path) as head:
+        require_columns(head.schema.names, mapping, path.name)
+    as_text = pa_csv.ConvertOptions(
+        include_columns=mapping.file_columns,
+        column_types={name: pa.string() for name in mapping.file_columns},
+        null_values=[""],
+        strings_can_be_null=True,
+    )
+    try:
+        return pa_csv.read_csv(path, convert_options=as_text)
+    except pa.ArrowInvalid:
+        # Only one thread can tell the row.
+        return pa_csv.read_csv(path, convert_options=as_text, read_options=pa_csv.ReadOptions(use_threads=False))
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__

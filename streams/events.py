@@ -1,0 +1,131 @@
+"""The messages that others read and write, and what makes one valid.
+
+Times are int milliseconds UTC, amounts int minor units of the deployment's one currency, ids strings. Readers ignore unknown fields, so
+that fields may be added.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+Id = Annotated[str, Meta(min_length=1, max_length=256, description="an identifier")]
+Millis = Annotated[int, Meta(ge=10**11, le=10**13, description="milliseconds since 1970-01-01 UTC")]
+Amount = Annotated[int, Meta(ge=0, le=10**12, description="minor units of the deployment's currency")]
+Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$", description="ISO 4217 code")]
+Probability = Annotated[float, Meta(ge=0, le=1)]
+Digest = Annotated[str, Meta(description="SHA-256, hexadecimal")]
+IsoTime = Annotated[str, Meta(description="ISO 8601 with an offset, for example 2026-01-31T09:30:00+01:00")]
+
+Verdict = Literal["approve", "review", "block"]
+RiskLevel = Literal["normal", "elevated", "highest"]
+Origin = Literal["stream", "api"]
+VERDICTS: tuple[Verdict, ...] = ("approve", "review", "block")
+RISK_LEVELS: tuple[RiskLevel, ...] = ("normal", "elevated", "highest")
+
+MAX_VALUE_BYTES = 1 << 20
+
+
+class Transaction(Struct):
+    """A card transaction, as it is offered for scoring. Keyed by user_id."""
+
+    transaction_id: Id
+    event_time: Millis | IsoTime
+    user_id: Id
+    merchant_id: Id
+    amount: Amount
+    currency: Currency
+    device_id: Id | None = None
+    country: str | None = None
+    channel: str | None = None
+    mcc: str | None = None
+
+
+class Label(Struct):
+    """What a transaction turned out to be, known at label_time; the newest label of a transaction counts. Keyed by user_id."""
+
+    transaction_id: Id
+    user_id: Id
+    merchant_id: Id
+    event_time: Millis | IsoTime
+    label_time: Millis | IsoTime
+    is_fraud: bool
+    source: str = "chargeback"
+
+
+class Reason(Struct):
+    """One feature's share in a review or block; contribution in log-odds, value null if missing."""
+
+    feature: str
+    value: float | None
+    contribution: float
+
+
+class Source(Struct):
+    """The record that was decided."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Decision(Struct):
+    """What was decided on a transaction, and all it takes to decide it again. Keyed by user_id."""
+
+    transaction_id: str
+    event_time: int
+    user_id: str
+    merchant_id: str
+    amount: int
+    currency: str
+    decision: Verdict
+    risk_score: Annotated[int, Meta(ge=0, le=99)]
+    risk_level: RiskLevel
+    probability: Probability
+    reasons: list[Reason]
+    model_name: str
+    model_version: str
+    model_digest: Digest
+    policy_digest: Digest
+    variant: str
+    control_revision: int
+    features_digest: Digest
+    source: Source
+    origin: Origin
+    decided_at: Annotated[int, Meta(description="wall clock in ms; stamped, never read")]
+
+
+class DeadLetter(Struct):
+    """An input that could not be taken, why, and its bytes. Has no key."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    sentence: str
+    key_base64: str | None
+    value_base64: Annotated[str | None, Meta(description="the first 256 kB of the value")]
+    value_bytes: int
+    value_digest: Annotated[str | None, Meta(description="SHA-256 of the whole value, hexadecimal")]
+
+
+def milliseconds(moment: int | str) -> int:
+    """A time on the wire as int ms UTC. Raises ValueError for text that isn't ISO 8601 with an offset, or is out of range."""
+    if isinstance(moment, int):
+        return moment
+    try:
+        parsed = datetime.fromisoformat(moment)
+    except ValueError:
+        raise ValueError(f"{moment!r} is no ISO 8601 time; send int milliseconds or for example 2026-01-31T09:30:00+01:00") from None
+    if parsed.tzinfo is None:
+        raise ValueError(f"{moment!r} has no offset; add Z or +hh:mm, or send int milliseconds UTC")
+    whole = round(parsed.timestamp() * 1000)
+    if not 10**11 <= whole <= 10**13:
+        raise ValueError(f"{moment!r} lies outside 1973 to 2286")
+    return whole
+
+
+decode_transaction = msgspec.json.Decoder(Transaction).decode
+decode_label = msgspec.json.Decoder(Label).decode
+encode = msgspec.json.Encoder().encode

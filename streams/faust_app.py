@@ -1,0 +1,117 @@
+"""The Faust apps, one a stage: an agent takes the stage's records and feeds them to the partitions this process owns.
+
+Run as ``python -m streams.faust_app STAGE CONFIG`` with the configuration as JSON; ``streams/worker.py`` does that.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import faust
+import msgspec
+from aiokafka.errors import CommitFailedError, IllegalStateError
+from faust.serializers.schemas import Schema
+
+from streams.config import StreamConfig
+from streams.faust_transport import SCHEME
+from streams.parent import end_with_parent
+from streams.partitions import Partitions
+from streams.stages import STAGES, Stage
+
+logger = logging.getLogger(__name__)
+
+# A killed worker's partitions move once its session has timed out; a broker accepts no less than 6 s by default.
+_SESSION_S = 6.0
+_HEARTBEAT_S = 1.0
+
+
+class _Untouched(Schema[Any, Any]):
+    """Hands keys and values through as they are; a value is a list of records."""
+
+    def loads_key(self, app: Any, message: Any, *, loads: Any = None, serializer: Any = None) -> Any:
+        return message.key
+
+    def loads_value(self, app: Any, message: Any, *, loads: Any = None, serializer: Any = None) -> Any:
+        return message.value
+
+
+def create_app(stage: Stage, config: StreamConfig, fail: Callable[[BaseException], None]) -> faust.App:
+    """The Faust app of a stage. ``fail`` is called once if a partition can't go on; everything then starts over from what is committed."""
+    app = faust.App(
+        config.group(stage.name),
+        broker=f"{SCHEME}://{config.kafka}",
+        store="memory://",
+        web_enabled=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        broker_max_poll_records=stage.most_fetched,
+        broker_session_timeout=_SESSION_S,
+        broker_heartbeat_interval=_HEARTBEAT_S,
+        broker_rebalance_timeout=30.0,
+        # Recovery may keep a partition from being polled; its worker is alive all the same.
+        broker_max_poll_interval=3600.0,
+        stream_wait_empty=False,
+    )
+    workers = stage.connect(config)
+
+    async def commit(partition: int, position: int) -> None:
+        try:
+            await app.consumer.commit_position(stage.topic.name, partition, position)
+        except (CommitFailedError, IllegalStateError) as error:
+            # The group is rebalancing: the next owner starts from the position before, and says some things twice.
+            logger.info("position %d of %s[%d] not committed: %s", position, stage.topic.name, partition, error)
+
+    partitions = Partitions(workers.partition, stage.most_processed, stage.threads, commit, fail)
+
+    @app.on_partitions_assigned.connect
+    async def assigned(sender: Any, assigned: set[Any], **_: Any) -> None:
+        await partitions.assign({tp.partition for tp in assigned if tp.topic == stage.topic.name}, app.consumer_generation_id)
+
+    @app.on_partitions_revoked.connect
+    async def revoked(sender: Any, revoked: set[Any], **_: Any) -> None:
+        await partitions.revoke()
+
+    @app.on_before_shutdown.connect
+    async def stopping(sender: Any, **_: Any) -> None:
+        await partitions.revoke()
+        partitions.shut_down()
+        await asyncio.get_running_loop().run_in_executor(None, workers.close)
+
+    @app.agent(app.topic(stage.topic.name, schema=_Untouched()), name=f"{stage.name}.records")
+    async def records(stream: Any) -> None:
+        async for event in stream.events():
+            await partitions.feed(event.message.partition, event.message.generation_id, event.value)
+
+    return app
+
+
+def main(stage_name: str, config: StreamConfig) -> None:
+    """Runs one stage until SIGTERM; exits with status 1 if a partition can't go on."""
+    failures: list[BaseException] = []
+
+    def fail(error: BaseException) -> None:
+        if not failures:
+            logger.error("stage %s can't go on: %s", stage_name, error, exc_info=error)
+            os.kill(os.getpid(), signal.SIGTERM)
+        failures.append(error)
+
+    worker = faust.Worker(create_app(STAGES[stage_name], config, fail), loglevel="WARN", redirect_stdouts=False)
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as ended:
+        if not failures:
+            raise ended
+    if failures:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    import uvloop
+
+    end_with_parent()
+    uvloop.install()
+    main(sys.argv[1], msgspec.json.decode(sys.argv[2], type=StreamConfig))

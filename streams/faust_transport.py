@@ -1,0 +1,129 @@
+"""Faust's Kafka transport, but in batches: an agent gets one event per partition fetch, whose value is the list of its records.
+
+Faust's cost is per message, in its event loop. This hands it one message where it would have had thousands, and takes from it what it
+can't do safely: acknowledging and committing are the stages' own (``streams/partitions.py``), so Faust never commits an offset.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any, ClassVar
+
+import aiokafka
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, server_list
+from faust.transport.drivers.aiokafka import Consumer as KafkaConsumer
+from faust.transport.drivers.aiokafka import Transport as KafkaTransport
+from faust.types import TP, ConsumerMessage, Message
+
+SCHEME = "batches"
+
+# While the broker waits for one partition's records, those of another can't be fetched: so this bounds latency at low rates.
+_FETCH_WAIT_MS = 50
+_FETCH_BYTES = 4 << 20
+
+
+class ConsumerThread(AIOKafkaConsumerThread):
+    """Runs an aiokafka consumer that reads committed records only."""
+
+    def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+        conf = self.app.conf
+        # Faust looks at this after a rebalance.
+        self._assignor = RoundRobinPartitionAssignor
+        return aiokafka.AIOKafkaConsumer(
+            client_id=conf.broker_client_id,
+            group_id=conf.id,
+            bootstrap_servers=server_list(transport.url, transport.default_port),
+            partition_assignment_strategy=[RoundRobinPartitionAssignor],
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            max_poll_records=conf.broker_max_poll_records,
+            max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
+            max_partition_fetch_bytes=_FETCH_BYTES,
+            fetch_max_bytes=4 * _FETCH_BYTES,
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
+            request_timeout_ms=int(conf.broker_request_timeout * 1000),
+            session_timeout_ms=int(conf.broker_session_timeout * 1000),
+            rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),
+            heartbeat_interval_ms=int(conf.broker_heartbeat_interval * 1000),
+            metadata_max_age_ms=conf.consumer_metadata_max_age_ms,
+        )
+
+    async def commit_position(self, topic: str, partition: int, offset: int) -> None:
+        """Commits the next offset to read as a member of the group, so that a stalled former owner is refused."""
+        consumer = self._ensure_consumer()
+        await self.call_thread(consumer.commit, {TopicPartition(topic, partition): OffsetAndMetadata(offset, "")})
+
+
+class Consumer(KafkaConsumer):
+    """Yields one message per partition fetch and leaves positions to the stages."""
+
+    _thread: ConsumerThread
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
+        """Fetches records; all of a partition's come as one message, its value the list of aiokafka's records."""
+        records, active = await self._wait_next_records(timeout)
+        generation = self.app.consumer_generation_id
+        if records is None or self.should_stop:
+            return
+        if not self.flow_active:
+            await self.perform_seek()
+            return
+        for tp, batch in records.items():
+            if not self.flow_active or self.app.consumer_generation_id != generation:
+                return
+            if batch and (active is None or tp in active or tp in self._buffered_partitions):
+                yield tp, self._batch_message(tp, batch, generation)
+
+    @staticmethod
+    def _batch_message(tp: TP, batch: list[Any], generation: int) -> ConsumerMessage:
+        last = batch[-1]
+        return ConsumerMessage(
+            last.topic,
+            last.partition,
+            last.offset,
+            last.timestamp / 1000.0,
+            last.timestamp_type,
+            (),
+            None,
+            batch,
+            None,
+            0,
+            0,
+            tp,
+            generation_id=generation,
+        )
+
+    async def commit_position(self, topic: str, partition: int, offset: int) -> None:
+        """Commits a stage's position (the next offset to read). Raises aiokafka's CommitFailedError if the partition is ours no more."""
+        await self._thread.commit_position(topic, partition, offset)
+
+    def ack(self, message: Message) -> bool:
+        """Only forgets the message: a stage acknowledges by committing its position."""
+        message.acked = True
+        self._unacked_messages.discard(message)
+        return True
+
+    async def commit(self, topics: Iterable[Any] | None = None, start_new_transaction: bool = True) -> bool:
+        """Does nothing; see ``commit_position``."""
+        return False
+
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        return False
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Faust would note every offset of a batch as a gap in its acknowledgements; there are none to keep."""
+        await asyncio.sleep(0)
+
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Faust's watchdog looks at its own commits, of which there are none."""
+
+
+class Transport(KafkaTransport):
+    """Serves ``batches://host:port`` URLs."""
+
+    Consumer: ClassVar[type[Consumer]] = Consumer

@@ -1,0 +1,52 @@
+"""Whether the stages have nothing left to do, whoever runs them."""
+
+import time
+from collections.abc import Sequence
+
+from features.feast_online import projected
+from streams.config import StreamConfig
+from streams.kafka_log import KafkaLog
+from streams.kafka_topics import partition_count
+from streams.stages import STAGES
+
+_UNCHANGED_S = 5.0
+_PROJECTING = ("ingest", "score")
+
+
+class IdleWatch:
+    """Looks at committed positions and at what Feast has been given. Close it after use."""
+
+    def __init__(self, config: StreamConfig, stages: Sequence[str]) -> None:
+        self._config = config
+        self._logs = {stage: KafkaLog(config.kafka, config.group(stage)) for stage in stages}
+        self._counts = {stage: partition_count(config.kafka, STAGES[stage].topic.name) for stage in stages}
+        self._seen: object = None
+        self._since = 0.0
+
+    def idle(self) -> bool:
+        """True once every stage has committed the last record of its source, all is projected, and nothing changed for 5 s."""
+        positions = {stage: self._positions(stage) for stage in self._logs}
+        now = time.monotonic()
+        if positions != self._seen:
+            self._seen, self._since = positions, now
+        return all(done for stage in positions.values() for _, _, done in stage) and now - self._since >= _UNCHANGED_S
+
+    def close(self) -> None:
+        """Lets go of the connections."""
+        for log in self._logs.values():
+            log.close()
+
+    def _positions(self, stage: str) -> list[tuple[int | None, int, bool]]:
+        """Of each partition: the committed position, the end of the log, and whether the stage is done with it."""
+        log, topic = self._logs[stage], STAGES[stage].topic.name
+        given = projected(self._config.redis, self._config.application, stage) if stage in _PROJECTING else None
+        found = []
+        for partition in range(self._counts[stage]):
+            begin, end = log.bounds(topic, partition)
+            committed = log.committed(topic, partition)
+            position = begin if committed is None else committed
+            done = position >= end or not log.has_records(topic, partition, position)
+            if done and given is not None and committed is not None and committed > begin:
+                done = given.get(partition, -1) >= committed
+            found.append((committed, end, done))
+        return found

@@ -1,0 +1,100 @@
+"""Reading a topic's partition again: from where, up to where, and what a stage had committed."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+
+from features.errors import UserError
+
+_TIMEOUT_S = 15
+_BATCH = 5_000
+
+
+class LogRecord(NamedTuple):
+    """One record; ``timestamp`` in ms."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]]
+
+
+class KafkaLog:
+    """A consumer of one group's log that never joins the group; it sees committed records only. Close it after use."""
+
+    def __init__(self, bootstrap_servers: str, group: str) -> None:
+        self.group = group
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap_servers,
+                "group.id": group,
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "isolation.level": "read_committed",
+                "auto.offset.reset": "error",
+                "enable.partition.eof": True,
+                "fetch.wait.max.ms": 100,
+                "queued.max.messages.kbytes": 65_536,
+            }
+        )
+
+    def group_metadata(self) -> object:
+        """What a transactional producer needs to commit this group's offsets."""
+        return self._consumer.consumer_group_metadata()
+
+    def committed(self, topic: str, partition: int) -> int | None:
+        """The group's next offset to process, None before the first commit; waits for a transaction under way to end."""
+        found = self._consumer.committed([TopicPartition(topic, partition)], timeout=_TIMEOUT_S)[0]
+        if found.error is not None:
+            raise KafkaException(found.error)
+        return found.offset if found.offset >= 0 else None
+
+    def bounds(self, topic: str, partition: int) -> tuple[int, int]:
+        """The first offset that is kept, and the last stable offset (the end of what is committed)."""
+        low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT_S)
+        return low, high
+
+    def read(self, topic: str, partition: int, begin: int, end: int) -> Iterator[list[LogRecord]]:
+        """Yields the records with offsets from ``begin`` up to before ``end``, in order, some thousand at a time.
+
+        Raises UserError if the log no longer has ``begin``.
+        """
+        if begin >= end:
+            return
+        self._consumer.assign([TopicPartition(topic, partition, begin)])
+        try:
+            position = begin
+            while position < end:
+                records = []
+                for message in self._consumer.consume(_BATCH, timeout=0.2):
+                    error = message.error()
+                    # The log may end in markers of transactions, which have offsets but are no records.
+                    if error is not None and error.code() == KafkaError._PARTITION_EOF:
+                        position = end
+                    elif error is not None:
+                        raise UserError(
+                            f"{topic}[{partition}] can't be read from offset {begin} ({error.str()}); what the state needs is "
+                            "no longer in the log: raise the topic's retention and start from an empty state"
+                        )
+                    elif message.offset() < end:
+                        records.append(
+                            LogRecord(message.offset(), message.timestamp()[1], message.key(), message.value(), message.headers() or [])
+                        )
+                        position = message.offset() + 1
+                    else:
+                        position = end
+                if records:
+                    yield records
+        finally:
+            self._consumer.unassign()
+
+    def has_records(self, topic: str, partition: int, begin: int) -> bool:
+        """Whether any committed record lies at or after ``begin``."""
+        _, end = self.bounds(topic, partition)
+        return next(self.read(topic, partition, begin, end), None) is not None
+
+    def close(self) -> None:
+        """Lets go of the connection."""
+        self._consumer.close()

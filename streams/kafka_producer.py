@@ -1,0 +1,83 @@
+"""Producers that never guess: a record that wasn't delivered ends the epoch of whoever sent it."""
+
+from collections.abc import Sequence
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from streams.partitioner import PRODUCER_SETTING
+
+_FLUSH_S = 30
+_BASE = {
+    **PRODUCER_SETTING,
+    "enable.idempotence": True,
+    "compression.type": "lz4",
+    "linger.ms": 2,
+    "batch.size": 1_000_000,
+    "message.max.bytes": 8 << 20,
+    "queue.buffering.max.messages": 500_000,
+}
+
+
+class DeliveryError(Exception):
+    """A record was not delivered, or it is unknown whether it was; start over from what is committed."""
+
+
+class StageProducer:
+    """An idempotent producer, transactional if given an id. Not thread-safe."""
+
+    def __init__(self, bootstrap_servers: str, transactional_id: str | None = None) -> None:
+        settings: dict[str, str | int | bool] = {"bootstrap.servers": bootstrap_servers, **_BASE}
+        if transactional_id is not None:
+            settings |= {"transactional.id": transactional_id, "transaction.timeout.ms": 10_000}
+        self._producer = Producer(settings)
+        self._failure: KafkaError | None = None
+
+    def send(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None = None,
+        partition: int = -1,
+        headers: Sequence[tuple[str, bytes]] | None = None,
+    ) -> None:
+        """Queues a record; waits while the queue is full. Raises DeliveryError if an earlier one failed."""
+        while True:
+            try:
+                self._producer.produce(topic, value, key, partition, on_delivery=self._delivered, headers=headers and list(headers))
+                return
+            except BufferError:
+                self._producer.poll(0.1)
+                self._raise_failure()
+
+    def flush(self) -> None:
+        """Returns once all that was sent is acknowledged. Raises DeliveryError if it isn't within 30 s, or was refused."""
+        if self._producer.flush(_FLUSH_S):
+            raise DeliveryError(f"Kafka did not acknowledge all records within {_FLUSH_S} s; check the broker")
+        self._raise_failure()
+
+    def fence(self) -> None:
+        """Shuts out any other producer of this transactional id and ends what it left open."""
+        self._producer.init_transactions(_FLUSH_S)
+
+    def begin(self) -> None:
+        """Begins a transaction."""
+        self._producer.begin_transaction()
+
+    def commit(self, offsets: list[object], group_metadata: object) -> None:
+        """Commits the transaction, and with it the group's offsets. Raises KafkaException if it did not, or it is unknown."""
+        self._producer.send_offsets_to_transaction(offsets, group_metadata, _FLUSH_S)
+        self._producer.commit_transaction(_FLUSH_S)
+        self._raise_failure()
+
+    def close(self) -> None:
+        """Forgets what is unsent; an open transaction is aborted by the broker or the next owner."""
+        self._producer.purge(in_flight=False)
+        self._producer.flush(1)
+
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None and self._failure is None:
+            self._failure = error
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise DeliveryError(f"Kafka refused a record: {self._failure.str()}") from KafkaException(self._failure)

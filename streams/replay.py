@@ -1,0 +1,236 @@
+"""Replays a history onto ``transactions``: its labels in place among its transactions, in order, at full speed or paced.
+
+A record is keyed by its user and carries the headers ``seq`` (its place in the replay, decimal), ``type: label`` if it is one, and where
+a rate is given ``sent_at`` (ms UTC, decimal): when it was due, whenever it was really sent.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from features.log_order import LABEL, TRANSACTION
+from streams.json_columns import encode_labels, encode_transactions
+from streams.kafka_topics import partition_count
+from streams.pacing import MAX_RATE, Float64, Rate, due_ms
+from streams.partitioner import PRODUCER_SETTING
+from streams.replay_plan import ReplayPlan
+from streams.topics import TRANSACTIONS
+
+# Encoded at once: few enough (some 5 ms) not to delay paced records that fall due meanwhile.
+_BLOCK = 8_192
+_POLL_EVERY = 1_024
+_LONGEST_NAP_S = 0.05
+# Paced records aren't due before the producer had time to connect.
+_LEAD_S = 0.25
+_LINGER_MS, _LINGER_PACED_MS = 20, 5
+LABEL_HEADER = ("type", b"label")
+_SETTINGS = {
+    "enable.idempotence": True,
+    "compression.type": "lz4",
+    "batch.size": 1_000_000,
+    "batch.num.messages": 20_000,
+    "queue.buffering.max.messages": 200_000,
+    "queue.buffering.max.kbytes": 262_144,
+    "message.timeout.ms": 120_000,
+    **PRODUCER_SETTING,
+}
+
+
+@dataclass(frozen=True)
+class ReplaySummary:
+    """What a replay did. Counts are of records that the broker acknowledged; ``failed`` ones it did not, ``unsent`` were never handed over.
+
+    ``rate`` is acknowledged records a second over ``seconds``; the event times (int ms UTC) are those of the transactions planned.
+    """
+
+    transactions: int
+    labels: int
+    failed: int
+    unsent: int
+    seconds: float
+    rate: float
+    first_event_time: int | None
+    last_event_time: int | None
+    first_failure: str | None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every record planned was acknowledged."""
+        return self.failed == self.unsent == 0
+
+
+@dataclass
+class _Deliveries:
+    """Counts delivery reports, one a record."""
+
+    transactions: int = 0
+    labels: int = 0
+    failed: int = 0
+    first_failure: str | None = None
+
+    def transaction(self, error: KafkaError | None, message: Message | None) -> None:
+        if error is None:
+            self.transactions += 1
+        else:
+            self._failed(error)
+
+    def label(self, error: KafkaError | None, message: Message | None) -> None:
+        if error is None:
+            self.labels += 1
+        else:
+            self._failed(error)
+
+    def _failed(self, error: KafkaError) -> None:
+        self.failed += 1
+        self.first_failure = self.first_failure or error.str()
+
+
+@dataclass
+class _Clock:
+    """When records fall due; without ``due`` (ms after the start) they all are at once."""
+
+    due: Float64 | None
+    start: float = field(init=False)
+    start_ms: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        lead = 0.0 if self.due is None else _LEAD_S
+        self.start = time.monotonic() + lead
+        self.start_ms = (time.time() + lead) * 1000
+
+    def wait(self, index: int, stopped: Callable[[], bool]) -> int | None:
+        """Return once record ``index`` is due, or ``stopped``, with the number of records due by then; None if all are."""
+        while self.due is not None:
+            elapsed = (time.monotonic() - self.start) * 1000
+            ready = int(np.searchsorted(self.due, elapsed, side="right"))
+            if ready > index or stopped():
+                return ready
+            # No shorter than a millisecond, or high rates would spin on a core that the readers of the log need.
+            time.sleep(min(_LONGEST_NAP_S, max(0.001, (self.due[index] - elapsed) / 1000)))
+        return None
+
+    def headers(self, seq: int, is_label: bool) -> list[tuple[str, str | bytes | None]]:
+        """The headers of record ``seq``."""
+        headers: list[tuple[str, str | bytes | None]] = [("seq", b"%d" % seq)]
+        if is_label:
+            headers.append(LABEL_HEADER)
+        if self.due is not None:
+            headers.append(("sent_at", b"%d" % (self.start_ms + self.due[seq])))
+        return headers
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Consecutive records of a replay, encoded: the ``seq`` of the first, and each one's key, value and whether it is a label."""
+
+    seq: int
+    keys: list[bytes]
+    values: list[bytes]
+    is_label: list[bool]
+
+
+def replay(
+    table: pa.Table,
+    plan: ReplayPlan,
+    bootstrap_servers: str,
+    rate: Rate = MAX_RATE,
+    advance: Callable[[int], None] = lambda records: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> ReplaySummary:
+    """Send the records of ``plan``, rows of the canonical ``table``, and wait until each is acknowledged or given up.
+
+    ``advance`` is told how many more records were handed over; when ``stopped`` turns true nothing more is, and what was is still
+    flushed. After the first failed delivery nothing more is sent either, for the order would be broken. Raises UserError, before
+    anything is sent, if the broker can't be reached or lacks the topic.
+    """
+    partition_count(bootstrap_servers, TRANSACTIONS.name)
+    due = due_ms(rate, plan.time)
+    linger = _LINGER_MS if due is None else _LINGER_PACED_MS
+    producer = Producer({**_SETTINGS, "bootstrap.servers": bootstrap_servers, "linger.ms": linger})
+    deliveries = _Deliveries()
+
+    def over() -> bool:
+        producer.poll(0)
+        return stopped() or deliveries.failed > 0
+
+    blocks = _blocks(table.combine_chunks(), plan)
+    clock = _Clock(due)
+    handed_over = _send(producer, deliveries, blocks, clock, advance, over)
+    while producer.flush(1.0):
+        pass
+    seconds = max(time.monotonic() - clock.start, 1e-3)
+    event_time = plan.time[plan.kind == TRANSACTION]
+    return ReplaySummary(
+        transactions=deliveries.transactions,
+        labels=deliveries.labels,
+        failed=deliveries.failed,
+        unsent=len(plan) - handed_over,
+        seconds=round(seconds, 3),
+        rate=round((deliveries.transactions + deliveries.labels) / seconds, 1),
+        first_event_time=int(event_time[0]) if len(event_time) else None,
+        last_event_time=int(event_time[-1]) if len(event_time) else None,
+        first_failure=deliveries.first_failure,
+    )
+
+
+def _blocks(table: pa.Table, plan: ReplayPlan) -> Iterator[_Block]:
+    for begin in range(0, len(plan), _BLOCK):
+        is_label = plan.kind[begin : begin + _BLOCK] == LABEL
+        rows = plan.row[begin : begin + _BLOCK]
+        values = np.empty(len(rows), dtype=object)
+        for of_kind, encode in ((~is_label, encode_transactions), (is_label, encode_labels)):
+            values[of_kind] = encode(table.take(rows[of_kind])).to_pylist()
+        keys = table["user_id"].take(rows).cast(pa.binary()).to_pylist()
+        yield _Block(begin, keys, values.tolist(), is_label.tolist())
+
+
+def _send(
+    producer: Producer,
+    deliveries: _Deliveries,
+    blocks: Iterator[_Block],
+    clock: _Clock,
+    advance: Callable[[int], None],
+    stopped: Callable[[], bool],
+) -> int:
+    """Hand records over as they fall due, until all are or ``stopped``; returns how many were."""
+    seq = 0
+    for block in blocks:
+        end = block.seq + len(block.keys)
+        while seq < end:
+            ready = clock.wait(seq, stopped)
+            until = min(end, seq + _POLL_EVERY, end if ready is None else ready)
+            if stopped():
+                return seq
+            for index in range(seq - block.seq, until - block.seq):
+                is_label = block.is_label[index]
+                report = deliveries.label if is_label else deliveries.transaction
+                headers = clock.headers(block.seq + index, is_label)
+                if not _hand_over(producer, block.keys[index], block.values[index], headers, report):
+                    return block.seq + index + 1
+            advance(until - seq)
+            seq = until
+    return seq
+
+
+def _hand_over(
+    producer: Producer,
+    key: bytes,
+    value: bytes,
+    headers: list[tuple[str, str | bytes | None]],
+    report: Callable[[KafkaError | None, Message | None], None],
+) -> bool:
+    """Give one record to the producer, waiting while its queue is full; an error it meets at once is reported like a failed delivery."""
+    while True:
+        try:
+            producer.produce(TRANSACTIONS.name, value, key, headers=headers, on_delivery=report)
+        except BufferError:
+            producer.poll(0.05)
+        except KafkaException as error:
+            report(error.args[0], None)
+            return False
+        else:
+            return True

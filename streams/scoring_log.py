@@ -1,0 +1,76 @@
+"""The records of ``scoring-log``: for each decision the vector it rested on and where everything came from, as Arrow IPC streams."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from features.windows import Float32, Int64
+from streams.answer import Answer
+from streams.events import Decision
+
+# About 300 bytes a row, well below what a broker takes by default.
+_ROWS = 2_000
+
+
+def encode(
+    rows: pa.RecordBatch,
+    source: tuple[Int64, Int64],
+    position: tuple[Int64, ...],
+    vectors: Float32,
+    decisions: Sequence[Decision],
+    given: Mapping[int, Answer],
+) -> list[bytes]:
+    """Arrow streams of at most 2,000 rows each.
+
+    ``source`` and ``position`` are (partition, offset) columns on transactions and transactions.by-merchant. Where the API answered
+    (``given``, by row), ``user_state_*`` and ``merchant_state_*`` say which states it read; else they are null, for the stream's states
+    are those of the log up to source and position.
+    """
+    states = [[None] * len(decisions) for _ in range(4)]
+    for i, told in given.items():
+        read = (told.user_state.partition, told.user_state.offset, told.merchant_state.partition, told.merchant_state.offset)
+        for column, value in zip(states, read, strict=True):
+            column[i] = value  # type: ignore[call-overload]
+    columns = {
+        **{name: rows[name] for name in ("transaction_id", "event_time", "user_id", "merchant_id", "amount")},
+        "probability": pa.array([decision.probability for decision in decisions], pa.float64()),
+        "source_partition": pa.array(source[0].astype(np.int32)),
+        "source_offset": pa.array(source[1]),
+        "log_partition": pa.array(position[0].astype(np.int32)),
+        "log_offset": pa.array(position[1]),
+        "user_state_partition": pa.array(states[0], pa.int32()),
+        "user_state_offset": pa.array(states[1], pa.int64()),
+        "merchant_state_partition": pa.array(states[2], pa.int32()),
+        "merchant_state_offset": pa.array(states[3], pa.int64()),
+        **{
+            name: _named([getattr(decision, name) for decision in decisions])
+            for name in ("origin", "variant", "model_version", "model_digest", "policy_digest", "features_digest")
+        },
+        "control_revision": pa.array([decision.control_revision for decision in decisions], pa.int64()),
+        "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1]),
+    }
+    batch = pa.RecordBatch.from_pydict(columns)
+    return [_stream(batch.slice(begin, _ROWS)) for begin in range(0, len(batch), _ROWS)]
+
+
+def decode(value: bytes) -> pa.Table:
+    """The rows of one record."""
+    with pa.ipc.open_stream(value) as stream:
+        return stream.read_all()
+
+
+def _named(values: list[str]) -> pa.DictionaryArray:
+    """A column with few distinct values; nearly always one."""
+    names = list(dict.fromkeys(values))
+    if len(names) == 1:
+        return pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(values), np.int8)), pa.array(names))
+    places = {name: i for i, name in enumerate(names)}
+    return pa.DictionaryArray.from_arrays(pa.array([places[value] for value in values], pa.int8()), pa.array(names, pa.string()))
+
+
+def _stream(batch: pa.RecordBatch) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    return sink.getvalue().to_pybytes()

@@ -1,0 +1,70 @@
+"""The stages: each reads one topic, partition by partition."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from streams import kafka_ingest, kafka_labels, kafka_score
+from streams.champion import Champion
+from streams.config import StreamConfig
+from streams.kafka_topics import partition_count
+from streams.partitions import PartitionWorker
+from streams.project import Projector
+from streams.topics import BY_MERCHANT, LABELS, TRANSACTIONS, Topic
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Makes the workers of one process's partitions, which share connections; ``close`` ends those."""
+
+    partition: Callable[[int], PartitionWorker]
+    close: Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage by name. ``most_fetched`` and ``most_processed`` bound the records of a fetch and of a batch."""
+
+    name: str
+    topic: Topic
+    connect: Callable[[StreamConfig], Workers]
+    most_fetched: int
+    most_processed: int
+    threads: int = 4
+
+
+def _labels(config: StreamConfig) -> Workers:
+    return Workers(lambda partition: kafka_labels.LabelsPartition(config, partition), lambda: None)
+
+
+def _ingest(config: StreamConfig) -> Workers:
+    partitions = partition_count(config.kafka, TRANSACTIONS.name)
+    merchant_partitions = partition_count(config.kafka, BY_MERCHANT.name)
+    projector = Projector(config.feast_path, config.application, kafka_ingest.STAGE)
+    retained: dict[int, tuple[kafka_ingest.IngestState, int]] = {}
+    return Workers(
+        lambda partition: kafka_ingest.IngestPartition(config, partition, partitions, merchant_partitions, projector, retained),
+        projector.close,
+    )
+
+
+def _score(config: StreamConfig) -> Workers:
+    champion = Champion(config.mlflow, config.feature_set)
+    projector = Projector(config.feast_path, config.application, kafka_score.STAGE)
+    retained: dict[int, tuple[kafka_score.ScoreState, int]] = {}
+
+    def close() -> None:
+        projector.close()
+        champion.close()
+
+    return Workers(lambda partition: kafka_score.ScorePartition(config, partition, champion.current, projector, retained), close)
+
+
+STAGES = {
+    stage.name: stage
+    for stage in (
+        Stage(kafka_labels.STAGE, LABELS, _labels, most_fetched=5_000, most_processed=5_000),
+        Stage(kafka_ingest.STAGE, TRANSACTIONS, _ingest, most_fetched=8_000, most_processed=8_000),
+        # A record here is a batch of up to some thousand transactions.
+        Stage(kafka_score.STAGE, BY_MERCHANT, _score, most_fetched=64, most_processed=12),
+    )
+}

@@ -1,0 +1,50 @@
+"""Every topic: what it carries, its key, how long it keeps it."""
+
+from dataclasses import dataclass, field
+
+from streams.events import Decision, DeadLetter, Label, Transaction
+
+_DAY_MS = 86_400_000
+_MAX_MESSAGE_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One topic. ``partitions`` None means the deployment's default; ``schema`` is the message type of a JSON topic, None for Arrow batches."""
+
+    name: str
+    key: str
+    about: str
+    schema: type | None
+    retention_ms: int
+    partitions: int | None = None
+    config: dict[str, str] = field(default_factory=dict)
+
+    def settings(self) -> dict[str, str]:
+        """The broker's settings of this topic."""
+        return {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms), **self.config}
+
+
+DEFAULT_PARTITIONS = 4
+
+# The broker stamps these, so that "event_time lies in the future" has one meaning for every reader of the log.
+_STAMPED_BY_BROKER = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(_MAX_MESSAGE_BYTES)}
+_LARGE = {"max.message.bytes": str(_MAX_MESSAGE_BYTES)}
+
+TRANSACTIONS = Topic(
+    "transactions",
+    "user_id",
+    "transactions to score and, with the header type: label, labels: everything about a user in one order",
+    Transaction,
+    90 * _DAY_MS,
+    config=_STAMPED_BY_BROKER,
+)
+LABELS = Topic("labels", "user_id", "what transactions turned out to be; copied onto transactions", Label, 90 * _DAY_MS, config=_STAMPED_BY_BROKER)
+BY_MERCHANT = Topic(
+    "transactions.by-merchant", "merchant_id", "transactions with their user's features, as Arrow batches", None, 90 * _DAY_MS, config=_LARGE
+)
+DECISIONS = Topic("decisions", "user_id", "one decision for each valid transaction", Decision, 90 * _DAY_MS)
+DEAD_LETTERS = Topic("dead-letters", "none", "one for each input that could not be taken", DeadLetter, 90 * _DAY_MS, config=_LARGE)
+SCORING_LOG = Topic("scoring-log", "none", "what each decision rested on: vector, probability, positions, as Arrow batches", None, 90 * _DAY_MS, config=_LARGE)
+
+TOPICS = (TRANSACTIONS, LABELS, BY_MERCHANT, DECISIONS, DEAD_LETTERS, SCORING_LOG)

@@ -1,0 +1,75 @@
+"""A worker: one process a stage, started, watched, restarted and stopped together."""
+
+import logging
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from features.errors import UserError
+from streams.config import StreamConfig
+
+logger = logging.getLogger(__name__)
+
+STAGE_NAMES = ("labels", "ingest", "score")
+
+_STOP_S = 10.0
+_LOOK_S = 0.25
+_MOST_RESTARTS, _RESTART_WINDOW_S = 5, 60.0
+
+
+class Worker:
+    """The stages' processes, in the caller's process group. A process that fails starts over from what is committed."""
+
+    def __init__(self, config: StreamConfig, stages: Sequence[str] = STAGE_NAMES) -> None:
+        unknown = [stage for stage in stages if stage not in STAGE_NAMES]
+        if unknown or not stages:
+            raise UserError(f"there is no stage {', '.join(unknown) or '(none given)'}; choose from {', '.join(STAGE_NAMES)}")
+        self._config = config
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._restarts: deque[float] = deque(maxlen=_MOST_RESTARTS)
+        self.stages = tuple(stages)
+
+    def start(self) -> None:
+        """Starts every stage."""
+        for stage in self.stages:
+            self._start(stage)
+
+    def run(self, until: Callable[[], bool]) -> bool:
+        """Watches the stages until ``until()`` is true; False if one failed more than five times in a minute."""
+        while not until():
+            for stage, process in self._processes.items():
+                if process.poll() is None:
+                    continue
+                now = time.monotonic()
+                if len(self._restarts) == _MOST_RESTARTS and now - self._restarts[0] < _RESTART_WINDOW_S:
+                    logger.error("stage %s ended with status %s again; giving up, see its messages above", stage, process.returncode)
+                    return False
+                logger.warning("stage %s ended with status %s; starting it again", stage, process.returncode)
+                self._restarts.append(now)
+                self._start(stage)
+            time.sleep(_LOOK_S)
+        return True
+
+    def stop(self) -> None:
+        """Ends all stages: SIGTERM, and SIGKILL for what is still there after 10 s."""
+        for process in self._processes.values():
+            process.terminate()
+        deadline = time.monotonic() + _STOP_S
+        for process in self._processes.values():
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def pids(self) -> dict[str, int]:
+        """The process id of each stage."""
+        return {stage: process.pid for stage, process in self._processes.items()}
+
+    def _start(self, stage: str) -> None:
+        command = [sys.executable, "-m", "streams.faust_app", stage, msgspec.json.encode(self._config).decode()]
+        self._processes[stage] = subprocess.Popen(command, stdin=subprocess.DEVNULL)

@@ -1,0 +1,122 @@
+"""One log through the kernel, as the stream drives it, and through the oracle; and what counts as equal."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from features.definitions import Entity, FeatureSet
+from features.labels import LabelBook
+from features.state import EntityState
+from features.vector import assemble, device_hashes
+from features.windows import LABEL, TOO_LATE, TRANSACTION
+from tests.parity.logs import Chargeback, Log, Payment, Record, payments_of
+from tests.parity.oracle import Oracle, Window
+
+Vectors = npt.NDArray[np.float32]
+
+ENTITIES: tuple[Entity, Entity] = ("user", "merchant")
+
+
+class Kernel:
+    """Users, merchants and labels of one log, applied in batches as INGEST and SCORE do."""
+
+    def __init__(self, feature_set: FeatureSet, capacity: int = 2) -> None:
+        self.feature_set = feature_set
+        self.states: dict[Entity, EntityState] = {entity: EntityState(feature_set, entity, capacity) for entity in ENTITIES}
+        self.labels = LabelBook()
+        self.too_late: dict[Entity, int] = dict.fromkeys(ENTITIES, 0)
+
+    def apply(self, batch: Log) -> Vectors:
+        """Applies the batch; returns the vector of each of its transactions."""
+        kind = np.array([LABEL if isinstance(record, Chargeback) else TRANSACTION for record in batch], np.int8)
+        amount = np.array([record.amount if isinstance(record, Payment) else 0 for record in batch], np.int64)
+        fraud = np.array([self._delta(record) for record in batch], np.int64)
+        device = device_hashes([record.device_id if isinstance(record, Payment) else None for record in batch])
+        time = _times(batch)
+        asked = kind == TRANSACTION
+        seen = {}
+        for entity, state in self.states.items():
+            features, lateness = state.apply(kind, self._slots(entity, batch), time, amount, fraud, device)
+            assert np.isnan(features[~asked]).all()
+            self.too_late[entity] += int(np.count_nonzero(lateness[asked] == TOO_LATE))
+            seen[entity] = features[asked]
+        return assemble(self.feature_set, time[asked], amount[asked], seen["user"], seen["merchant"])
+
+    def observe(self, payments: list[Payment]) -> Vectors:
+        """The vector each of these would see if it came next."""
+        time, amount = _times(payments), np.array([payment.amount for payment in payments], np.int64)
+        device = device_hashes([payment.device_id for payment in payments])
+        seen = {entity: state.observe(self._slots(entity, payments), time, amount, device) for entity, state in self.states.items()}
+        return assemble(self.feature_set, time, amount, seen["user"], seen["merchant"])
+
+    def encoded(self) -> dict[tuple[Entity, str], bytes]:
+        """Every key's state as bytes."""
+        return {
+            (entity, key): encoded
+            for entity, state in self.states.items()
+            for key, encoded in zip(state.keys, state.encode(np.arange(len(state))), strict=True)
+        }
+
+    def restored(self, capacity: int = 2) -> "Kernel":
+        """Another kernel, its states made from the bytes of this one's."""
+        other = Kernel(self.feature_set, capacity)
+        for (entity, key), encoded in self.encoded().items():
+            other.states[entity].restore(key, encoded)
+        other.labels._counting = dict(self.labels._counting)
+        return other
+
+    def _delta(self, record: Record) -> int:
+        if isinstance(record, Payment):
+            return 0
+        return self.labels.delta(record.user_id, record.transaction_id, record.label_time, record.is_fraud)
+
+    def _slots(self, entity: Entity, records: Iterable[Record]) -> npt.NDArray[np.int64]:
+        return self.states[entity].slots([record.user_id if entity == "user" else record.merchant_id for record in records])
+
+
+def _times(records: Iterable[Record]) -> npt.NDArray[np.int64]:
+    return np.array([record.event_time for record in records], np.int64)
+
+
+def by_kernel(feature_set: FeatureSet, batches: Iterable[Log]) -> Vectors:
+    """The vectors of a log's transactions, by the kernel."""
+    kernel = Kernel(feature_set)
+    return np.concatenate([kernel.apply(batch) for batch in batches])
+
+
+def by_oracle(feature_set: FeatureSet, log: Log, extra: Mapping[str, Window] | None = None) -> Vectors:
+    """The vectors of a log's transactions, by the oracle."""
+    oracle = Oracle(feature_set.devices, extra)
+    rows = []
+    for record in log:
+        if isinstance(record, Payment):
+            rows.append(in_order(feature_set, oracle.observe(record)))
+        follow(oracle, record)
+    return np.array(rows, np.float32).reshape(-1, len(feature_set.names))
+
+
+def follow(oracle: Oracle, record: Record) -> None:
+    """Applies one record to the oracle."""
+    if isinstance(record, Payment):
+        oracle.apply_transaction(record)
+    else:
+        oracle.apply_label(record)
+
+
+def in_order(feature_set: FeatureSet, features: Mapping[str, float]) -> list[float]:
+    """The oracle's features in vector order; both must name the same ones."""
+    assert set(features) == set(feature_set.names)
+    return [features[name] for name in feature_set.names]
+
+
+def assert_same_bits(feature_set: FeatureSet, log: Log, kernel: Vectors, oracle: Vectors) -> None:
+    """Every figure equal to the last bit; the message names the first that is not."""
+    assert kernel.shape == oracle.shape
+    differing = np.argwhere(kernel.view(np.uint32) != oracle.view(np.uint32))
+    if len(differing):
+        row, column = differing[0]
+        raise AssertionError(
+            f"{len(differing)} figures differ; the first is {feature_set.names[column]} of {payments_of(log)[row]}: "
+            f"the kernel says {kernel[row, column]!r}, the oracle {oracle[row, column]!r}"
+        )

@@ -1,0 +1,278 @@
+"""A slow, obviously right statement of every feature, written from the design alone.
+
+It imports nothing of Tidemark. It keeps every event of each key in plain lists, forgets nothing, and recomputes each
+feature from scratch for each transaction. Where the compiled kernel and this file disagree, this file is read first.
+
+Times are integer milliseconds since 1970 (UTC), amounts integer minor units; every feature is a float32 value.
+"""
+
+import math
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import NamedTuple, Protocol
+
+SECOND = 1_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+DEVICES_REMEMBERED = 8
+
+
+class Window(NamedTuple):
+    """A window of `length` ms that moves in steps of `hop` ms and, if `delay` is not 0, leaves that many newest ms out."""
+
+    length: int
+    hop: int
+    delay: int = 0
+
+    def bounds(self, anchor: int) -> tuple[int, int]:
+        """The event times [start, end) that the window covers at `anchor`."""
+        newest = (anchor - self.delay) // self.hop  # the tile of the (delayed) anchor
+        oldest = newest - self.length // self.hop
+        end = newest if self.delay else newest + 1  # a delayed window leaves its newest tile out
+        return oldest * self.hop, end * self.hop
+
+
+# The window table, restated.
+AMOUNT_WINDOWS: Mapping[str, Window] = {
+    "5m": Window(5 * MINUTE, 5 * SECOND),
+    "1h": Window(1 * HOUR, 1 * MINUTE),
+    "24h": Window(24 * HOUR, 30 * MINUTE),
+    "7d": Window(7 * DAY, 3 * HOUR),
+    "14d": Window(14 * DAY, 3 * HOUR),
+    "30d": Window(30 * DAY, 12 * HOUR),
+}
+FRAUD_WINDOWS: Mapping[str, Window] = {
+    "1d": Window(1 * DAY, 3 * HOUR, delay=7 * DAY),
+    "7d": Window(7 * DAY, 3 * HOUR, delay=7 * DAY),
+    "30d": Window(30 * DAY, 12 * HOUR, delay=7 * DAY),
+}
+
+
+class Transaction(Protocol):
+    """What the oracle reads of a transaction."""
+
+    @property
+    def transaction_id(self) -> str: ...
+    @property
+    def event_time(self) -> int: ...
+    @property
+    def user_id(self) -> str: ...
+    @property
+    def merchant_id(self) -> str: ...
+    @property
+    def amount(self) -> int: ...
+    @property
+    def device_id(self) -> str | None: ...
+
+
+class Label(Protocol):
+    """What the oracle reads of a label; `event_time` is that of the labelled transaction."""
+
+    @property
+    def transaction_id(self) -> str: ...
+    @property
+    def event_time(self) -> int: ...
+    @property
+    def user_id(self) -> str: ...
+    @property
+    def merchant_id(self) -> str: ...
+    @property
+    def label_time(self) -> int: ...
+    @property
+    def is_fraud(self) -> bool: ...
+
+
+class Event(NamedTuple):
+    """One applied transaction of a key."""
+
+    time: int
+    amount: int
+    device: str | None
+
+
+class Verdict(NamedTuple):
+    """The label of one transaction that counts at the moment."""
+
+    label_time: int
+    is_fraud: bool
+    event_time: int
+
+
+class Summary(NamedTuple):
+    """What people look up about a user, as of the user's last event and including it; means in float64."""
+
+    count_30d: int
+    mean_30d: float
+    count: int
+    mean: float
+
+
+@dataclass
+class Key:
+    """All that was ever applied to one user or one merchant, in the order of the log."""
+
+    events: list[Event] = field(default_factory=list)
+    verdicts: dict[tuple[str, str], Verdict] = field(default_factory=dict)
+    anchor: int | None = None
+    too_late: int = 0
+
+    def anchor_for(self, event_time: int) -> int:
+        """A late transaction is judged by what is known now; it never rewinds its key."""
+        return event_time if self.anchor is None else max(event_time, self.anchor)
+
+    def amounts_within(self, bounds: tuple[int, int]) -> list[int]:
+        start, end = bounds
+        return [event.amount for event in self.events if start <= event.time < end]
+
+    def frauds_within(self, bounds: tuple[int, int]) -> int:
+        start, end = bounds
+        return sum(1 for verdict in self.verdicts.values() if verdict.is_fraud and start <= verdict.event_time < end)
+
+    def devices(self) -> dict[str, int]:
+        """The devices remembered, least recently used first, each with its smallest event time since it is remembered."""
+        remembered: dict[str, int] = {}
+        for event in self.events:
+            if event.device is None:
+                continue
+            smallest = min(event.time, remembered.pop(event.device, event.time))
+            remembered[event.device] = smallest  # now the most recently used
+            if len(remembered) > DEVICES_REMEMBERED:
+                del remembered[next(iter(remembered))]
+        return remembered
+
+
+class Oracle:
+    """Recomputes the features of a transaction from everything that was applied before it.
+
+    `devices` adds the features of `fraud_v2`; `extra` adds amount windows to the table, by name.
+    """
+
+    def __init__(self, devices: bool = False, extra: Mapping[str, Window] | None = None) -> None:
+        self.with_devices = devices
+        self.amount_windows = {**AMOUNT_WINDOWS, **(extra or {})}
+        self.users: dict[str, Key] = {}
+        self.merchants: dict[str, Key] = {}
+
+    def observe(self, transaction: Transaction) -> dict[str, float]:
+        """The features of `transaction` given what was applied so far; changes nothing."""
+        user = self.users.get(transaction.user_id, Key())
+        merchant = self.merchants.get(transaction.merchant_id, Key())
+        features = request_features(transaction)
+        features |= self.key_features("user", user, transaction)
+        features |= self.key_features("merchant", merchant, transaction)
+        if self.with_devices:
+            features |= device_features(user, transaction)
+        return {name: as_float32(value) for name, value in features.items()}
+
+    def apply_transaction(self, transaction: Transaction) -> None:
+        """Make `transaction` part of what its user and its merchant have seen."""
+        event = Event(transaction.event_time, transaction.amount, transaction.device_id)
+        for key in self._keys_of(transaction):
+            key.anchor = key.anchor_for(event.time)
+            key.too_late += event.time < self._oldest_covered(key.anchor)
+            key.events.append(event)
+
+    def apply_label(self, label: Label) -> None:
+        """One label per transaction counts: the newest by label time, at equal label time the later in the log."""
+        identity = (label.user_id, label.transaction_id)
+        for key in self._keys_of(label):
+            known = key.verdicts.get(identity)
+            if known is None or label.label_time >= known.label_time:
+                key.verdicts[identity] = Verdict(label.label_time, label.is_fraud, label.event_time)
+
+    def summary(self, user_id: str) -> Summary:
+        """Count and mean of the last 30 days and of all time, as of the user's last event and with it.
+
+        Raises KeyError for a user without a transaction.
+        """
+        key = self.users[user_id]
+        if key.anchor is None:
+            raise KeyError(user_id)
+        month = key.amounts_within(self.amount_windows["30d"].bounds(key.anchor))
+        ever = [event.amount for event in key.events]
+        return Summary(len(month), mean_of(month), len(ever), mean_of(ever))
+
+    def key_features(self, entity: str, key: Key, transaction: Transaction) -> dict[str, float]:
+        """The features of one key, in float64, before `transaction` is applied."""
+        anchor = key.anchor_for(transaction.event_time)
+        features: dict[str, float] = {}
+        for name, window in self.amount_windows.items():
+            amounts = key.amounts_within(window.bounds(anchor))
+            features[f"{entity}_tx_count_{name}"] = len(amounts)
+            features[f"{entity}_mean_amount_{name}"] = mean_of(amounts)
+            features[f"{entity}_amount_ratio_{name}"] = quotient(transaction.amount, mean_of(amounts))
+        for name, window in FRAUD_WINDOWS.items():
+            matured = len(key.amounts_within(window.bounds(anchor)))
+            frauds = key.frauds_within(window.bounds(anchor))
+            features[f"{entity}_matured_count_{name}"] = matured
+            features[f"{entity}_fraud_count_{name}"] = frauds
+            features[f"{entity}_fraud_rate_{name}"] = quotient(frauds, matured)
+        if key.events:
+            newest = max(event.time for event in key.events)
+            features[f"{entity}_seconds_since_last"] = (anchor - newest) / 1000
+            features[f"{entity}_age_seconds"] = (anchor - min(event.time for event in key.events)) / 1000
+            features[f"{entity}_last_amount"] = [event.amount for event in key.events if event.time == newest][-1]
+        else:
+            features[f"{entity}_seconds_since_last"] = math.nan
+            features[f"{entity}_age_seconds"] = 0
+            features[f"{entity}_last_amount"] = math.nan
+        return features
+
+    def _keys_of(self, message: Transaction | Label) -> tuple[Key, Key]:
+        return (
+            self.users.setdefault(message.user_id, Key()),
+            self.merchants.setdefault(message.merchant_id, Key()),
+        )
+
+    def _oldest_covered(self, anchor: int) -> int:
+        """The smallest event time that any window covers at `anchor`; what is older is too late."""
+        windows = [*self.amount_windows.values(), *FRAUD_WINDOWS.values()]
+        return min(window.bounds(anchor)[0] for window in windows)
+
+
+def request_features(transaction: Transaction) -> dict[str, float]:
+    """What the transaction says by itself, at its own event time."""
+    moment = datetime.fromtimestamp(transaction.event_time // 1000, tz=UTC)
+    return {
+        "amount": transaction.amount,
+        "hour": moment.hour,
+        "weekday": moment.weekday(),
+        "night": moment.hour <= 6,
+        "weekend": moment.weekday() in (5, 6),
+    }
+
+
+def device_features(user: Key, transaction: Transaction) -> dict[str, float]:
+    """What the user's last devices say about the one at hand."""
+    remembered = user.devices()
+    device = transaction.device_id
+    if device is None:
+        new, age = math.nan, math.nan
+    elif device in remembered:
+        new, age = 0.0, (user.anchor_for(transaction.event_time) - remembered[device]) / 1000
+    else:
+        new, age = 1.0, 0.0
+    return {"user_new_device": new, "user_device_age_seconds": age, "user_device_count": len(remembered)}
+
+
+def mean_of(amounts: Iterable[int]) -> float:
+    """The mean in float64 of an exact integer sum, NaN of nothing."""
+    values = list(amounts)
+    return quotient(sum(values), len(values))
+
+
+def quotient(part: float, whole: float) -> float:
+    """Both sides first to float64; NaN where there is nothing to divide by."""
+    if math.isnan(whole) or whole == 0:
+        return math.nan
+    return float(part) / float(whole)
+
+
+def as_float32(value: float) -> float:
+    """The nearest float32, as a Python float."""
+    rounded: float = struct.unpack("<f", struct.pack("<f", value))[0]
+    return rounded

@@ -1,0 +1,135 @@
+"""The compiled kernel equals the oracle, bit for bit, whatever the log and however it is cut into batches."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.definitions import FEATURE_SETS, FeatureSet
+from features.definitions import Window as Defined
+from tests.parity.both import Kernel, assert_same_bits, by_kernel, by_oracle, follow
+from tests.parity.logs import HOUR, MINUTE, TEMPERS, Chargeback, Log, Payment, Temper, cut, logs, long_log, payment_lists, payments_of
+from tests.parity.oracle import Oracle, Window, as_float32
+
+settings.register_profile("parity", deadline=None, max_examples=60)
+settings.load_profile("parity")
+
+V1, V2 = FEATURE_SETS["fraud_v1"], FEATURE_SETS["fraud_v2"]
+
+# Adding a window is one line here and, in its own words, one in the oracle's table.
+WITH_2H = replace(V1, activity=(*V1.activity, Defined("2h", 2 * HOUR, MINUTE)))
+TWO_HOURS = {"2h": Window(2 * HOUR, MINUTE)}
+
+every_set = pytest.mark.parametrize(
+    ("feature_set", "extra"), [(V1, None), (V2, None), (WITH_2H, TWO_HOURS)], ids=["fraud_v1", "fraud_v2", "a 2 h window more"]
+)
+
+
+@every_set
+@given(data=st.data())
+def test_every_vector_equals_the_oracles_however_the_log_is_cut(
+    feature_set: FeatureSet, extra: dict[str, Window] | None, data: st.DataObject
+) -> None:
+    log = data.draw(logs())
+    batches = data.draw(cut(log))
+    assert_same_bits(feature_set, log, by_kernel(feature_set, batches), by_oracle(feature_set, log, extra))
+
+
+@every_set
+@pytest.mark.parametrize("temper", TEMPERS, ids=lambda temper: temper.name)
+def test_long_logs_equal_the_oracles(temper: Temper, feature_set: FeatureSet, extra: dict[str, Window] | None) -> None:
+    log = long_log(temper, seed=1, transactions=400)
+    assert_same_bits(feature_set, log, by_kernel(feature_set, [log]), by_oracle(feature_set, log, extra))
+
+
+@given(log=logs(), data=st.data())
+def test_states_are_the_same_bytes_however_the_log_is_cut(log: Log, data: st.DataObject) -> None:
+    whole, pieces = Kernel(V2), Kernel(V2)
+    whole.apply(log)
+    for batch in data.draw(cut(log)):
+        pieces.apply(batch)
+    assert whole.encoded() == pieces.encoded()
+
+
+@given(log=logs())
+def test_observing_tells_what_applying_would_and_changes_nothing(log: Log) -> None:
+    kernel = Kernel(V2)
+    for record in log:
+        if isinstance(record, Payment):
+            observed = kernel.observe([record])
+            before = kernel.encoded()
+            assert kernel.observe([record]).tobytes() == observed.tobytes()
+            assert kernel.encoded() == before
+            assert kernel.apply([record]).tobytes() == observed.tobytes()
+        else:
+            kernel.apply([record])
+
+
+@given(log=logs(), data=st.data())
+def test_a_restored_state_is_the_same_and_goes_on_the_same(log: Log, data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(log)))
+    original = Kernel(V2)
+    original.apply(log[:at])
+    restored = original.restored()
+    assert restored.encoded() == original.encoded()
+    assert restored.apply(log[at:]).tobytes() == original.apply(log[at:]).tobytes()
+    assert restored.encoded() == original.encoded()
+
+
+@pytest.mark.parametrize("temper", TEMPERS, ids=lambda temper: temper.name)
+def test_long_logs_go_on_the_same_from_a_restored_state(temper: Temper) -> None:
+    log = long_log(temper, seed=2, transactions=2_000)
+    original = Kernel(V2)
+    for begin in range(0, len(log), 307):
+        restored = original.restored()
+        assert restored.apply(log[begin : begin + 307]).tobytes() == original.apply(log[begin : begin + 307]).tobytes()
+        assert restored.encoded() == original.encoded()
+
+
+@given(payments=payment_lists(), data=st.data())
+def test_a_state_forgets_the_order_in_which_it_learned(payments: list[Payment], data: st.DataObject) -> None:
+    # Only "the last amount" asks for the order, and only among the newest of equal time: make these alike. Devices ask for it always.
+    newest = max(payment.event_time for payment in payments)
+    alike = [replace(payment, device_id=None, amount=7 if payment.event_time == newest else payment.amount) for payment in payments]
+    labels: Log = [Chargeback.of(payment, payment.event_time, True) for payment in data.draw(st.lists(st.sampled_from(alike), max_size=5))]
+    anywhere = data.draw(st.permutations([*alike, *labels]))
+    assert _one_key(alike + labels).encoded() == _one_key(anywhere).encoded()
+
+
+def _one_key(log: Log) -> Kernel:
+    kernel = Kernel(V1)
+    kernel.apply([replace(record, user_id="u", merchant_id="m") for record in log])
+    return kernel
+
+
+@given(log=logs())
+def test_what_is_too_late_is_told(log: Log) -> None:
+    kernel, oracle = Kernel(V1), Oracle()
+    kernel.apply(log)
+    for record in log:
+        follow(oracle, record)
+    assert kernel.too_late["user"] == sum(user.too_late for user in oracle.users.values())
+    assert kernel.too_late["merchant"] == sum(merchant.too_late for merchant in oracle.merchants.values())
+
+
+@given(log=logs())
+def test_what_people_look_up_is_as_of_the_last_event(log: Log) -> None:
+    kernel, oracle = Kernel(V1), Oracle()
+    kernel.apply(log)
+    for record in log:
+        follow(oracle, record)
+    state = kernel.states["user"]
+    users = sorted({payment.user_id for payment in payments_of(log)})
+    slots = state.slots(users)
+    nothing = np.zeros(len(slots), np.int64)
+    features = state.observe(slots, state.anchors(slots), nothing, nothing)
+    counts, amounts = state.totals(slots)
+    names = [feature.name for feature in V1.of("user")]
+    for i, user in enumerate(users):
+        said = oracle.summary(user)
+        assert features[i, names.index("user_tx_count_30d")] == said.count_30d
+        mean = as_float32(said.mean_30d)
+        assert np.array_equal(features[i, names.index("user_mean_amount_30d")], np.float32(mean), equal_nan=True)
+        assert (counts[i], amounts[i] / counts[i]) == (said.count, said.mean)
