@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from features.definitions import FEATURE_SETS
 from features.errors import UserError
@@ -91,7 +91,7 @@ def _quoted(value: str | int | bool) -> str:
 
 
 def _settings(redis_url: str) -> str:
-    return yaml.safe_dump(
+    settings: str = yaml.safe_dump(
         {
             "project": PROJECT,
             "provider": "local",
@@ -108,6 +108,7 @@ def _settings(redis_url: str) -> str:
         sort_keys=False,
         width=1000,
     )
+    return settings
 
 
 def _digest(settings: str, views: str) -> str:
@@ -132,4 +133,4 @@ def _apply(repo_path: Path) -> None:
     with warnings.catch_warnings():
         # "On demand feature view is an experimental feature": stable, and slow only offline, where we don't use it.
         warnings.filterwarnings("ignore", message="On demand feature view", category=RuntimeWarning)
-        FeatureStore(repo_path=str(repo_path)).apply(objects())
+        FeatureStore(repo_path=str(repo_path)).apply([*objects()])

@@ -1,27 +1,29 @@
 """Feast's objects, generated from the definitions: entities, sources, views, and a feature service for each feature set."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import timedelta
+from types import FunctionType
 from typing import Any
 
 from feast import Entity, FeatureService, FeatureView, Field, FileSource, OnDemandFeatureView, RequestSource
+from feast.data_source import DataSource
 from feast.types import Bytes, FeastType, Float32, Float64, Int64, String
 from feast.value_type import ValueType
 
 from features.definitions import FEATURE_SETS, FeatureSet
 from features.online_views import JOIN_KEYS, VIEWS, OnlineFeature, OnlineView, request_fields, state_view
 
-FeastObject = Entity | FileSource | FeatureView | OnDemandFeatureView | FeatureService
+FeastObject = Entity | DataSource | FeatureView | OnDemandFeatureView | FeatureService
 
 _TYPES: dict[str, FeastType] = {"bytes": Bytes, "string": String, "int64": Int64, "float64": Float64}
 
 # Feast keeps an on-demand view's function as this text in its registry and compiles it in the process that asks, which then needs our
 # package, and only then: who reads the other views does not.
-_FUNCTION = '''def {name}(inputs):
+_FUNCTION = """def {name}(inputs):
     from features.on_demand import finish
 
     return finish("{name}", inputs)
-'''
+"""
 
 
 def objects(feature_sets: Iterable[FeatureSet] = tuple(FEATURE_SETS.values())) -> list[FeastObject]:
@@ -35,12 +37,10 @@ def objects(feature_sets: Iterable[FeatureSet] = tuple(FEATURE_SETS.values())) -
         for name, join_key in JOIN_KEYS.items()
     }
     views = {view.name: _feature_view(view, entities[view.entity]) for view in VIEWS}
-    sources = [view.batch_source for view in views.values()]
+    sources = [view.batch_source for view in views.values() if view.batch_source is not None]
     states = [views[state_view(entity).name] for entity in JOIN_KEYS]
     on_demand = [_on_demand_view(feature_set, states) for feature_set in feature_sets]
-    services = [
-        FeatureService(name=view.name, features=[view], description=view.description, tags=dict(view.tags)) for view in on_demand
-    ]
+    services = [FeatureService(name=view.name, features=[view], description=view.description, tags=dict(view.tags)) for view in on_demand]
     return [*entities.values(), *sources, *views.values(), *on_demand, *services]
 
 
@@ -82,9 +82,9 @@ def _on_demand_view(feature_set: FeatureSet, states: list[FeatureView]) -> OnDem
     )
 
 
-def _compiled(text: str, name: str) -> Callable[..., Any]:
+def _compiled(text: str, name: str) -> FunctionType:
     # No module of ours as its home, so that Feast's pickle of it stands alone.
     namespace: dict[str, Any] = {"__name__": "__main__"}
     exec(text, namespace)
-    function: Callable[..., Any] = namespace[name]
+    function: FunctionType = namespace[name]
     return function

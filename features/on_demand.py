@@ -39,7 +39,8 @@ def vector(
         slots = state.slots(["key"]) if encoded is None else np.array([state.restore("key", encoded)], np.int64)
         return state.observe(slots, times, amounts, devices)
 
-    return assemble(feature_set, times, amounts, observe("user", user_state), observe("merchant", merchant_state))[0]
+    vectors = assemble(feature_set, times, amounts, observe("user", user_state), observe("merchant", merchant_state))
+    return vectors.reshape(-1)
 
 
 def finish(name: str, inputs: Mapping[str, Sequence[Any]]) -> dict[str, list[np.float32]]:
@@ -60,7 +61,9 @@ def finish(name: str, inputs: Mapping[str, Sequence[Any]]) -> dict[str, list[np.
         user, merchant = _state(inputs["user_state"][row]), _state(inputs["merchant_state"][row])
         features = vector(kept, user, merchant, event_time, amount, devices[row])
         out[row] = features if kept is wanted else features[[kept.names.index(feature) for feature in wanted.names]]
-    return {feature: list(out[:, column]) for column, feature in enumerate(wanted.names)}
+    columns = {feature: list(out[:, column]) for column, feature in enumerate(wanted.names)}
+    # With ``full_feature_names`` Feast looks for these names, and takes no others.
+    return columns | {f"{name}__{feature}": column for feature, column in columns.items()}
 
 
 def _state(value: bytes | None) -> bytes | None:

@@ -104,5 +104,5 @@ def feature_set_of(digest: str) -> FeatureSet:
         if feature_set.digest == digest:
             return feature_set
     raise ValueError(
-        f"the online states were kept for features with digest {digest[:12]}…, which this version doesn't know; run the workers of this version"
+        f"the online states were kept for features with digest {digest[:12]}…, which this version doesn't know; run its own workers"
     )

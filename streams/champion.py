@@ -38,6 +38,11 @@ class Champion:
         assert self._variant is not None
         return self._variant
 
+    @property
+    def loaded(self) -> bool:
+        """Whether there is a champion to score with."""
+        return self._there.is_set()
+
     def close(self) -> None:
         """Stops looking."""
         self._closing.set()

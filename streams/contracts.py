@@ -70,7 +70,7 @@ def _message(message: type) -> dict[str, Any]:
     return {
         "name": _name(message),
         "summary": (message.__doc__ or "").splitlines()[0],
-        "payload": {"schemaFormat": "application/schema+json;version=draft-07", "schema": _inlined(message)},
+        "payload": {"schemaFormat": "application/schema+json;version=draft-07", "schema": inlined(message)},
         **({"bindings": {"kafka": {"key": {"type": "string", "description": "user_id"}}}} if keyed else {}),
         **(
             {"headers": {"type": "object", "properties": {"type": {"const": "label", "description": "set on a label on transactions"}}}}
@@ -80,8 +80,8 @@ def _message(message: type) -> dict[str, Any]:
     }
 
 
-def _inlined(message: type) -> dict[str, Any]:
-    """The schema with its definitions inside, references being local to it."""
+def inlined(message: type) -> dict[str, Any]:
+    """The JSON Schema of a message type with every reference resolved, to stand inside another document."""
     (schema,), definitions = msgspec.json.schema_components([message], ref_template="#/components/schemas/{name}")
 
     def resolve(node: Any) -> Any:

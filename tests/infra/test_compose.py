@@ -59,7 +59,10 @@ def test_our_containers_look_for_the_services_where_they_are(compose: dict[str, 
         for variable in services.OUTSIDE_VARIABLES.values():
             host = re.sub(r"^\w+://", "", environment[variable]).split(":")[0]
             assert host in compose["services"], (name, variable)
-    assert "INSIDE://" + compose["services"]["api"]["environment"]["TIDEMARK_KAFKA"] in compose["services"]["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
+    assert (
+        "INSIDE://" + compose["services"]["api"]["environment"]["TIDEMARK_KAFKA"]
+        in compose["services"]["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
+    )
 
 
 def test_the_broker_is_the_embedded_ones_version(compose: dict[str, Any]) -> None:

@@ -1,0 +1,124 @@
+"""The HTTP API: POST /v1/score, and what operators ask of a service."""
+
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from starlette.concurrency import run_in_threadpool
+
+from api.score import NotRecordedError, SynchronousScorer
+from features.feast_online import OnlineStoreUnavailable
+from streams.config import StreamConfig
+from streams.contracts import inlined
+from streams.events import MAX_VALUE_BYTES, Decision, Transaction, decode_transaction, encode, milliseconds
+from streams.validation import MAX_AHEAD_MS
+
+_JSON = "application/json"
+_RETRY_AFTER = {"Retry-After": "1"}
+# INGEST judges by the broker's clock, which may run behind ours.
+_CLOCKS_APART_MS = 60_000
+
+
+def create_app(config: StreamConfig) -> FastAPI:
+    """The application; its connections open at start-up and close at shutdown."""
+    registry = CollectorRegistry()
+    decided = Counter("tidemark_api_decisions_total", "Decisions told, by kind.", ["decision"], registry=registry)
+    refused = Counter("tidemark_api_refusals_total", "Requests without a decision, by status.", ["status"], registry=registry)
+    seconds = Histogram(
+        "tidemark_api_score_seconds",
+        "Time to answer POST /v1/score.",
+        buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5),
+        registry=registry,
+    )
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.scorer = await run_in_threadpool(SynchronousScorer, config)
+        yield
+        await run_in_threadpool(app.state.scorer.close)
+
+    app = FastAPI(title="Tidemark", version="1", summary="Scores card transactions for fraud while they happen.", lifespan=lifespan)
+
+    @app.middleware("http")
+    async def timed(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        if request.url.path != "/v1/score":
+            return await call_next(request)
+        began = time.perf_counter()
+        response = await call_next(request)
+        seconds.observe(time.perf_counter() - began)
+        if response.status_code != 200:
+            refused.labels(response.status_code).inc()
+        return response
+
+    @app.post("/v1/score", summary="Score a transaction now", responses=_RESPONSES, openapi_extra=_openapi_extra())
+    async def score(request: Request) -> Response:
+        """Decides on the transaction, records both, and answers with the decision that the topic `decisions` will carry."""
+        body = await request.body()
+        try:
+            transaction = _valid(body, config.currency)
+        except ValueError as error:
+            return _problem(422, str(error))
+        try:
+            decision = await run_in_threadpool(request.app.state.scorer.score, transaction)
+        except OnlineStoreUnavailable as error:
+            return _problem(503, f"the online store doesn't answer, so nothing was decided; try again: {error}", _RETRY_AFTER)
+        except NotRecordedError as error:
+            return _problem(503, f"the transaction could not be recorded, so no decision is told; try again: {error}", _RETRY_AFTER)
+        decided.labels(decision.decision).inc()
+        return Response(encode(decision), media_type=_JSON)
+
+    @app.get("/healthz", summary="Whether the process runs")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/readyz", summary="Whether transactions can be scored")
+    async def readyz(request: Request) -> Response:
+        missing = await run_in_threadpool(request.app.state.scorer.ready)
+        return _problem(503, "; ".join(missing), _RETRY_AFTER) if missing else Response(b'{"status":"ready"}', media_type=_JSON)
+
+    @app.get("/metrics", summary="Prometheus metrics")
+    async def metrics() -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    return app
+
+
+def _valid(body: bytes, currency: str) -> Transaction:
+    """The transaction in a request's body. Raises ValueError with a sentence for the caller."""
+    if len(body) > MAX_VALUE_BYTES:
+        raise ValueError(f"the body has {len(body)} bytes, at most {MAX_VALUE_BYTES} are taken")
+    transaction = decode_transaction(body)
+    transaction.event_time = milliseconds(transaction.event_time)
+    if transaction.currency != currency:
+        raise ValueError(f"currency {transaction.currency} is not this deployment's {currency}; convert before sending")
+    if transaction.event_time > time.time() * 1000 + MAX_AHEAD_MS - _CLOCKS_APART_MS:
+        raise ValueError(f"event_time {transaction.event_time} lies minutes in the future; check the clock and the unit (milliseconds)")
+    return transaction
+
+
+def _problem(status: int, sentence: str, headers: dict[str, str] | None = None) -> Response:
+    return Response(json.dumps({"detail": sentence}), status, headers, _JSON)
+
+
+def _openapi_extra() -> dict[str, Any]:
+    example = {
+        "transaction_id": "a1",
+        "event_time": "2026-01-31T09:30:00Z",
+        "user_id": "123",
+        "merchant_id": "456",
+        "amount": 2599,
+        "currency": "EUR",
+    }
+    return {"requestBody": {"required": True, "content": {_JSON: {"schema": inlined(Transaction), "example": example}}}}
+
+
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The decision.", "content": {_JSON: {"schema": inlined(Decision)}}},
+    422: {"description": "The transaction isn't valid; `detail` says why."},
+    503: {"description": "Nothing was decided; try again."},
+}

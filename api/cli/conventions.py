@@ -1,0 +1,79 @@
+"""What all commands have in common: days, the progress bar, the summary file, a clean Ctrl-C."""
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+from types import FrameType
+
+from features.errors import UserError
+
+INTERRUPTED = 130
+
+
+def day_ms(option: str, text: str | None) -> int | None:
+    """Midnight UTC of a day such as 2018-08-01, in ms; None for None. Raises UserError that names the option otherwise."""
+    if text is None:
+        return None
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        raise UserError(f"{option} {text} is no day; write it as 2018-08-01") from None
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
+
+
+def day_range(begin: str | None, end: str | None) -> tuple[int | None, int | None]:
+    """``--from`` (inclusive) and ``--to`` (exclusive) in ms UTC, None where it isn't given. Raises UserError if nothing lies between."""
+    start_ms, end_ms = day_ms("--from", begin), day_ms("--to", end)
+    if start_ms is not None and end_ms is not None and start_ms >= end_ms:
+        raise UserError(f"--to {end} must lie after --from {begin}, for --to is exclusive; for one day, say the next day")
+    return start_ms, end_ms
+
+
+def write_summary(path: Path | None, summary: Mapping[str, object]) -> None:
+    """Write the summary as a JSON object, if ``--json`` names a file for it. Raises UserError if it can't be written."""
+    if path is None:
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(summary, indent=2) + "\n")
+    except OSError as failure:
+        raise UserError(f"--json {path} can't be written: {failure.strerror}; name a file in a folder that you may write to") from None
+
+
+@contextmanager
+def progress(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar with count, rate and time left on stderr, if that is a terminal; yields what to call with how many more are done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{speed:,.0f}/s")
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda count: bar.advance(task, count)
+
+
+@contextmanager
+def until_interrupted() -> Iterator[Callable[[], bool]]:
+    """Yields what tells whether Ctrl-C was pressed, so that work can end in order; the second Ctrl-C ends it at once."""
+    pressed = False
+
+    def press(number: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        pressed = True
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, press)
+    try:
+        yield lambda: pressed
+    finally:
+        signal.signal(signal.SIGINT, before)

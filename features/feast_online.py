@@ -1,0 +1,177 @@
+"""Feast's online store in Redis: the states of keys written out, and read back."""
+
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import redis
+import yaml  # type: ignore[import-untyped]
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from features.definitions import Entity
+from features.errors import UserError
+from features.feast_format import hset_commands
+from features.online_views import JOIN_KEYS, state_view
+from features.snapshot import Snapshot
+
+SETTINGS = "feature_store.yaml"
+
+# A random name that is lost with the data, so that a wiped Redis is known from a slow one.
+_SENTINEL = "tidemark:sentinel"
+
+
+class OnlineStoreError(Exception):
+    """Redis did not answer, or not in time, or refused; what was asked of it may or may not have been done."""
+
+
+class OnlineWriter:
+    """Writes one stage's states to the online store, and notes up to where each partition is written. For one thread at a time.
+
+    Every method blocks for at most ``timeout`` seconds a round trip and raises OnlineStoreError if Redis fails. Raises UserError
+    if there is no repository at ``repo_path``.
+    """
+
+    def __init__(self, repo_path: Path, app_id: str, stage: str, timeout: float = 2.0) -> None:
+        address = _connection_string(repo_path)
+        self._address = address.partition(",")[0]
+        self._client = _client(address, timeout)
+        self._positions = f"tidemark:projected:{app_id}:{stage}"
+        self._incarnation = ""
+
+    def check(self) -> bool:
+        """Whether Redis still holds all that was written since the last check; False if it was restarted or wiped, and at first."""
+        before, self._incarnation = self._incarnation, self._find_incarnation()
+        return before == self._incarnation
+
+    def projected(self) -> dict[int, int]:
+        """The position up to which each partition is written; what was written before Redis was restarted or wiped doesn't count."""
+        incarnation = self._find_incarnation()
+        with _redis_errors(self._address):
+            noted = cast(dict[bytes, bytes], self._client.hgetall(self._positions))
+        values = {int(partition): value.decode().split(" ", 1) for partition, value in noted.items()}
+        return {partition: int(position) for partition, (position, where) in values.items() if where == incarnation}
+
+    def write(self, part: Snapshot) -> None:
+        """Sets all views of these keys in one round trip; a thousand keys or so are a good measure."""
+        with _redis_errors(self._address):
+            pipe: Any = self._client.pipeline(transaction=False)
+            for command in hset_commands(part):
+                pipe.execute_command(*command)
+            pipe.execute()
+
+    def set_projected(self, partition: int, position: int) -> None:
+        """Notes that everything before ``position`` is written, in the Redis that the last ``check`` saw."""
+        with _redis_errors(self._address):
+            self._client.hset(self._positions, str(partition), f"{position} {self._incarnation}")
+
+    def close(self) -> None:
+        """Ends the connections."""
+        self._client.close()
+
+    def _find_incarnation(self) -> str:
+        """Names this run of Redis and this life of its data."""
+        with _redis_errors(self._address):
+            pipe: Any = self._client.pipeline(transaction=False)
+            pipe.set(_SENTINEL, uuid.uuid4().hex, nx=True).get(_SENTINEL).info("server")
+            _, sentinel, server = pipe.execute()
+        return f"{server['run_id']}/{sentinel.decode()}"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyState:
+    """A key's encoded state, the source partition and offset of the last record in it, and the digest of the feature set it is kept for."""
+
+    state: bytes
+    partition: int
+    offset: int
+    digest: str
+
+
+class OnlineReader:
+    """Reads states through Feast's online store. Threads may share one.
+
+    Opening takes seconds, for Feast is imported. Raises UserError if there is no repository at ``repo_path``.
+    """
+
+    def __init__(self, repo_path: Path, timeout: float = 0.25) -> None:
+        address = _connection_string(repo_path)
+        self._address = address.partition(",")[0]
+
+        from feast import FeatureStore
+        from feast.infra.online_stores.redis import RedisOnlineStore
+        from feast.repo_config import load_repo_config
+
+        self._config = load_repo_config(repo_path, repo_path / SETTINGS)
+        self._config.online_config["connection_string"] = f"{address},socket_timeout={timeout},socket_connect_timeout={timeout}"
+        store = FeatureStore(repo_path=str(repo_path), config=self._config)
+        self._provider = store.provider
+        self._views = {entity: store.get_feature_view(state_view(entity).name) for entity in JOIN_KEYS}
+        self._names = {entity: [feature.name for feature in state_view(entity).features] for entity in JOIN_KEYS}
+        # Feast leaves redis-py's own retries on, with seconds of waiting between them.
+        online_store = cast(RedisOnlineStore, self._provider.online_store)
+        online_store._get_client(self._config.online_store).set_retry(_retry())
+
+    def states(self, user_id: str, merchant_id: str) -> tuple[KeyState | None, KeyState | None]:
+        """The states of the user and of the merchant; None for one that was never seen.
+
+        Takes at most two ``timeout`` a key. Raises OnlineStoreError if Redis does not answer in that time.
+        """
+        with _redis_errors(self._address):
+            return self._state("user", user_id), self._state("merchant", merchant_id)
+
+    def _state(self, entity: Entity, key: str) -> KeyState | None:
+        from feast.protos.feast.types.EntityKey_pb2 import EntityKey
+        from feast.protos.feast.types.Value_pb2 import Value
+
+        names = self._names[entity]
+        entity_key = EntityKey(join_keys=[JOIN_KEYS[entity]], entity_values=[Value(string_val=key)])
+        # A fresh list each time, for Feast appends to it.
+        ((_, values),) = self._provider.online_read(self._config, self._views[entity], [entity_key], list(names))
+        if values is None or not values[names[0]].HasField("bytes_val"):
+            return None
+        state, partition, offset, digest = (values[name] for name in names)
+        return KeyState(state.bytes_val, partition.int64_val, offset.int64_val, digest.string_val)
+
+
+def _connection_string(repo_path: Path) -> str:
+    """The address of Redis in the repository's settings, read as Feast reads them."""
+    try:
+        settings = yaml.safe_load(os.path.expandvars((repo_path / SETTINGS).read_text()))
+    except FileNotFoundError as error:
+        raise UserError(f"there is no Feast repository at {repo_path}; run `tidemark up` to write it") from error
+    address: str = settings["online_store"]["connection_string"]
+    return address
+
+
+def _client(address: str, timeout: float) -> redis.Redis:
+    """A client for a Feast connection string: ``host:port,name=value,…`` with the values in JSON or plain."""
+    server, *parameters = address.split(",")
+    host, _, port = server.partition(":")
+    arguments: dict[str, Any] = {}
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        try:
+            arguments[name] = json.loads(value)
+        except json.JSONDecodeError:
+            arguments[name] = value
+    arguments |= {"socket_timeout": timeout, "socket_connect_timeout": timeout, "retry": _retry()}
+    return redis.Redis(host=host, port=int(port), **arguments)
+
+
+def _retry() -> Retry:
+    """Once more, at once, if the connection was lost, as it is when Redis was restarted; never after a timeout."""
+    return Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
+
+
+@contextmanager
+def _redis_errors(address: str) -> Iterator[None]:
+    try:
+        yield
+    except redis.RedisError as error:
+        raise OnlineStoreError(f"the online store on Redis at {address} failed ({error}); see `tidemark doctor`") from error

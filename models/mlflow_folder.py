@@ -1,0 +1,127 @@
+"""One model as a folder that MLflow can log: ``model.ubj``, ``policy.json``, ``features.json`` and MLflow's own ``MLmodel``.
+
+The digests of the three files are in the ``MLmodel``'s metadata; a folder whose files don't match them is refused. Nothing is pickled.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import xgboost as xgb
+
+from features.definitions import FEATURE_SETS, FeatureSet
+from features.errors import UserError
+from models.policy import Policy
+from models.scoring import Scorer
+
+MODEL_FILE, POLICY_FILE, FEATURES_FILE, MLMODEL_FILE = "model.ubj", "policy.json", "features.json", "MLmodel"
+
+
+class FeaturesFile(msgspec.Struct, frozen=True):
+    """The content of ``features.json``: the feature set's name, its digest, and the names in vector order."""
+
+    feature_set: str
+    digest: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Digests:
+    """Hex SHA-256 of the trees' file, of the policy (canonical JSON) and of the features' meaning."""
+
+    model: str
+    policy: str
+    features: str
+
+    def as_tags(self) -> dict[str, str]:
+        """As tags of a model version and as metadata of the folder."""
+        return {"model_digest": self.model, "policy_digest": self.policy, "features_digest": self.features}
+
+
+def write_folder(folder: Path, booster: xgb.Booster, policy: Policy, feature_set: FeatureSet, model_id: str, run_id: str) -> Digests:
+    """Write the folder, which must not exist yet, for the logged model ``model_id`` of a run."""
+    digests = Digests(hashlib.sha256(booster.save_raw("ubj")).hexdigest(), policy.digest, feature_set.digest)
+    _save_flavor(folder, booster, digests, model_id, run_id)
+    (folder / POLICY_FILE).write_bytes(policy.to_json())
+    features = FeaturesFile(feature_set.name, feature_set.digest, feature_set.names)
+    (folder / FEATURES_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(features), indent=2) + b"\n")
+    return digests
+
+
+def read_folder(folder: Path, name: str, version: str, registered: dict[str, str] | None = None) -> Scorer:
+    """The scorer of a folder, to be called model ``name`` ``version``.
+
+    ``registered`` are the tags of the registry's version, whose digests must match too. Raises UserError if a file is missing or altered,
+    or its features are not those that this program computes.
+    """
+    title = f"model {name} {version}"
+    contents = {file: _read(folder / file, title) for file in (MODEL_FILE, POLICY_FILE, FEATURES_FILE)}
+    try:
+        policy = Policy.from_json(contents[POLICY_FILE])
+        features = msgspec.json.decode(contents[FEATURES_FILE], type=FeaturesFile)
+    except ValueError as error:
+        raise UserError(f"the policy or the features of {title} can't be read ({error}); train a model anew") from None
+    found = Digests(hashlib.sha256(contents[MODEL_FILE]).hexdigest(), policy.digest, features.digest).as_tags()
+    for source in (_metadata(folder, title), registered):
+        if source is not None:
+            _require_equal(found, source, title)
+    _require_known(features, title)
+    booster = xgb.Booster()
+    booster.load_model(bytearray(contents[MODEL_FILE]))
+    return Scorer(booster, policy, features.names, name, version, found["model_digest"], features.digest)
+
+
+def _save_flavor(folder: Path, booster: xgb.Booster, digests: Digests, model_id: str, run_id: str) -> None:
+    import mlflow.xgboost
+    from mlflow.models import Model
+
+    mlflow.xgboost.save_model(
+        booster,
+        str(folder),
+        model_format="ubj",
+        mlflow_model=Model(run_id=run_id, model_id=model_id),
+        # Stated, for inferring them loads the model in another process.
+        pip_requirements=[f"xgboost=={xgb.__version__}"],
+        metadata=digests.as_tags(),
+    )
+
+
+def _metadata(folder: Path, title: str) -> dict[str, Any]:
+    from mlflow.models import Model
+
+    _read(folder / MLMODEL_FILE, title)
+    return dict(Model.load(str(folder)).metadata or {})
+
+
+def _read(file: Path, title: str) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise UserError(f"{title} has no readable {file.name} ({error.strerror}); give a model that tidemark train has made") from None
+
+
+def _require_equal(found: dict[str, str], stated: dict[str, Any], title: str) -> None:
+    for key, digest in found.items():
+        if stated.get(key) != digest:
+            part = key.removesuffix("_digest")
+            raise UserError(
+                f"the {part} of {title} was altered after training: its digest is {digest[:12]}, not {str(stated.get(key))[:12]}; train a model anew"
+            )
+
+
+def _require_known(features: FeaturesFile, title: str) -> None:
+    known = FEATURE_SETS.get(features.feature_set)
+    if known is None:
+        raise UserError(f"{title} wants the feature set {features.feature_set}, which is none of {', '.join(FEATURE_SETS)}; train a model anew")
+    if features.names != known.names:
+        gone, new = [n for n in features.names if n not in known.names], [n for n in known.names if n not in features.names]
+        difference = [f"{_some(gone)} no longer computed"] * bool(gone) + [f"{_some(new)} not known to the model"] * bool(new)
+        raise UserError(f"{title} was trained on another {known.name}: {', '.join(difference) or 'the order differs'}; train a model anew")
+    if features.digest != known.digest:
+        raise UserError(f"{title} was trained on another {known.name} ({features.digest[:12]}, not {known.digest[:12]}); train a model anew")
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

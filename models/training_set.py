@@ -1,0 +1,90 @@
+"""From a canonical table to what a model learns from: vectors as they would have been, labels as they were known on a given day."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.definitions import FeatureSet
+from features.errors import UserError
+from features.history import HistoryLog, chunks
+from features.windows import Float32, Int64
+from models.splits import Bool, learnable_rows
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """One entry a row, in replay order: ``vectors`` (float32, n × names, NaN = missing), ``is_fraud``, ``event_time`` (ms), ``amount``
+    (minor units). ``immature`` and ``unlabelled`` count what the range held besides."""
+
+    vectors: Float32
+    is_fraud: Bool
+    event_time: Int64
+    amount: Int64
+    immature: int = 0
+    unlabelled: int = 0
+
+    @property
+    def frauds(self) -> int:
+        """How many rows are frauds."""
+        return int(np.count_nonzero(self.is_fraud))
+
+    def where(self, rows: Bool) -> Self:
+        """The rows for which the mask is true."""
+        return type(self)(self.vectors[rows], self.is_fraud[rows], self.event_time[rows], self.amount[rows])
+
+
+def training_set(
+    table: pa.Table,
+    feature_set: FeatureSet,
+    begin: int,
+    end: int,
+    as_of: int,
+    labels_after: int,
+    advanced: Callable[[int], None] = lambda _rows: None,
+) -> TrainingSet:
+    """The rows of a canonical table from ``begin`` (inclusive) to ``end`` (exclusive) whose label is known as of ``as_of``; times and
+    ``labels_after`` in ms.
+
+    What lies before ``begin`` warms the windows; what happened, or became known, after ``as_of`` changes nothing. ``advanced`` hears how
+    many transactions were taken in. Raises UserError if nothing is left to learn from, or it is all of one class.
+    """
+    event_time = table["event_time"].to_numpy()
+    labelled = table["is_fraud"].is_valid().to_numpy()
+    if not labelled.any():
+        raise UserError("the file says of no transaction whether it was fraud; map its label with --columns is_fraud=…")
+    learnable = learnable_rows(event_time, labelled, begin, end, as_of, labels_after)
+    if not len(learnable.rows):
+        raise UserError(_nothing_left(learnable.immature, learnable.unlabelled))
+    wanted = np.zeros(len(table), np.bool_)
+    wanted[learnable.rows] = True
+    # Vectors look only back, so the kernel may stop at the last row wanted; a label that comes later can't reach any of them either.
+    past = event_time <= event_time[learnable.rows].max()
+    table, wanted = table.filter(pa.array(past)), wanted[past]
+    is_fraud = pc.fill_null(table["is_fraud"], False).to_numpy()
+
+    rows, vectors = [], []
+    for row, vector in chunks(HistoryLog.from_table(table), feature_set):
+        rows.append(row[wanted[row]])
+        vectors.append(vector[wanted[row]])
+        advanced(len(row))
+    order = np.concatenate(rows)
+    return TrainingSet(
+        np.concatenate(vectors),
+        is_fraud[order],
+        table["event_time"].to_numpy()[order],
+        table["amount"].to_numpy()[order],
+        learnable.immature,
+        learnable.unlabelled,
+    )
+
+
+def _nothing_left(immature: int, unlabelled: int) -> str:
+    if immature:
+        return f"the labels of all {immature:,} transactions of the range come after --as-of; give a later --as-of or an earlier --to"
+    if unlabelled:
+        return f"none of the {unlabelled:,} transactions of the range has a label; give another --from and --to"
+    return "there is no transaction from --from to --to; give a range that the file covers"

@@ -1,0 +1,182 @@
+"""Both stages as pure functions: whatever the batches, the vectors are the history's; what is said twice counts once."""
+
+from collections import Counter
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.definitions import DAY, HOUR
+from features.history import HistoryLog, vectors
+from streams import answer, scoring_log
+from streams.events import DeadLetter, Decision, Source
+from streams.kafka_log import LogRecord
+from streams.score import Variant, advance, decide
+from tests.streams.logs import FRAUD_V1, ingest_state, label, received, routed, score_state, scorer, transaction
+
+START = 1_700_000_000_000
+
+
+def history(n: int = 60, seed: int = 1) -> list[LogRecord]:
+    """A log of one partition in event-time order, its labels among the transactions."""
+    rng = np.random.default_rng(seed)
+    times = np.sort(rng.integers(START, START + 40 * DAY, n))
+    made = [
+        transaction(0, f"u{rng.integers(4)}", f"m{rng.integers(3)}", int(time), int(rng.integers(0, 3_000)), transaction_id=f"t{i}")
+        for i, time in enumerate(times)
+    ]
+    dated = [(int(time), 1, record) for time, record in zip(times, made, strict=True)]
+    dated += [(int(time) + 7 * DAY, 0, label(0, record, int(time) + 7 * DAY)) for time, record in zip(times, made, strict=True) if rng.random() < 0.3]
+    ordered = sorted(dated, key=lambda entry: entry[:2])
+    return [record._replace(offset=offset) for offset, (_, _, record) in enumerate(ordered)]
+
+
+def as_table(records: list[LogRecord]) -> pa.Table:
+    """The same history as the canonical table."""
+    messages = [msgspec.json.decode(record.value or b"") for record in records]
+    labels = {message["transaction_id"]: message["label_time"] for message in messages if "label_time" in message}
+    rows = [message for message in messages if "label_time" not in message]
+    return pa.table(
+        {
+            **{name: [row[name] for row in rows] for name in ("transaction_id", "event_time", "user_id", "merchant_id", "amount")},
+            "device_id": pa.nulls(len(rows), pa.string()),
+            "is_fraud": [row["transaction_id"] in labels for row in rows],
+            "label_time": pa.array([labels.get(row["transaction_id"]) for row in rows], pa.int64()),
+        }
+    )
+
+
+CUTS = st.lists(st.integers(1, 80), max_size=8)
+
+
+@given(CUTS, st.integers(1, 6))
+@settings(max_examples=25, deadline=None)
+def test_vectors_are_the_historys_whatever_the_batches(cuts: list[int], together: int) -> None:
+    records = history()
+    batches = received(routed(ingest_state(), records, cuts))
+    state = score_state()
+    seen = [advance(state, batches[i : i + together], Counter()).vectors for i in range(0, len(batches), together)]
+    expected = vectors(HistoryLog.from_table(as_table(records)), FRAUD_V1)
+    assert np.concatenate(seen).tobytes() == expected.tobytes()
+
+
+@given(CUTS, CUTS, st.integers(0, 60))
+@settings(max_examples=25, deadline=None)
+def test_what_a_restarted_ingest_says_again_counts_once(cuts: list[int], other_cuts: list[int], committed: int) -> None:
+    records = history()
+    first = routed(ingest_state(2), records, cuts)
+    again = ingest_state(2)
+    routed(again, records[:committed])
+    repeated = routed(again, records[committed:], other_cuts)
+    for partition in (0, 1):
+        once, twice = score_state(), score_state()
+        advance(once, received(first, partition), Counter())
+        seen = advance(twice, received(first + repeated, partition), counts := Counter())
+        assert counts["gaps"] == 0
+        ids = seen.rows["transaction_id"].to_pylist()
+        assert len(ids) == len(set(ids))
+        assert everything(twice) == everything(once)
+
+
+def everything(state: object) -> tuple[object, ...]:
+    merchants = state.merchants  # type: ignore[attr-defined]
+    return state.high_water, list(merchants.keys), merchants.encode(np.arange(len(merchants)))  # type: ignore[attr-defined]
+
+
+def test_a_batch_that_leaves_a_gap_is_left_out_until_it_is_said_again() -> None:
+    records = history()
+    batches = received(routed(ingest_state(), records, [20, 40]))
+    state = score_state()
+    advance(state, [batches[0], batches[2]], counts := Counter())
+    assert counts["gaps"] == 1
+    assert state.high_water == {0: 19}
+    advance(state, [batches[1], batches[2]], counts)
+    assert state.high_water == {0: len(records) - 1}
+
+
+def test_every_transaction_gets_a_decision_and_every_bad_record_a_dead_letter() -> None:
+    good = [transaction(offset, amount=offset * 10) for offset in range(300)]
+    bad = {5: b"{", 6: None, 200: b"[]", 299: b'{"amount":-1}'}
+    records = [record._replace(value=bad.get(record.offset, record.value)) for record in good]
+    sent = routed(ingest_state(3), records, [7, 150], counts := Counter())
+    letters, decisions = [], []
+    for partition in range(3):
+        batches = received(sent, partition)
+        if batches:
+            outcome = decide(advance(score_state(), batches, Counter()), Variant(scorer()), "EUR", 1)
+            letters += [msgspec.json.decode(letter, type=DeadLetter) for letter in outcome.dead_letters]
+            decisions += [(key, msgspec.json.decode(message, type=Decision)) for key, message in outcome.decisions]
+    assert sorted(letter.offset for letter in letters) == sorted(bad)
+    assert {letter.reason for letter in letters} == {"not_json", "null_value", "invalid_field"}
+    assert sorted(decision.source.offset for _, decision in decisions) == sorted(set(range(300)) - set(bad))
+    assert {key for key, _ in decisions} == {b"u1"}
+    assert counts["refused.not_json"] == 1
+
+
+def test_a_decision_says_what_it_rests_on() -> None:
+    model = scorer(review=0.5)
+    records = [transaction(0, amount=100), transaction(1, amount=1_900, time=START + HOUR)]
+    outcome = decide(advance(score_state(), received(routed(ingest_state(), records)), Counter()), Variant(model), "EUR", 42)
+    approved, flagged = (msgspec.json.decode(message, type=Decision) for _, message in outcome.decisions)
+    assert (approved.decision, approved.reasons, approved.risk_level) == ("approve", [], "normal")
+    assert flagged.decision in ("review", "block")
+    assert flagged.reasons[0].feature == "amount"
+    assert flagged.reasons[0].value == 1_900
+    assert flagged.risk_score == min(99, int(100 * flagged.probability))
+    assert (flagged.source.topic, flagged.source.partition, flagged.source.offset) == ("transactions", 0, 1)
+    assert (flagged.model_digest, flagged.policy_digest, flagged.features_digest) == (model.model_digest, model.policy.digest, FRAUD_V1.digest)
+    assert (flagged.origin, flagged.variant, flagged.decided_at) == ("stream", "champion", 42)
+    (log,) = outcome.log
+    table = scoring_log.decode(log)
+    assert table["transaction_id"].to_pylist() == ["t0", "t1"]
+    assert table["probability"].to_pylist() == [approved.probability, flagged.probability]
+    vector = np.array(table["vector"].to_pylist(), np.float32)
+    assert model.score(vector).probability.tolist() == table["probability"].to_pylist()
+    assert table["source_offset"].to_pylist() == [0, 1]
+
+
+def test_what_the_api_told_is_what_the_stream_says() -> None:
+    told = Decision(
+        "t1", START + HOUR, "u1", "m1", 500, "EUR", "block", 97, "highest", 0.97, [], "tidemark", "9", "d", "p", "champion", 0, "f",
+        Source("transactions", -1, -1), "api", 7,
+    )  # fmt: skip
+    vector = np.arange(len(FRAUD_V1.names), dtype=np.float32)
+    header = answer.encode(answer.Answer(told, vector.tobytes(), answer.StatePosition(0, 0), answer.StatePosition(-1, -1)))
+    records = [transaction(0), transaction(1, amount=500, time=START + HOUR)._replace(headers=[(answer.HEADER, header)]), transaction(2)]
+    outcome = decide(advance(score_state(), received(routed(ingest_state(), records)), Counter()), Variant(scorer()), "EUR", 42)
+    decisions = [msgspec.json.decode(message, type=Decision) for _, message in outcome.decisions]
+    assert [decision.origin for decision in decisions] == ["stream", "api", "stream"]
+    told.source = Source("transactions", 0, 1)
+    assert decisions[1] == told
+    table = scoring_log.decode(outcome.log[0])
+    assert table["vector"].to_pylist()[1] == vector.tolist()
+    assert table["user_state_offset"].to_pylist() == [None, 0, None]
+    assert table["model_version"].to_pylist() == ["1", "9", "1"]
+
+
+def test_a_label_counts_for_user_and_merchant_once() -> None:
+    first = transaction(0, time=START)
+    known = START + 7 * DAY
+    records = [first, label(1, first, known), label(2, first, known), transaction(3, time=START + 9 * DAY)]
+    seen = advance(score_state(), received(routed(ingest_state(), records)), Counter())
+    values = dict(zip(FRAUD_V1.names, seen.vectors[-1].tolist(), strict=True))
+    assert (values["user_matured_count_7d"], values["user_fraud_count_7d"], values["user_fraud_rate_7d"]) == (1, 1, 1)
+    assert (values["merchant_matured_count_7d"], values["merchant_fraud_count_7d"]) == (1, 1)
+    assert len(seen.rows) == 2
+
+
+def test_a_reversed_label_takes_back_and_an_older_one_changes_nothing() -> None:
+    first = transaction(0, time=START)
+    known = START + 7 * DAY
+    records = [
+        first,
+        label(1, first, known + 1),
+        label(2, first, known + 2, is_fraud=False),
+        label(3, first, known),
+        transaction(4, time=START + 9 * DAY),
+    ]
+    seen = advance(score_state(), received(routed(ingest_state(), records)), Counter())
+    values = dict(zip(FRAUD_V1.names, seen.vectors[-1].tolist(), strict=True))
+    assert (values["user_fraud_count_7d"], values["merchant_fraud_count_7d"]) == (0, 0)
