@@ -67,7 +67,7 @@ def _require(service: Service, home: Path, address: str) -> None:
 
 
 def _accepts(address: str) -> bool:
-    """Whether one of the hosts in `host:port,…` or in a URL with a host takes a TCP connection; a URL without one (SQLite) has nothing to ask."""
+    """Whether a host of `host:port,…` or of a URL takes a TCP connection; an address without one (SQLite's) has nothing to ask."""
     for part in address.split(","):
         url = urlsplit(part if "://" in part else f"kafka://{part}")
         usual = {"http": 80, "https": 443, "redis": 6379, "rediss": 6379}.get(url.scheme, 9092)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import redis
-import yaml  # type: ignore[import-untyped]
+import yaml
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 

@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from features.definitions import FEATURE_SETS
 from features.errors import UserError

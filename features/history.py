@@ -45,7 +45,9 @@ class HistoryLog:
         has_label = label_time.is_valid().to_numpy()
         kind, row = replay_order(event_time, label_time.fill_null(0).to_numpy(), has_label)
         is_fraud = pc.fill_null(table["is_fraud"].cast(pa.bool_()), False).to_numpy().astype(np.int64)
-        device = device_hashes(table["device_id"].to_pylist()) if table["device_id"].null_count < len(table) else np.zeros(len(table), np.int64)
+        device = (
+            device_hashes(table["device_id"].to_pylist()) if table["device_id"].null_count < len(table) else np.zeros(len(table), np.int64)
+        )
         return cls(
             kind,
             row,

@@ -58,9 +58,9 @@ class EntityState:
         out = np.full((len(slots), self.width), np.nan, np.float32)
         lateness = np.zeros(len(slots), np.int8)
         done = 0
-        while (done := apply_rows(self._spec, self._rows, self._tiles, done, kind, slots, time, amount, fraud, device, out, lateness)) < len(
-            slots
-        ):
+        while (
+            done := apply_rows(self._spec, self._rows, self._tiles, done, kind, slots, time, amount, fraud, device, out, lateness)
+        ) < len(slots):
             self._tiles = _grown_tiles(self._tiles, 0)
         return out, lateness
 
@@ -123,5 +123,3 @@ def _grown_tiles(tiles: Tiles, needed: int) -> Tiles:
         getattr(grown, name)[:used] = getattr(tiles, name)[:used]
     grown.free[:], grown.end[:] = tiles.free, tiles.end
     return grown
-
-

@@ -365,9 +365,7 @@ def apply_rows(
 
 
 @jit
-def observe_rows(
-    spec: Spec, keys: Keys, tiles: Tiles, slots: Int64, time: Int64, amount: Int64, device: Int64, out: Float32
-) -> None:
+def observe_rows(spec: Spec, keys: Keys, tiles: Tiles, slots: Int64, time: Int64, amount: Int64, device: Int64, out: Float32) -> None:
     """Writes each row's features at ``max(time, the key's anchor)`` to ``out`` and changes nothing."""
     edge = np.empty(spec.edges.shape[0], np.int64)
     order = np.empty(spec.edges.shape[0], np.int64)

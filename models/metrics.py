@@ -22,8 +22,8 @@ def average_precision(is_fraud: Bool, probability: Float64) -> float:
 
 
 def card_precision_at_k(day: Int64, user: npt.NDArray[np.generic], is_fraud: Bool, probability: Float64, k: int = 100) -> float:
-    """Card Precision@k (Le Borgne et al. 2022, "Fraud Detection Handbook", ch. 4.4), 0–1: the mean over the days of the compromised among the
-    ``k`` cards looked at, divided by ``k``.
+    """Card Precision@k, 0–1: the mean over the days of the compromised among the ``k`` cards looked at, divided by ``k`` (Le Borgne et al.,
+    2022, "Reproducible Machine Learning for Credit Card Fraud Detection", ch. 4.4).
 
     A day's cards are ranked by their highest probability that day; a card caught on an earlier day isn't looked at again. One entry a
     transaction; ``day`` is any numbering of days. Equal cards' ranks go by user. Raises ValueError if there are no rows.

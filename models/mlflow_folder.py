@@ -17,6 +17,7 @@ from models.policy import Policy
 from models.scoring import Scorer
 
 MODEL_FILE, POLICY_FILE, FEATURES_FILE, MLMODEL_FILE = "model.ubj", "policy.json", "features.json", "MLmodel"
+_MEND = "train one anew with tidemark train"
 
 
 class FeaturesFile(msgspec.Struct, frozen=True):
@@ -62,7 +63,7 @@ def read_folder(folder: Path, name: str, version: str, registered: dict[str, str
         policy = Policy.from_json(contents[POLICY_FILE])
         features = msgspec.json.decode(contents[FEATURES_FILE], type=FeaturesFile)
     except ValueError as error:
-        raise UserError(f"the policy or the features of {title} can't be read ({error}); train a model anew") from None
+        raise UserError(f"the policy or the features of {title} can't be read ({error}); {_MEND}") from None
     found = Digests(hashlib.sha256(contents[MODEL_FILE]).hexdigest(), policy.digest, features.digest).as_tags()
     for source in (_metadata(folder, title), registered):
         if source is not None:
@@ -106,21 +107,20 @@ def _require_equal(found: dict[str, str], stated: dict[str, Any], title: str) ->
     for key, digest in found.items():
         if stated.get(key) != digest:
             part = key.removesuffix("_digest")
-            raise UserError(
-                f"the {part} of {title} was altered after training: its digest is {digest[:12]}, not {str(stated.get(key))[:12]}; train a model anew"
-            )
+            was = str(stated.get(key))
+            raise UserError(f"the {part} of {title} was altered after training: its digest is {digest[:12]}, not {was[:12]}; {_MEND}")
 
 
 def _require_known(features: FeaturesFile, title: str) -> None:
     known = FEATURE_SETS.get(features.feature_set)
     if known is None:
-        raise UserError(f"{title} wants the feature set {features.feature_set}, which is none of {', '.join(FEATURE_SETS)}; train a model anew")
+        raise UserError(f"{title} wants the feature set {features.feature_set}, which is none of {', '.join(FEATURE_SETS)}; {_MEND}")
     if features.names != known.names:
         gone, new = [n for n in features.names if n not in known.names], [n for n in known.names if n not in features.names]
         difference = [f"{_some(gone)} no longer computed"] * bool(gone) + [f"{_some(new)} not known to the model"] * bool(new)
-        raise UserError(f"{title} was trained on another {known.name}: {', '.join(difference) or 'the order differs'}; train a model anew")
+        raise UserError(f"{title} was trained on another {known.name}: {', '.join(difference) or 'the order differs'}; {_MEND}")
     if features.digest != known.digest:
-        raise UserError(f"{title} was trained on another {known.name} ({features.digest[:12]}, not {known.digest[:12]}); train a model anew")
+        raise UserError(f"{title} was trained on another {known.name} ({features.digest[:12]}, not {known.digest[:12]}); {_MEND}")
 
 
 def _some(names: list[str]) -> str:

@@ -3,21 +3,17 @@
 Every function takes the tracking URI, of a server (http…) or of a plain SQLite file; MLflow's global state stays untouched.
 """
 
-import contextlib
-import fcntl
-import logging
-import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from features.definitions import FeatureSet
 from features.errors import UserError
+from models import mlflow_client
 from models.mlflow_folder import MLMODEL_FILE, Digests, read_folder, write_folder
 from models.scoring import Scorer
 from models.training import Trained
@@ -34,8 +30,6 @@ Role = Literal["champion", "candidate"]
 _ROLE, _CONTENDER = "role", "contender"
 # How long another contender for an empty throne is waited for before it is taken for dead.
 _CONTENTION_S = 30.0
-
-_SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True)
@@ -59,7 +53,7 @@ def register(trained: Trained, feature_set: FeatureSet, tracking_uri: str, tags:
     It becomes the champion if there is none, else it is tagged as a candidate; of trainers that finish at once, the one with the lowest
     version number becomes champion.
     """
-    client = _client(tracking_uri)
+    client = mlflow_client.connect(tracking_uri)
     run_id = client.create_run(_experiment(client, tracking_uri), run_name=f"train {feature_set.name}").info.run_id
     try:
         registered = _log(client, run_id, trained, feature_set, dict(tags or {}))
@@ -75,19 +69,16 @@ def load(uri: str, tracking_uri: str) -> Scorer:
 
     Raises UserError if there is none, its files were altered, or its features are not those that this program computes.
     """
-    match = re.fullmatch(r"models:/([^/@]+)(?:@([^/@]+)|/([0-9]+))", uri)
-    if match:
-        return _load_version(_version(_client(tracking_uri), match[1], match[2], match[3], tracking_uri), tracking_uri)
+    if match := re.fullmatch(r"models:/([^/@]+)(@|/)([^/@]+)", uri):
+        return _load_version(_version(match[1], match[2] == "@", match[3], tracking_uri), tracking_uri)
     if uri.startswith("runs:/"):
-        run_id = uri.removeprefix("runs:/").split("/")[0]
-        versions = _client(tracking_uri).search_model_versions(f"run_id = '{run_id}'") if re.fullmatch("[0-9a-f]{32}", run_id) else []
-        if not versions:
-            raise UserError(f"no model was registered by {uri} at {tracking_uri}; give a run that tidemark train has made")
-        return _load_version(versions[0], tracking_uri)
+        return _load_version(_version_of_run(uri, tracking_uri), tracking_uri)
     folder = Path(uri.removeprefix("file://"))
     if not (folder / MLMODEL_FILE).is_file():
-        raise UserError(f"{uri} is no model; give models:/{MODEL_NAME}@{CHAMPION}, models:/{MODEL_NAME}/<version>, runs:/<run id> or a model's folder")
-    _quiet()
+        raise UserError(
+            f"{uri} is no model; give models:/{MODEL_NAME}@{CHAMPION}, models:/{MODEL_NAME}/<version>, runs:/<run id> or a folder"
+        )
+    mlflow_client.quiet()
     return read_folder(folder, MODEL_NAME, "unregistered")
 
 
@@ -96,11 +87,22 @@ def champion_version(tracking_uri: str) -> str | None:
     from mlflow.exceptions import MlflowException
 
     try:
-        return str(_client(tracking_uri).get_model_version_by_alias(MODEL_NAME, CHAMPION).version)
+        return str(mlflow_client.connect(tracking_uri).get_model_version_by_alias(MODEL_NAME, CHAMPION).version)
     except MlflowException as error:
         if _is_absence(error):
             return None
         raise
+
+
+def promote(version: str, tracking_uri: str) -> None:
+    """Make a version the champion; workers and API follow within seconds. Raises UserError if there is no such version."""
+    known = _version(MODEL_NAME, False, version, tracking_uri)
+    former = champion_version(tracking_uri)
+    client = mlflow_client.connect(tracking_uri)
+    client.set_registered_model_alias(MODEL_NAME, CHAMPION, known.version)
+    if former is not None:
+        client.set_model_version_tag(MODEL_NAME, former, _ROLE, "candidate")
+    client.set_model_version_tag(MODEL_NAME, known.version, _ROLE, "champion")
 
 
 def _log(client: "MlflowClient", run_id: str, trained: Trained, feature_set: FeatureSet, tags: dict[str, str]) -> Registered:
@@ -125,7 +127,8 @@ def _log(client: "MlflowClient", run_id: str, trained: Trained, feature_set: Fea
     for name, value in own.items():
         client.set_tag(run_id, name, value)
     _ensure_registered_model(client)
-    version = client.create_model_version(MODEL_NAME, logged.artifact_location, run_id, tags={**own, _ROLE: _CONTENDER}, model_id=logged.model_id)
+    own[_ROLE] = _CONTENDER
+    version = client.create_model_version(MODEL_NAME, logged.artifact_location, run_id, tags=own, model_id=logged.model_id)
     return Registered(str(version.version), _settle_role(client, int(version.version)), run_id, digests)
 
 
@@ -133,43 +136,55 @@ def _settle_role(client: "MlflowClient", version: int) -> Role:
     """Champion if the throne is empty and no contender came before, else candidate.
 
     The registry can't set an alias only if it is free. But it numbers versions in order, and each is a contender from its birth until its
-    role is settled, so whoever sees no lower contender is alone entitled. A contender that died is waited for only so long.
+    role is settled, so whoever sees no lower contender, and then no champion, is alone entitled. A contender that died is waited for only
+    so long.
     """
     deadline = time.monotonic() + _CONTENTION_S
-    while CHAMPION not in _aliases(client):
-        tags = {int(other.version): other.tags.get(_ROLE) for other in client.search_model_versions(f"name = '{MODEL_NAME}'")}
-        if all(number >= version or role != _CONTENDER for number, role in tags.items()) or time.monotonic() > deadline:
-            client.set_registered_model_alias(MODEL_NAME, CHAMPION, str(version))
-            client.set_model_version_tag(MODEL_NAME, str(version), _ROLE, "champion")
-            return "champion"
+    while _is_contended(client, version) and time.monotonic() < deadline:
         time.sleep(0.1)
-    client.set_model_version_tag(MODEL_NAME, str(version), _ROLE, "candidate")
-    return "candidate"
+    # Looked at last: a lower contender sets the alias before it stops contending.
+    role: Role = "candidate" if CHAMPION in client.get_registered_model(MODEL_NAME).aliases else "champion"
+    if role == "champion":
+        client.set_registered_model_alias(MODEL_NAME, CHAMPION, str(version))
+    client.set_model_version_tag(MODEL_NAME, str(version), _ROLE, role)
+    return role
 
 
-def _aliases(client: "MlflowClient") -> Mapping[str, str]:
-    return client.get_registered_model(MODEL_NAME).aliases  # type: ignore[no-any-return]
+def _is_contended(client: "MlflowClient", version: int) -> bool:
+    if CHAMPION in client.get_registered_model(MODEL_NAME).aliases:
+        return False
+    others = client.search_model_versions(f"name = '{MODEL_NAME}'")
+    return any(int(other.version) < version and other.tags.get(_ROLE) == _CONTENDER for other in others)
 
 
 def _load_version(version: "ModelVersion", tracking_uri: str) -> Scorer:
     from mlflow.artifacts import download_artifacts
 
-    source = _client(tracking_uri).get_model_version_download_uri(version.name, version.version)
+    source = mlflow_client.connect(tracking_uri).get_model_version_download_uri(version.name, version.version)
     with tempfile.TemporaryDirectory(prefix="tidemark-model-") as scratch:
         folder = download_artifacts(source, dst_path=scratch, tracking_uri=tracking_uri)
         return read_folder(Path(folder), version.name, str(version.version), dict(version.tags))
 
 
-def _version(client: "MlflowClient", name: str, alias: str | None, number: str | None, tracking_uri: str) -> "ModelVersion":
+def _version(name: str, is_alias: bool, which: str, tracking_uri: str) -> "ModelVersion":
     from mlflow.exceptions import MlflowException
 
+    client = mlflow_client.connect(tracking_uri)
     try:
-        return client.get_model_version(name, number) if number else client.get_model_version_by_alias(name, alias)
+        return client.get_model_version_by_alias(name, which) if is_alias else client.get_model_version(name, which)
     except MlflowException as error:
         if not _is_absence(error):
             raise
-        wanted = f"version {number}" if number else alias
+        wanted = which if is_alias else f"version {which}"
         raise UserError(f"the registry at {tracking_uri} has no {wanted} of {name}; train one with tidemark train") from None
+
+
+def _version_of_run(uri: str, tracking_uri: str) -> "ModelVersion":
+    if run := re.fullmatch(r"runs:/([0-9a-f]{32})(/.*)?", uri):
+        versions = mlflow_client.connect(tracking_uri).search_model_versions(f"run_id = '{run[1]}'")
+        if versions:
+            return versions[0]
+    raise UserError(f"no model was registered by {uri} at {tracking_uri}; give a run that tidemark train has made")
 
 
 def _is_absence(error: Exception) -> bool:
@@ -181,11 +196,15 @@ def _experiment(client: "MlflowClient", tracking_uri: str) -> str:
     from mlflow.exceptions import MlflowException
 
     known = client.get_experiment_by_name(EXPERIMENT)
-    if known is None:
-        with contextlib.suppress(MlflowException):  # another trainer may have made it by now
-            return str(client.create_experiment(EXPERIMENT, artifact_location=_artifact_location(tracking_uri)))
-        known = client.get_experiment_by_name(EXPERIMENT)
-    return str(known.experiment_id)
+    if known is not None:
+        return str(known.experiment_id)
+    try:
+        return client.create_experiment(EXPERIMENT, artifact_location=mlflow_client.artifact_location(tracking_uri, EXPERIMENT))
+    except MlflowException:
+        made_meanwhile = client.get_experiment_by_name(EXPERIMENT)
+        if made_meanwhile is None:
+            raise
+        return str(made_meanwhile.experiment_id)
 
 
 def _ensure_registered_model(client: "MlflowClient") -> None:
@@ -196,47 +215,3 @@ def _ensure_registered_model(client: "MlflowClient") -> None:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-
-
-def _artifact_location(tracking_uri: str) -> str | None:
-    """Beside the SQLite file; a server knows its own."""
-    return (_sqlite_file(tracking_uri).parent / "mlartifacts" / EXPERIMENT).as_uri() if tracking_uri.startswith(_SQLITE) else None
-
-
-def _sqlite_file(tracking_uri: str) -> Path:
-    return Path(tracking_uri.removeprefix(_SQLITE)).absolute()
-
-
-@cache
-def _client(tracking_uri: str) -> "MlflowClient":
-    _quiet()
-    from mlflow import MlflowClient
-
-    if not tracking_uri.startswith(_SQLITE):
-        return MlflowClient(tracking_uri, tracking_uri)
-    # The first client creates the tables, and two at once would get in each other's way.
-    with _alone(_sqlite_file(tracking_uri).parent):
-        client = MlflowClient(tracking_uri, tracking_uri)
-        client.search_registered_models(max_results=1)
-        return client
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _quiet() -> None:
-    # No usage reports, and an address where nothing answers fails within seconds instead of minutes.
-    for name, value in (("MLFLOW_DISABLE_TELEMETRY", "true"), ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")):
-        os.environ.setdefault(name, value)
-    import mlflow  # noqa: F401  # sets its loggers up, so theirs come after
-
-    for logger in ("mlflow", "alembic"):
-        logging.getLogger(logger).setLevel(logging.WARNING)

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import msgspec
@@ -38,7 +39,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     caught_amount: int
 
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
+class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Thresholds on the probability (0–1, inclusive from below; ``NEVER`` if none is reached): the content of ``policy.json``.
 
     Every blocked transaction is of the highest level, every reviewed one at least elevated. ValueError where thresholds contradict that.
@@ -59,7 +60,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         if self.elevated_threshold > min(self.review_threshold, self.highest_threshold) or self.highest_threshold > self.block_threshold:
             raise ValueError(f"risk levels must start no later than the decisions they stand for, unlike {thresholds}")
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Hex SHA-256 of the canonical JSON (sorted keys, no spaces)."""
         return hashlib.sha256(msgspec.json.encode(self, order="sorted")).hexdigest()
@@ -98,10 +99,11 @@ def choose_policy(
     if not all(0 <= share <= 1 for share in shares) or block_share > capacity:
         raise ValueError(f"shares lie between 0 and 1, the blocks' within the capacity; got blocks {block_share}, capacity {capacity}")
     levels = _Levels.of(probability, is_fraud)
-    block = levels.lowest((levels.rows <= block_share * len(probability)) & (levels.precision >= block_precision) & (levels.rows >= _FEWEST_ROWS))
-    review = min(block, levels.lowest(levels.rows <= capacity * len(probability)))
-    highest = min(block, levels.lowest(levels.rows <= highest_share * len(probability)))
-    elevated = min(review, highest, levels.lowest(levels.rows <= elevated_share * len(probability)))
+    precise = (levels.precision >= block_precision) & (levels.rows >= _FEWEST_ROWS)
+    block = levels.lowest(levels.within(block_share) & precise)
+    review = min(block, levels.lowest(levels.within(capacity)))
+    highest = min(block, levels.lowest(levels.within(highest_share)))
+    elevated = min(review, highest, levels.lowest(levels.within(elevated_share)))
     flagged, blocked = probability >= review, probability >= block
     chosen = Choice(
         capacity=capacity,
@@ -134,6 +136,11 @@ class _Levels:
         last = np.flatnonzero(np.append(falling[1:] != falling[:-1], True)) if len(falling) else np.empty(0, np.int64)
         rows = last + 1
         return cls(falling[last], rows, np.cumsum(is_fraud[order])[last] / rows)
+
+    def within(self, share: float) -> Bool:
+        """Where the rows at or above are no more than this share (0–1) of all."""
+        within: Bool = self.rows <= share * self.rows.max(initial=0)
+        return within
 
     def lowest(self, allowed: Bool) -> float:
         """The lowest allowed probability, NEVER if there is none."""

@@ -27,9 +27,7 @@ def reasons(scorer: Scorer, vectors: Float32, k: int = 4) -> list[list[Reason]]:
     Features that lowered it, or did nothing, are no reasons, so there may be fewer. Costs 0.1–1.3 ms a row: ask for flagged rows only.
     Raises ValueError for another width.
     """
-    names = scorer.feature_names
-    if vectors.ndim != 2 or vectors.shape[1] != len(names):
-        raise ValueError(f"model {scorer.model_name} {scorer.model_version} expects rows of {len(names)} features, got an array of shape {vectors.shape}")
+    scorer.require_width(vectors)
     if not len(vectors):
         return []
     rows = xgb.DMatrix(np.ascontiguousarray(vectors, np.float32), missing=np.nan, nthread=1)
@@ -37,6 +35,6 @@ def reasons(scorer: Scorer, vectors: Float32, k: int = 4) -> list[list[Reason]]:
     # Stable, so that equal contributions stand in the vector's order.
     largest = np.argsort(-contributions, axis=1, kind="stable")[:, :k]
     return [
-        [Reason(names[j], None if math.isnan(row[j]) else float(row[j]), float(shares[j])) for j in top if shares[j] > 0]
+        [Reason(scorer.feature_names[j], None if math.isnan(row[j]) else float(row[j]), float(shares[j])) for j in top if shares[j] > 0]
         for row, shares, top in zip(vectors, contributions, largest.tolist(), strict=True)
     ]

@@ -37,8 +37,8 @@ class Scores:
 class Scorer:
     """A model that serves: its trees, its policy, and the names and digests that every decision states.
 
-    The booster belongs to the scorer from here on; it predicts on one thread, for the workers are as many as the cores. Safe to share between
-    threads. Raises ValueError if the booster wants other features than ``feature_names``.
+    The booster belongs to the scorer from here on; it predicts on one thread, for the workers are as many as the cores. Threads may share
+    it. Raises ValueError if the booster wants other features than ``feature_names``.
     """
 
     booster: xgb.Booster
@@ -59,15 +59,20 @@ class Scorer:
 
     def score(self, vectors: Float32) -> Scores:
         """Scores of the rows (float32, n × len(feature_names), NaN = missing). Raises ValueError for another width."""
-        expected = len(self.feature_names)
-        if vectors.ndim != 2 or vectors.shape[1] != expected:
-            raise ValueError(f"model {self.model_name} {self.model_version} expects rows of {expected} features, got an array of shape {vectors.shape}")
+        self.require_width(vectors)
         probability = self._probability(vectors)
         policy = self.policy
         decision = (probability >= policy.review_threshold).astype(np.int8) + (probability >= policy.block_threshold)
         level = (probability >= policy.elevated_threshold).astype(np.int8) + (probability >= policy.highest_threshold)
         risk_score = np.minimum(_HIGHEST_SCORE, np.floor(100 * probability)).astype(np.int8)
         return Scores(probability, risk_score, decision.astype(np.int8), level.astype(np.int8))
+
+    def require_width(self, vectors: Float32) -> None:
+        """Raises ValueError unless the rows hold one value for each feature."""
+        expected = len(self.feature_names)
+        if vectors.ndim != 2 or vectors.shape[1] != expected:
+            title = f"model {self.model_name} {self.model_version}"
+            raise ValueError(f"{title} expects rows of {expected} features, got an array of shape {vectors.shape}")
 
     def _probability(self, vectors: Float32) -> Float64:
         if not len(vectors):

@@ -19,10 +19,10 @@ EARLIEST_MS, LATEST_MS = 10**11, 10**13
 MAX_AMOUNT = 10**12
 
 # ISO 4217 currencies whose minor unit isn't a hundredth.
-_MINOR_DIGITS = dict.fromkeys("BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF".split(), 0) | dict.fromkeys(
-    "BHD IQD JOD KWD LYD OMR TND".split(), 3
-)
-_INTEGER_TEXT = r"^[+-]?[0-9]+$"
+_UNDIVIDED = ("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF")
+_IN_THOUSANDTHS = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
+_MINOR_DIGITS = dict.fromkeys(_UNDIVIDED, 0) | dict.fromkeys(_IN_THOUSANDTHS, 3)
+_INTEGER_TEXT = "^[0-9]{1,18}$"
 _NUMBER_TEXT = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _ISO_TEXT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?)?"
 _ZONE_TEXT = r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
@@ -65,9 +65,7 @@ def texts(column: pa.ChunkedArray) -> Values:
     text = _text(column)
     length = pc.utf8_length(text.column)
     present = pc.if_else(pc.equal(length, 0), pa.scalar(None, pa.string()), text.column)
-    return _check(
-        present, *text.faults, *_faults(f"is longer than {MAX_ID_CHARACTERS} characters", pc.greater(length, MAX_ID_CHARACTERS))
-    )
+    return _check(present, *text.faults, *_faults(f"is longer than {MAX_ID_CHARACTERS} characters", pc.greater(length, MAX_ID_CHARACTERS)))
 
 
 def currencies(column: pa.ChunkedArray) -> Values:
@@ -82,14 +80,15 @@ def currencies(column: pa.ChunkedArray) -> Values:
 def times(column: pa.ChunkedArray) -> Values:
     """Times as int64 ms UTC, from timestamps (without a zone: UTC), integers (ms) or ISO 8601 texts (without an offset: UTC)."""
     plain = _plain(column)
+    faults: tuple[Fault, ...] = ()
     if pa.types.is_timestamp(plain.type):
-        # A finer unit is cut to the millisecond.
-        millis, faults = pc.cast(pc.cast(plain, pa.timestamp("ms", plain.type.tz), safe=False), pa.int64()), ()
+        millis = _whole_ms(plain)
     elif pa.types.is_integer(plain.type):
-        millis, faults = _int64(plain), ()
+        # A uint64 beyond int64 wraps to a negative number, which no bound lets through.
+        millis = pc.cast(plain, pa.int64(), safe=False)
     elif pa.types.is_string(plain.type):
-        read = _parsed_times(plain)
-        millis, faults = read.column, read.faults
+        millis = _parsed_ms(plain)
+        faults = _faults("is no ISO 8601 time and no integer in ms", pc.and_(plain.is_valid(), millis.is_null()))
     else:
         raise UnfitColumnError(f"holds {column.type}, but a time is a timestamp, an integer in ms or ISO 8601 text")
     return _check(
@@ -173,28 +172,25 @@ def _text(column: pa.ChunkedArray) -> Values:
     raise UnfitColumnError(f"holds {column.type}, but this field is text or a whole number")
 
 
-def _int64(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Integers of any width; a uint64 beyond int64 wraps to a negative number, which no bound lets through."""
-    return pc.cast(column, pa.int64(), safe=False)
+def _whole_ms(moment: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Timestamps of any unit as int64 ms, a finer unit cut to the millisecond."""
+    return pc.cast(pc.cast(moment, pa.timestamp("ms", moment.type.tz), safe=False), pa.int64())
 
 
-def _parsed_times(text: pa.ChunkedArray) -> Values:
-    """Texts to ms: all digits are ms, the rest ISO 8601; nine digits of a second at most, cut to the millisecond."""
+def _parsed_ms(text: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Texts to int64 ms: all digits are ms, the rest is ISO 8601 with at most nine digits of a second; null where it is neither."""
     blank = pa.scalar(None, pa.string())
-    digits = pc.match_substring_regex(text, _INTEGER_TEXT)
-    zoned = pc.match_substring_regex(text, _ISO_TEXT + _ZONE_TEXT)
     naive = pc.match_substring_regex(text, _ISO_TEXT + "$")
-    read = []
-    for fits, moment in ((naive, pa.timestamp("ns")), (zoned, pa.timestamp("ns", "UTC"))):
-        matched = pc.if_else(fits, text, blank)
-        read.append(pc.cast(pc.cast(_strict_timestamps(matched, moment), pa.timestamp("ms", moment.tz), safe=False), pa.int64()))
-    short = pc.and_(digits, pc.less_equal(pc.utf8_length(text), 18))
-    read.append(pc.cast(pc.if_else(short, text, blank), pa.int64()))
-    millis = pc.coalesce(*read)
-    return Values(millis, _faults("is no ISO 8601 time and no integer in ms", pc.and_(text.is_valid(), millis.is_null())))
+    zoned = pc.match_substring_regex(text, _ISO_TEXT + _ZONE_TEXT)
+    digits = pc.match_substring_regex(text, _INTEGER_TEXT)
+    return pc.coalesce(
+        _whole_ms(_timestamps(pc.if_else(naive, text, blank), pa.timestamp("ns"))),
+        _whole_ms(_timestamps(pc.if_else(zoned, text, blank), pa.timestamp("ns", "UTC"))),
+        pc.cast(pc.if_else(digits, text, blank), pa.int64()),
+    )
 
 
-def _strict_timestamps(text: pa.ChunkedArray, moment: pa.DataType) -> pa.ChunkedArray:
+def _timestamps(text: pa.ChunkedArray, moment: pa.DataType) -> pa.ChunkedArray:
     """Texts of the right shape as timestamps, null where there is no such day or hour; only then row by row."""
     try:
         return pc.cast(text, moment)

@@ -141,7 +141,7 @@ def canonical_table(table: pa.Table, mapping: ColumnMapping, source: str) -> pa.
             fields[field] = pa.nulls(table.num_rows, CANONICAL.field(field).type)
             continue
         try:
-            values = column_values.amounts(column, mapping.amount_unit, fields["currency"]) if field == "amount" else _READERS[field](column)
+            values = _read(field, column, mapping.amount_unit, fields)
         except UnfitColumnError as unfit:
             raise UserError(f'column "{mapping.columns[field]}" of {source} {unfit}; map {field} to another with --columns') from None
         fields[field] = values.column
@@ -170,6 +170,10 @@ def _preset(name: str, unit: AmountUnit | None) -> ColumnMapping:
     return preset
 
 
+def _read(field: str, column: pa.ChunkedArray, unit: AmountUnit, known: Mapping[str, pa.ChunkedArray]) -> Values:
+    return column_values.amounts(column, unit, known["currency"]) if field == "amount" else _READERS[field](column)
+
+
 def _source_column(table: pa.Table, mapping: ColumnMapping, field: str) -> pa.ChunkedArray | None:
     if field in mapping.constants:
         return pa.chunked_array([pa.repeat(pa.scalar(mapping.constants[field]), table.num_rows)])
@@ -188,7 +192,8 @@ def _sentence(table: pa.Table, mapping: ColumnMapping, source: str, problems: Ma
         value = None if column is None else column[first].as_py()
         shown = "" if value is None or value == "" else f' ("{str(value)[:40]}")'
         name = f'"{mapping.columns[field]}"' if field in mapping.columns else f"the constant {field}"
-        named.append(f"{name} {fault.problem} in {count:,}, first in row {first + 1:,}{shown}")
+        rows = "1 row" if count == 1 else f"{count:,} rows"
+        named.append(f"{name} {fault.problem} in {rows}, first in row {first + 1:,}{shown}")
     if len(faults) > _PROBLEMS_NAMED:
         named.append(f"and {len(faults) - _PROBLEMS_NAMED} further problems")
     return f"{int(hit.sum()):,} of {table.num_rows:,} rows of {source} can't be used: {'; '.join(named)}; mend or remove these rows"

@@ -110,4 +110,3 @@ def _write(folder: Path) -> None:
 
 if __name__ == "__main__":
     _write(Path(sys.argv[1]))
-

@@ -27,7 +27,9 @@ def read_transactions(path: Path, mapping: ColumnMapping, labels_after: str | No
     try:
         table = _read_parquet(path, mapping) if _is_parquet(path) else _read_csv(path, mapping)
     except pa.ArrowInvalid as invalid:
-        raise UserError(f"{path.name} can't be read: {_first_line(invalid)}; give a whole CSV (UTF-8, with a header) or Parquet file") from None
+        raise UserError(
+            f"{path.name} can't be read: {_first_line(invalid)}; give an undamaged CSV (UTF-8, with header) or Parquet file"
+        ) from None
     except OSError as failure:
         raise UserError(f"{path} can't be read: {_first_line(failure)}; give a readable CSV or Parquet file") from None
     return with_label_times(canonical_table(table, mapping, path.name), delay)
@@ -47,9 +49,10 @@ def write_transactions(path: Path, chunks: Iterable[pa.Table], schema: pa.Schema
                 rows += chunk.num_rows
         unfinished.replace(path)
     except OSError as failure:
-        raise UserError(f"{path} can't be written: {_first_line(failure)}; name a file in a folder with room that you may write to") from None
+        raise UserError(f"{path} can't be written: {_first_line(failure)}; name a file where you may write") from None
     finally:
-        unfinished.unlink(missing_ok=True)
+        if unfinished.exists():
+            unfinished.unlink()
     return rows
 
 
@@ -66,7 +69,9 @@ def _read_parquet(path: Path, mapping: ColumnMapping) -> pa.Table:
 
 def _read_csv(path: Path, mapping: ColumnMapping) -> pa.Table:
     """Every value as text, whatever it looks like; empty ones null."""
-    with pa_csv.open_csv(path) as head:
+    ragged: list[pa_csv.InvalidRow] = []
+    # One thread, for only then a row knows its number.
+    with pa_csv.open_csv(path, read_options=pa_csv.ReadOptions(use_threads=False), parse_options=_skipping(ragged)) as head:
         require_columns(head.schema.names, mapping, path.name)
     as_text = pa_csv.ConvertOptions(
         include_columns=mapping.file_columns,
@@ -74,11 +79,27 @@ def _read_csv(path: Path, mapping: ColumnMapping) -> pa.Table:
         null_values=[""],
         strings_can_be_null=True,
     )
-    try:
-        return pa_csv.read_csv(path, convert_options=as_text)
-    except pa.ArrowInvalid:
-        # Only one thread can tell the row.
-        return pa_csv.read_csv(path, convert_options=as_text, read_options=pa_csv.ReadOptions(use_threads=False))
+    ragged.clear()
+    table = pa_csv.read_csv(path, parse_options=_skipping(ragged), convert_options=as_text)
+    if ragged:
+        ragged.clear()
+        pa_csv.read_csv(path, read_options=pa_csv.ReadOptions(use_threads=False), parse_options=_skipping(ragged), convert_options=as_text)
+        first = ragged[0]
+        raise UserError(
+            f"{len(ragged):,} of {table.num_rows + len(ragged):,} rows of {path.name} can't be used: the header has {first.expected_columns} "
+            f"columns, but row {first.number - 1:,} has {first.actual_columns}; mend or remove these rows"
+        )
+    return table
+
+
+def _skipping(ragged: list[pa_csv.InvalidRow]) -> pa_csv.ParseOptions:
+    """Quoted values may hold line breaks; rows of the wrong length are gathered."""
+
+    def skip(row: pa_csv.InvalidRow) -> str:
+        ragged.append(row)
+        return "skip"
+
+    return pa_csv.ParseOptions(newlines_in_values=True, invalid_row_handler=skip)
 
 
 def _first_line(error: Exception) -> str:

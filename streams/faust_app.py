@@ -1,7 +1,4 @@
-"""The Faust apps, one a stage: an agent takes the stage's records and feeds them to the partitions this process owns.
-
-Run as ``python -m streams.faust_app STAGE CONFIG`` with the configuration as JSON; ``streams/worker.py`` does that.
-"""
+"""The Faust apps, one a stage: an agent takes the stage's records and feeds them to the partitions this process owns."""
 
 import asyncio
 import logging
@@ -12,13 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 import faust
-import msgspec
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from faust.serializers.schemas import Schema
 
 from streams.config import StreamConfig
 from streams.faust_transport import SCHEME
-from streams.parent import end_with_parent
 from streams.partitions import Partitions
 from streams.stages import STAGES, Stage
 
@@ -99,7 +94,7 @@ def main(stage_name: str, config: StreamConfig) -> None:
             os.kill(os.getpid(), signal.SIGTERM)
         failures.append(error)
 
-    worker = faust.Worker(create_app(STAGES[stage_name], config, fail), loglevel="WARN", redirect_stdouts=False)
+    worker = faust.Worker(create_app(STAGES[stage_name], config, fail), quiet=True, override_logging=False, redirect_stdouts=False)
     try:
         worker.execute_from_commandline()
     except SystemExit as ended:
@@ -107,11 +102,3 @@ def main(stage_name: str, config: StreamConfig) -> None:
             raise ended
     if failures:
         sys.exit(1)
-
-
-if __name__ == "__main__":
-    import uvloop
-
-    end_with_parent()
-    uvloop.install()
-    main(sys.argv[1], msgspec.json.decode(sys.argv[2], type=StreamConfig))

@@ -3,22 +3,22 @@
 import time
 from collections.abc import Sequence
 
-from features.feast_online import projected
+from features.feast_online import OnlineWriter
 from streams.config import StreamConfig
 from streams.kafka_log import KafkaLog
 from streams.kafka_topics import partition_count
-from streams.stages import STAGES
+from streams.stages import INGEST, SCORE, STAGES
 
 _UNCHANGED_S = 5.0
-_PROJECTING = ("ingest", "score")
+_PROJECTING = (INGEST, SCORE)
 
 
 class IdleWatch:
     """Looks at committed positions and at what Feast has been given. Close it after use."""
 
     def __init__(self, config: StreamConfig, stages: Sequence[str]) -> None:
-        self._config = config
         self._logs = {stage: KafkaLog(config.kafka, config.group(stage)) for stage in stages}
+        self._writers = {stage: OnlineWriter(config.feast_path, config.application, stage) for stage in stages if stage in _PROJECTING}
         self._counts = {stage: partition_count(config.kafka, STAGES[stage].topic.name) for stage in stages}
         self._seen: object = None
         self._since = 0.0
@@ -33,13 +33,13 @@ class IdleWatch:
 
     def close(self) -> None:
         """Lets go of the connections."""
-        for log in self._logs.values():
-            log.close()
+        for connection in (*self._logs.values(), *self._writers.values()):
+            connection.close()
 
     def _positions(self, stage: str) -> list[tuple[int | None, int, bool]]:
         """Of each partition: the committed position, the end of the log, and whether the stage is done with it."""
         log, topic = self._logs[stage], STAGES[stage].topic.name
-        given = projected(self._config.redis, self._config.application, stage) if stage in _PROJECTING else None
+        given = self._writers[stage].projected() if stage in self._writers else None
         found = []
         for partition in range(self._counts[stage]):
             begin, end = log.bounds(topic, partition)

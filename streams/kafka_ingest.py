@@ -8,12 +8,10 @@ from streams.config import StreamConfig
 from streams.ingest import IngestState, ingest
 from streams.kafka_log import KafkaLog
 from streams.kafka_producer import StageProducer
-from streams.project import Projector
-from streams.projection import snapshot
+from streams.project import Projector, offer_changes
+from streams.stages import INGEST
 from streams.topics import BY_MERCHANT, TRANSACTIONS
 from streams.validation import Record, Validator
-
-STAGE = "ingest"
 
 # Waiting for acknowledgements costs a round trip, so it is done this often rather than for every batch.
 _COMMIT_EVERY_S = 0.2
@@ -46,7 +44,7 @@ class IngestPartition:
 
     def open(self) -> int:
         """Applies the log again up to the group's position, without speaking; a state kept from before the rebalance spares that."""
-        log = KafkaLog(self._config.kafka, self._config.group(STAGE))
+        log = KafkaLog(self._config.kafka, self._config.group(INGEST))
         try:
             begin, _ = log.bounds(TRANSACTIONS.name, self._partition)
             position = log.committed(TRANSACTIONS.name, self._partition)
@@ -75,13 +73,13 @@ class IngestPartition:
         if moved:
             self._producer.flush()
             self._committed, self._committed_at = self._position, time.monotonic()
-        if self._projector.wants(self._partition):
-            self._projector.offer(snapshot(self._state.users, self._partition, self._position))
+        offer_changes(self._projector, self._state.users, self._partition, self._position)
         return self._position if moved else None
 
     def close(self) -> int | None:
         """Keeps the state for the case that the partition comes back with nothing done to it."""
         position = self.tick()
+        self._projector.drop(self._partition)
         self._producer.close()
         self._retained[self._partition] = (self._state, self._position)
         return position

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from streams.config import StreamConfig
 from streams.kafka_log import KafkaLog
 from streams.kafka_producer import StageProducer
+from streams.stages import LABELS_COPY
 from streams.topics import LABELS, TRANSACTIONS
 from streams.validation import Record
-
-STAGE = "labels"
 
 LABEL_HEADER = ("type", b"label")
 
@@ -23,7 +22,7 @@ class LabelsPartition:
 
     def open(self) -> int:
         """The group's position."""
-        log = KafkaLog(self._config.kafka, self._config.group(STAGE))
+        log = KafkaLog(self._config.kafka, self._config.group(LABELS_COPY))
         try:
             position = log.committed(LABELS.name, self._partition)
             return log.bounds(LABELS.name, self._partition)[0] if position is None else position

@@ -10,13 +10,11 @@ from streams import batches
 from streams.config import StreamConfig
 from streams.kafka_log import KafkaLog
 from streams.kafka_producer import StageProducer
-from streams.project import Projector
-from streams.projection import snapshot
+from streams.project import Projector, offer_changes
 from streams.score import ScoreState, Variant, advance, decide
+from streams.stages import SCORE
 from streams.topics import BY_MERCHANT, DEAD_LETTERS, DECISIONS, SCORING_LOG
 from streams.validation import Record
-
-STAGE = "score"
 
 
 class ScorePartition:
@@ -37,8 +35,8 @@ class ScorePartition:
         self._retained = retained
         self._state = ScoreState(config.feature_set)
         self._schema = batches.batch_schema(config.feature_set)
-        self._log = KafkaLog(config.kafka, config.group(STAGE))
-        self._producer = StageProducer(config.kafka, transactional_id=f"{config.group(STAGE)}-{partition}")
+        self._log = KafkaLog(config.kafka, config.group(SCORE))
+        self._producer = StageProducer(config.kafka, transactional_id=f"{config.group(SCORE)}-{partition}")
         self._position = 0
         self.counts: Counter[str] = Counter()
 
@@ -75,12 +73,12 @@ class ScorePartition:
 
     def tick(self) -> None:
         """Projects if it is time."""
-        if self._projector.wants(self._partition):
-            self._projector.offer(snapshot(self._state.merchants, self._partition, self._position))
+        offer_changes(self._projector, self._state.merchants, self._partition, self._position)
 
     def close(self) -> None:
         """Keeps the state for the case that the partition comes back with nothing done to it."""
         self.tick()
+        self._projector.drop(self._partition)
         self._producer.close()
         self._log.close()
         self._retained[self._partition] = (self._state, self._position)

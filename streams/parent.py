@@ -10,9 +10,8 @@ import time
 _PR_SET_PDEATHSIG = 1
 
 
-def end_with_parent() -> None:
-    """Sends this process SIGTERM once its parent is gone. Call it first thing in the child's main thread."""
-    parent = os.getppid()
+def end_with(parent: int) -> None:
+    """Sends this process SIGTERM once its parent, of this process id, is gone. Call it first thing in the child's main thread."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     # The parent may have gone before that call, and other systems have no such call.

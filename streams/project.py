@@ -14,6 +14,8 @@ from pathlib import Path
 
 from features.feast_online import OnlineStoreError, OnlineWriter
 from features.snapshot import Snapshot
+from features.state import EntityState
+from streams.projection import snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +30,7 @@ _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.1, 2.0
 
 @dataclass(slots=True)
 class _Partition:
-    """``known``: what the store has of it was looked up. ``lacking``: the store lacks keys that no snapshot to come need hold."""
+    """``known``: it was looked up what the store has of it. ``lacking``: the store lacks keys that didn't change since, so all must go."""
 
     known: bool = False
     lacking: bool = False
@@ -104,14 +106,19 @@ class Projector:
             found = self._partitions.get(partition)
             return None if found is None else found.flushed
 
-    def drop(self, partition: int) -> None:
+    def drop(self, partition: int, patience: float = 1.0) -> None:
         """Lets go of a revoked partition: when this returns, nothing of it is being written, nor will be.
 
-        Waits for a round trip under way. Should the partition come back, everything is wanted if a snapshot was lost by this.
+        A snapshot under way is given ``patience`` seconds, unless Redis fails, and a round trip under way is waited for. Should the
+        partition come back, everything is wanted if a snapshot was lost by this.
         """
         with self._changed:
-            found = self._partitions.pop(partition, None)
-            if found is not None and (found.pending is not None or found.lacking):
+            found = self._partitions.get(partition)
+            if found is None:
+                return
+            self._changed.wait_for(lambda: found.pending is None or self._failing_since is not None, patience)
+            del self._partitions[partition]
+            if found.pending is not None or found.lacking:
                 self._lost.add(partition)
             self._changed.wait_for(lambda: self._writing != partition)
 
@@ -135,6 +142,7 @@ class Projector:
                 self._failed(error)
             with self._changed:
                 failing = self._failing_since is not None
+                self._changed.notify_all()
                 if self._closing and (failing or not self._has_work()):
                     break
                 if failing:
@@ -223,3 +231,10 @@ class Projector:
             logger.warning("stage %s: %s; it keeps trying, and scoring goes on", self._stage, error, exc_info=not expected)
         else:
             self._retry = min(2 * self._retry, _LONGEST_RETRY_S)
+
+
+def offer_changes(projector: Projector, state: EntityState, partition: int, position: int) -> None:
+    """Offers what changed in a partition's state, which stands at ``position``, if there is any and the projector wants it now."""
+    everything = projector.wants_everything(partition)
+    if projector.wants(partition) and (everything or projector.flushed(partition) != position):
+        projector.offer(snapshot(state, partition, position, everything=everything))

@@ -169,7 +169,19 @@ def _decisions(
             "stream",
             decided_at,
         )
-        for i, (transaction_id, event_time, user_id, merchant_id, amount, verdict, risk_score, level, probability, partition, offset) in enumerate(
+        for i, (
+            transaction_id,
+            event_time,
+            user_id,
+            merchant_id,
+            amount,
+            verdict,
+            risk_score,
+            level,
+            probability,
+            partition,
+            offset,
+        ) in enumerate(
             zip(
                 rows["transaction_id"].to_pylist(),
                 rows["event_time"].to_pylist(),

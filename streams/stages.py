@@ -1,15 +1,16 @@
-"""The stages: each reads one topic, partition by partition."""
+"""The stages: each reads one topic, partition by partition.
+
+What a stage alone needs is imported when it is connected: a stage's process starts in a fraction of the time that all of it would take.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from streams import kafka_ingest, kafka_labels, kafka_score
-from streams.champion import Champion
 from streams.config import StreamConfig
-from streams.kafka_topics import partition_count
 from streams.partitions import PartitionWorker
-from streams.project import Projector
 from streams.topics import BY_MERCHANT, LABELS, TRANSACTIONS, Topic
+
+LABELS_COPY, INGEST, SCORE = "labels", "ingest", "score"
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,19 @@ class Stage:
 
 
 def _labels(config: StreamConfig) -> Workers:
+    from streams import kafka_labels
+
     return Workers(lambda partition: kafka_labels.LabelsPartition(config, partition), lambda: None)
 
 
 def _ingest(config: StreamConfig) -> Workers:
+    from streams import kafka_ingest
+    from streams.kafka_topics import partition_count
+    from streams.project import Projector
+
     partitions = partition_count(config.kafka, TRANSACTIONS.name)
     merchant_partitions = partition_count(config.kafka, BY_MERCHANT.name)
-    projector = Projector(config.feast_path, config.application, kafka_ingest.STAGE)
+    projector = Projector(config.feast_path, config.application, INGEST)
     retained: dict[int, tuple[kafka_ingest.IngestState, int]] = {}
     return Workers(
         lambda partition: kafka_ingest.IngestPartition(config, partition, partitions, merchant_partitions, projector, retained),
@@ -48,8 +55,12 @@ def _ingest(config: StreamConfig) -> Workers:
 
 
 def _score(config: StreamConfig) -> Workers:
+    from streams import kafka_score
+    from streams.champion import Champion
+    from streams.project import Projector
+
     champion = Champion(config.mlflow, config.feature_set)
-    projector = Projector(config.feast_path, config.application, kafka_score.STAGE)
+    projector = Projector(config.feast_path, config.application, SCORE)
     retained: dict[int, tuple[kafka_score.ScoreState, int]] = {}
 
     def close() -> None:
@@ -62,9 +73,9 @@ def _score(config: StreamConfig) -> Workers:
 STAGES = {
     stage.name: stage
     for stage in (
-        Stage(kafka_labels.STAGE, LABELS, _labels, most_fetched=5_000, most_processed=5_000),
-        Stage(kafka_ingest.STAGE, TRANSACTIONS, _ingest, most_fetched=8_000, most_processed=8_000),
+        Stage(LABELS_COPY, LABELS, _labels, most_fetched=5_000, most_processed=5_000),
+        Stage(INGEST, TRANSACTIONS, _ingest, most_fetched=8_000, most_processed=8_000),
         # A record here is a batch of up to some thousand transactions.
-        Stage(kafka_score.STAGE, BY_MERCHANT, _score, most_fetched=64, most_processed=12),
+        Stage(SCORE, BY_MERCHANT, _score, most_fetched=64, most_processed=12),
     )
 }

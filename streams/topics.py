@@ -39,12 +39,26 @@ TRANSACTIONS = Topic(
     90 * _DAY_MS,
     config=_STAMPED_BY_BROKER,
 )
-LABELS = Topic("labels", "user_id", "what transactions turned out to be; copied onto transactions", Label, 90 * _DAY_MS, config=_STAMPED_BY_BROKER)
+LABELS = Topic(
+    "labels", "user_id", "what transactions turned out to be; copied onto transactions", Label, 90 * _DAY_MS, config=_STAMPED_BY_BROKER
+)
 BY_MERCHANT = Topic(
-    "transactions.by-merchant", "merchant_id", "transactions with their user's features, as Arrow batches", None, 90 * _DAY_MS, config=_LARGE
+    "transactions.by-merchant",
+    "merchant_id",
+    "transactions with their user's features, as Arrow batches",
+    None,
+    90 * _DAY_MS,
+    config=_LARGE,
 )
 DECISIONS = Topic("decisions", "user_id", "one decision for each valid transaction", Decision, 90 * _DAY_MS)
 DEAD_LETTERS = Topic("dead-letters", "none", "one for each input that could not be taken", DeadLetter, 90 * _DAY_MS, config=_LARGE)
-SCORING_LOG = Topic("scoring-log", "none", "what each decision rested on: vector, probability, positions, as Arrow batches", None, 90 * _DAY_MS, config=_LARGE)
+SCORING_LOG = Topic(
+    "scoring-log",
+    "none",
+    "what each decision rested on: vector, probability, positions, as Arrow batches",
+    None,
+    90 * _DAY_MS,
+    config=_LARGE,
+)
 
 TOPICS = (TRANSACTIONS, LABELS, BY_MERCHANT, DECISIONS, DEAD_LETTERS, SCORING_LOG)

@@ -58,7 +58,9 @@ class Validator:
                 f"event_time {event.event_time} lies more than 5 min after the record's Kafka timestamp {record.timestamp}; check the clock and unit",
             )
         if event.currency != self.currency:
-            raise RefusedError("foreign_currency", f"currency {event.currency} is not this deployment's {self.currency}; convert before sending")
+            raise RefusedError(
+                "foreign_currency", f"currency {event.currency} is not this deployment's {self.currency}; convert before sending"
+            )
         if self._users.get(record.key) != event.user_id:
             self._check_key(record.key, event.user_id)
         if len(record.value or b"") > MAX_VALUE_BYTES:

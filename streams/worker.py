@@ -1,6 +1,7 @@
 """A worker: one process a stage, started, watched, restarted and stopped together."""
 
 import logging
+import os
 import subprocess
 import sys
 import time
@@ -11,10 +12,9 @@ import msgspec
 
 from features.errors import UserError
 from streams.config import StreamConfig
+from streams.stages import STAGES
 
 logger = logging.getLogger(__name__)
-
-STAGE_NAMES = ("labels", "ingest", "score")
 
 _STOP_S = 10.0
 _LOOK_S = 0.25
@@ -24,10 +24,10 @@ _MOST_RESTARTS, _RESTART_WINDOW_S = 5, 60.0
 class Worker:
     """The stages' processes, in the caller's process group. A process that fails starts over from what is committed."""
 
-    def __init__(self, config: StreamConfig, stages: Sequence[str] = STAGE_NAMES) -> None:
-        unknown = [stage for stage in stages if stage not in STAGE_NAMES]
+    def __init__(self, config: StreamConfig, stages: Sequence[str] = tuple(STAGES)) -> None:
+        unknown = [stage for stage in stages if stage not in STAGES]
         if unknown or not stages:
-            raise UserError(f"there is no stage {', '.join(unknown) or '(none given)'}; choose from {', '.join(STAGE_NAMES)}")
+            raise UserError(f"there is no stage {', '.join(unknown) or '(none given)'}; choose from {', '.join(STAGES)}")
         self._config = config
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._restarts: deque[float] = deque(maxlen=_MOST_RESTARTS)
@@ -71,5 +71,5 @@ class Worker:
         return {stage: process.pid for stage, process in self._processes.items()}
 
     def _start(self, stage: str) -> None:
-        command = [sys.executable, "-m", "streams.faust_app", stage, msgspec.json.encode(self._config).decode()]
+        command = [sys.executable, "-m", "streams.stage_process", str(os.getpid()), stage, msgspec.json.encode(self._config).decode()]
         self._processes[stage] = subprocess.Popen(command, stdin=subprocess.DEVNULL)

@@ -4,11 +4,11 @@ import sys
 
 import typer
 
-from api.cli import services
+from api.cli import data, serve, services, worker
 from features.errors import UserError
 from infra.local.errors import ServiceError
 
-GROUPS = (services,)
+GROUPS = (services, data, worker, serve)
 
 
 def main() -> None:

@@ -14,10 +14,8 @@ from features.errors import UserError
 INTERRUPTED = 130
 
 
-def day_ms(option: str, text: str | None) -> int | None:
-    """Midnight UTC of a day such as 2018-08-01, in ms; None for None. Raises UserError that names the option otherwise."""
-    if text is None:
-        return None
+def day_ms(option: str, text: str) -> int:
+    """Midnight UTC of a day such as 2018-08-01, in ms. Raises UserError that names the option for anything else."""
     try:
         day = date.fromisoformat(text)
     except ValueError:
@@ -27,7 +25,8 @@ def day_ms(option: str, text: str | None) -> int | None:
 
 def day_range(begin: str | None, end: str | None) -> tuple[int | None, int | None]:
     """``--from`` (inclusive) and ``--to`` (exclusive) in ms UTC, None where it isn't given. Raises UserError if nothing lies between."""
-    start_ms, end_ms = day_ms("--from", begin), day_ms("--to", end)
+    start_ms = None if begin is None else day_ms("--from", begin)
+    end_ms = None if end is None else day_ms("--to", end)
     if start_ms is not None and end_ms is not None and start_ms >= end_ms:
         raise UserError(f"--to {end} must lie after --from {begin}, for --to is exclusive; for one day, say the next day")
     return start_ms, end_ms

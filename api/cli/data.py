@@ -13,13 +13,14 @@ from features.errors import UserError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from streams.pacing import Rate
     from streams.replay_plan import ReplayPlan
 
 _DEFAULT_DAYS = 90
 
 RateOption = Annotated[str, typer.Option(help="max, records a second such as 5000, or realtime×60: event time at 60 times its speed.")]
 LabelsAfterOption = Annotated[
-    str | None, typer.Option(metavar="DURATION|none", help="How long after a fraud its label comes; 7d unless the file has no fraud column.")
+    str | None, typer.Option(metavar="DURATION|none", help="How long after a fraud its label comes; 7d if frauds are known.")
 ]
 SummaryOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the summary here.")]
 
@@ -31,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 
 def simulate(
-    out: Annotated[Path | None, typer.Option(metavar="FILE.parquet", help="Write a Parquet file (read it with --columns tidemark).")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE.parquet", help="Write a Parquet file, for --columns tidemark.")] = None,
     topic: Annotated[bool, typer.Option("--topic", help="Send to the topic instead, labels too.")] = False,
     seed: Annotated[int, typer.Option(help="The same seed gives the same transactions.")] = 0,
     users: Annotated[int, typer.Option(help="How many users there are; each pays twice a day on average.")] = 5_000,
@@ -48,6 +49,7 @@ def simulate(
     """Make up transactions with known frauds, to a file or straight onto the topic."""
     from streams.datafile import write_transactions
     from streams.label_delay import parse_labels_after, with_label_times
+    from streams.pacing import parse_rate
     from streams.replay_plan import plan_replay
     from streams.simulate import SIMULATED, SimulationSpec, simulate_chunks
     from streams.simulate import simulate as simulate_table
@@ -59,13 +61,16 @@ def simulate(
         raise UserError("--rate and --labels-after are for --topic; a file holds no labels, they are made when it is replayed")
     if end is not None and days is not None:
         raise UserError("--to and --days contradict each other; say one of them")
-    start_ms, end_ms = day_range(begin, end)
-    assert start_ms is not None
+    pace = parse_rate(rate)
+    start_ms = day_ms("--from", begin)
+    _, end_ms = day_range(begin, end)
     days = (end_ms - start_ms) // DAY_MS if end_ms is not None else _DEFAULT_DAYS if days is None else days
-    spec = SimulationSpec(seed, users, merchants, start_ms, days, day_ms("--drift-at", drift_at), takeovers)
+    drift_at_ms = None if drift_at is None else day_ms("--drift-at", drift_at)
+    spec = SimulationSpec(seed, users, merchants, start_ms, days, drift_at_ms, takeovers)
     if out is None:
+        kafka = _kafka()
         table = with_label_times(simulate_table(spec), parse_labels_after(labels_after, labelled=True))
-        _send(table, plan_replay(table, end_ms=start_ms + days * DAY_MS), rate, "simulating", summary)
+        _send(table, plan_replay(table, end_ms=start_ms + days * DAY_MS), kafka, pace, "simulating", summary)
         return
     started = time.monotonic()
     with progress("simulating", total=None) as advance:
@@ -96,35 +101,45 @@ def replay(
     """
     from streams.columns import parse_mapping
     from streams.datafile import read_transactions
+    from streams.pacing import parse_rate
     from streams.replay_plan import plan_replay
 
+    pace = parse_rate(rate)
     start_ms, end_ms = day_range(begin, end)
     table = read_transactions(file, parse_mapping(columns, amount_unit), labels_after)
     plan = plan_replay(table, start_ms, end_ms)
     if not len(plan):
-        raise UserError(f"{file.name} has no transaction and no label {_between(begin, end)}, its {table.num_rows:,} rows lie elsewhere; mend --from or --to")
-    _send(table, plan, rate, f"replaying {file.name}", summary)
+        raise UserError(
+            f"{file.name} has no transaction and no label {_between(begin, end)}, its {table.num_rows:,} rows lie elsewhere; "
+            "mend --from or --to"
+        )
+    _send(table, plan, _kafka(), pace, f"replaying {file.name}", summary)
 
 
-def _send(table: "pa.Table", plan: "ReplayPlan", rate: str, title: str, summary: Path | None) -> None:
-    """Replay, tell what was done, and exit with 130 if Ctrl-C ended it, 1 if a delivery failed."""
+def _kafka() -> str:
     from api.settings import Settings
-    from streams.pacing import parse_rate
-    from streams.replay import replay as send
 
-    pace = parse_rate(rate)
     kafka = Settings.resolve(require_services=False).kafka
     if not kafka:
-        raise UserError("Kafka is not running; start it with `tidemark up` or name it in TIDEMARK_KAFKA")
+        raise UserError("Kafka is not running; start it with `tidemark up`, or name one in TIDEMARK_KAFKA")
+    return kafka
+
+
+def _send(table: "pa.Table", plan: "ReplayPlan", kafka: str, rate: "Rate", title: str, summary: Path | None) -> None:
+    """Replay, tell what was done, and exit with 130 if Ctrl-C ended it, 1 if a delivery failed."""
+    from streams.replay import replay as send
+
     with until_interrupted() as stopped, progress(title, len(plan)) as advance:
-        done = send(table, plan, kafka, pace, advance, stopped)
-        interrupted = stopped()
+        done = send(table, plan, kafka, rate, advance, stopped)
     write_summary(summary, asdict(done))
     typer.echo(f"{done.transactions:,} transactions and {done.labels:,} labels in {done.seconds:.1f} s, {done.rate:,.0f}/s")
     if done.failed:
-        typer.echo(f"error: {done.failed:,} records were not delivered ({done.first_failure}), {done.unsent:,} not sent; see `tidemark doctor`", err=True)
+        typer.echo(
+            f"error: {done.failed:,} records were not delivered ({done.first_failure}), {done.unsent:,} not sent; see `tidemark doctor`",
+            err=True,
+        )
         raise typer.Exit(1)
-    if interrupted:
+    if done.unsent:
         typer.echo(f"interrupted: {done.unsent:,} records were not sent", err=True)
         raise typer.Exit(INTERRUPTED)
 

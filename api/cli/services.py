@@ -2,6 +2,7 @@
 
 import json
 import os
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
 
@@ -21,17 +22,22 @@ def bring_up(home: Path, partitions: int, quiet: bool = False) -> None:
 
     Raises ServiceError or UserError.
     """
+    from features import feast_repo_writer
     from infra.local import services
-
-    endpoints = services.up(home, report=(lambda _line: None) if quiet else typer.echo)
-
     from streams import kafka_topics
 
-    kafka_topics.create_missing(endpoints.kafka, partitions)
-
-    from features import feast_repo_writer
-
-    feast_repo_writer.write(endpoints.feast_repo, endpoints.redis)
+    with ThreadPoolExecutor(1) as meanwhile:
+        written: list[Future[None]] = []
+        endpoints = services.up(
+            home,
+            report=(lambda _line: None) if quiet else typer.echo,
+            # Feast takes as long to import as the services take to come up.
+            started=lambda early: written.append(meanwhile.submit(feast_repo_writer.write, early.feast_repo, early.redis)),
+        )
+        kafka_topics.create_missing(endpoints.kafka, partitions)
+        for writing in written:
+            writing.result()
+    feast_repo_writer.write(endpoints.feast_repo, endpoints.redis)  # in case Redis' port had to change; else it is there already
 
 
 def up(partitions: Annotated[int, typer.Option(min=1, help="Partitions of the topics that are created.")] = 4) -> None:

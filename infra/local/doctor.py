@@ -26,7 +26,7 @@ class Finding:
 
 
 def examine(home: Path) -> list[Finding]:
-    """Everything, in the order in which it is needed. Services that do not run are broken; those named by TIDEMARK_… are asked where they are."""
+    """Everything, in the order in which it is needed. Services that do not run are broken; those elsewhere are asked where they are."""
     embedded = [service for service in services.SERVICES if services.outside(service) is None]
     findings = [_python(), _home(home)]
     if any(service.name == "kafka" for service in embedded):

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from infra.local import java
 from infra.local.errors import ServiceError
@@ -17,6 +18,8 @@ LOG4J_VERSION = "2.25.3"
 # sha256 and name of every jar, as `sha256sum *.jar` prints them: what is fetched must be exactly this.
 LOCK_FILE = Path(__file__).with_name("kafka-jars.sha256")
 
+# How the lines of Ivy's output begin that tell why.
+CAUSES = ("Host ", "SERVER ERROR", "module not found", "[FAILED", "Server access")
 # log4j-slf4j-impl belongs to Kafka's distribution but not to its module's dependencies; without it the broker logs nothing.
 IVY_MODULE = f"""<ivy-module version="2.0">
   <info organisation="tidemark" module="broker"/>
@@ -64,7 +67,7 @@ def ensure() -> Path:
             fetched = _fetch(Path(scratch))
             if wrong := broken(fetched):
                 raise ServiceError(
-                    f"Kafka's jars are not the ones locked in {LOCK_FILE.name}: {', '.join(wrong)}; check what the machine's Maven repository serves"
+                    f"these of Kafka's jars came other than {LOCK_FILE} has them: {', '.join(wrong)}; check your Maven mirror"
                 )
             _put_in_place(fetched, jars)
     except OSError as error:
@@ -82,18 +85,22 @@ def _fetch(scratch: Path) -> Path:
     module.write_text(IVY_MODULE)
     jars = scratch / "jars"
     command = [
-        *(str(java.for_broker().executable), *truststore.options(scratch), f"-Duser.home={scratch}"),
+        *(str(java.for_broker().executable), *truststore.options(scratch), *_proxy_options(), f"-Duser.home={scratch}"),
         *("-jar", str(_ivy()), "-novalidate", "-ivy", str(module), "-cache", str(scratch / "cache"), "-confs", "default"),
         *("-retrieve", f"{jars}/[artifact]-[revision].[ext]", "-warn"),
     ]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     if done.returncode != 0 or not jars.is_dir():
-        said = next(
-            (line.strip() for line in done.stderr.splitlines() + done.stdout.splitlines() if "Host" in line or "rror" in line),
-            "no reason given",
-        )
-        raise ServiceError(f"Kafka's jars could not be fetched ({said}); check the network, then run the command again")
+        lines = [line.strip().partition(" url=")[0] for line in (done.stdout + done.stderr).splitlines()]
+        cause = next((line for line in lines if line.startswith(CAUSES)), "no reason given")
+        raise ServiceError(f"Kafka's jars could not be fetched ({cause}); check the network, then run the command again")
     return jars
+
+
+def _proxy_options() -> list[str]:
+    """Java does not look at https_proxy, by which everything else on this machine may get out."""
+    proxy = urlsplit(os.environ.get("https_proxy") or os.environ.get("HTTPS_PROXY") or "")
+    return [f"-Dhttps.proxyHost={proxy.hostname}", f"-Dhttps.proxyPort={proxy.port or 3128}"] if proxy.hostname else []
 
 
 def _put_in_place(fetched: Path, jars: Path) -> None:

@@ -35,7 +35,8 @@ def for_broker() -> Java:
         if major is not None and major >= BROKER_OLDEST:
             return Java(executable, major)
     raise ServiceError(
-        f"Kafka's broker needs Java {BROKER_OLDEST} or newer and none was found; run `make setup`, or install one (apt-get install openjdk-17-jre-headless) and put it on PATH or in JAVA_HOME"
+        f"Kafka's broker needs Java {BROKER_OLDEST} or newer and none was found; "
+        "run `make setup`, or install one (apt-get install openjdk-17-jre-headless) and put it on PATH or in JAVA_HOME"
     )
 
 
@@ -49,7 +50,8 @@ def for_spark() -> Java:
         if major in SPARK_VERSIONS:
             return Java(executable, major)
     raise ServiceError(
-        "Spark needs Java 17 or 21 and none was found; install one (apt-get install openjdk-17-jre-headless on Debian 12, openjdk-21-jre-headless on newer) or set JAVA_HOME to it"
+        "Spark needs Java 17 or 21 and none was found; install one (on Debian 12 apt-get install openjdk-17-jre-headless, "
+        "on newer ones openjdk-21-jre-headless) or set JAVA_HOME to it"
     )
 
 

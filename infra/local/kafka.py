@@ -86,12 +86,13 @@ def _prepare(home: Path, port: int, controller_port: int) -> Path:
     if (folder / "data" / "meta.properties").exists():
         return settings
     cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    command = [*_java(home), "kafka.tools.StorageTool", "format", "--cluster-id", cluster, "--config", str(settings)]
+    # With "=", for an id may begin with a dash and would be taken for an option.
+    command = [*_java(home), "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "--config", str(settings)]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     if done.returncode != 0:
-        raise ServiceError(
-            f"Kafka's storage {folder / 'data'} could not be formatted: {(done.stderr or done.stdout).strip().splitlines()[-1]}; is the disk full or the folder damaged?"
-        )
+        said = (done.stderr or done.stdout or "no reason given").strip().splitlines()
+        cause = next((line for line in said if "xception" in line), said[-1])
+        raise ServiceError(f"Kafka's storage {folder / 'data'} could not be formatted ({cause}); free its disk, or remove the folder")
     return settings
 
 

@@ -59,7 +59,7 @@ def url(ports: Ports) -> str:
 
 
 def answers(address: str, timeout: float) -> bool:
-    """Whether the tracking server at the address answers within `timeout` seconds. An address that is no server's (sqlite:///…) always does."""
+    """Whether the tracking server at the address answers within `timeout` seconds; an address without one (sqlite:///…) always does."""
     return not address.startswith(("http://", "https://")) or _gives(f"{address.rstrip('/')}/health", timeout)
 
 

@@ -67,7 +67,8 @@ class Launch:
             return True
         if time.monotonic() - self._began > self.patience:
             raise ServiceError(
-                f"{self.service.title} (pid {running}) runs but has not answered for {self.patience:.0f} s; see {slot.log_file}, then run `tidemark down` and `tidemark up`"
+                f"{self.service.title} (pid {running}) runs but has not answered for {self.patience:.0f} s; "
+                f"see {slot.log_file}, then run `tidemark down` and `tidemark up`"
             )
         return False
 

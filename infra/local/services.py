@@ -59,16 +59,17 @@ def feast_repo(home: Path) -> Path:
     return home / "feast"
 
 
-def up(home: Path, report: Callable[[str], None] = lambda _line: None) -> Endpoints:
+def up(
+    home: Path, report: Callable[[str], None] = lambda _line: None, started: Callable[[Endpoints], None] = lambda _endpoints: None
+) -> Endpoints:
     """Start what does not run yet, in parallel, and wait until all of it answers; what runs is left alone.
 
-    Services that TIDEMARK_KAFKA, TIDEMARK_REDIS or TIDEMARK_MLFLOW name are only checked. `report` is called with a line for people per service.
+    Services that TIDEMARK_KAFKA, TIDEMARK_REDIS or TIDEMARK_MLFLOW name are only checked. `report` gets a line for people as each comes up;
+    `started` is called once, early, with the addresses they will have, for what can be done meanwhile (a port may yet have to change).
     Raises ServiceError.
     """
-    if UNUSABLE_IN_PATHS & set(str(home)):
-        raise ServiceError(
-            f"TIDEMARK_HOME {home} holds one of the characters {' '.join(sorted(UNUSABLE_IN_PATHS - {chr(10)}))}, which the services' settings cannot take; choose another folder"
-        )
+    if unusable := sorted(UNUSABLE_IN_PATHS & set(str(home))):
+        raise ServiceError(f"TIDEMARK_HOME {str(home)!r} holds {unusable}, which the services' settings cannot take; choose another folder")
     with _locked(home):
         embedded = [service for service in SERVICES if outside(service) is None]
         for service in SERVICES:
@@ -80,15 +81,15 @@ def up(home: Path, report: Callable[[str], None] = lambda _line: None) -> Endpoi
         launches = [Launch(service, home, remembered.get(service.name, {}), taken) for service in embedded]
         for launch in launches:
             _remember(home, launch.service, launch.begin())
+        started(_endpoints(home))
         waiting = list(launches)
         while waiting:
             for launch in list(waiting):
                 if launch.poll():
                     waiting.remove(launch)
                     _remember(home, launch.service, launch.ports)
-                    report(
-                        f"{launch.service.title:<7}{launch.service.url(launch.ports)}  {'was up' if launch.was_running else f'up in {launch.seconds:.1f} s'}"
-                    )
+                    took = "was up" if launch.was_running else f"up in {launch.seconds:.1f} s"
+                    report(f"{launch.service.title:<7}{launch.service.url(launch.ports)}  {took}")
             if waiting:
                 time.sleep(0.05)
         endpoints = _endpoints(home)
@@ -189,7 +190,7 @@ def _read(home: Path) -> dict[str, Any]:
     file = home / "services.json"
     try:
         written: dict[str, Any] = json.loads(file.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except ValueError as error:
         raise ServiceError(f"{file} is damaged ({error}); remove it and run `tidemark up`") from error

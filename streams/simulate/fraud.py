@@ -96,4 +96,5 @@ def _since_first(count: Int64, gap: Float64) -> Float64:
     """Running sums of ``gap`` within groups of ``count`` consecutive entries, the first of each group at 0."""
     first = np.cumsum(count) - count
     running = np.cumsum(gap)
-    return running - np.repeat(running[first] if len(gap) else running, count)
+    since: Float64 = running - np.repeat(running[first], count)
+    return since

@@ -103,7 +103,7 @@ def within_reach(user_place: Float64, merchant_place: Float64) -> Reach:
 
 
 def _nearest(place: Float64, merchant_place: Float64) -> Int64:
-    return np.argmin(_squared_distance(place[None], merchant_place), axis=1)
+    return np.atleast_1d(_squared_distance(place[None], merchant_place).argmin())
 
 
 def _squared_distance(some: Float64, others: Float64) -> Float64:

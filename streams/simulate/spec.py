@@ -29,9 +29,9 @@ class SimulationSpec:
     takeovers: float = 0.5
 
     def __post_init__(self) -> None:
-        for name, value, least in (("--seed", self.seed, 0), ("--users", self.users, 1), ("--merchants", self.merchants, 1), ("--days", self.days, 1)):
-            if value < least:
-                raise UserError(f"{name} {value} is too small; say at least {least}")
+        for name, least in (("seed", 0), ("users", 1), ("merchants", 1), ("days", 1)):
+            if getattr(self, name) < least:
+                raise UserError(f"--{name} {getattr(self, name)} is too small; say at least {least}")
         if self.users > _MOST_USERS:
             raise UserError(f"--users {self.users} is too large; say at most {_MOST_USERS}")
         if not 0 <= self.takeovers <= 5_000:

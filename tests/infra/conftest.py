@@ -16,15 +16,19 @@ def _no_outside_services(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
-    """All three services. Tests may kill them, but leave them up."""
+def _whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     home = Home(tmp_path_factory.mktemp("whole") / "home")
-    try:
-        done = home.tidemark("up", "--partitions", "2")
+    yield home
+    home.end()
+
+
+@pytest.fixture
+def whole(_whole: Home) -> Home:
+    """All three services, up; brought up only if they are not, for that takes a while."""
+    if None in _whole.pids().values():
+        done = _whole.tidemark("up", "--partitions", "2")
         assert done.returncode == 0, done.stderr
-        yield home
-    finally:
-        home.end()
+    return _whole
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ from confluent_kafka.admin import AdminClient
 from redis import Redis
 from service_home import Home
 
+from infra.local import services
+
 
 def addresses(home: Home) -> dict[str, Any]:
     told = home.tidemark("status", "--json")
@@ -113,21 +115,15 @@ def test_up_after_a_hard_kill_recovers_and_keeps_what_was_stored(whole: Home) ->
     assert mark in values(after["kafka"]["bootstrap_servers"])
 
 
-def test_outside_services_are_used_instead_of_embedded_ones(whole: Home, tmp_path: Path) -> None:
+def test_outside_services_are_used_instead_of_embedded_ones(whole: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     theirs = addresses(whole)
-    guest = Home(
-        tmp_path / "guest",
-        {
-            "TIDEMARK_KAFKA": theirs["kafka"]["bootstrap_servers"],
-            "TIDEMARK_REDIS": theirs["redis"]["url"],
-            "TIDEMARK_MLFLOW": theirs["mlflow"]["tracking_uri"],
-        },
-    )
-    done = guest.tidemark("up")
-    assert done.returncode == 0, done.stderr
-    told = addresses(guest)
-    assert {**told, "feast": theirs["feast"]} == theirs
-    assert told["feast"]["repo_path"] == str(guest.path / "feast")
+    monkeypatch.setenv("TIDEMARK_KAFKA", theirs["kafka"]["bootstrap_servers"])
+    monkeypatch.setenv("TIDEMARK_REDIS", theirs["redis"]["url"])
+    monkeypatch.setenv("TIDEMARK_MLFLOW", theirs["mlflow"]["tracking_uri"])
+    guest = Home(tmp_path / "guest")
+    expected = {**theirs, "feast": {"repo_path": str(guest.path / "feast")}}
+    assert services.up(guest.path).as_json() == expected
+    assert services.status(guest.path).as_json() == expected
     assert guest.family() == []
 
 
@@ -147,10 +143,7 @@ def test_down_ends_every_process_and_the_status_says_so(whole: Home) -> None:
     assert len(family) >= 3
     done = whole.tidemark("down")
     assert done.returncode == 0, done.stderr
-    try:
-        assert psutil.wait_procs(family, timeout=0)[1] == []
-        assert whole.family() == []
-        assert whole.tidemark("status").returncode == 2
-        assert "nothing was running" in whole.tidemark("down").stdout
-    finally:
-        whole.tidemark("up")
+    assert [process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE] == []
+    assert whole.family() == []
+    assert whole.tidemark("status").returncode == 2
+    assert "nothing was running" in whole.tidemark("down").stdout

@@ -1,6 +1,6 @@
 """One log through the kernel, as the stream drives it, and through the oracle; and what counts as equal."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +43,7 @@ class Kernel:
             seen[entity] = features[asked]
         return assemble(self.feature_set, time[asked], amount[asked], seen["user"], seen["merchant"])
 
-    def observe(self, payments: list[Payment]) -> Vectors:
+    def observe(self, payments: Sequence[Payment]) -> Vectors:
         """The vector each of these would see if it came next."""
         time, amount = _times(payments), np.array([payment.amount for payment in payments], np.int64)
         device = device_hashes([payment.device_id for payment in payments])

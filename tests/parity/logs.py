@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hypothesis import strategies as st
@@ -45,7 +46,7 @@ class Chargeback:
 
 
 Record = Payment | Chargeback
-Log = list[Record]
+Log = Sequence[Record]
 
 
 def payments_of(log: Log) -> list[Payment]:
@@ -97,7 +98,7 @@ def payment_lists(draw: st.DrawFn, most: int = 30) -> list[Payment]:
 def logs(draw: st.DrawFn, most: int = 30) -> Log:
     """Transactions with labels anywhere among them: right, reversed, repeated, early, beyond every horizon, or of unknown transactions."""
     payments = draw(payment_lists(most))
-    log: Log = list(payments)
+    log: list[Record] = list(payments)
     for _ in range(draw(st.integers(0, most // 2))):
         payment = draw(st.sampled_from(payments))
         if draw(st.integers(0, 9)) == 0:
@@ -147,7 +148,8 @@ def long_log(temper: Temper, seed: int, transactions: int) -> Log:
     def span(smallest: int, largest: int) -> int:
         return int(math.exp(rng.uniform(math.log(smallest), math.log(largest))))
 
-    now, timeline = START, []
+    now = START
+    timeline: list[tuple[int, int, Record]] = []
     for n in range(transactions):
         now += span(temper.smallest_step, temper.largest_step)
         if rng.random() < 0.1:

@@ -13,8 +13,8 @@ from tests.parity.both import Kernel, assert_same_bits, by_kernel, by_oracle, fo
 from tests.parity.logs import HOUR, MINUTE, TEMPERS, Chargeback, Log, Payment, Temper, cut, logs, long_log, payment_lists, payments_of
 from tests.parity.oracle import Oracle, Window, as_float32
 
-settings.register_profile("parity", deadline=None, max_examples=60)
-settings.load_profile("parity")
+# The first example compiles the kernel.
+drawn = settings(deadline=None, max_examples=80)
 
 V1, V2 = FEATURE_SETS["fraud_v1"], FEATURE_SETS["fraud_v2"]
 
@@ -28,6 +28,7 @@ every_set = pytest.mark.parametrize(
 
 
 @every_set
+@drawn
 @given(data=st.data())
 def test_every_vector_equals_the_oracles_however_the_log_is_cut(
     feature_set: FeatureSet, extra: dict[str, Window] | None, data: st.DataObject
@@ -44,6 +45,7 @@ def test_long_logs_equal_the_oracles(temper: Temper, feature_set: FeatureSet, ex
     assert_same_bits(feature_set, log, by_kernel(feature_set, [log]), by_oracle(feature_set, log, extra))
 
 
+@drawn
 @given(log=logs(), data=st.data())
 def test_states_are_the_same_bytes_however_the_log_is_cut(log: Log, data: st.DataObject) -> None:
     whole, pieces = Kernel(V2), Kernel(V2)
@@ -53,6 +55,7 @@ def test_states_are_the_same_bytes_however_the_log_is_cut(log: Log, data: st.Dat
     assert whole.encoded() == pieces.encoded()
 
 
+@drawn
 @given(log=logs())
 def test_observing_tells_what_applying_would_and_changes_nothing(log: Log) -> None:
     kernel = Kernel(V2)
@@ -67,6 +70,7 @@ def test_observing_tells_what_applying_would_and_changes_nothing(log: Log) -> No
             kernel.apply([record])
 
 
+@drawn
 @given(log=logs(), data=st.data())
 def test_a_restored_state_is_the_same_and_goes_on_the_same(log: Log, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(log)))
@@ -88,6 +92,7 @@ def test_long_logs_go_on_the_same_from_a_restored_state(temper: Temper) -> None:
         assert restored.encoded() == original.encoded()
 
 
+@drawn
 @given(payments=payment_lists(), data=st.data())
 def test_a_state_forgets_the_order_in_which_it_learned(payments: list[Payment], data: st.DataObject) -> None:
     # Only "the last amount" asks for the order, and only among the newest of equal time: make these alike. Devices ask for it always.
@@ -95,7 +100,7 @@ def test_a_state_forgets_the_order_in_which_it_learned(payments: list[Payment], 
     alike = [replace(payment, device_id=None, amount=7 if payment.event_time == newest else payment.amount) for payment in payments]
     labels: Log = [Chargeback.of(payment, payment.event_time, True) for payment in data.draw(st.lists(st.sampled_from(alike), max_size=5))]
     anywhere = data.draw(st.permutations([*alike, *labels]))
-    assert _one_key(alike + labels).encoded() == _one_key(anywhere).encoded()
+    assert _one_key([*alike, *labels]).encoded() == _one_key(anywhere).encoded()
 
 
 def _one_key(log: Log) -> Kernel:
@@ -104,6 +109,7 @@ def _one_key(log: Log) -> Kernel:
     return kernel
 
 
+@drawn
 @given(log=logs())
 def test_what_is_too_late_is_told(log: Log) -> None:
     kernel, oracle = Kernel(V1), Oracle()
@@ -114,6 +120,7 @@ def test_what_is_too_late_is_told(log: Log) -> None:
     assert kernel.too_late["merchant"] == sum(merchant.too_late for merchant in oracle.merchants.values())
 
 
+@drawn
 @given(log=logs())
 def test_what_people_look_up_is_as_of_the_last_event(log: Log) -> None:
     kernel, oracle = Kernel(V1), Oracle()

@@ -22,7 +22,9 @@ FRAUD_V1 = FEATURE_SETS["fraud_v1"]
 LABEL_HEADERS = [("type", b"label")]
 
 
-def transaction(offset: int, user: str = "u1", merchant: str = "m1", time: int = 1_700_000_000_000, amount: int = 1_000, **other: object) -> LogRecord:
+def transaction(
+    offset: int, user: str = "u1", merchant: str = "m1", time: int = 1_700_000_000_000, amount: int = 1_000, **other: object
+) -> LogRecord:
     """A valid transaction's record; ``other`` replaces or adds fields."""
     message = {
         "transaction_id": f"t{offset}",

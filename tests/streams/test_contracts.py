@@ -14,7 +14,9 @@ DOCS = Path(__file__).parents[2] / "docs"
 def test_committed_contracts_are_current() -> None:
     for path, text in contracts.files().items():
         assert (DOCS / path).read_text() == text, f"docs/{path} is out of date; run python -m streams.contracts docs"
-    assert {f"schemas/{file.name}" for file in (DOCS / "schemas").iterdir()} == {path for path in contracts.files() if path.startswith("schemas/")}
+    assert {f"schemas/{file.name}" for file in (DOCS / "schemas").iterdir()} == {
+        path for path in contracts.files() if path.startswith("schemas/")
+    }
 
 
 def test_the_schemas_accept_what_the_validator_accepts() -> None:
@@ -31,7 +33,9 @@ def test_the_asyncapi_document_resolves() -> None:
 
     def references(node: object) -> list[str]:
         if isinstance(node, dict):
-            return [value for key, value in node.items() if key == "$ref"] + [found for value in node.values() for found in references(value)]
+            return [value for key, value in node.items() if key == "$ref"] + [
+                found for value in node.values() for found in references(value)
+            ]
         return [found for item in node for found in references(item)] if isinstance(node, list) else []
 
     for reference in references(document):

@@ -28,7 +28,11 @@ def history(n: int = 60, seed: int = 1) -> list[LogRecord]:
         for i, time in enumerate(times)
     ]
     dated = [(int(time), 1, record) for time, record in zip(times, made, strict=True)]
-    dated += [(int(time) + 7 * DAY, 0, label(0, record, int(time) + 7 * DAY)) for time, record in zip(times, made, strict=True) if rng.random() < 0.3]
+    dated += [
+        (int(time) + 7 * DAY, 0, label(0, record, int(time) + 7 * DAY))
+        for time, record in zip(times, made, strict=True)
+        if rng.random() < 0.3
+    ]
     ordered = sorted(dated, key=lambda entry: entry[:2])
     return [record._replace(offset=offset) for offset, (_, _, record) in enumerate(ordered)]
 
@@ -126,7 +130,11 @@ def test_a_decision_says_what_it_rests_on() -> None:
     assert flagged.reasons[0].value == 1_900
     assert flagged.risk_score == min(99, int(100 * flagged.probability))
     assert (flagged.source.topic, flagged.source.partition, flagged.source.offset) == ("transactions", 0, 1)
-    assert (flagged.model_digest, flagged.policy_digest, flagged.features_digest) == (model.model_digest, model.policy.digest, FRAUD_V1.digest)
+    assert (flagged.model_digest, flagged.policy_digest, flagged.features_digest) == (
+        model.model_digest,
+        model.policy.digest,
+        FRAUD_V1.digest,
+    )
     assert (flagged.origin, flagged.variant, flagged.decided_at) == ("stream", "champion", 42)
     (log,) = outcome.log
     table = scoring_log.decode(log)

@@ -1,0 +1,67 @@
+"""How MLflow is reached: one client per tracking URI, quiet, and at once even where several processes begin on an empty SQLite file."""
+
+import contextlib
+import fcntl
+import logging
+import os
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_SQLITE = "sqlite:///"
+
+
+@cache
+def connect(tracking_uri: str) -> "MlflowClient":
+    """The client of a server (http…) or a SQLite file, whose folder and tables are made if need be. MLflow takes 3 s to import."""
+    quiet()
+    from mlflow import MlflowClient
+
+    if not tracking_uri.startswith(_SQLITE):
+        return MlflowClient(tracking_uri, tracking_uri)
+    # The first client creates the tables, and two at once would get in each other's way.
+    with _alone(_sqlite_file(tracking_uri).parent):
+        client = MlflowClient(tracking_uri, tracking_uri)
+        client.search_registered_models(max_results=1)
+        return client
+
+
+def artifact_location(tracking_uri: str, experiment: str) -> str | None:
+    """Where an experiment keeps its files: beside the SQLite file; None for a server, which knows its own place."""
+    return (_sqlite_file(tracking_uri).parent / "mlartifacts" / experiment).as_uri() if tracking_uri.startswith(_SQLITE) else None
+
+
+def quiet() -> None:
+    """No usage reports, no progress messages; an address where nothing answers fails within seconds instead of minutes.
+
+    Settings of the environment go first.
+    """
+    for name, value in (
+        ("MLFLOW_DISABLE_TELEMETRY", "true"),
+        ("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false"),
+        ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3"),
+    ):
+        os.environ.setdefault(name, value)
+    import mlflow  # noqa: F401  # it sets its loggers up when imported, so ours is the last word
+
+    for logger in ("mlflow", "alembic"):
+        logging.getLogger(logger).setLevel(logging.WARNING)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _sqlite_file(tracking_uri: str) -> Path:
+    return Path(tracking_uri.removeprefix(_SQLITE)).absolute()

@@ -1,0 +1,79 @@
+"""Where commands look for the services: the environment first, then what `tidemark up` left, and MLflow's store without any of it."""
+
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from api.settings import Settings
+from features.errors import UserError
+from infra.local import processes, services
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    for variable in services.OUTSIDE_VARIABLES.values():
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("TIDEMARK_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def listening() -> Iterator[str]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def leave(home: Path, address: str) -> None:
+    """What `up` leaves, as if all three services listened at the address."""
+    home.mkdir()
+    endpoints = services.Endpoints(address, f"redis://{address}/0", f"http://{address}", home / "feast")
+    (home / "services.json").write_text(json.dumps({"endpoints": endpoints.as_json()}))
+
+
+def test_without_services_mlflow_is_its_store_under_the_home(home: Path) -> None:
+    settings = Settings.resolve(require_services=False)
+    assert settings.mlflow == f"sqlite:///{home}/mlflow.db"
+    assert settings.mlflow_artifact_root == home / "mlartifacts"
+    assert (settings.home, settings.feast_repo) == (home, home / "feast")
+
+
+def test_required_services_that_are_not_up_are_an_error_with_its_mend(home: Path) -> None:
+    with pytest.raises(UserError, match=f"Kafka is not running for {home}.*tidemark up"):
+        Settings.resolve(require_services=True)
+
+
+def test_outside_services_need_no_home(monkeypatch: pytest.MonkeyPatch, home: Path, listening: str) -> None:
+    monkeypatch.setenv("TIDEMARK_KAFKA", f"127.0.0.1:1,{listening}")
+    monkeypatch.setenv("TIDEMARK_REDIS", f"redis://user:word@{listening}/3")
+    monkeypatch.setenv("TIDEMARK_MLFLOW", "sqlite:////elsewhere/mlflow.db")
+    settings = Settings.resolve(require_services=True)
+    assert settings.kafka == f"127.0.0.1:1,{listening}"
+    assert settings.redis == f"redis://user:word@{listening}/3"
+    assert settings.mlflow == "sqlite:////elsewhere/mlflow.db"
+    assert not home.exists()
+
+
+def test_an_outside_service_that_takes_no_connection_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    assert not home.exists()
+    monkeypatch.setenv("TIDEMARK_KAFKA", "127.0.0.1:1")
+    with pytest.raises(UserError, match=r"Kafka at 127\.0\.0\.1:1 takes no connection"):
+        Settings.resolve(require_services=True)
+
+
+def test_what_up_left_is_used_while_its_processes_run(monkeypatch: pytest.MonkeyPatch, home: Path, listening: str) -> None:
+    leave(home, listening)
+    monkeypatch.setattr(processes, "running_pid", lambda _slot: 1)
+    settings = Settings.resolve(require_services=True)
+    assert (settings.kafka, settings.redis, settings.mlflow) == (listening, f"redis://{listening}/0", f"http://{listening}")
+
+
+def test_after_a_hard_kill_whoever_has_our_ports_is_not_taken_for_our_services(home: Path, listening: str) -> None:
+    leave(home, listening)
+    with pytest.raises(UserError, match="is not running"):
+        Settings.resolve(require_services=True)
+    assert Settings.resolve(require_services=False).mlflow == f"sqlite:///{home}/mlflow.db"

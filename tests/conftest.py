@@ -1,0 +1,39 @@
+"""What many tests share: one broker and one Redis a session, and deployments of their own for those that need one."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from tests.deployment import Deployment, deployed
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """Services that tests may share which mind their own topics or keys."""
+    with deployed(tmp_path_factory.mktemp("shared") / "home") as deployment:
+        yield deployment
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(shared: Deployment) -> str:
+    """The bootstrap servers of a broker with Tidemark's topics."""
+    return shared.config.kafka
+
+
+@pytest.fixture(scope="session")
+def handbook() -> pa.Table:
+    """The handbook's transactions from TIDEMARK_HANDBOOK, else simulated ones of the same shape; the canonical table without labels' times."""
+    file = os.environ.get("TIDEMARK_HANDBOOK")
+    if file:
+        from streams.columns import parse_mapping
+        from streams.datafile import read_transactions
+
+        return read_transactions(Path(file), parse_mapping("handbook", None), "7d")
+    from streams.label_delay import parse_labels_after, with_label_times
+    from streams.simulate import SimulationSpec, simulate
+
+    spec = SimulationSpec(seed=0, users=2_500, merchants=5_000, start_ms=17_622 * 86_400_000, days=153)
+    return with_label_times(simulate(spec), parse_labels_after("7d", labelled=True))

@@ -1,0 +1,221 @@
+"""Transactions in, decisions out, through the real broker, Faust, Feast on Redis, and a model from MLflow."""
+
+import os
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from itertools import count
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from features.feast_online import OnlineReader
+from models import mlflow_registry
+from streams import scoring_log
+from streams.events import DeadLetter, Decision
+from streams.kafka_log import LogRecord
+from streams.partitioner import partition_of
+from tests.deployment import Deployment, champion, deployed, eventually
+from tests.streams.logs import label, transaction
+from tests.streams.test_validation import BAD
+
+NUMBER = count()
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    with deployed(tmp_path_factory.mktemp("main-path") / "home") as deployment:
+        champion(deployment.config)
+        yield deployment
+
+
+def some(n: int, **fields: object) -> list[LogRecord]:
+    """Transactions of their own users and merchants, each with an id that no other test has."""
+    made = []
+    for _ in range(n):
+        number = next(NUMBER)
+        made.append(transaction(number, f"u{number % 37}", f"m{number % 23}", 1_700_000_000_000 + number * 60_000, **fields))
+    return made
+
+
+def ids(records: list[LogRecord]) -> set[str]:
+    return {f"t{record.offset}" for record in records}
+
+
+def test_every_codec_and_bad_input_among_good_ones(deployment: Deployment) -> None:
+    good: list[LogRecord] = []
+    for codec in ("none", "gzip", "snappy", "lz4", "zstd"):
+        sent = some(50)
+        deployment.send(sent, **{"compression.type": codec})
+        good += sent
+    before = some(20)
+    deployment.send(before)
+    # On u1's own partition, whatever the key, so that the reason is the one meant.
+    home = partition_of(b"u1", 4)
+    for record, _, _ in BAD.values():
+        deployment.send([At(record, home)])
+    deployment.send([At(transaction(next(NUMBER), "u1"), (home + 1) % 4)])
+    after = some(20)
+    deployment.send(after)
+    good += before + after
+
+    deployment.work_until_idle()
+
+    decisions = deployment.messages("decisions", Decision)
+    assert Counter(decision.transaction_id for decision in decisions) == Counter(ids(good))
+    letters = deployment.messages("dead-letters", DeadLetter)
+    expected = Counter(reason for _, reason, _ in BAD.values()) + Counter(["wrong_partition"])
+    assert Counter(letter.reason for letter in letters) == expected
+    assert len({(letter.partition, letter.offset) for letter in letters}) == len(letters)
+    logged = pa.concat_tables(scoring_log.decode(record.value).select(["transaction_id"]) for record in deployment.read("scoring-log"))
+    assert Counter(logged["transaction_id"].to_pylist()) == Counter(ids(good))
+    # Nothing new: a second worker finds nothing to do and says nothing twice.
+    deployment.work_until_idle()
+    assert len(deployment.read("decisions")) == len(decisions)
+
+
+class At:
+    """A record with a partition of its own choice."""
+
+    def __init__(self, record: LogRecord, partition: int) -> None:
+        self.key, self.value, self.headers, self.partition = record.key, record.value, record.headers, partition
+
+
+def test_labels_sent_to_their_topic_count(deployment: Deployment) -> None:
+    first = transaction(next(NUMBER), "labelled", "labelled-shop", 1_700_000_000_000)
+    deployment.send([first])
+    deployment.work_until_idle()
+    deployment.send([label(0, first, 1_700_000_000_000 + 7 * 86_400_000)], topic="labels")
+    deployment.work_until_idle()
+    deployment.send([transaction(next(NUMBER), "labelled", "labelled-shop", 1_700_000_000_000 + 9 * 86_400_000)])
+    deployment.work_until_idle()
+    logged = pa.concat_tables(scoring_log.decode(record.value) for record in deployment.read("scoring-log"))
+    mine = logged.filter(pa.array([user == "labelled" for user in logged["user_id"].to_pylist()])).sort_by("event_time")
+    names = deployment.config.feature_set.names
+    last = dict(zip(names, mine["vector"].to_pylist()[-1], strict=True))
+    assert (last["user_fraud_rate_7d"], last["merchant_fraud_rate_7d"]) == (1.0, 1.0)
+
+
+def test_the_online_store_has_what_the_stream_knows(deployment: Deployment) -> None:
+    sent = some(5, user_id="online", merchant_id="online-shop", amount=700)
+    deployment.send(sent)
+    deployment.work_until_idle()
+    from feast import FeatureStore
+
+    store = FeatureStore(repo_path=deployment.config.feast_repo)
+    row = store.get_online_features(
+        features=["transaction_stats:avg_transaction_amount", "user_transaction_stats:count"], entity_rows=[{"user_id": "online"}]
+    ).to_dict()
+    assert row["avg_transaction_amount"] == [700.0]
+    assert row["count"] == [5]
+    user, merchant = OnlineReader(deployment.config.feast_path).states("online", "online-shop")
+    assert user is not None
+    assert merchant is not None
+    assert user.partition == partition_of(b"online", 4)
+
+
+def test_workers_come_and_go(deployment: Deployment) -> None:
+    """A killed worker's partitions move to the one that is left, its processes die with it, and nothing is lost or said twice."""
+    before = len(deployment.read("decisions"))
+    with deployment.running("worker") as stays, deployment.running("worker") as killed:
+        first = some(400)
+        deployment.send(first)
+        eventually(lambda: len(deployment.read("decisions")) >= before + 400, what="the first decisions")
+        children = stage_processes(killed)
+        assert len(children) == 3
+        assert {os.getpgid(child) for child in children} == {os.getpgid(killed.pid)}
+        os.killpg(killed.pid, signal.SIGKILL)
+        killed.wait()
+        second = some(400)
+        deployment.send(second)
+        eventually(lambda: len(deployment.read("decisions")) >= before + 800, timeout=30, what="decisions by the worker that is left")
+        assert stays.poll() is None
+    decisions = deployment.messages("decisions", Decision)
+    assert len(decisions) == before + 800
+    assert ids(first + second) <= {decision.transaction_id for decision in decisions}
+
+
+def test_stages_end_when_their_worker_is_killed(deployment: Deployment) -> None:
+    with deployment.running("worker") as worker:
+        eventually(lambda: len(stage_processes(worker)) == 3, what="three stages")
+        children = stage_processes(worker)
+        worker.kill()
+        worker.wait()
+        eventually(lambda: not any(alive(child) for child in children), timeout=15, what="the stages' end")
+
+
+def stage_processes(worker: subprocess.Popen[bytes]) -> list[int]:
+    import psutil
+
+    return [child.pid for child in psutil.Process(worker.pid).children()]
+
+
+def alive(pid: int) -> bool:
+    import psutil
+
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def test_a_moved_alias_changes_the_model_without_a_restart(deployment: Deployment) -> None:
+    with deployment.running("worker"):
+        deployment.send(some(5))
+        n = len(deployment.read("decisions"))
+        eventually(lambda: len(deployment.read("decisions")) >= n, what="decisions")
+        second = champion(deployment.config, seed=1)
+        assert second.role == "candidate"
+        mlflow_registry._client(deployment.config.mlflow).set_registered_model_alias("tidemark", "champion", second.version)
+
+        def decided_by_second() -> bool:
+            deployment.send(some(1))
+            return any(decision.model_digest == second.digests.model for decision in deployment.messages("decisions", Decision))
+
+        eventually(decided_by_second, timeout=40, what="a decision by the new champion")
+    digests = {decision.model_version: decision.model_digest for decision in deployment.messages("decisions", Decision)}
+    assert digests["2"] == second.digests.model
+    assert len(digests) == 2
+
+
+def test_records_reach_a_stage_only_through_its_faust_agent(deployment: Deployment) -> None:
+    """Runs INGEST's Faust app with its agent stopped: nothing moves; with it started again, everything does."""
+    script = """
+import asyncio, sys, faust, msgspec
+from streams.config import StreamConfig
+from streams.faust_app import create_app
+from streams.stages import STAGES
+app = create_app(STAGES["ingest"], msgspec.json.decode(sys.argv[1], type=StreamConfig), lambda error: sys.exit(f"failed {error!r}"))
+@app.task
+async def switch(app):
+    (agent,) = app.agents.values()
+    await agent.stop() if sys.argv[2] == "stopped" else None
+    await asyncio.sleep(12)
+    await app.stop()
+    sys.exit(0)
+faust.Worker(app, quiet=True, override_logging=False, redirect_stdouts=False).execute_from_commandline()
+"""
+    import msgspec
+
+    def run(agent: str) -> int:
+        before = len(deployment.read("transactions.by-merchant"))
+        subprocess.run(
+            [os.sys.executable, "-c", script, msgspec.json.encode(deployment.config).decode(), agent],  # type: ignore[attr-defined]
+            env=deployment.environment,
+            cwd=deployment.home,
+            timeout=60,
+            check=False,
+        )
+        return len(deployment.read("transactions.by-merchant")) - before
+
+    deployment.work_until_idle()
+    deployment.send(some(40))
+    assert run("stopped") == 0
+    assert run("running") > 0
+
+
+def test_vectors_are_finite_where_they_must_be(deployment: Deployment) -> None:
+    logged = pa.concat_tables(scoring_log.decode(record.value) for record in deployment.read("scoring-log"))
+    vectors = np.array(logged["vector"].to_pylist(), np.float32)
+    names = deployment.config.feature_set.names
+    for name in ("amount", "hour", "user_tx_count_24h", "merchant_age_seconds"):
+        assert np.isfinite(vectors[:, names.index(name)]).all()
