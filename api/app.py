@@ -12,7 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.concurrency import run_in_threadpool
 
 from api.score import NotRecordedError, SynchronousScorer
-from features.feast_online import OnlineStoreUnavailable
+from features.feast_online import OnlineStoreError
 from streams.config import StreamConfig
 from streams.contracts import inlined
 from streams.events import MAX_VALUE_BYTES, Decision, Transaction, decode_transaction, encode, milliseconds
@@ -65,7 +65,7 @@ def create_app(config: StreamConfig) -> FastAPI:
             return _problem(422, str(error))
         try:
             decision = await run_in_threadpool(request.app.state.scorer.score, transaction)
-        except OnlineStoreUnavailable as error:
+        except OnlineStoreError as error:
             return _problem(503, f"the online store doesn't answer, so nothing was decided; try again: {error}", _RETRY_AFTER)
         except NotRecordedError as error:
             return _problem(503, f"the transaction could not be recorded, so no decision is told; try again: {error}", _RETRY_AFTER)

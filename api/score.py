@@ -4,6 +4,7 @@ import threading
 import time
 from concurrent.futures import Future
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from confluent_kafka import KafkaError, Message, Producer
@@ -11,11 +12,11 @@ from confluent_kafka import KafkaError, Message, Producer
 from features.feast_online import KeyState, OnlineReader
 from features.on_demand import vector
 from features.windows import Float32
-from models.reasons import reasons
+from models.reasons import Reason, reasons
 from streams import answer
 from streams.champion import Champion
 from streams.config import StreamConfig
-from streams.events import RISK_LEVELS, VERDICTS, Decision, Reason, Source, Transaction, encode
+from streams.events import RISK_LEVELS, VERDICTS, Decision, Source, Transaction, encode
 from streams.partitioner import PRODUCER_SETTING
 from streams.score import Variant
 from streams.topics import TRANSACTIONS
@@ -45,7 +46,7 @@ class SynchronousScorer:
     def score(self, transaction: Transaction) -> Decision:
         """The decision on a valid transaction (event_time in ms), as ``decisions`` will carry it.
 
-        Raises OnlineStoreUnavailable if Feast doesn't answer in time and NotRecordedError if the broker doesn't.
+        Raises OnlineStoreError if Feast doesn't answer in time and NotRecordedError if the broker doesn't.
         """
         user, merchant = self._reader.states(transaction.user_id, transaction.merchant_id)
         features = vector(
@@ -118,11 +119,11 @@ class SynchronousScorer:
 
         def report(error: KafkaError | None, message: Message) -> None:
             if error is None:
-                delivered.set_result(Source(TRANSACTIONS.name, message.partition(), message.offset()))
+                delivered.set_result(Source(TRANSACTIONS.name, cast(int, message.partition()), cast(int, message.offset())))
             else:
                 delivered.set_exception(NotRecordedError(error.str()))
 
-        headers = [(answer.HEADER, answer.encode(told))]
+        headers: list[tuple[str, str | bytes | None]] = [(answer.HEADER, answer.encode(told))]
         self._producer.produce(TRANSACTIONS.name, encode(transaction), transaction.user_id.encode(), on_delivery=report, headers=headers)
         try:
             return delivered.result(_ACKNOWLEDGED_WITHIN_S + 1)

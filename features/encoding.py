@@ -8,7 +8,7 @@ start delta · 4 + (count is not 1) · 2 + (has frauds), count unless 1, fraud i
 import numpy as np
 import numpy.typing as npt
 
-from features.windows import NEVER, Int64, Keys, Tiles, jit
+from features.windows import NEVER, Int32, Int64, Keys, Tiles, jit
 
 VERSION = 1
 
@@ -16,10 +16,11 @@ VERSION = 1
 _VARINT, _TILE, _HEAD = 10, 40, 80
 
 Bytes = npt.NDArray[np.uint8]
+Whole = int | np.int64
 
 
 @jit
-def _put(buffer: Bytes, at: int, value: int) -> int:
+def _put(buffer: Bytes, at: int, value: Whole) -> int:
     rest = np.uint64(value)
     while rest >= np.uint64(128):
         buffer[at] = np.uint8((rest & np.uint64(127)) | np.uint64(128))
@@ -30,12 +31,12 @@ def _put(buffer: Bytes, at: int, value: int) -> int:
 
 
 @jit
-def _zigzag(value: int) -> int:
+def _zigzag(value: Whole) -> Whole:
     return (value << 1) ^ (value >> 63)
 
 
 @jit
-def _unzigzag(value: int) -> int:
+def _unzigzag(value: Whole) -> Whole:
     return np.int64(np.uint64(value) >> np.uint64(1)) ^ -(value & 1)
 
 
@@ -57,13 +58,13 @@ def _encode(keys: Keys, tiles: Tiles, slot: int, buffer: Bytes, at: int) -> int:
     for d in range(known):
         at = _put(buffer, at, keys.device[slot, d])
         at = _put(buffer, at, keys.anchor[slot] - keys.device_first[slot, d])
-    previous = 0
+    previous: Whole = 0
     first = keys.offset[slot]
     for i in range(first, first + keys.length[slot]):
         count, fraud, amount = tiles.count[i], tiles.fraud[i], tiles.amount[i]
         if count == 0 and fraud == 0 and amount == 0:
             continue
-        head = (np.int64(tiles.start[i]) - previous) << 2
+        head = (np.int64(tiles.start[i]) - np.int64(previous)) << 2
         previous = np.int64(tiles.start[i])
         at = _put(buffer, at, head | ((count != 1) << 1) | (fraud != 0))
         if count != 1:
@@ -75,7 +76,7 @@ def _encode(keys: Keys, tiles: Tiles, slot: int, buffer: Bytes, at: int) -> int:
 
 
 @jit
-def _take(buffer: Bytes, at: int) -> tuple[int, int]:
+def _take(buffer: Bytes, at: int) -> tuple[Whole, int]:
     value = np.uint64(0)
     shift = np.uint64(0)
     while at < buffer.shape[0] and shift < np.uint64(70):
@@ -89,7 +90,7 @@ def _take(buffer: Bytes, at: int) -> tuple[int, int]:
 
 
 @jit
-def _decode(keys: Keys, slot: int, buffer: Bytes, start: Bytes, count: Bytes, fraud: Bytes, amount: Bytes) -> int:
+def _decode(keys: Keys, slot: int, buffer: Bytes, start: Int32, count: Int32, fraud: Int32, amount: Int64) -> int:
     """Fills the key's row, and its tiles into the four arrays; returns their number, −1 if the bytes are cut or of another layout."""
     if buffer.shape[0] < 2 or buffer[0] != VERSION:
         return -1
@@ -120,7 +121,7 @@ def _decode(keys: Keys, slot: int, buffer: Bytes, start: Bytes, count: Bytes, fr
         age, at = _take(buffer, at)
         keys.device_first[slot, d] = anchor - age
     n = 0
-    previous = 0
+    previous: Whole = 0
     while 0 <= at < buffer.shape[0]:
         head, at = _take(buffer, at)
         previous += head >> 2

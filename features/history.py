@@ -62,7 +62,7 @@ class HistoryLog:
     @property
     def order(self) -> Int64:
         """The table's row of each transaction, in the order of the vectors."""
-        return self.row[self.kind == TRANSACTION]
+        return np.asarray(self.row[self.kind == TRANSACTION])
 
 
 def _codes(column: pa.ChunkedArray, row: Int64) -> tuple[Int64, list[str]]:

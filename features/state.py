@@ -111,8 +111,9 @@ class EntityState:
 def _grown_keys(rows: Keys, needed: int) -> Keys:
     capacity = max(needed, 2 * len(rows.anchor))
     grown = empty_keys(capacity, rows.device.shape[1] > 0)
-    for old, new in zip(rows, grown, strict=True):
-        new[: len(old)] = old
+    for name in Keys._fields:
+        old = getattr(rows, name)
+        getattr(grown, name)[: len(old)] = old
     return grown
 
 

@@ -5,12 +5,15 @@ trees") in log-odds; with the model's bias they add up to the logit of the proba
 """
 
 import math
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
-import xgboost as xgb
 
-from models.scoring import Float32, Scorer
+from features.windows import Float32
+
+if TYPE_CHECKING:
+    from models.scoring import Scorer
 
 
 class Reason(msgspec.Struct):
@@ -21,7 +24,7 @@ class Reason(msgspec.Struct):
     contribution: float
 
 
-def reasons(scorer: Scorer, vectors: Float32, k: int = 4) -> list[list[Reason]]:
+def reasons(scorer: "Scorer", vectors: Float32, k: int = 4) -> list[list[Reason]]:
     """Of each row (float32, n × len(feature_names)) up to ``k`` features that raised the score, the largest contribution first.
 
     Features that lowered it, or did nothing, are no reasons, so there may be fewer. Costs 0.1–1.3 ms a row: ask for flagged rows only.
@@ -30,6 +33,8 @@ def reasons(scorer: Scorer, vectors: Float32, k: int = 4) -> list[list[Reason]]:
     scorer.require_width(vectors)
     if not len(vectors):
         return []
+    import xgboost as xgb  # not at the top: messages need only the type Reason
+
     rows = xgb.DMatrix(np.ascontiguousarray(vectors, np.float32), missing=np.nan, nthread=1)
     contributions = scorer.booster.predict(rows, pred_contribs=True, validate_features=False)[:, :-1]  # the last column is the bias
     # Stable, so that equal contributions stand in the vector's order.

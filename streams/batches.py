@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.definitions import FeatureSet
+from features.windows import Int64
 
 TRANSACTION, LABEL, REFUSED = 0, 1, 2
 
@@ -29,9 +30,9 @@ class Batch:
     position: tuple[int, int]
 
     @property
-    def offsets(self) -> np.ndarray:
+    def offsets(self) -> Int64:
         """The source offset of each row (int64), rising."""
-        return self.rows.column(1).to_numpy()
+        return np.asarray(self.rows["offset"].to_numpy())
 
 
 def batch_schema(feature_set: FeatureSet) -> pa.Schema:

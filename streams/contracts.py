@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from streams.events import Decision, DeadLetter, Label, Transaction
+from streams.events import DeadLetter, Decision, Label, Transaction
 from streams.topics import BY_MERCHANT, SCORING_LOG, TOPICS, TRANSACTIONS, Topic
 
 _OURS = {BY_MERCHANT.name, SCORING_LOG.name}

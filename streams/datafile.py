@@ -86,8 +86,8 @@ def _read_csv(path: Path, mapping: ColumnMapping) -> pa.Table:
         pa_csv.read_csv(path, read_options=pa_csv.ReadOptions(use_threads=False), parse_options=_skipping(ragged), convert_options=as_text)
         first = ragged[0]
         raise UserError(
-            f"{len(ragged):,} of {table.num_rows + len(ragged):,} rows of {path.name} can't be used: the header has {first.expected_columns} "
-            f"columns, but row {first.number - 1:,} has {first.actual_columns}; mend or remove these rows"
+            f"{len(ragged):,} of {table.num_rows + len(ragged):,} rows of {path.name} can't be used: the header has "
+            f"{first.expected_columns} columns, but row {first.number - 1:,} has {first.actual_columns}; mend or remove these rows"
         )
     return table
 

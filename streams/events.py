@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from models.reasons import Reason
+
 Id = Annotated[str, Meta(min_length=1, max_length=256, description="an identifier")]
 Millis = Annotated[int, Meta(ge=10**11, le=10**13, description="milliseconds since 1970-01-01 UTC")]
 Amount = Annotated[int, Meta(ge=0, le=10**12, description="minor units of the deployment's currency")]
@@ -52,14 +54,6 @@ class Label(Struct):
     label_time: Millis | IsoTime
     is_fraud: bool
     source: str = "chargeback"
-
-
-class Reason(Struct):
-    """One feature's share in a review or block; contribution in log-odds, value null if missing."""
-
-    feature: str
-    value: float | None
-    contribution: float
 
 
 class Source(Struct):

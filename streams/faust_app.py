@@ -6,14 +6,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import faust
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from faust.serializers.schemas import Schema
 
 from streams.config import StreamConfig
-from streams.faust_transport import SCHEME
+from streams.faust_transport import SCHEME, Consumer
 from streams.partitions import Partitions
 from streams.stages import STAGES, Stage
 
@@ -55,7 +55,7 @@ def create_app(stage: Stage, config: StreamConfig, fail: Callable[[BaseException
 
     async def commit(partition: int, position: int) -> None:
         try:
-            await app.consumer.commit_position(stage.topic.name, partition, position)
+            await cast(Consumer, app.consumer).commit_position(stage.topic.name, partition, position)
         except (CommitFailedError, IllegalStateError) as error:
             # The group is rebalancing: the next owner starts from the position before, and says some things twice.
             logger.info("position %d of %s[%d] not committed: %s", position, stage.topic.name, partition, error)
@@ -63,15 +63,16 @@ def create_app(stage: Stage, config: StreamConfig, fail: Callable[[BaseException
     partitions = Partitions(workers.partition, stage.most_processed, stage.threads, commit, fail)
 
     @app.on_partitions_assigned.connect
-    async def assigned(sender: Any, assigned: set[Any], **_: Any) -> None:
-        await partitions.assign({tp.partition for tp in assigned if tp.topic == stage.topic.name}, app.consumer_generation_id)
+    async def assigned(*arguments: Any, **_: Any) -> None:
+        _, here = arguments
+        await partitions.assign({tp.partition for tp in here if tp.topic == stage.topic.name}, app.consumer_generation_id)
 
     @app.on_partitions_revoked.connect
-    async def revoked(sender: Any, revoked: set[Any], **_: Any) -> None:
+    async def revoked(*_arguments: Any, **_: Any) -> None:
         await partitions.revoke()
 
     @app.on_before_shutdown.connect
-    async def stopping(sender: Any, **_: Any) -> None:
+    async def stopping(*_arguments: Any, **_: Any) -> None:
         await partitions.revoke()
         partitions.shut_down()
         await asyncio.get_running_loop().run_in_executor(None, workers.close)

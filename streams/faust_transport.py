@@ -88,9 +88,9 @@ class Consumer(KafkaConsumer):
             last.offset,
             last.timestamp / 1000.0,
             last.timestamp_type,
-            (),
+            [],
             None,
-            batch,
+            batch,  # type: ignore[arg-type]
             None,
             0,
             0,

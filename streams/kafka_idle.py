@@ -33,8 +33,10 @@ class IdleWatch:
 
     def close(self) -> None:
         """Lets go of the connections."""
-        for connection in (*self._logs.values(), *self._writers.values()):
-            connection.close()
+        for log in self._logs.values():
+            log.close()
+        for writer in self._writers.values():
+            writer.close()
 
     def _positions(self, stage: str) -> list[tuple[int | None, int, bool]]:
         """Of each partition: the committed position, the end of the log, and whether the stage is done with it."""

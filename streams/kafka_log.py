@@ -1,9 +1,9 @@
 """Reading a topic's partition again: from where, up to where, and what a stage had committed."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from features.errors import UserError
 
@@ -19,6 +19,17 @@ class LogRecord(NamedTuple):
     key: bytes | None
     value: bytes | None
     headers: list[tuple[str, bytes]]
+
+
+def _record(message: Message) -> LogRecord:
+    # Offset and headers are typed for every kind of message; this one was consumed.
+    return LogRecord(
+        cast(int, message.offset()),
+        message.timestamp()[1],
+        message.key(),
+        message.value(),
+        cast(list[tuple[str, bytes]], message.headers() or []),
+    )
 
 
 class KafkaLog:
@@ -78,11 +89,9 @@ class KafkaLog:
                             f"{topic}[{partition}] can't be read from offset {begin} ({error.str()}); what the state needs is "
                             "no longer in the log: raise the topic's retention and start from an empty state"
                         )
-                    elif message.offset() < end:
-                        records.append(
-                            LogRecord(message.offset(), message.timestamp()[1], message.key(), message.value(), message.headers() or [])
-                        )
-                        position = message.offset() + 1
+                    elif (record := _record(message)).offset < end:
+                        records.append(record)
+                        position = record.offset + 1
                     else:
                         position = end
                 if records:

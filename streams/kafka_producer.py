@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from streams.partitioner import PRODUCER_SETTING
 
 _FLUSH_S = 30
-_BASE = {
+_BASE: dict[str, str | int | bool] = {
     **PRODUCER_SETTING,
     "enable.idempotence": True,
     "compression.type": "lz4",
@@ -38,12 +38,14 @@ class StageProducer:
         value: bytes | None,
         key: bytes | None = None,
         partition: int = -1,
-        headers: Sequence[tuple[str, bytes]] | None = None,
+        headers: Sequence[tuple[str, str | bytes | None]] | None = None,
     ) -> None:
         """Queues a record; waits while the queue is full. Raises DeliveryError if an earlier one failed."""
         while True:
             try:
-                self._producer.produce(topic, value, key, partition, on_delivery=self._delivered, headers=headers and list(headers))
+                self._producer.produce(
+                    topic, value, key, partition, on_delivery=self._delivered, headers=list(headers) if headers else None
+                )
                 return
             except BufferError:
                 self._producer.poll(0.1)
@@ -63,7 +65,7 @@ class StageProducer:
         """Begins a transaction."""
         self._producer.begin_transaction()
 
-    def commit(self, offsets: list[object], group_metadata: object) -> None:
+    def commit(self, offsets: list[TopicPartition], group_metadata: object) -> None:
         """Commits the transaction, and with it the group's offsets. Raises KafkaException if it did not, or it is unknown."""
         self._producer.send_offsets_to_transaction(offsets, group_metadata, _FLUSH_S)
         self._producer.commit_transaction(_FLUSH_S)

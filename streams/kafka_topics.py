@@ -1,7 +1,8 @@
 """Creates the topics that are missing, and knows how many partitions they have."""
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from features.errors import UserError
 from streams.topics import DEFAULT_PARTITIONS, TOPICS

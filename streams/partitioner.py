@@ -5,7 +5,7 @@ _SEED = 0x9747B28C
 _U32 = 0xFFFFFFFF
 
 # What librdkafka calls it; its own default (consistent_random, CRC-32) would put the same user elsewhere.
-PRODUCER_SETTING = {"partitioner": "murmur2_random"}
+PRODUCER_SETTING: dict[str, str | int] = {"partitioner": "murmur2_random"}
 
 
 def murmur2(key: bytes) -> int:

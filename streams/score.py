@@ -8,23 +8,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from features.definitions import FeatureSet
 from features.state import EntityState
 from features.vector import assemble
 from features.windows import LATE, TOO_LATE, Float32, Int64
-from models.reasons import reasons
+from models.reasons import Reason, reasons
 from models.scoring import Scorer, Scores
 from streams import answer, scoring_log
 from streams.batches import REFUSED, TRANSACTION, Batch
-from streams.events import RISK_LEVELS, VERDICTS, Decision, Reason, Source, encode
+from streams.events import RISK_LEVELS, VERDICTS, Decision, Source, encode
 from streams.topics import TRANSACTIONS
 
 
 @dataclass
 class ScoreState:
-    """All that one partition of ``transactions.by-merchant`` has taught: merchants, and the last offset applied of each source partition."""
+    """All that a partition of ``transactions.by-merchant`` has taught: merchants, and the last offset applied of each source partition."""
 
     feature_set: FeatureSet
     merchants: EntityState = field(init=False)
@@ -74,8 +75,8 @@ def advance(state: ScoreState, records: Sequence[Batch], counts: Counter[str]) -
     table = pa.Table.from_batches([piece.rows for piece in admitted], schema).combine_chunks()
     rows = table.to_batches()[0] if len(table) else pa.RecordBatch.from_pylist([], schema)
     lengths = [len(piece.rows) for piece in admitted]
-    source = np.repeat(np.array([piece.source_partition for piece in admitted], np.int64), lengths), rows["offset"].to_numpy()
-    position = tuple(np.repeat(np.array([piece.position[i] for piece in admitted], np.int64), lengths) for i in (0, 1))
+    source = _spread([piece.source_partition for piece in admitted], lengths), rows["offset"].to_numpy()
+    position = _spread([piece.position[0] for piece in admitted], lengths), _spread([piece.position[1] for piece in admitted], lengths)
 
     refused: list[bytes] = []
     kind = rows["kind"].to_numpy()
@@ -129,10 +130,14 @@ def _admit(state: ScoreState, record: Batch, counts: Counter[str]) -> list[Batch
     return [record if new == 0 else Batch(record.rows.slice(new), record.source_partition, record.previous, record.position)]
 
 
+def _spread(values: list[int], lengths: list[int]) -> Int64:
+    return np.repeat(np.array(values, np.int64), lengths)
+
+
 def _where(
-    mask: np.ndarray, rows: pa.RecordBatch, source: tuple[Int64, Int64], position: tuple[Int64, ...]
-) -> tuple[pa.RecordBatch, tuple[Int64, Int64], tuple[Int64, ...]]:
-    return rows.filter(pa.array(mask)), (source[0][mask], source[1][mask]), tuple(column[mask] for column in position)
+    mask: npt.NDArray[np.bool_], rows: pa.RecordBatch, source: tuple[Int64, Int64], position: tuple[Int64, Int64]
+) -> tuple[pa.RecordBatch, tuple[Int64, Int64], tuple[Int64, Int64]]:
+    return rows.filter(pa.array(mask)), (source[0][mask], source[1][mask]), (position[0][mask], position[1][mask])
 
 
 def _no_users(feature_set: FeatureSet) -> Float32:

@@ -16,7 +16,7 @@ _ROWS = 2_000
 def encode(
     rows: pa.RecordBatch,
     source: tuple[Int64, Int64],
-    position: tuple[Int64, ...],
+    position: tuple[Int64, Int64],
     vectors: Float32,
     decisions: Sequence[Decision],
     given: Mapping[int, Answer],
@@ -73,4 +73,4 @@ def _stream(batch: pa.RecordBatch) -> bytes:
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
-    return sink.getvalue().to_pybytes()
+    return bytes(sink.getvalue())

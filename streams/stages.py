@@ -5,10 +5,15 @@ What a stage alone needs is imported when it is connected: a stage's process sta
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from streams.config import StreamConfig
 from streams.partitions import PartitionWorker
 from streams.topics import BY_MERCHANT, LABELS, TRANSACTIONS, Topic
+
+if TYPE_CHECKING:
+    from streams.ingest import IngestState
+    from streams.score import ScoreState
 
 LABELS_COPY, INGEST, SCORE = "labels", "ingest", "score"
 
@@ -47,7 +52,7 @@ def _ingest(config: StreamConfig) -> Workers:
     partitions = partition_count(config.kafka, TRANSACTIONS.name)
     merchant_partitions = partition_count(config.kafka, BY_MERCHANT.name)
     projector = Projector(config.feast_path, config.application, INGEST)
-    retained: dict[int, tuple[kafka_ingest.IngestState, int]] = {}
+    retained: dict[int, tuple[IngestState, int]] = {}
     return Workers(
         lambda partition: kafka_ingest.IngestPartition(config, partition, partitions, merchant_partitions, projector, retained),
         projector.close,
@@ -61,7 +66,7 @@ def _score(config: StreamConfig) -> Workers:
 
     champion = Champion(config.mlflow, config.feature_set)
     projector = Projector(config.feast_path, config.application, SCORE)
-    retained: dict[int, tuple[kafka_score.ScoreState, int]] = {}
+    retained: dict[int, tuple[ScoreState, int]] = {}
 
     def close() -> None:
         projector.close()

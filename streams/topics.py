@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from streams.events import Decision, DeadLetter, Label, Transaction
+from streams.events import DeadLetter, Decision, Label, Transaction
 
 _DAY_MS = 86_400_000
 _MAX_MESSAGE_BYTES = 8 << 20
@@ -10,7 +10,7 @@ _MAX_MESSAGE_BYTES = 8 << 20
 
 @dataclass(frozen=True)
 class Topic:
-    """One topic. ``partitions`` None means the deployment's default; ``schema`` is the message type of a JSON topic, None for Arrow batches."""
+    """One topic. ``partitions`` None means the deployment's default; ``schema`` is a JSON topic's message type, None for Arrow batches."""
 
     name: str
     key: str

@@ -25,7 +25,7 @@ def kafka_bootstrap(shared: Deployment) -> str:
 
 @pytest.fixture(scope="session")
 def handbook() -> pa.Table:
-    """The handbook's transactions from TIDEMARK_HANDBOOK, else simulated ones of the same shape; the canonical table without labels' times."""
+    """The handbook's transactions from TIDEMARK_HANDBOOK, else simulated ones of the same shape, as the canonical table with labels."""
     file = os.environ.get("TIDEMARK_HANDBOOK")
     if file:
         from streams.columns import parse_mapping

@@ -190,7 +190,7 @@ def champion(config: StreamConfig, seed: int = 0) -> mlflow_registry.Registered:
 def deployed(home: Path, partitions: int = 4, features: str = "fraud_v1") -> Iterator[Deployment]:
     """Services up, topics made, a Feast repository written; all ended after the block."""
     tracking = f"sqlite:///{home / 'mlflow.db'}"
-    outside = {name: "" for name in services.OUTSIDE_VARIABLES.values()}
+    outside = dict.fromkeys(services.OUTSIDE_VARIABLES.values(), "")
     with mock.patch.dict(os.environ, {**outside, "TIDEMARK_MLFLOW": tracking}):
         try:
             endpoints = services.up(home)

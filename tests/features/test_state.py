@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from features.definitions import DAY, FEATURE_SETS, HOUR, MINUTE, SECOND, FeatureSet, Window
+from features.encoding import decode
 from features.state import EntityState
 from features.windows import LABEL, NEVER, TOO_LATE, apply_rows, empty_keys
-from features.encoding import decode
 
 V1, V2 = FEATURE_SETS["fraud_v1"], FEATURE_SETS["fraud_v2"]
 START = 1_530_000_000_000

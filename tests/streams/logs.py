@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import msgspec
 import xgboost as xgb
@@ -55,7 +56,7 @@ def routed(state: IngestState, records: Sequence[LogRecord], cuts: Iterable[int]
     """What INGEST sends for the records, processed in batches that begin at the cuts."""
     borders = [0, *sorted(cut for cut in cuts if 0 < cut < len(records)), len(records)]
     counts = Counter() if counts is None else counts
-    return [sent for begin, end in zip(borders, borders[1:], strict=False) for sent in ingest(state, records[begin:end], counts)]
+    return [sent for begin, end in pairwise(borders) for sent in ingest(state, records[begin:end], counts)]
 
 
 def received(sent: Sequence[Routed], partition: int = 0, feature_set: FeatureSet = FRAUD_V1) -> list[Batch]:

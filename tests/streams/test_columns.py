@@ -104,7 +104,7 @@ class TestTheMapping:
         ],
     )
     def test_a_wrong_mapping_is_named_with_its_mend(self, columns: str, unit: str | None, sentence: str) -> None:
-        with pytest.raises(UserError, match=".*") as raised:
+        with pytest.raises(UserError, match="--columns|--amount-unit") as raised:
             parse_mapping(columns, unit)
         assert sentence in str(raised.value)
 
@@ -116,7 +116,7 @@ class TestTheMapping:
         )
 
     def test_a_column_that_stands_twice_is_refused(self) -> None:
-        with pytest.raises(UserError, match='column "card" stands more than once in x.csv'):
+        with pytest.raises(UserError, match='column "card" stands more than once in x'):
             canonical_table(file_of().append_column("card", pa.array(["d"])), MAPPING, "x.csv")
 
 

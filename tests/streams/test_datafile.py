@@ -85,5 +85,5 @@ def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
 
 def test_where_nothing_can_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="can't be written.*name a file where you may write"):
+    with pytest.raises(UserError, match=r"can't be written.*name a file where you may write"):
         write_transactions(tmp_path / "file" / "x.parquet", [], pa.schema([("a", pa.int64())]))
