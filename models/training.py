@@ -40,7 +40,7 @@ class Trained:
 
 
 def train(
-    rows: TrainingSet, feature_names: tuple[str, ...], *, seed: int = 0, threads: int = 2, validation_share: float = VALIDATION_SHARE
+    rows: TrainingSet, feature_names: tuple[str, ...], *, seed: int = 0, threads: int = 1, validation_share: float = VALIDATION_SHARE
 ) -> Trained:
     """Fit gradient-boosted trees (XGBoost, hist) to the rows.
 

@@ -83,8 +83,8 @@ def training_set(
 
 
 def _nothing_left(immature: int, unlabelled: int) -> str:
-    if immature:
-        return f"the labels of all {immature:,} transactions of the range come after --as-of; give a later --as-of or an earlier --to"
-    if unlabelled:
-        return f"none of the {unlabelled:,} transactions of the range has a label; give another --from and --to"
-    return "there is no transaction from --from to --to; give a range that the file covers"
+    if not immature and not unlabelled:
+        return "there is no transaction from --from to --to; give a range that the file covers"
+    reasons = [f"{immature:,} labels of the range come after --as-of"] * bool(immature)
+    reasons += [f"{unlabelled:,} of its transactions have no label"] * bool(unlabelled)
+    return f"{' and '.join(reasons)}, so nothing is left to learn from; give a later --as-of, or another --from and --to"

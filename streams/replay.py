@@ -13,10 +13,10 @@ import pyarrow as pa
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from features.log_order import LABEL, TRANSACTION
-from streams.json_columns import encode_labels, encode_transactions
 from streams.kafka_topics import partition_count
 from streams.pacing import MAX_RATE, Float64, Rate, due_ms
 from streams.partitioner import PRODUCER_SETTING
+from streams.replay_messages import encode_labels, encode_transactions
 from streams.replay_plan import ReplayPlan
 from streams.topics import TRANSACTIONS
 
@@ -183,7 +183,7 @@ def _blocks(table: pa.Table, plan: ReplayPlan) -> Iterator[_Block]:
         rows = plan.row[begin : begin + _BLOCK]
         values = np.empty(len(rows), dtype=object)
         for of_kind, encode in ((~is_label, encode_transactions), (is_label, encode_labels)):
-            values[of_kind] = encode(table.take(rows[of_kind])).to_pylist()
+            values[of_kind] = encode(table.take(rows[of_kind]))
         keys = table["user_id"].take(rows).cast(pa.binary()).to_pylist()
         yield _Block(begin, keys, values.tolist(), is_label.tolist())
 

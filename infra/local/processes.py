@@ -31,10 +31,12 @@ class Slot:
 
     @property
     def pid_file(self) -> Path:
+        """Tells pid and identity of the process last started."""
         return self.home / "run" / f"{self.name}.pid"
 
     @property
     def log_file(self) -> Path:
+        """What the process prints or logs."""
         return self.home / "logs" / f"{self.name}.log"
 
     @property

@@ -27,6 +27,7 @@ class Service:
     stop_patience: float  # seconds from SIGTERM to SIGKILL
 
     def slot(self, home: Path) -> Slot:
+        """Where its process leaves its traces in that home."""
         return Slot(home, self.name)
 
 

@@ -38,7 +38,7 @@ ensure_venv() {
     echo "installing python${version}-venv"
     DEBIAN_FRONTEND=noninteractive
     export DEBIAN_FRONTEND
-    $sudo apt-get -qq update && $sudo apt-get -qq -y install --no-install-recommends "python${version}-venv" >/dev/null ||
+    $sudo apt-get -qq update && $sudo apt-get -qq -y -o Dpkg::Use-Pty=0 install --no-install-recommends "python${version}-venv" >/dev/null ||
         fail "python${version}-venv could not be installed; run as root: apt-get install python${version}-venv"
 }
 

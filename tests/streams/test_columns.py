@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from features.errors import UserError
 from streams.columns import CANONICAL, ColumnMapping, canonical_table, parse_mapping
 from streams.events import decode_transaction
-from streams.json_columns import encode_transactions
+from streams.replay_messages import encode_transactions
 
 MAPPING = parse_mapping(
     "transaction_id=id,event_time=at,user_id=card,merchant_id=shop,amount=sum,currency=:EUR,is_fraud=bad,mcc=code", "minor"
@@ -104,7 +104,7 @@ class TestTheMapping:
         ],
     )
     def test_a_wrong_mapping_is_named_with_its_mend(self, columns: str, unit: str | None, sentence: str) -> None:
-        with pytest.raises(UserError, match="--columns|--amount-unit") as raised:
+        with pytest.raises(UserError, match=r"--columns|--amount-unit") as raised:
             parse_mapping(columns, unit)
         assert sentence in str(raised.value)
 
@@ -292,7 +292,7 @@ def test_whatever_is_mapped_makes_valid_messages(rows: list[tuple[str, int, int,
     except UserError:
         assert min(at) < 10**11 or max(at) > 10**13 or min(amount) < 0 or max(amount) > 10**12 or any(len(c or "") > 256 for c in code)
     else:
-        messages = [decode_transaction(message.as_py()) for message in encode_transactions(table)]
+        messages = [decode_transaction(message) for message in encode_transactions(table)]
         assert [(m.user_id, m.event_time, m.amount, m.mcc) for m in messages] == [(u, t, a, c or None) for u, t, a, c in rows]
 
 

@@ -1,4 +1,7 @@
-"""What a replay hands to its producer, when, and what it says when that goes wrong. The producer is a fake; a real broker has its own test."""
+"""What a replay hands to its producer, when, and what it says when that goes wrong.
+
+The producer is a fake; a real broker has its own test.
+"""
 
 import time
 from collections.abc import Callable
@@ -73,7 +76,7 @@ def history(rows: int) -> pa.Table:
             "event_time": [START + row * DAY for row in range(rows)],
             "user_id": [f"ü{row % 5}" for row in range(rows)],
             "merchant_id": ["m"] * rows,
-            "amount": [row for row in range(rows)],
+            "amount": list(range(rows)),
             "currency": ["EUR"] * rows,
             **{name: pa.nulls(rows, pa.string()) for name in ("device_id", "country", "channel", "mcc")},
             "is_fraud": frauds,

@@ -74,7 +74,9 @@ def history() -> pa.Table:
 
 
 def header(message: Message, name: str) -> bytes | None:
-    return next((value for key, value in message.headers() or [] if key == name), None)  # type: ignore[misc,return-value]
+    value = dict(message.headers() or []).get(name)
+    assert value is None or isinstance(value, bytes)
+    return value
 
 
 def test_every_record_arrives_once_in_order_and_where_it_belongs(kafka_bootstrap: str, tail: Tail, history: pa.Table) -> None:
@@ -91,8 +93,8 @@ def test_every_record_arrives_once_in_order_and_where_it_belongs(kafka_bootstrap
     for message in messages:
         seq = int(header(message, "seq") or -1)
         row = rows[seq]
-        key, value = message.key(), message.value()
-        assert key == row["user_id"].encode()
+        key, value = row["user_id"].encode(), message.value()
+        assert message.key() == key
         assert message.partition() == partition_of(key, tail.partitions)
         if plan.kind[seq] == LABEL:
             assert header(message, "type") == b"label"

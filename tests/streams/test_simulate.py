@@ -3,6 +3,7 @@
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -174,6 +175,6 @@ class TestReach:
         ({"start_ms": 0}, "between the years 1974 and 2243"),
     ],
 )
-def test_what_makes_no_sense_is_refused(change: dict[str, float], sentence: str) -> None:
+def test_what_makes_no_sense_is_refused(change: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         replace(SPEC, **change)

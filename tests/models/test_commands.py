@@ -1,0 +1,130 @@
+"""`tidemark train` and `tidemark backtest`, as a user runs them, on a small simulated file."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from api.cli import model
+from features.definitions import DAY
+from features.errors import UserError
+from models import mlflow_registry
+from tests.models.conftest import BEGIN
+
+RANGE = ("--from", "2025-01-15", "--to", "2025-01-29", "--as-of", "2025-02-05")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("TIDEMARK_MLFLOW", "TIDEMARK_KAFKA", "TIDEMARK_REDIS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TIDEMARK_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "home"
+
+
+def run(*arguments: str | Path) -> str:
+    """Runs the command; what the user can mend is raised."""
+    app = typer.Typer()
+    model.register(app)
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if done.exception is not None:
+        raise done.exception
+    return done.output
+
+
+def trained(file: Path, summary: Path, *more: str | Path, columns: str = "tidemark") -> dict[str, object]:
+    run("train", "--data", file, "--columns", columns, "--json", summary, *more)
+    return dict(json.loads(summary.read_text()))
+
+
+def test_train_then_backtest_without_services(home: Path, small_file: Path, tmp_path: Path) -> None:
+    made = trained(small_file, tmp_path / "train.json", *RANGE)
+    assert (made["model"], made["role"], made["feature_set"], made["label_unknown"]) == ("models:/tidemark/1", "champion", "fraud_v1", 0)
+    again = trained(small_file, tmp_path / "again.json", *RANGE)
+    assert (again["version"], again["role"]) == ("2", "candidate")
+    assert (again["model_digest"], again["policy_digest"]) == (made["model_digest"], made["policy_digest"])
+
+    files = [tmp_path / "scores" / name for name in ("one.parquet", "two.parquet")]
+    week = ("--columns", "tidemark", "--from", "2025-02-01", "--to", "2025-02-08", "--json", tmp_path / "backtest.json")
+    for file in files:
+        run("backtest", small_file, *week, "--scores", file)
+    done = json.loads((tmp_path / "backtest.json").read_text())
+    scores = pq.read_table(files[0])
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert done["transactions"] == sum(done["decisions"].values()) == len(scores)
+    assert (done["model"], done["model_digest"]) == ("models:/tidemark/1", made["model_digest"])
+    run("backtest", small_file, *week, "--scores", tmp_path / "named.parquet", "--model", "models:/tidemark/2")
+    assert (tmp_path / "named.parquet").read_bytes() == files[0].read_bytes()
+    run("backtest", small_file, *week, "--scores", tmp_path / "cold.parquet", "--no-history")
+    assert pq.read_table(tmp_path / "cold.parquet")["transaction_id"].equals(scores["transaction_id"])
+    assert sorted(path.name for path in home.iterdir()) == ["mlartifacts", "mlflow.db"]
+
+
+@pytest.mark.usefixtures("home")
+def test_nothing_after_as_of_influences_the_model(small_file: Path, tmp_path: Path) -> None:
+    as_of = BEGIN + 35 * DAY
+    table = pq.read_table(small_file)
+    event_time = table["event_time"].cast(pa.timestamp("ms")).cast(pa.int64()) if pa.types.is_timestamp(table["event_time"].type) else table["event_time"]
+    changed = [not fraud if time + 7 * DAY > as_of else fraud for fraud, time in zip(table["is_fraud"].to_pylist(), event_time.to_pylist(), strict=True)]
+    at = table.schema.get_field_index("is_fraud")
+    pq.write_table(table.set_column(at, table.schema.field(at), pa.array(changed)), tmp_path / "altered.parquet")
+    before = trained(small_file, tmp_path / "one.json", "--from", "2025-01-15", "--as-of", "2025-02-05")
+    after = trained(tmp_path / "altered.parquet", tmp_path / "two.json", "--from", "2025-01-15", "--as-of", "2025-02-05")
+    assert before["label_unknown"] == after["label_unknown"] != 0
+    assert (before["model_digest"], before["policy_digest"]) == (after["model_digest"], after["policy_digest"])
+
+
+@pytest.mark.usefixtures("home")
+def test_by_default_the_labels_known_at_the_end_of_the_file_count(small_file: Path, tmp_path: Path, small: pa.Table) -> None:
+    made = trained(small_file, tmp_path / "train.json", "--features", "fraud_v2")
+    event_time = small["event_time"].to_numpy()
+    assert made["label_unknown"] == (event_time + 7 * DAY > event_time.max()).sum()
+    assert made["rows"] == len(small) - int(str(made["label_unknown"]))
+    assert made["feature_set"] == "fraud_v2"
+
+
+BACKTEST = ("--scores", "scores.parquet")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("train", "--data", "missing.parquet", "--columns", "tidemark"), "there is no file missing.parquet"),
+        (("train", "--data", "FILE", "--columns", "handbook"), 'column "TRANSACTION_ID" is missing'),
+        (("train", "--data", "FILE", "--columns", "tidemark", "--features", "v9"), "--features v9 is no feature set; say one of fraud_v1"),
+        (("train", "--data", "FILE", "--columns", "tidemark", "--from", "2025-01-20", "--to", "2025-01-20"), "must lie after --from"),
+        (("train", "--data", "FILE", "--columns", "tidemark", "--from", "2030-01-01"), "no transaction from --from to --to"),
+        (("train", "--data", "FILE", "--columns", "tidemark", "--as-of", "yesterday"), "--as-of yesterday is no day"),
+        (("train", "--data", "FILE", "--columns", "tidemark", "--as-of", "2025-01-05"), "labels of the range come after --as-of"),
+        (("train", "--data", "FILE", "--columns", "tidemark", "--to", "2025-01-02", "--as-of", "2025-01-31"), "frauds|is a fraud"),
+        (("train", "--data", "FILE", "--columns", "UNLABELLED", "--amount-unit", "minor"), "names no fraud column to learn from; add is_fraud="),
+        (("backtest", "missing.parquet", "--columns", "tidemark", *BACKTEST), "there is no file missing.parquet"),
+        (("backtest", "FILE", "--columns", "tidemark", *BACKTEST), "has no champion of tidemark; train one with tidemark train"),
+        (("backtest", "FILE", "--columns", "tidemark", "--model", "nonsense", *BACKTEST), "nonsense is no model; give models:/tidemark@champion"),
+        (("backtest", "FILE", "--columns", "tidemark", "--from", "2030-01-01", *BACKTEST), "no transaction in the range, its own are from 2025-01-01"),
+    ],
+)
+@pytest.mark.usefixtures("home")
+def test_bad_input_is_one_sentence(small_file: Path, arguments: tuple[str, ...], said: str) -> None:
+    unlabelled = "transaction_id=transaction_id,event_time=event_time,user_id=user_id,merchant_id=merchant_id,amount=amount,currency=currency"
+    given = {"FILE": str(small_file), "UNLABELLED": unlabelled}
+    with pytest.raises(UserError, match=said) as refused:
+        run(*(given.get(argument, argument) for argument in arguments))
+    assert "\n" not in str(refused.value)
+    assert not Path("scores.parquet").exists()
+
+
+def test_scores_that_cannot_be_written(home: Path, small_file: Path, tmp_path: Path) -> None:
+    from tests.models.made import V1
+    from tests.models.test_mlflow_registry import sqlite
+    from tests.models.test_mlflow_registry import trained as any_model
+
+    mlflow_registry.register(any_model(), V1, sqlite(home))
+    (tmp_path / "taken").write_text("a file, no folder")
+    with pytest.raises(UserError, match=r"--scores .* can't be written: "):
+        run("backtest", small_file, "--columns", "tidemark", "--scores", tmp_path / "taken" / "scores.parquet")
