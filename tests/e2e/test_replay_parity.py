@@ -21,7 +21,9 @@ FIRST_DAYS, DAY_MS = 24, 86_400_000
 def month(handbook: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The first weeks of the handbook as a file of the preset ``tidemark``."""
     start = pc.min(handbook["event_time"]).as_py() // DAY_MS * DAY_MS
-    rows = handbook.filter(pc.less(handbook["event_time"], start + FIRST_DAYS * DAY_MS)).select([n for n in CANONICAL.names if n != "label_time"])
+    rows = handbook.filter(pc.less(handbook["event_time"], start + FIRST_DAYS * DAY_MS)).select(
+        [n for n in CANONICAL.names if n != "label_time"]
+    )
     file = tmp_path_factory.mktemp("month") / "month.parquet"
     pq.write_table(rows, file)
     return file
@@ -66,9 +68,7 @@ def test_one_partition_agrees_with_the_backtest(tmp_path: Path, month: Path) -> 
     assert len(table) == len(logs.scored) == len(decided)
     vectors = np.column_stack([table[name].to_numpy() for name in names])
     expected = dict(zip(table["transaction_id"].to_pylist(), vectors, strict=True))
-    differing = [
-        name for place, name in logs.transaction_ids.items() if logs.scored[place].tobytes() != expected[name].tobytes()
-    ]
+    differing = [name for place, name in logs.transaction_ids.items() if logs.scored[place].tobytes() != expected[name].tobytes()]
     assert not differing
     for name, probability, score, decision in zip(
         *(table[column].to_pylist() for column in ("transaction_id", "probability", "risk_score", "decision")), strict=True

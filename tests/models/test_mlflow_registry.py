@@ -72,7 +72,12 @@ def test_the_first_is_champion_and_the_next_a_candidate(tracking_uri: str, regis
 def test_what_comes_back_scores_the_same_bits(tracking_uri: str, registered: tuple[Registered, Registered]) -> None:
     vectors = rows(500)
     expected = booster().inplace_predict(vectors).astype(np.float64)
-    for uri in ("models:/tidemark@champion", "models:/tidemark/1", f"runs:/{registered[0].run_id}/tidemark", f"runs:/{registered[0].run_id}"):
+    for uri in (
+        "models:/tidemark@champion",
+        "models:/tidemark/1",
+        f"runs:/{registered[0].run_id}/tidemark",
+        f"runs:/{registered[0].run_id}",
+    ):
         scorer = mlflow_registry.load(uri, tracking_uri)
         assert np.array_equal(scorer.score(vectors).probability, expected)
         assert (scorer.model_name, scorer.model_version, scorer.policy) == ("tidemark", "1", POLICY)
@@ -169,7 +174,10 @@ def test_a_registered_model_whose_files_agree_but_not_with_the_registry_is_refus
         (FeatureSet("fraud_v1", V1.activity[1:], V1.outcome), r"user_tx_count_5m, .* and 3 more no longer computed; train"),
         (FeatureSet("fraud_v1", V1.activity, V1.outcome, devices=True), "user_new_device, .* not known to the model"),
         (FeatureSet("fraud_v1", V1.activity[::-1], V1.outcome), "the order differs"),
-        (FeatureSet("fraud_v1", (replace(V1.activity[0], hop=10_000), *V1.activity[1:]), V1.outcome), r"another fraud_v1 \([0-9a-f]{12}, not"),
+        (
+            FeatureSet("fraud_v1", (replace(V1.activity[0], hop=10_000), *V1.activity[1:]), V1.outcome),
+            r"another fraud_v1 \([0-9a-f]{12}, not",
+        ),
         (None, "feature set fraud_v1, which is none of fraud_v2"),
     ],
 )

@@ -90,5 +90,5 @@ def test_what_leaves_nothing_to_learn_from_is_said(small: pa.Table) -> None:
     with pytest.raises(UserError, match="--columns is_fraud="):
         chosen(small.set_column(at, small.schema.field(at), pa.nulls(len(small), pa.bool_())))
     half = pc.if_else(pc.less(small["event_time"], FROM), small["is_fraud"], pa.scalar(None, pa.bool_()))
-    with pytest.raises(UserError, match="come after --as-of and .* of its transactions have no label, so"):
+    with pytest.raises(UserError, match=r"come after --as-of and .* of its transactions have no label, so"):
         chosen(small.set_column(at, small.schema.field(at), half))

@@ -44,6 +44,12 @@ def bits(array: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(array).view(np.uint32)
 
 
+def same(one: pa.Table, other: pa.Table) -> bool:
+    """Equal to the bit; Arrow's own comparison takes a NaN for unequal to itself."""
+    scores = ["transaction_id", "probability", "risk_score", "decision"]
+    return bool(one.select(scores).equals(other.select(scores)) and np.array_equal(bits(features(one)), bits(features(other))))
+
+
 def test_rows_of_the_range_in_replay_order_with_the_kernels_vectors(table: pa.Table) -> None:
     found = scored(Backtest(table, scorer(), FROM, TO))
     log = HistoryLog.from_table(table)
@@ -75,7 +81,7 @@ def test_labels_count_from_when_they_were_known(table: pa.Table) -> None:
     late = pc.greater_equal(table["event_time"], TO - 7 * DAY)
     at = table.schema.get_field_index("is_fraud")
     blind = table.set_column(at, table.schema.field(at), pc.and_(table["is_fraud"], pc.invert(late)))
-    assert scored(Backtest(with_label_times(blind, 7 * DAY), scorer(), FROM, TO)).equals(whole)
+    assert same(scored(Backtest(with_label_times(blind, 7 * DAY), scorer(), FROM, TO)), whole)
     assert max(whole["merchant_fraud_count_7d"].to_pylist()) > 0
     unlabelled = scored(Backtest(with_label_times(table, None), scorer(), FROM, TO))
     assert max(unlabelled["merchant_fraud_count_7d"].to_pylist()) == 0
@@ -95,7 +101,7 @@ def test_without_history_it_is_the_replay_of_the_range(table: pa.Table) -> None:
 
 def test_what_comes_after_the_range_changes_nothing(table: pa.Table) -> None:
     early = table.filter(pc.less(table["event_time"], TO))
-    assert scored(Backtest(early, scorer(), FROM, TO)).equals(scored(Backtest(table, scorer(), FROM, TO)))
+    assert same(scored(Backtest(early, scorer(), FROM, TO)), scored(Backtest(table, scorer(), FROM, TO)))
 
 
 def test_twice_gives_the_same_bytes(table: pa.Table, tmp_path: Path) -> None:
@@ -104,7 +110,7 @@ def test_twice_gives_the_same_bytes(table: pa.Table, tmp_path: Path) -> None:
         test = Backtest(table, scorer(), FROM, TO)
         assert write_transactions(file, (chunk for _, chunk in test.scores(test.log)), test.schema) > 1_000
     assert files[0].read_bytes() == files[1].read_bytes()
-    assert pq.read_table(files[0]).equals(scored(Backtest(table, scorer(), FROM, TO)))
+    assert same(pq.read_table(files[0]), scored(Backtest(table, scorer(), FROM, TO)))
 
 
 def test_an_interrupted_one_leaves_no_file(table: pa.Table, tmp_path: Path) -> None:

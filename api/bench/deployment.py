@@ -1,0 +1,121 @@
+"""Services of a benchmark's own: real Kafka and Redis in a temporary folder, MLflow on SQLite, and workers."""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from confluent_kafka import ConsumerGroupState
+from confluent_kafka.admin import AdminClient
+
+from features.errors import UserError
+from features.feast_repo_writer import write as write_feast_repo
+from infra.local import mlflow, processes, services
+from streams.config import StreamConfig
+from streams.kafka_topics import create_missing
+from streams.stages import INGEST, SCORE, STAGES
+from streams.worker import Worker
+
+_ASSIGNED_WITHIN_S = 60.0
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """Where a benchmark's services are, and their process ids by name."""
+
+    home: Path
+    config: StreamConfig
+    partitions: int
+
+    @property
+    def services(self) -> dict[str, int]:
+        """The process ids of the embedded broker and store."""
+        found = {
+            service.name: processes.running_pid(service.slot(self.home)) for service in services.SERVICES if service is not mlflow.SERVICE
+        }
+        return {name: pid for name, pid in found.items() if pid is not None}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For commands run on it."""
+        own = {"TIDEMARK_HOME": str(self.home), "TIDEMARK_KAFKA": self.config.kafka, "TIDEMARK_REDIS": self.config.redis}
+        return {**os.environ, **own, "TIDEMARK_MLFLOW": self.config.mlflow}
+
+
+@contextmanager
+def deployed(partitions: int) -> Iterator[Deployment]:
+    """Services up and topics made, in a folder that is gone after the block, as are they. Raises ServiceError or UserError."""
+    with tempfile.TemporaryDirectory(prefix="tidemark-bench-") as folder:
+        home = Path(folder).resolve()
+        tracking = mlflow.database(home)
+        with _environment({**dict.fromkeys(services.OUTSIDE_VARIABLES.values(), ""), "TIDEMARK_MLFLOW": tracking}):
+            try:
+                endpoints = services.up(home)
+                create_missing(endpoints.kafka, partitions)
+                write_feast_repo(endpoints.feast_repo, endpoints.redis)
+                yield Deployment(
+                    home,
+                    StreamConfig(kafka=endpoints.kafka, redis=endpoints.redis, mlflow=tracking, feast_repo=str(endpoints.feast_repo)),
+                    partitions,
+                )
+            finally:
+                services.down(home)
+
+
+@contextmanager
+def working(deployment: Deployment) -> Iterator[dict[str, int]]:
+    """Workers run all stages during the block, which begins once they own their partitions; yields their process ids by stage.
+
+    Raises UserError if a stage ended meanwhile: what was measured is then void.
+    """
+    worker = Worker(deployment.config)
+    try:
+        worker.start()
+        pids = worker.pids()
+        _wait_until_assigned(deployment, pids)
+        yield pids
+        require_alive(pids)
+    finally:
+        worker.stop()
+
+
+def require_alive(pids: Mapping[str, int]) -> None:
+    """Raises UserError if one of these processes has ended."""
+    for name, pid in pids.items():
+        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+            raise UserError(f"{name} ended while it was being measured; mend what its messages above say and measure again")
+
+
+def _wait_until_assigned(deployment: Deployment, pids: Mapping[str, int]) -> None:
+    admin = AdminClient({"bootstrap.servers": deployment.config.kafka})
+    groups = {deployment.config.group(stage): STAGES[stage].topic.name for stage in (INGEST, SCORE)}
+    deadline = time.monotonic() + _ASSIGNED_WITHIN_S
+    while True:
+        require_alive(pids)
+        found = {group: future.result() for group, future in admin.describe_consumer_groups(list(groups)).items()}
+        owned = {group: sum(len(member.assignment.topic_partitions) for member in found[group].members) for group in groups}
+        stable = all(found[group].state == ConsumerGroupState.STABLE for group in groups)
+        if stable and all(count == deployment.partitions for count in owned.values()):
+            return
+        if time.monotonic() > deadline:
+            raise UserError(f"the stages own {owned} partitions after {_ASSIGNED_WITHIN_S:.0f} s; see their messages above")
+        time.sleep(0.2)
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """These variables during the block, and what they were before after it."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,155 @@
+"""``bench latency``: from the moment a transaction was due to be sent to the arrival of its committed decision.
+
+The load is open, the consumer independent and ``read_committed``; both are processes of their own on the same machine, and what they cost
+is stated. The projection to Redis is on.
+"""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow.parquet as pq
+
+from api.bench import champion, delays, generator, hops, rates
+from api.bench.arrivals import READY, Seen, Watch
+from api.bench.deployment import Deployment, deployed, require_alive, working
+from api.bench.generator import Load, Sent
+from api.bench.sampling import Processes
+from api.bench.workload import Workload, workload
+from features.errors import UserError
+
+_FIRST_RATE, _FIRST_S = 2_000, 5
+_FEWEST = 20_000
+_MEDIANS = ("p50_ms", "p90_ms", "p99_ms", "max_ms")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What to measure: each rate (transactions a second) for ``seconds`` after ``warm_up``; ``runs`` of all, whose medians count."""
+
+    rates: tuple[int, ...] = (1_000, 5_000)
+    seconds: int = 20
+    warm_up: int = 5
+    partitions: int = 4
+    runs: int = 3
+
+    def quick(self) -> "Spec":
+        """The same within three minutes."""
+        seconds = max(1, min(self.seconds, 60 // len(self.rates)))
+        return replace(self, seconds=seconds, runs=1)
+
+    @property
+    def transactions(self) -> int:
+        """How many are sent in all."""
+        return _FIRST_RATE * _FIRST_S + self.runs * sum(rate * (self.warm_up + self.seconds) for rate in self.rates)
+
+
+def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
+    """Measures and returns the figures (ms; CPU in cores). ``told`` gets a line for each rate and run.
+
+    Raises UserError or ServiceError where a measurement isn't one: a stage ended, a transaction was not decided exactly once.
+    """
+    found: dict[int, list[dict[str, Any]]] = {rate: [] for rate in spec.rates}
+    with deployed(spec.partitions) as deployment:
+        sent = workload(None, max(spec.transactions, _FEWEST), deployment.home)
+        champion.register(champion.fit(sent, deployment.config.feature_set), deployment.config)
+        with working(deployment) as stages:
+            bench = _Bench(deployment, sent, stages)
+            bench.measure(_FIRST_RATE, _FIRST_S, 0)
+            for _ in range(spec.runs):
+                for rate in spec.rates:
+                    measured = bench.measure(rate, spec.seconds, spec.warm_up)
+                    told(f"{rate:>7,} tx/s  p50 {measured['p50_ms']:.0f}  p90 {measured['p90_ms']:.0f}  p99 {measured['p99_ms']:.0f} ms")
+                    found[rate].append(measured)
+    return {
+        "data": sent.about,
+        "partitions": spec.partitions,
+        "seconds": spec.seconds,
+        "warm_up_s": spec.warm_up,
+        "model": {"trees": champion.TREES, "max_depth": champion.DEPTH},
+        "producer_linger_ms": generator.LINGER_MS,
+        "rates": {str(rate): _summary(runs) for rate, runs in found.items()},
+    }
+
+
+@dataclass
+class _Bench:
+    """Sends ever new transactions of a workload to one deployment."""
+
+    deployment: Deployment
+    sent: Workload
+    stages: Mapping[str, int]
+    used: int = 0
+
+    def measure(self, rate: int, seconds: int, warm_up: int) -> dict[str, Any]:
+        """Offers a rate and returns the figures of what was due after the warm-up."""
+        config = self.deployment.config
+        load = Load(kafka=config.kafka, file=str(self.sent.source.file), first=self.used, count=rate * (warm_up + seconds), rate=rate)
+        self.used += load.count
+        file = self.deployment.home / "arrivals.parquet"
+        since = hops.ends(config, self.deployment.partitions)
+        processes = Processes({**self.stages, **self.deployment.services})
+        with _child("api.bench.arrivals", Watch(kafka=config.kafka, count=load.count, file=str(file))) as arrivals:
+            if _line(arrivals) != READY:
+                raise UserError("the consumer of the decisions did not come up; see its message above")
+            before, _ = processes.look()
+            began = time.monotonic()
+            with _child("api.bench.generator", load) as generating:
+                sent = msgspec.json.decode(_line(generating), type=Sent)
+            took = time.monotonic() - began
+            after, _ = processes.look()
+            seen = msgspec.json.decode(_line(arrivals), type=Seen)
+        require_alive(self.stages)
+        if sent.failed:
+            raise UserError(f"{sent.failed:,} transactions were not taken by Kafka; see the broker's log and measure again")
+        cores = {name: round((after[name] - before[name]) / took, 3) for name in after}
+        cores |= {"generator": round(sent.cpu_s / sent.seconds, 3), "consumer": round(seen.cpu_s / took, 3)}
+        return {**self._delays(load, sent, file, since, warm_up), "cores": cores, "generator_late_ms": _late(sent)}
+
+    def _delays(self, load: Load, sent: Sent, file: Path, since: hops.Ends, warm_up: int) -> dict[str, Any]:
+        arrived = pq.read_table(file)
+        ids = self.sent.table["transaction_id"].slice(load.first, load.count).to_pylist()
+        due = delays.due_of(arrived, ids, sent.start_ms + generator.due(load))
+        counted = due >= sent.start_ms + 1000 * warm_up
+        shares = delays.parts(arrived, due, hops.times(self.deployment.config, since))
+        return {
+            "transactions": int(counted.sum()),
+            **delays.percentiles((arrived["arrived_at"].to_numpy() - due)[counted]),
+            "parts": {name: delays.percentiles(delay[counted]) for name, delay in shares.items()},
+        }
+
+
+def _late(sent: Sent) -> dict[str, float]:
+    return {"p99": sent.late_p99_ms, "max": sent.late_max_ms}
+
+
+@contextmanager
+def _child(module: str, asked: msgspec.Struct) -> Iterator["subprocess.Popen[str]"]:
+    """A process of ours that takes its order as JSON; ended with the block."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, msgspec.json.encode(asked).decode()], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _line(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    line = process.stdout.readline().strip()
+    if not line:
+        raise UserError(f"a process of the benchmark ended with status {process.wait()}; see its message above")
+    return line
+
+
+def _summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Medians over the runs on top, and each run."""
+    return {**{name: rates.spread([run[name] for run in runs])["median"] for name in _MEDIANS}, "runs": runs}

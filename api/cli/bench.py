@@ -1,0 +1,106 @@
+"""``tidemark bench``: measures, on services of its own, and says on what."""
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from api.cli.conventions import write_summary
+from features.errors import UserError
+
+if TYPE_CHECKING:
+    from api.bench.workload import Source
+
+SummaryOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures here.")]
+QuickOption = Annotated[bool, typer.Option(help="Done within 3 minutes; the figures are rougher.")]
+PartitionsOption = Annotated[int, typer.Option(min=1, help="Partitions of each topic.")]
+RunsOption = Annotated[int, typer.Option(min=1, help="Runs; the median counts.")]
+DataOption = Annotated[Path | None, typer.Option(metavar="FILE", help="A CSV or Parquet file of transactions; else they are simulated.")]
+ColumnsOption = Annotated[str | None, typer.Option(help="What its columns mean: handbook, tidemark, or field=column,…")]
+AmountUnitOption = Annotated[str | None, typer.Option(metavar="major|minor", help="Whether its amounts read 12.50 or 1250.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group of commands to the app."""
+    group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+    for command in (stream, latency):
+        group.command()(command)
+    app.add_typer(group, name="bench", help="Measure rates and latencies, on services that it starts and ends itself.")
+
+
+def stream(
+    data: DataOption = None,
+    columns: ColumnsOption = None,
+    amount_unit: AmountUnitOption = None,
+    transactions: Annotated[int | None, typer.Option(min=1_000, help="How many; else all of the file, or 1,400,000 simulated.")] = None,
+    partitions: PartitionsOption = 4,
+    runs: RunsOption = 3,
+    quick: QuickOption = False,
+    summary: SummaryOption = None,
+) -> None:
+    """Transactions a second through both stages, exactly once: with a full topic, and while a replay fills it."""
+    from api.bench import stream as bench
+
+    source = _source(data, columns, amount_unit)
+    spec = bench.Spec(source, transactions or (None if source else bench.Spec.transactions), partitions, runs)
+    figures = _measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
+    rates = figures["exactly_once"]
+    typer.echo(f"exactly once: {rates['tx_per_s']:,.0f} tx/s; while a replay fills the topic: {rates['replayed']['tx_per_s']:,.0f} tx/s")
+
+
+def latency(
+    rates: Annotated[str, typer.Option(help="Transactions a second to offer, one rate after the other.")] = "1000,5000",
+    seconds: Annotated[int, typer.Option(min=1, help="How long each rate is measured.")] = 20,
+    warm_up: Annotated[int, typer.Option(min=0, help="How long it is offered before.")] = 5,
+    partitions: PartitionsOption = 4,
+    runs: RunsOption = 3,
+    quick: QuickOption = False,
+    summary: SummaryOption = None,
+) -> None:
+    """From the moment a transaction was due to be sent to the arrival of its committed decision, at fixed offered rates."""
+    from api.bench import latency as bench
+
+    spec = bench.Spec(_rates(rates), seconds, warm_up, partitions, runs)
+    figures = _measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
+    for rate, found in figures["rates"].items():
+        typer.echo(f"{int(rate):,} tx/s: p50 {found['p50_ms']:.0f} ms, p90 {found['p90_ms']:.0f} ms, p99 {found['p99_ms']:.0f} ms")
+
+
+def _source(data: Path | None, columns: str | None, amount_unit: str | None) -> "Source | None":
+    from api.bench.workload import Source
+
+    if (data is None) != (columns is None):
+        raise UserError("--data and --columns belong together; give both, or neither to simulate")
+    return Source(data, columns, amount_unit) if data is not None and columns is not None else None
+
+
+def _rates(text: str) -> tuple[int, ...]:
+    try:
+        rates = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        rates = ()
+    if not rates or min(rates) < 1 or len(set(rates)) < len(rates):
+        raise UserError(f"--rates {text} names no transactions a second; say for example 1000,5000")
+    return rates
+
+
+def _measured(measure: Callable[[], dict[str, Any]], summary: Path | None) -> dict[str, Any]:
+    """The figures, with what they were measured on, written if asked for. Services end with it, also by SIGTERM."""
+    from api.bench.provenance import command_line, provenance
+
+    made_on = provenance(command_line())
+    before = signal.signal(signal.SIGTERM, _end)
+    try:
+        figures = {**made_on, **measure()}
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    write_summary(summary, figures)
+    return figures
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)

@@ -1,0 +1,169 @@
+"""POST /v1/score: the caller is told what the stream will say, from the state that the stream has."""
+
+import json
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from models import mlflow_registry
+from streams import scoring_log
+from streams.events import Decision
+from tests.deployment import Deployment, champion, deployed, eventually
+from tests.parity.replayed import kernel_vectors, read_logs
+from tests.streams.logs import label, transaction
+
+DAY = 86_400_000
+START = 1_700_000_000_000
+
+
+@dataclass
+class Api:
+    """A running ``tidemark serve``."""
+
+    base: str
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        return self._ask(urllib.request.Request(self.base + path))
+
+    def score(self, body: bytes) -> tuple[int, dict[str, object]]:
+        request = urllib.request.Request(self.base + "/v1/score", body, {"content-type": "application/json"})
+        status, answer = self._ask(request)
+        return status, json.loads(answer)
+
+    @staticmethod
+    def _ask(request: urllib.request.Request) -> tuple[int, bytes]:
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:
+                return response.status, response.read()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+        except urllib.error.URLError:
+            return 0, b""
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    with deployed(tmp_path_factory.mktemp("api") / "home", partitions=2) as deployment:
+        champion(deployment.config)
+        yield deployment
+
+
+@pytest.fixture(scope="module")
+def api(deployment: Deployment) -> Iterator[Api]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with deployment.running("serve", "--port", str(port)):
+        served = Api(f"http://127.0.0.1:{port}")
+        eventually(lambda: served.get("/readyz")[0] == 200, what="readiness")
+        yield served
+
+
+def history(n: int = 60) -> list[object]:
+    """Sixty transactions of one user at one merchant over forty days, two of them found to be fraud."""
+    made = [transaction(i, "u1", "m1", START + i * 16 * 3_600_000, 500 + 37 * i) for i in range(n)]
+    return [*made, label(0, made[3], START + 10 * DAY), label(0, made[7], START + 12 * DAY)]
+
+
+def test_an_answer_is_the_streams_own_bit_for_bit(deployment: Deployment, api: Api) -> None:
+    deployment.send(history())
+    deployment.work_until_idle()
+    # Two hours on from the last event, and once from before the key's anchor: a late one is judged by what is known now.
+    asked = [
+        transaction(100, "u1", "m1", START + 60 * 16 * 3_600_000, 90_000),
+        transaction(101, "u1", "m1", START + 59 * 16 * 3_600_000 - 5_000, 1_000),
+        transaction(102, "never-seen", "m1", START + 41 * DAY, 250),
+        transaction(103, "u1", "never-seen", START + 41 * DAY, 250, device_id="phone", country="DE"),
+    ]
+    told: dict[str, dict[str, object]] = {}
+    for one in asked:
+        status, answer = api.score(one.value or b"")
+        assert status == 200, answer
+        told[str(answer["transaction_id"])] = answer
+        # The next answer must rest on this one too, as the stream's would.
+        deployment.work_until_idle()
+
+    decisions = {decision.transaction_id: decision for decision in deployment.messages("decisions", Decision)}
+    assert len(deployment.read("decisions")) == 60 + len(asked)
+    for name, answer in told.items():
+        assert msgspec.to_builtins(decisions[name]) == answer
+        assert answer["origin"] == "api"
+
+    logs = read_logs(deployment)
+    streams_own = kernel_vectors(logs, deployment.config.feature_set)
+    scorer = mlflow_registry.load("models:/tidemark@champion", deployment.config.mlflow)
+    for place, name in logs.transaction_ids.items():
+        assert logs.scored[place].tobytes() == streams_own[place].tobytes(), name
+        assert decisions[name].probability == scorer.score(streams_own[place][np.newaxis]).probability[0]
+
+    logged = pa.concat_tables(scoring_log.decode(record.value) for record in deployment.read("scoring-log"))
+    read = {name: (user, merchant) for name, user, merchant in zip(
+        *(logged[column].to_pylist() for column in ("transaction_id", "user_state_offset", "merchant_state_offset")), strict=True
+    )}  # fmt: skip
+    assert read["t0"] == (None, None)
+    assert read["t102"][0] == -1
+    assert read["t100"][0] > 0
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (b"", "truncated"),
+        (b"{", "truncated"),
+        (b"[]", "object"),
+        (b'{"transaction_id":"1"}', "event_time"),
+        (transaction(1, currency="USD").value, "EUR"),
+        (transaction(1, amount=-5).value, "$.amount"),
+        (transaction(1, event_time="2026-01-01T00:00:00").value, "offset"),
+        (transaction(1, event_time=int(time.time() * 1000) + 10 * 60_000).value, "future"),
+        (transaction(1, country="x" * (1 << 20)).value, "1048576"),
+    ],
+)
+def test_a_bad_request_is_told_why_and_leaves_nothing(deployment: Deployment, api: Api, body: bytes, says: str) -> None:
+    before = len(deployment.read("transactions"))
+    status, answer = api.score(body)
+    assert status == 422
+    assert says in str(answer["detail"])
+    assert len(deployment.read("transactions")) == before
+
+
+def test_what_operators_ask(api: Api) -> None:
+    assert api.get("/healthz")[0] == 200
+    assert api.get("/readyz")[0] == 200
+    status, metrics = api.get("/metrics")
+    assert status == 200
+    assert b"tidemark_api_score_seconds_bucket" in metrics
+    assert b"/v1/score" in api.get("/openapi.json")[1]
+    assert api.get("/docs")[0] == 200
+
+
+def test_many_callers_at_once_each_get_their_decision_once(deployment: Deployment, api: Api) -> None:
+    before = len(deployment.read("decisions"))
+    answers: list[dict[str, object]] = []
+
+    def call(caller: int) -> None:
+        for i in range(25):
+            status, answer = api.score(transaction(10_000 + caller * 100 + i, f"caller{caller}", "m9", START + i).value or b"")
+            assert status == 200
+            answers.append(answer)
+
+    callers = [threading.Thread(target=call, args=(caller,)) for caller in range(8)]
+    for thread in callers:
+        thread.start()
+    for thread in callers:
+        thread.join()
+    assert len(answers) == 200
+    deployment.work_until_idle()
+    decisions = deployment.messages("decisions", Decision)
+    assert len(decisions) == before + 200
+    told = {str(answer["transaction_id"]): answer for answer in answers}
+    assert {d.transaction_id: msgspec.to_builtins(d) for d in decisions if d.transaction_id in told} == told
