@@ -9,27 +9,27 @@ from streams.kafka_log import KafkaLog
 from streams.kafka_topics import partition_count
 from streams.stages import INGEST, SCORE, STAGES
 
-_UNCHANGED_S = 5.0
 _PROJECTING = (INGEST, SCORE)
 
 
 class IdleWatch:
     """Looks at committed positions and at what Feast has been given. Close it after use."""
 
-    def __init__(self, config: StreamConfig, stages: Sequence[str]) -> None:
+    def __init__(self, config: StreamConfig, stages: Sequence[str] = tuple(STAGES), unchanged_s: float = 5.0) -> None:
         self._logs = {stage: KafkaLog(config.kafka, config.group(stage)) for stage in stages}
         self._writers = {stage: OnlineWriter(config.feast_path, config.application, stage) for stage in stages if stage in _PROJECTING}
         self._counts = {stage: partition_count(config.kafka, STAGES[stage].topic.name) for stage in stages}
+        self._unchanged_s = unchanged_s
         self._seen: object = None
         self._since = 0.0
 
     def idle(self) -> bool:
-        """True once every stage has committed the last record of its source, all is projected, and nothing changed for 5 s."""
+        """True once every stage has committed the last record of its source, all is projected, and nothing changed for a while."""
         positions = {stage: self._positions(stage) for stage in self._logs}
         now = time.monotonic()
         if positions != self._seen:
             self._seen, self._since = positions, now
-        return all(done for stage in positions.values() for _, _, done in stage) and now - self._since >= _UNCHANGED_S
+        return all(done for stage in positions.values() for _, _, done in stage) and now - self._since >= self._unchanged_s
 
     def close(self) -> None:
         """Lets go of the connections."""

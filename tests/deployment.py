@@ -22,6 +22,7 @@ from models import mlflow_registry
 from models.policy import Policy
 from models.training import Trained
 from streams.config import StreamConfig
+from streams.kafka_idle import IdleWatch
 from streams.kafka_topics import create_missing
 from streams.partitioner import PRODUCER_SETTING
 
@@ -94,6 +95,14 @@ class Deployment:
             finally:
                 with_group(process.pid)
                 log.close()
+
+    def settle(self, timeout: float = 120) -> None:
+        """Waits until a worker that runs has nothing left to do."""
+        watch = IdleWatch(self.config, unchanged_s=0.3)
+        try:
+            eventually(watch.idle, timeout, "the worker's rest")
+        finally:
+            watch.close()
 
     def work_until_idle(self, *arguments: str, timeout: float = 240) -> None:
         """Runs a worker until everything that came in is done."""

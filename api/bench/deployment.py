@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from confluent_kafka import ConsumerGroupState
+from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from features.errors import UserError
@@ -17,7 +17,7 @@ from features.feast_repo_writer import write as write_feast_repo
 from infra.local import mlflow, processes, services
 from streams.config import StreamConfig
 from streams.kafka_topics import create_missing
-from streams.stages import INGEST, SCORE, STAGES
+from streams.stages import INGEST, SCORE
 from streams.worker import Worker
 
 _ASSIGNED_WITHIN_S = 60.0
@@ -68,7 +68,7 @@ def deployed(partitions: int) -> Iterator[Deployment]:
 
 @contextmanager
 def working(deployment: Deployment) -> Iterator[dict[str, int]]:
-    """Workers run all stages during the block, which begins once they own their partitions; yields their process ids by stage.
+    """Workers run all stages during the block; yields their process ids by stage.
 
     Raises UserError if a stage ended meanwhile: what was measured is then void.
     """
@@ -76,7 +76,6 @@ def working(deployment: Deployment) -> Iterator[dict[str, int]]:
     try:
         worker.start()
         pids = worker.pids()
-        _wait_until_assigned(deployment, pids)
         yield pids
         require_alive(pids)
     finally:
@@ -90,20 +89,31 @@ def require_alive(pids: Mapping[str, int]) -> None:
             raise UserError(f"{name} ended while it was being measured; mend what its messages above say and measure again")
 
 
-def _wait_until_assigned(deployment: Deployment, pids: Mapping[str, int]) -> None:
+def wait_until_assigned(deployment: Deployment, pids: Mapping[str, int]) -> None:
+    """Returns once the stages own all their partitions. Raises UserError if one of them ends, or it takes longer than a minute."""
     admin = AdminClient({"bootstrap.servers": deployment.config.kafka})
-    groups = {deployment.config.group(stage): STAGES[stage].topic.name for stage in (INGEST, SCORE)}
+    groups = [deployment.config.group(stage) for stage in (INGEST, SCORE)]
     deadline = time.monotonic() + _ASSIGNED_WITHIN_S
     while True:
         require_alive(pids)
-        found = {group: future.result() for group, future in admin.describe_consumer_groups(list(groups)).items()}
-        owned = {group: sum(len(member.assignment.topic_partitions) for member in found[group].members) for group in groups}
-        stable = all(found[group].state == ConsumerGroupState.STABLE for group in groups)
-        if stable and all(count == deployment.partitions for count in owned.values()):
+        owned = {group: _owned(admin, group) for group in groups}
+        if all(count == deployment.partitions for count in owned.values()):
             return
         if time.monotonic() > deadline:
             raise UserError(f"the stages own {owned} partitions after {_ASSIGNED_WITHIN_S:.0f} s; see their messages above")
         time.sleep(0.2)
+
+
+def _owned(admin: AdminClient, group: str) -> int:
+    """How many partitions the group's members own, 0 while it is rebalancing or the broker, just started, doesn't know it yet."""
+    try:
+        found = admin.describe_consumer_groups([group])[group].result()
+    except KafkaException as error:
+        if error.args[0].retriable() or error.args[0].code() == KafkaError.NOT_COORDINATOR:
+            return 0
+        raise
+    stable = found.state == ConsumerGroupState.STABLE
+    return sum(len(member.assignment.topic_partitions) for member in found.members) if stable else 0
 
 
 @contextmanager

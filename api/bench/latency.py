@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from api.bench import champion, delays, generator, hops, rates
 from api.bench.arrivals import READY, Seen, Watch
-from api.bench.deployment import Deployment, deployed, require_alive, working
+from api.bench.deployment import Deployment, deployed, require_alive, wait_until_assigned, working
 from api.bench.generator import Load, Sent
 from api.bench.sampling import Processes
 from api.bench.workload import Workload, workload
@@ -60,6 +60,7 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
         sent = workload(None, max(spec.transactions, _FEWEST), deployment.home)
         champion.register(champion.fit(sent, deployment.config.feature_set), deployment.config)
         with working(deployment) as stages:
+            wait_until_assigned(deployment, stages)
             bench = _Bench(deployment, sent, stages)
             bench.measure(_FIRST_RATE, _FIRST_S, 0)
             for _ in range(spec.runs):

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from api.bench import champion, decisions, log_contents, rates
-from api.bench.deployment import Deployment, deployed, working
+from api.bench.deployment import Deployment, deployed, wait_until_assigned, working
 from api.bench.sampling import Sampler
 from api.bench.workload import Source, Workload, workload
 from features.errors import UserError
@@ -78,13 +78,13 @@ def measure(deployment: Deployment, sent: Workload, trained: Trained, way: Way) 
         with working(deployment) as stages, Sampler(deployment.config, {**stages, **deployment.services}) as sampler:
             sampler.wait_until_done()
     else:
-        with (
-            working(deployment) as stages,
-            _replaying(deployment, sent) as replay,
-            Sampler(deployment.config, {**stages, **deployment.services, REPLAY: replay.pid}) as sampler,
-        ):
-            _finish(replay)
-            sampler.wait_until_done()
+        with working(deployment) as stages:
+            wait_until_assigned(deployment, stages)
+            with _replaying(deployment, sent) as replay:
+                pids = {**stages, **deployment.services, REPLAY: replay.pid}
+                with Sampler(deployment.config, pids) as sampler:
+                    _finish(replay)
+                    sampler.wait_until_done()
     counted = decisions.count(deployment.config)
     counted.require(len(sent))
     return {**figures(deployment, sampler, tuple(stages)), **asdict(counted)}

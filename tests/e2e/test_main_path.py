@@ -85,12 +85,13 @@ class At:
 
 def test_labels_sent_to_their_topic_count(deployment: Deployment) -> None:
     first = transaction(next(NUMBER), "labelled", "labelled-shop", 1_700_000_000_000)
-    deployment.send([first])
-    deployment.work_until_idle()
-    deployment.send([label(0, first, 1_700_000_000_000 + 7 * 86_400_000)], topic="labels")
-    deployment.work_until_idle()
-    deployment.send([transaction(next(NUMBER), "labelled", "labelled-shop", 1_700_000_000_000 + 9 * 86_400_000)])
-    deployment.work_until_idle()
+    with deployment.running("worker"):
+        deployment.send([first])
+        deployment.settle()
+        deployment.send([label(0, first, 1_700_000_000_000 + 7 * 86_400_000)], topic="labels")
+        deployment.settle()
+        deployment.send([transaction(next(NUMBER), "labelled", "labelled-shop", 1_700_000_000_000 + 9 * 86_400_000)])
+        deployment.settle()
     logged = pa.concat_tables(scoring_log.decode(record.value) for record in deployment.read("scoring-log"))
     mine = logged.filter(pa.array([user == "labelled" for user in logged["user_id"].to_pylist()])).sort_by("event_time")
     names = deployment.config.feature_set.names
