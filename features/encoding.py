@@ -1,19 +1,19 @@
 """A key's state as bytes and back, without loss and in one canonical form.
 
 Layout, all figures LEB128 varints, signed ones zigzag: version; anchor; anchor − newest, anchor − first seen, last amount, all-time
-count and amount (only if the key has an anchor); devices as (hash, anchor − first used); then the tiles from oldest to newest, each as
-start delta · 4 + (count is not 1) · 2 + (has frauds), count unless 1, fraud if any, amount.
+count and amount (only if the key has an anchor); number of devices, each as (hash, anchor − first used); number of tiles, these from
+oldest to newest, each as start delta · 4 + (count is not 1) · 2 + (has frauds), count unless 1, fraud if any, amount.
 """
 
 import numpy as np
 import numpy.typing as npt
 
-from features.windows import NEVER, Int32, Int64, Keys, Tiles, jit
+from features.windows import NEVER, TILE, Int64, Keys, Records, Tiles, empty_keys, jit
 
 VERSION = 1
 
 # A varint of 64 bits takes at most 10 bytes; a tile has at most 4 of them, what comes before the tiles at most 8 and 2 a device.
-_VARINT, _TILE, _HEAD = 10, 40, 80
+_VARINT, _TILE, _HEAD = 10, 40, 81
 
 Bytes = npt.NDArray[np.uint8]
 Whole = int | np.int64
@@ -42,101 +42,93 @@ def _unzigzag(value: Whole) -> Whole:
 
 @jit
 def _encode(keys: Keys, tiles: Tiles, slot: int, buffer: Bytes, at: int) -> int:
-    """Writes one key at ``buffer[at:]``; returns the position after it."""
+    """Writes one key, whose tiles are compacted, at ``buffer[at:]``; returns the position after it."""
+    key = keys.row[slot]
     buffer[at] = VERSION
-    at = _put(buffer, at + 1, _zigzag(keys.anchor[slot]))
-    if keys.anchor[slot] != NEVER:
-        at = _put(buffer, at, keys.anchor[slot] - keys.newest[slot])
-        at = _put(buffer, at, keys.anchor[slot] - keys.first_seen[slot])
-        at = _put(buffer, at, keys.last_amount[slot])
-        at = _put(buffer, at, keys.total_count[slot])
-        at = _put(buffer, at, keys.total_amount[slot])
+    at = _put(buffer, at + 1, _zigzag(key.anchor))
+    if key.anchor != NEVER:
+        at = _put(buffer, at, key.anchor - key.newest)
+        at = _put(buffer, at, key.anchor - key.first_seen)
+        at = _put(buffer, at, key.last_amount)
+        at = _put(buffer, at, key.total_count)
+        at = _put(buffer, at, key.total_amount)
     known = 0
     for d in range(keys.device.shape[1]):
         known += keys.device[slot, d] != 0
     at = _put(buffer, at, known)
     for d in range(known):
         at = _put(buffer, at, keys.device[slot, d])
-        at = _put(buffer, at, keys.anchor[slot] - keys.device_first[slot, d])
-    previous: Whole = 0
-    first = keys.offset[slot]
-    for i in range(first, first + keys.length[slot]):
-        count, fraud, amount = tiles.count[i], tiles.fraud[i], tiles.amount[i]
-        if count == 0 and fraud == 0 and amount == 0:
-            continue
-        head = (np.int64(tiles.start[i]) - np.int64(previous)) << 2
-        previous = np.int64(tiles.start[i])
-        at = _put(buffer, at, head | ((count != 1) << 1) | (fraud != 0))
-        if count != 1:
-            at = _put(buffer, at, count)
-        if fraud != 0:
-            at = _put(buffer, at, _zigzag(np.int64(fraud)))
-        at = _put(buffer, at, amount)
+        at = _put(buffer, at, key.anchor - keys.device_first[slot, d])
+    at = _put(buffer, at, key.length)
+    previous = 0
+    for i in range(key.offset, key.offset + key.length):
+        tile = tiles.cell[i]
+        at = _put(buffer, at, ((tile.start - previous) << 2) | ((tile.count != 1) << 1) | (tile.fraud != 0))
+        if tile.count != 1:
+            at = _put(buffer, at, tile.count)
+        if tile.fraud != 0:
+            at = _put(buffer, at, _zigzag(np.int64(tile.fraud)))
+        at = _put(buffer, at, tile.amount)
+        previous = tile.start
     return at
 
 
 @jit
 def _take(buffer: Bytes, at: int) -> tuple[Whole, int]:
+    """The figure at ``buffer[at:]`` and the position after it; −1 instead if there is none, or ``at`` was −1."""
     value = np.uint64(0)
     shift = np.uint64(0)
-    while at < buffer.shape[0] and shift < np.uint64(70):
+    while 0 <= at < buffer.shape[0] and shift < np.uint64(70):
         byte = np.uint64(buffer[at])
         at += 1
         value |= (byte & np.uint64(127)) << shift
         if byte < np.uint64(128):
             return np.int64(value), at
         shift += np.uint64(7)
-    return np.int64(value), -1
+    return 0, -1
 
 
 @jit
-def _decode(keys: Keys, slot: int, buffer: Bytes, start: Int32, count: Int32, fraud: Int32, amount: Int64) -> int:
-    """Fills the key's row, and its tiles into the four arrays; returns their number, −1 if the bytes are cut or of another layout."""
-    if buffer.shape[0] < 2 or buffer[0] != VERSION:
+def _decode(keys: Keys, buffer: Bytes, cell: Records) -> Whole:
+    """Fills the first row of ``keys`` and ``cell`` with its tiles; returns their number, −1 if these are not the bytes of one key."""
+    key = keys.row[0]
+    if buffer.shape[0] == 0 or buffer[0] != VERSION:
         return -1
-    anchor, at = _take(buffer, 1)
-    if at < 0:
-        return -1
-    anchor = _unzigzag(anchor)
-    keys.anchor[slot] = anchor
-    if anchor != NEVER:
-        figure = np.zeros(5, np.int64)
-        for i in range(5):
-            if at < 0:
-                return -1
-            figure[i], at = _take(buffer, at)
-        keys.newest[slot], keys.first_seen[slot] = anchor - figure[0], anchor - figure[1]
-        keys.last_amount[slot], keys.total_count[slot], keys.total_amount[slot] = figure[2], figure[3], figure[4]
-    if at < 0:
-        return -1
+    value, at = _take(buffer, 1)
+    key.anchor = _unzigzag(value)
+    if key.anchor != NEVER:
+        value, at = _take(buffer, at)
+        key.newest = key.anchor - value
+        value, at = _take(buffer, at)
+        key.first_seen = key.anchor - value
+        key.last_amount, at = _take(buffer, at)
+        key.total_count, at = _take(buffer, at)
+        key.total_amount, at = _take(buffer, at)
     known, at = _take(buffer, at)
     if known > keys.device.shape[1]:
         return -1
     for d in range(known):
-        if at < 0:
-            return -1
-        keys.device[slot, d], at = _take(buffer, at)
-        if at < 0:
-            return -1
-        age, at = _take(buffer, at)
-        keys.device_first[slot, d] = anchor - age
-    n = 0
-    previous: Whole = 0
-    while 0 <= at < buffer.shape[0]:
+        keys.device[0, d], at = _take(buffer, at)
+        value, at = _take(buffer, at)
+        keys.device_first[0, d] = key.anchor - value
+    length, at = _take(buffer, at)
+    if not 0 <= length <= cell.shape[0]:
+        return -1
+    start: Whole = 0
+    for i in range(length):
         head, at = _take(buffer, at)
-        previous += head >> 2
-        start[n], count[n], fraud[n] = previous, 1, 0
-        if head & 2 and at >= 0:
+        start += head >> 2
+        count: Whole = 1
+        fraud: Whole = 0
+        if head & 2:
+            count, at = _take(buffer, at)
+        if head & 1:
             value, at = _take(buffer, at)
-            count[n] = value
-        if head & 1 and at >= 0:
-            value, at = _take(buffer, at)
-            fraud[n] = _unzigzag(value)
-        if at < 0:
-            return -1
-        amount[n], at = _take(buffer, at)
-        n += 1
-    return n if at >= 0 else -1
+            fraud = _unzigzag(value)
+        amount, at = _take(buffer, at)
+        tile = cell[i]
+        tile.start, tile.count, tile.fraud, tile.amount = start, count, fraud, amount
+    return length if at == buffer.shape[0] else -1
 
 
 @jit
@@ -148,8 +140,8 @@ def _encode_many(keys: Keys, tiles: Tiles, slots: Int64, buffer: Bytes, ends: In
 
 
 def encode(keys: Keys, tiles: Tiles, slots: Int64) -> list[bytes]:
-    """The states of the given slots as bytes, in their order."""
-    most = int(keys.length[slots].sum()) * _TILE + len(slots) * (1 + _HEAD + 2 * _VARINT * keys.device.shape[1])
+    """The states of the given slots, whose tiles are compacted, as bytes, in their order."""
+    most = int(keys.row["length"][slots].sum()) * _TILE + len(slots) * (1 + _HEAD + 2 * _VARINT * keys.device.shape[1])
     buffer = np.empty(most, np.uint8)
     ends = np.empty(len(slots), np.int64)
     _encode_many(keys, tiles, slots, buffer, ends)
@@ -158,15 +150,16 @@ def encode(keys: Keys, tiles: Tiles, slots: Int64) -> list[bytes]:
     return [raw[begin:end] for begin, end in zip(starts, ends.tolist(), strict=True)] if len(ends) else []
 
 
-def decode(keys: Keys, slot: int, encoded: bytes) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32], Int64]:
-    """Fills the slot's row of ``keys`` from ``encode``'s bytes; returns its tiles' start, count, fraud and amount.
+def decode(encoded: bytes, devices: bool) -> tuple[Keys, Records]:
+    """One row of keys and its tiles (TILE) from ``encode``'s bytes; ``devices`` says whether the key may remember any.
 
     Raises ValueError if the bytes are cut short, or of another version or layout.
     """
-    buffer = np.frombuffer(encoded, np.uint8)
-    start, count, fraud = (np.empty(len(buffer), np.int32) for _ in range(3))
-    amount = np.empty(len(buffer), np.int64)
-    n = _decode(keys, slot, buffer, start, count, fraud, amount)
-    if n < 0:
+    keys = empty_keys(1, devices)
+    # No tile takes less than two bytes.
+    cell = np.empty(len(encoded) // 2, TILE)
+    length = _decode(keys, np.frombuffer(encoded, np.uint8), cell)
+    if length < 0:
         raise ValueError(f"these {len(encoded)} bytes are no state of layout {VERSION}; rebuild the store they came from")
-    return start[:n], count[:n], fraud[:n], amount[:n]
+    keys.row["length"] = length
+    return keys, cell[:length]

@@ -1,8 +1,10 @@
 """The state of one entity type: every key's row and tiles, grown as needed."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from features import encoding
 from features.definitions import Entity, FeatureSet
@@ -14,11 +16,14 @@ from features.windows import (
     Keys,
     Tiles,
     apply_rows,
+    compact,
     compile_spec,
     empty_keys,
     empty_tiles,
     observe_rows,
 )
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 class EntityState:
@@ -46,7 +51,7 @@ class EntityState:
             return np.fromiter(map(known.__getitem__, keys), np.int64, len(keys))
         except KeyError:
             slots = np.array([known.setdefault(key, len(known)) for key in keys], np.int64)
-        if len(known) > len(self._rows.anchor):
+        if len(known) > len(self._rows.row):
             self._rows = _grown_keys(self._rows, len(known))
         return slots
 
@@ -57,35 +62,39 @@ class EntityState:
         """
         out = np.full((len(slots), self.width), np.nan, np.float32)
         lateness = np.zeros(len(slots), np.int8)
+        kind, slots, time, amount = _frozen(kind), _frozen(slots), _frozen(time), _frozen(amount)
+        fraud, device = _frozen(fraud), _frozen(device)
         done = 0
-        while (
-            done := apply_rows(self._spec, self._rows, self._tiles, done, kind, slots, time, amount, fraud, device, out, lateness)
-        ) < len(slots):
+        while True:
+            done = apply_rows(self._spec, self._rows, self._tiles, done, kind, slots, time, amount, fraud, device, out, lateness)
+            if done == len(slots):
+                return out, lateness
             self._tiles = _grown_tiles(self._tiles, 0)
-        return out, lateness
 
     def observe(self, slots: Int64, time: Int64, amount: Int64, device: Int64) -> Float32:
         """The features (float32, n × width) that a transaction of each slot would see at ``max(time, anchor)``; changes nothing."""
         out = np.empty((len(slots), self.width), np.float32)
-        observe_rows(self._spec, self._rows, self._tiles, slots, time, amount, device, out)
+        observe_rows(self._spec, self._rows, self._tiles, _frozen(slots), _frozen(time), _frozen(amount), _frozen(device), out)
         return out
 
     def take_touched(self) -> Int64:
         """The slots changed since the last call, ascending."""
-        slots = np.flatnonzero(self._rows.touched)
-        self._rows.touched[slots] = 0
+        touched = self._rows.row["touched"]
+        slots = np.flatnonzero(touched)
+        touched[slots] = 0
         return slots
 
     def totals(self, slots: Int64) -> tuple[Int64, Int64]:
         """All-time count and amount (minor units) of the slots."""
-        return self._rows.total_count[slots], self._rows.total_amount[slots]
+        return self._rows.row["total_count"][slots], self._rows.row["total_amount"][slots]
 
     def anchors(self, slots: Int64) -> Int64:
         """The slots' last anchors in ms; NEVER for a key known from labels only."""
-        return self._rows.anchor[slots]
+        return self._rows.row["anchor"][slots]
 
     def encode(self, slots: Int64) -> list[bytes]:
         """The slots' states as bytes."""
+        compact(self._spec, self._rows, self._tiles, slots)
         return encoding.encode(self._rows, self._tiles, slots)
 
     def restore(self, key: str, encoded: bytes) -> int:
@@ -95,32 +104,37 @@ class EntityState:
         """
         if key in self.keys:
             raise ValueError(f"key {key!r} is held already; restore only into an empty state")
-        slot = int(self.slots([key])[0])
-        start, count, fraud, amount = encoding.decode(self._rows, slot, encoded)
-        size_class = int(np.searchsorted(SIZES, len(start)))
+        decoded, cell = encoding.decode(encoded, self.feature_set.has_devices(self.entity))
+        size_class = int(np.searchsorted(SIZES, len(cell)))
         first, size = int(self._tiles.end[0]), int(SIZES[size_class])
-        if first + size > len(self._tiles.start):
+        if first + size > len(self._tiles.cell):
             self._tiles = _grown_tiles(self._tiles, size)
         self._tiles.end[0] += size
-        here = slice(first, first + len(start))
-        self._tiles.start[here], self._tiles.count[here], self._tiles.fraud[here], self._tiles.amount[here] = start, count, fraud, amount
-        self._rows.offset[slot], self._rows.length[slot], self._rows.size_class[slot] = first, len(start), size_class
+        self._tiles.cell[first : first + len(cell)] = cell
+        decoded.row["offset"], decoded.row["size_class"] = first, size_class
+        slot = int(self.slots([key])[0])
+        for held, new in zip(self._rows, decoded, strict=True):
+            held[slot] = new[0]
         return slot
 
 
+def _frozen(column: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
+    """The column contiguous and read-only, so that the kernel is compiled once for these and for those that Arrow hands out."""
+    view = np.ascontiguousarray(column).view()
+    view.flags.writeable = False
+    return view
+
+
 def _grown_keys(rows: Keys, needed: int) -> Keys:
-    capacity = max(needed, 2 * len(rows.anchor))
-    grown = empty_keys(capacity, rows.device.shape[1] > 0)
-    for name in Keys._fields:
-        old = getattr(rows, name)
-        getattr(grown, name)[: len(old)] = old
+    grown = empty_keys(max(needed, 2 * len(rows.row)), rows.device.shape[1] > 0)
+    for old, new in zip(rows, grown, strict=True):
+        new[: len(old)] = old
     return grown
 
 
 def _grown_tiles(tiles: Tiles, needed: int) -> Tiles:
-    grown = empty_tiles(2 * len(tiles.start) + needed)
+    grown = empty_tiles(2 * len(tiles.cell) + max(needed, int(SIZES[1])))
     used = int(tiles.end[0])
-    for name in ("start", "count", "fraud", "amount"):
-        getattr(grown, name)[:used] = getattr(tiles, name)[:used]
+    grown.cell[:used] = tiles.cell[:used]
     grown.free[:], grown.end[:] = tiles.free, tiles.end
     return grown

@@ -10,16 +10,16 @@ from features.windows import NEVER, Int64, Keys, Tiles, jit
 @jit
 def _sums(length: int, hop: int, unit: int, keys: Keys, tiles: Tiles, slots: Int64, count: Int64, amount: Int64) -> None:
     for row in range(slots.shape[0]):
-        slot = slots[row]
-        if keys.anchor[slot] == NEVER:
+        key = keys.row[slots[row]]
+        if key.anchor == NEVER:
             continue
-        tail = keys.anchor[slot] // unit // hop * hop - length
-        first = keys.offset[slot]
-        for at in range(first + keys.length[slot] - 1, first - 1, -1):
-            if tiles.start[at] < tail:
+        tail = key.anchor // unit // hop * hop - length
+        for at in range(key.offset + key.length - 1, key.offset - 1, -1):
+            tile = tiles.cell[at]
+            if tile.start < tail:
                 break
-            count[row] += tiles.count[at]
-            amount[row] += tiles.amount[at]
+            count[row] += tile.count
+            amount[row] += tile.amount
 
 
 def window_sums(state: EntityState, window: Window, slots: Int64) -> tuple[Int64, Int64]:

@@ -1,10 +1,12 @@
 """The windows kernel: one key's tiles, and what its windows say at an anchor time.
 
-A key's past is a sorted run of tiles ``(start, count, amount, fraud)``. Tiles are born at the finest hop and merge into coarser ones as
-they age, as soon as no window can tell the difference; where that happens depends on the key's anchor alone, so equal pasts have
-equal tiles. All sums are integers, so the order of addition cannot matter; floats appear only in the last step.
+A key's past is a run of tiles ``(start, count, amount, fraud)``, sorted by start. Tiles are born at the finest hop. ``compact`` drops
+those that no window reaches any more and merges old ones into coarser hops, where no window can tell the difference; both follow from
+the key's anchor alone, so equal pasts have equal compacted tiles. All sums are integers, so the order of addition cannot matter;
+floats appear only in the last step.
 
-Times inside are in units of the finest hop. Every function here is compiled; each mutates only the arrays it is given.
+Times inside are in units of the finest hop. Compiled functions mutate only the arrays they are given. They stand in one file because
+Numba compiles anew what it has cached only when the file of the outermost one changes.
 """
 
 from typing import NamedTuple
@@ -16,278 +18,289 @@ import numpy.typing as npt
 from features.definitions import REMEMBERED_DEVICES, FeatureSet
 
 Int64 = npt.NDArray[np.int64]
-Int32 = npt.NDArray[np.int32]
 Int8 = npt.NDArray[np.int8]
 Float32 = npt.NDArray[np.float32]
+Records = npt.NDArray[np.void]
 
 NEVER = -(2**62)
 
 TRANSACTION, LABEL = 0, 1
 ON_TIME, LATE, TOO_LATE = 0, 1, 2
 
-jit = numba.njit(cache=True, nogil=True)
+# Hops are never 0 and divisions by a count are guarded, so Python's check before each division would be in vain.
+jit = numba.njit(cache=True, nogil=True, error_model="numpy")
+# A call hands over some hundred figures, for that many describe these arrays: what every row does is compiled into its caller.
+inlined = numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 
 
 class Spec(NamedTuple):
-    """A feature set as the kernel reads it; lengths, hops and delays in units of the finest hop.
+    """A feature set as the kernel reads it, times in units of the finest hop, which is ``unit`` ms.
 
-    ``windows`` (int64, w × 3) holds length, hop, delay, the ``activity`` undelayed ones first. ``edges`` (int64, e × 2) lists the window
-    borders as (window, 0 = older border, 1 = younger border), youngest first. ``unit`` is the finest hop in ms.
+    ``borders`` (int64, b × 3) holds hop, delay and distance: at unit time q a border lies ``distance`` before the tile of ``q - delay``.
+    First come the older borders of the ``activity`` windows, then those of the ``outcome`` windows, then the latter's younger borders.
+    ``hops`` (int64) are the distinct hops, finest first.
     """
 
     unit: int
     activity: int
-    windows: Int64
-    edges: Int64
+    outcome: int
+    borders: Int64
     hops: Int64
 
 
-class Keys(NamedTuple):
-    """What is kept per key, one row a slot: times in ms (NEVER if unknown), amounts in minor units, and where its tiles lie."""
+# What is kept per key beside tiles and devices, in one cache line, for keys come in any order and memory is what the kernel waits for:
+# times in ms (NEVER if unknown), amounts in minor units, and where the key's tiles lie.
+KEY = np.dtype(
+    [
+        ("anchor", np.int64),
+        ("newest", np.int64),
+        ("first_seen", np.int64),
+        ("last_amount", np.int64),
+        ("total_count", np.int64),
+        ("total_amount", np.int64),
+        ("offset", np.int64),
+        ("length", np.int32),
+        ("size_class", np.int8),
+        ("touched", np.int8),
+    ],
+    align=True,
+)
 
-    anchor: Int64
-    newest: Int64
-    first_seen: Int64
-    last_amount: Int64
-    total_count: Int64
-    total_amount: Int64
-    offset: Int64
-    length: Int32
-    size_class: Int8
-    touched: Int8
+TILE = np.dtype([("start", np.int64), ("amount", np.int64), ("count", np.int32), ("fraud", np.int32)])
+
+
+class Keys(NamedTuple):
+    """All keys, a row a slot: ``row`` (KEY), and the last devices, newest first: their hashes (0 if none) and first uses in ms."""
+
+    row: Records
     device: Int64
     device_first: Int64
 
 
 class Tiles(NamedTuple):
-    """The tiles of all keys in runs of contiguous cells; ``free`` heads a list of given-back runs per size class, ``end`` is the first
-    cell never used."""
+    """The tiles of all keys in runs of contiguous ``cell``s (TILE); ``free`` heads a list of given-back runs per size class, ``end`` is
+    the first cell never used."""
 
-    start: Int32
-    count: Int32
-    fraud: Int32
-    amount: Int64
+    cell: Records
     free: Int64
     end: Int64
 
 
-# Run lengths that a key's tiles may occupy: half as much again each time, so that a run is at least two thirds full when it grows.
-SIZES = np.array([4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 4096, 16384, 65536], np.int64)
+class View(NamedTuple):
+    """What the windows cover of one key at one unit time; room for it is made once a call.
+
+    ``order`` lists the borders, youngest first, and ``place`` where each of these lies. Of border b, ``since[b]`` is the start of the
+    tile that it is measured from, and ``total[b]`` the count, amount and fraud of all tiles from the border on.
+    """
+
+    order: Int64
+    place: Int64
+    since: Int64
+    total: Int64
+
+
+# How many tiles a key's run may hold.
+SIZES = np.array([0, *(2**exponent for exponent in range(2, 31))], np.int64)
 
 
 def compile_spec(feature_set: FeatureSet) -> Spec:
     """The kernel's parameters for a feature set."""
     unit = feature_set.hops[0]
-    windows = [(w.length // unit, w.hop // unit, w.delay // unit) for w in (*feature_set.activity, *feature_set.outcome)]
-    tails = [(length + delay, w, 0) for w, (length, _, delay) in enumerate(windows)]
-    heads = [(delay, w, 1) for w, (_, _, delay) in enumerate(windows) if delay]
-    edges = [(w, side) for _, w, side in sorted(tails + heads)]
+    older = [(w.hop, w.delay, w.length) for w in (*feature_set.activity, *feature_set.outcome)]
+    younger = [(w.hop, w.delay, 0) for w in feature_set.outcome]
     return Spec(
         unit,
         len(feature_set.activity),
-        np.array(windows, np.int64),
-        np.array(edges, np.int64),
+        len(feature_set.outcome),
+        np.array([*older, *younger], np.int64).reshape(-1, 3) // unit,
         np.array(feature_set.hops, np.int64) // unit,
     )
 
 
 @jit
-def _tail(spec: Spec, w: int, q: int) -> int:
-    """The oldest unit that window w covers at unit time q."""
-    length, hop, delay = spec.windows[w, 0], spec.windows[w, 1], spec.windows[w, 2]
-    return (q - delay) // hop * hop - length
+def _new_view(spec: Spec) -> View:
+    n = spec.borders.shape[0]
+    return View(np.arange(n), np.zeros(n, np.int64), np.full(n, NEVER, np.int64), np.zeros((n, 3), np.int64))
 
 
-@jit
-def _horizons(spec: Spec, q: int, horizon: Int64) -> None:
-    """Fills ``horizon`` at unit time q: [0] no window reaches before it; [c] no window with a finer hop than ``hops[c]`` does.
-
-    A whole tile of ``hops[c]`` before ``horizon[c]`` can therefore never be split again.
-    """
-    horizon[:] = 2**62
-    for w in range(spec.windows.shape[0]):
-        tail = _tail(spec, w, q)
-        horizon[0] = min(horizon[0], tail)
-        for c in range(1, spec.hops.shape[0]):
-            if spec.windows[w, 1] < spec.hops[c]:
-                horizon[c] = min(horizon[c], tail)
-
-
-@jit
-def _merge(spec: Spec, horizon: Int64, keys: Keys, tiles: Tiles, slot: int) -> None:
-    """Drops the tiles that no window reaches and merges the old ones, for the anchor that ``horizon`` was made for."""
-    first = keys.offset[slot]
-    write = first
-    level = spec.hops.shape[0] - 1
-    for read in range(first, first + keys.length[slot]):
-        start = tiles.start[read]
-        if start < horizon[0] or (tiles.count[read] == 0 and tiles.fraud[read] == 0 and tiles.amount[read] == 0):
-            continue
-        while level > 0:
-            coarse = start // spec.hops[level] * spec.hops[level]
-            if coarse + spec.hops[level] <= horizon[level]:
-                start = coarse
-                break
-            level -= 1
-        if write > first and tiles.start[write - 1] == start:
-            tiles.count[write - 1] += tiles.count[read]
-            tiles.fraud[write - 1] += tiles.fraud[read]
-            tiles.amount[write - 1] += tiles.amount[read]
-            continue
-        tiles.start[write] = start
-        tiles.count[write] = tiles.count[read]
-        tiles.fraud[write] = tiles.fraud[read]
-        tiles.amount[write] = tiles.amount[read]
-        write += 1
-    keys.length[slot] = write - first
+@inlined
+def _place_borders(spec: Spec, q: int, view: View) -> None:
+    """Brings the view's borders to unit time q."""
+    for i in range(view.order.shape[0]):
+        border = view.order[i]
+        hop, delay, distance = spec.borders[border]
+        # From one row to the next most borders stand still and none overtakes another: two comparisons instead of a division and a sort.
+        if not 0 <= q - delay - view.since[border] < hop:
+            view.since[border] = (q - delay) // hop * hop
+        place = view.since[border] - distance
+        at = i
+        while at > 0 and view.place[at - 1] < place:
+            view.place[at], view.order[at] = view.place[at - 1], view.order[at - 1]
+            at -= 1
+        view.place[at], view.order[at] = place, border
 
 
-@jit
-def _reserve(keys: Keys, tiles: Tiles, slot: int) -> bool:
-    """Makes room for one more tile of this key; False if the arena must grow first."""
-    length = keys.length[slot]
-    size = keys.size_class[slot]
-    if size >= 0 and length < SIZES[size]:
-        return True
-    wanted = size + 1
-    first = tiles.free[wanted]
-    if first >= 0:
-        tiles.free[wanted] = tiles.amount[first]
-    else:
-        first = tiles.end[0]
-        if first + SIZES[wanted] > tiles.start.shape[0]:
-            return False
-        tiles.end[0] += SIZES[wanted]
-    old = keys.offset[slot]
-    for i in range(length):
-        tiles.start[first + i] = tiles.start[old + i]
-        tiles.count[first + i] = tiles.count[old + i]
-        tiles.fraud[first + i] = tiles.fraud[old + i]
-        tiles.amount[first + i] = tiles.amount[old + i]
-    if size >= 0:
-        tiles.amount[old] = tiles.free[size]
-        tiles.free[size] = old
-    keys.offset[slot] = first
-    keys.size_class[slot] = wanted
-    return True
+@inlined
+def _sum_tiles(tiles: Tiles, first: int, length: int, view: View) -> None:
+    """Fills ``view.total`` in one walk from the youngest tile of the run to the oldest border."""
+    count = amount = fraud = 0
+    at = first + length - 1
+    for i in range(view.order.shape[0]):
+        place = view.place[i]
+        while at >= first and tiles.cell[at].start >= place:
+            tile = tiles.cell[at]
+            count += tile.count
+            amount += tile.amount
+            fraud += tile.fraud
+            at -= 1
+        border = view.order[i]
+        view.total[border, 0], view.total[border, 1], view.total[border, 2] = count, amount, fraud
 
 
-@jit
-def _add(spec: Spec, horizon: Int64, keys: Keys, tiles: Tiles, slot: int, time: int, count: int, amount: int, fraud: int) -> bool:
-    """Adds to the tile of ``time``, which may be any tile a window reaches; False if it lies before them all. Needs room for a tile."""
-    start = time // spec.unit
-    if start < horizon[0]:
-        return False
-    for level in range(spec.hops.shape[0] - 1, 0, -1):
-        coarse = start // spec.hops[level] * spec.hops[level]
-        if coarse + spec.hops[level] <= horizon[level]:
-            start = coarse
-            break
-    first = keys.offset[slot]
-    at = first + keys.length[slot]
-    while at > first and tiles.start[at - 1] > start:
-        at -= 1
-    if at > first and tiles.start[at - 1] == start:
-        at -= 1
-        tiles.count[at] += count
-        tiles.fraud[at] += fraud
-        tiles.amount[at] += amount
-        return True
-    for i in range(first + keys.length[slot], at, -1):
-        tiles.start[i] = tiles.start[i - 1]
-        tiles.count[i] = tiles.count[i - 1]
-        tiles.fraud[i] = tiles.fraud[i - 1]
-        tiles.amount[i] = tiles.amount[i - 1]
-    tiles.start[at] = start
-    tiles.count[at] = count
-    tiles.fraud[at] = fraud
-    tiles.amount[at] = amount
-    keys.length[slot] += 1
-    return True
-
-
-@jit
-def _totals(spec: Spec, keys: Keys, tiles: Tiles, slot: int, q: int, edge: Int64, order: Int64, total: Int64) -> None:
-    """Fills ``total`` (window, border, 3) with count, amount and fraud of all tiles at or after each window's borders at unit time q."""
-    n = spec.edges.shape[0]
-    for e in range(n):
-        w, side = spec.edges[e, 0], spec.edges[e, 1]
-        at = _tail(spec, w, q)
-        if side == 1:
-            at += spec.windows[w, 0]
-        # The nominal order of the edges is right but for rounding to hops, so this insertion rarely moves anything.
-        i = e
-        while i > 0 and edge[i - 1] < at:
-            edge[i] = edge[i - 1]
-            order[i] = order[i - 1]
-            i -= 1
-        edge[i] = at
-        order[i] = e
-    count = 0
-    amount = 0
-    fraud = 0
-    i = 0
-    first = keys.offset[slot]
-    for at in range(first + keys.length[slot] - 1, first - 1, -1):
-        while i < n and tiles.start[at] < edge[i]:
-            w, side = spec.edges[order[i], 0], spec.edges[order[i], 1]
-            total[w, side, 0], total[w, side, 1], total[w, side, 2] = count, amount, fraud
-            i += 1
-        if i == n:
-            break
-        count += tiles.count[at]
-        amount += tiles.amount[at]
-        fraud += tiles.fraud[at]
-    while i < n:
-        w, side = spec.edges[order[i], 0], spec.edges[order[i], 1]
-        total[w, side, 0], total[w, side, 1], total[w, side, 2] = count, amount, fraud
-        i += 1
-
-
-@jit
+@inlined
 def _finish(spec: Spec, keys: Keys, slot: int, anchor: int, amount: int, device: int, total: Int64, out: Float32) -> None:
     """Writes one key's features, in the order of ``FeatureSet.of``; divisions in float64, results in float32, NaN for missing."""
+    key = keys.row[slot]
     i = 0
     for w in range(spec.activity):
-        count = total[w, 0, 0]
+        count = total[w, 0]
+        mean = total[w, 1] / count if count != 0 else np.nan
         out[i] = count
-        if count == 0:
-            out[i + 1] = np.nan
-            out[i + 2] = np.nan
-        else:
-            mean = total[w, 0, 1] / count
-            out[i + 1] = mean
-            out[i + 2] = amount / mean if mean != 0.0 else np.nan
+        out[i + 1] = mean
+        out[i + 2] = amount / mean if mean != 0.0 else np.nan
         i += 3
-    if keys.newest[slot] == NEVER:
+    if key.newest == NEVER:
         out[i], out[i + 1], out[i + 2] = np.nan, 0.0, np.nan
     else:
-        out[i] = (anchor - keys.newest[slot]) / 1000.0
-        out[i + 1] = (anchor - keys.first_seen[slot]) / 1000.0
-        out[i + 2] = keys.last_amount[slot]
+        out[i] = (anchor - key.newest) / 1000.0
+        out[i + 1] = (anchor - key.first_seen) / 1000.0
+        out[i + 2] = key.last_amount
     i += 3
-    for w in range(spec.activity, spec.windows.shape[0]):
-        count = total[w, 0, 0] - total[w, 1, 0]
-        fraud = total[w, 0, 2] - total[w, 1, 2]
+    for w in range(spec.activity, spec.activity + spec.outcome):
+        count = total[w, 0] - total[w + spec.outcome, 0]
+        fraud = total[w, 2] - total[w + spec.outcome, 2]
         out[i] = count
         out[i + 1] = fraud
         out[i + 2] = fraud / count if count != 0 else np.nan
         i += 3
     if keys.device.shape[1]:
-        known = 0
-        at = -1
-        for d in range(keys.device.shape[1]):
-            known += keys.device[slot, d] != 0
-            if keys.device[slot, d] == device:
-                at = d
-        if device == 0:
-            out[i], out[i + 1] = np.nan, np.nan
-        elif at < 0:
-            out[i], out[i + 1] = 1.0, 0.0
+        _finish_devices(keys, slot, anchor, device, out[i:])
+
+
+@jit
+def _finish_devices(keys: Keys, slot: int, anchor: int, device: int, out: Float32) -> None:
+    known, at = 0, -1
+    for d in range(keys.device.shape[1]):
+        known += keys.device[slot, d] != 0
+        if keys.device[slot, d] == device:
+            at = d
+    if device == 0:
+        out[0], out[1] = np.nan, np.nan
+    elif at < 0:
+        out[0], out[1] = 1.0, 0.0
+    else:
+        out[0] = 0.0
+        out[1] = (anchor - keys.device_first[slot, at]) / 1000.0
+    out[2] = known
+
+
+@jit
+def _compact(spec: Spec, keys: Keys, tiles: Tiles, slot: int) -> None:
+    """Drops the key's tiles that are empty or that no window reaches from its anchor on, and merges the old ones.
+
+    A tile merges into one of ``hops[c]`` if all of that lies before every border of a finer hop, so that none can ever split it.
+    """
+    key = keys.row[slot]
+    q = key.anchor // spec.unit
+    oldest = q
+    reach = np.full(spec.hops.shape[0], q)
+    for border in range(spec.borders.shape[0]):
+        hop, delay, distance = spec.borders[border]
+        place = (q - delay) // hop * hop - distance
+        oldest = min(oldest, place)
+        for c in range(1, spec.hops.shape[0]):
+            if hop < spec.hops[c]:
+                reach[c] = min(reach[c], place // spec.hops[c] * spec.hops[c])
+    first = write = key.offset
+    level = spec.hops.shape[0] - 1
+    for read in range(first, first + key.length):
+        tile = tiles.cell[read]
+        start = tile.start
+        if start < oldest or (tile.count == 0 and tile.fraud == 0 and tile.amount == 0):
+            continue
+        while level > 0 and start >= reach[level]:
+            level -= 1
+        start = start // spec.hops[level] * spec.hops[level]
+        if write > first and tiles.cell[write - 1].start == start:
+            merged = tiles.cell[write - 1]
+            merged.count += tile.count
+            merged.fraud += tile.fraud
+            merged.amount += tile.amount
         else:
-            out[i] = 0.0
-            out[i + 1] = (anchor - keys.device_first[slot, at]) / 1000.0
-        out[i + 2] = known
+            tiles.cell[write] = tile
+            tiles.cell[write].start = start
+            write += 1
+    key.length = write - first
+
+
+@jit
+def compact(spec: Spec, keys: Keys, tiles: Tiles, slots: Int64) -> None:
+    """Brings the tiles of the slots into their one canonical form; no window tells a difference."""
+    for slot in slots:
+        _compact(spec, keys, tiles, slot)
+
+
+@jit
+def _grow(spec: Spec, keys: Keys, tiles: Tiles, slot: int) -> bool:
+    """Makes room in a full run; False if the arena must grow first."""
+    _compact(spec, keys, tiles, slot)
+    key = keys.row[slot]
+    size = key.size_class
+    # A run that would soon be full again grows, so that each compaction pays for many rows.
+    if key.length < SIZES[size] * 3 // 4:
+        return True
+    wanted = size + 1
+    first = tiles.free[wanted]
+    if first >= 0:
+        tiles.free[wanted] = tiles.cell[first].amount
+    else:
+        first = tiles.end[0]
+        if first + SIZES[wanted] > tiles.cell.shape[0]:
+            return False
+        tiles.end[0] += SIZES[wanted]
+    for i in range(key.length):
+        tiles.cell[first + i] = tiles.cell[key.offset + i]
+    if size > 0:
+        tiles.cell[key.offset].amount = tiles.free[size]
+        tiles.free[size] = key.offset
+    key.offset = first
+    key.size_class = wanted
+    return True
+
+
+@inlined
+def _add(keys: Keys, tiles: Tiles, slot: int, start: int, oldest: int, count: int, amount: int, fraud: int) -> bool:
+    """Adds to the tile of the finest hop at ``start``, or returns False if that lies before ``oldest``. Needs room for a tile."""
+    if start < oldest:
+        return False
+    key = keys.row[slot]
+    first = key.offset
+    end = first + key.length
+    at = end
+    while at > first and tiles.cell[at - 1].start > start:
+        at -= 1
+    if at > first and tiles.cell[at - 1].start == start:
+        tile = tiles.cell[at - 1]
+        tile.count += count
+        tile.fraud += fraud
+        tile.amount += amount
+        return True
+    for i in range(end, at, -1):
+        tiles.cell[i] = tiles.cell[i - 1]
+    tile = tiles.cell[at]
+    tile.start, tile.count, tile.fraud, tile.amount = start, count, fraud, amount
+    key.length += 1
+    return True
 
 
 @jit
@@ -327,88 +340,61 @@ def apply_rows(
     A TRANSACTION row first writes its key's features to ``out`` (n × features), then counts; a LABEL row adds ``fraud`` (+1, 0 or −1) to
     the tile of its transaction's ``time``. ``lateness`` tells ON_TIME, LATE (behind the key's anchor) or TOO_LATE (no window reaches it).
     """
-    horizon = np.empty(spec.hops.shape[0], np.int64)
-    edge = np.empty(spec.edges.shape[0], np.int64)
-    order = np.empty(spec.edges.shape[0], np.int64)
-    total = np.zeros((spec.windows.shape[0], 2, 3), np.int64)
+    view = _new_view(spec)
     for row in range(begin, slots.shape[0]):
         slot = slots[row]
-        if not _reserve(keys, tiles, slot):
+        key = keys.row[slot]
+        if key.length == SIZES[key.size_class] and not _grow(spec, keys, tiles, slot):
             return row
-        keys.touched[slot] = 1
-        anchor = keys.anchor[slot]
+        key.touched = 1
+        start = time[row] // spec.unit
         if kind[row] == LABEL:
-            _horizons(spec, anchor // spec.unit, horizon)
-            lateness[row] = ON_TIME if _add(spec, horizon, keys, tiles, slot, time[row], 0, 0, fraud[row]) else TOO_LATE
+            _place_borders(spec, key.anchor // spec.unit, view)
+            if not _add(keys, tiles, slot, start, view.place[-1], 0, 0, fraud[row]):
+                lateness[row] = TOO_LATE
             continue
-        lateness[row] = LATE if time[row] < anchor else ON_TIME
-        anchor = max(anchor, time[row])
-        q = anchor // spec.unit
-        _horizons(spec, q, horizon)
-        if q != keys.anchor[slot] // spec.unit:
-            _merge(spec, horizon, keys, tiles, slot)
-        keys.anchor[slot] = anchor
-        _totals(spec, keys, tiles, slot, q, edge, order, total)
-        _finish(spec, keys, slot, anchor, amount[row], device[row], total, out[row])
-        if not _add(spec, horizon, keys, tiles, slot, time[row], 1, amount[row], 0):
+        if time[row] < key.anchor:
+            lateness[row] = LATE
+        else:
+            key.anchor = time[row]
+        _place_borders(spec, key.anchor // spec.unit, view)
+        _sum_tiles(tiles, key.offset, key.length, view)
+        _finish(spec, keys, slot, key.anchor, amount[row], device[row], view.total, out[row])
+        if not _add(keys, tiles, slot, start, view.place[-1], 1, amount[row], 0):
             lateness[row] = TOO_LATE
-        keys.total_count[slot] += 1
-        keys.total_amount[slot] += amount[row]
-        if keys.first_seen[slot] == NEVER or time[row] < keys.first_seen[slot]:
-            keys.first_seen[slot] = time[row]
-        if time[row] >= keys.newest[slot]:
-            keys.newest[slot] = time[row]
-            keys.last_amount[slot] = amount[row]
+        key.total_count += 1
+        key.total_amount += amount[row]
+        if key.first_seen == NEVER or time[row] < key.first_seen:
+            key.first_seen = time[row]
+        if time[row] >= key.newest:
+            key.newest = time[row]
+            key.last_amount = amount[row]
         if device[row] != 0 and keys.device.shape[1]:
             _remember_device(keys, slot, device[row], time[row])
-    return slots.shape[0]
+    return len(slots)
 
 
 @jit
 def observe_rows(spec: Spec, keys: Keys, tiles: Tiles, slots: Int64, time: Int64, amount: Int64, device: Int64, out: Float32) -> None:
     """Writes each row's features at ``max(time, the key's anchor)`` to ``out`` and changes nothing."""
-    edge = np.empty(spec.edges.shape[0], np.int64)
-    order = np.empty(spec.edges.shape[0], np.int64)
-    total = np.zeros((spec.windows.shape[0], 2, 3), np.int64)
+    view = _new_view(spec)
     for row in range(slots.shape[0]):
-        anchor = max(keys.anchor[slots[row]], time[row])
-        _totals(spec, keys, tiles, slots[row], anchor // spec.unit, edge, order, total)
-        _finish(spec, keys, slots[row], anchor, amount[row], device[row], total, out[row])
+        slot = slots[row]
+        key = keys.row[slot]
+        anchor = max(key.anchor, time[row])
+        _place_borders(spec, anchor // spec.unit, view)
+        _sum_tiles(tiles, key.offset, key.length, view)
+        _finish(spec, keys, slot, anchor, amount[row], device[row], view.total, out[row])
 
 
 def empty_keys(capacity: int, devices: bool) -> Keys:
     """Rows for ``capacity`` keys that were never seen."""
-
-    def never() -> Int64:
-        return np.full(capacity, NEVER, np.int64)
-
-    def zero() -> Int64:
-        return np.zeros(capacity, np.int64)
-
+    row = np.zeros(capacity, KEY)
+    row["anchor"] = row["newest"] = row["first_seen"] = NEVER
     remembered = (capacity, REMEMBERED_DEVICES if devices else 0)
-    return Keys(
-        anchor=never(),
-        newest=never(),
-        first_seen=never(),
-        last_amount=zero(),
-        total_count=zero(),
-        total_amount=zero(),
-        offset=zero(),
-        length=np.zeros(capacity, np.int32),
-        size_class=np.full(capacity, -1, np.int8),
-        touched=np.zeros(capacity, np.int8),
-        device=np.zeros(remembered, np.int64),
-        device_first=np.zeros(remembered, np.int64),
-    )
+    return Keys(row, np.zeros(remembered, np.int64), np.zeros(remembered, np.int64))
 
 
 def empty_tiles(capacity: int) -> Tiles:
     """An arena of ``capacity`` unused tiles."""
-    return Tiles(
-        start=np.zeros(capacity, np.int32),
-        count=np.zeros(capacity, np.int32),
-        fraud=np.zeros(capacity, np.int32),
-        amount=np.zeros(capacity, np.int64),
-        free=np.full(len(SIZES), -1, np.int64),
-        end=np.zeros(1, np.int64),
-    )
+    return Tiles(np.zeros(capacity, TILE), np.full(len(SIZES), -1, np.int64), np.zeros(1, np.int64))

@@ -1,5 +1,6 @@
 """Reading a topic's partition again: from where, up to where, and what a stage had committed."""
 
+import time
 from collections.abc import Iterator
 from typing import NamedTuple, cast
 
@@ -9,6 +10,9 @@ from features.errors import UserError
 
 _TIMEOUT_S = 15
 _BATCH = 5_000
+
+# A broker that has just started, or a group that moves, answers so for a moment.
+_COORDINATOR_MOVES = {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS}
 
 
 class LogRecord(NamedTuple):
@@ -57,10 +61,18 @@ class KafkaLog:
 
     def committed(self, topic: str, partition: int) -> int | None:
         """The group's next offset to process, None before the first commit; waits for a transaction under way to end."""
-        found = self._consumer.committed([TopicPartition(topic, partition)], timeout=_TIMEOUT_S)[0]
-        if found.error is not None:
-            raise KafkaException(found.error)
-        return found.offset if found.offset >= 0 else None
+        deadline = time.monotonic() + _TIMEOUT_S
+        while True:
+            try:
+                found = self._consumer.committed([TopicPartition(topic, partition)], timeout=_TIMEOUT_S)[0]
+                if found.error is None:
+                    return found.offset if found.offset >= 0 else None
+                error = found.error
+            except KafkaException as raised:
+                error = raised.args[0]
+            if error.code() not in _COORDINATOR_MOVES or time.monotonic() > deadline:
+                raise KafkaException(error)
+            time.sleep(0.2)
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """The first offset that is kept, and the last stable offset (the end of what is committed)."""

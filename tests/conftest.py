@@ -37,3 +37,12 @@ def handbook() -> pa.Table:
 
     spec = SimulationSpec(seed=0, users=2_500, merchants=5_000, start_ms=17_622 * 86_400_000, days=153)
     return with_label_times(simulate(spec), parse_labels_after("7d", labelled=True))
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """A case that was left out is a failure: it neither holds nor fails."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    left_out = sum(len(reporter.stats.get(kind, [])) for kind in ("skipped", "xfailed", "xpassed")) if reporter else 0
+    if left_out and exitstatus == 0:
+        reporter.write_line(f"{left_out} tests were skipped or expected to fail; every test must hold", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -146,7 +146,7 @@ class Deployment:
             consumer.assign([TopicPartition(topic, partition, 0) for partition in partitions])
             left = set(partitions)
             while left:
-                for message in consumer.consume(10_000, timeout=10):
+                for message in consumer.consume(10_000, timeout=0.1):
                     if message.error():
                         left.discard(message.partition())
                         continue

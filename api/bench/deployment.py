@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
+from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient
 
+from api.bench.sampling import NOT_YET
 from features.errors import UserError
 from features.feast_repo_writer import write as write_feast_repo
 from infra.local import mlflow, processes, services
@@ -109,9 +110,9 @@ def _owned(admin: AdminClient, group: str) -> int:
     try:
         found = admin.describe_consumer_groups([group])[group].result()
     except KafkaException as error:
-        if error.args[0].retriable() or error.args[0].code() == KafkaError.NOT_COORDINATOR:
-            return 0
-        raise
+        if error.args[0].code() not in NOT_YET:
+            raise
+        return 0
     stable = found.state == ConsumerGroupState.STABLE
     return sum(len(member.assignment.topic_partitions) for member in found.members) if stable else 0
 

@@ -59,10 +59,14 @@ def sustained(at: Float64, finished: Int64) -> Window:
     total = int(finished[-1])
     if total == 0:
         raise ValueError("nothing was finished")
-    # Strictly rising, as inverting asks for: the first sample at which each count was reached.
-    counts, first = np.unique(finished, return_index=True)
-    begin, end = np.interp([FROM * total, TO * total], counts, at[first])
-    return Window(float(begin), float(end), (TO - FROM) * total)
+
+    def reached(count: float) -> float:
+        """When, had all that a sample shows come evenly since the one before."""
+        after = int(np.searchsorted(finished, count, side="left"))
+        before = max(0, after - 1)
+        return float(np.interp(count, finished[[before, after]], at[[before, after]]))
+
+    return Window(reached(FROM * total), reached(TO * total), (TO - FROM) * total)
 
 
 def whole(at: Float64, finished: Int64) -> float:

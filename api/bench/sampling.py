@@ -2,11 +2,12 @@
 
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import psutil
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from features.errors import UserError
 from streams.config import StreamConfig
@@ -14,6 +15,13 @@ from streams.kafka_topics import partition_count
 from streams.stages import INGEST, SCORE, STAGES
 
 MEASURED = (INGEST, SCORE)
+# What a broker that has just started, or never saw the group, answers about it.
+NOT_YET = (
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.GROUP_ID_NOT_FOUND,
+)
 _EVERY_S = 0.2
 _TIMEOUT_S = 10.0
 _STUCK_AFTER_S = 60.0
@@ -51,33 +59,20 @@ class Processes:
         return dict(self._cpu), dict(self._memory)
 
 
-@dataclass
 class Sampler:
-    """Samples five times a second in a thread, from entering the block to leaving it. Offsets are those committed, aborted ones aside."""
+    """The samples so far; see ``sampling``. Offsets are those committed, whatever transactions are under way."""
 
-    config: StreamConfig
-    pids: Mapping[str, int]
-    samples: list[Sample] = field(init=False, default_factory=list)
-
-    def __enter__(self) -> "Sampler":
-        self._processes = Processes(self.pids)
-        self._partitions = {stage: partition_count(self.config.kafka, STAGES[stage].topic.name) for stage in MEASURED}
+    def __init__(self, config: StreamConfig, pids: Mapping[str, int]) -> None:
+        self.samples: list[Sample] = []
+        self._processes = Processes(pids)
+        self._partitions = {stage: partition_count(config.kafka, STAGES[stage].topic.name) for stage in MEASURED}
         self._consumers = {
-            stage: Consumer({"bootstrap.servers": self.config.kafka, "group.id": self.config.group(stage), "enable.auto.commit": False})
+            stage: Consumer({"bootstrap.servers": config.kafka, "group.id": config.group(stage), "enable.auto.commit": False})
             for stage in MEASURED
         }
         self._over = threading.Event()
         self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="sampler", daemon=True)
-        self.samples.append(self._sample())
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-        for consumer in self._consumers.values():
-            consumer.close()
 
     def wait_until_done(self) -> None:
         """Returns once both stages have committed all that their topics hold now. Raises UserError if nothing moves for 60 s."""
@@ -94,6 +89,19 @@ class Sampler:
                     raise UserError(f"stage {stage} stands at {before[stage]} of {ends} for {_STUCK_AFTER_S:.0f} s; see its messages above")
                 time.sleep(_EVERY_S / 2)
 
+    def start(self) -> None:
+        """Takes the first sample, and the others in a thread."""
+        self.samples.append(self._sample())
+        self._thread.start()
+
+    def close(self) -> None:
+        """Ends the thread."""
+        self._over.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        for consumer in self._consumers.values():
+            consumer.close()
+
     def _run(self) -> None:
         try:
             while not self._over.wait(_EVERY_S):
@@ -108,7 +116,13 @@ class Sampler:
 
     def _committed(self, stage: str) -> tuple[int, ...]:
         topic = STAGES[stage].topic.name
-        found = self._consumers[stage].committed([TopicPartition(topic, p) for p in range(self._partitions[stage])], timeout=_TIMEOUT_S)
+        asked = [TopicPartition(topic, partition) for partition in range(self._partitions[stage])]
+        try:
+            found = self._consumers[stage].committed(asked, timeout=_TIMEOUT_S)
+        except KafkaException as error:
+            if error.args[0].code() not in NOT_YET:
+                raise
+            return (0,) * len(asked)
         for position in found:
             if position.error is not None:
                 raise KafkaException(position.error)
@@ -118,6 +132,17 @@ class Sampler:
         topic = STAGES[stage].topic.name
         consumer = self._consumers[stage]
         return tuple(consumer.get_watermark_offsets(TopicPartition(topic, p), _TIMEOUT_S)[1] for p in range(self._partitions[stage]))
+
+
+@contextmanager
+def sampling(config: StreamConfig, pids: Mapping[str, int]) -> Iterator[Sampler]:
+    """Samples five times a second during the block: both stages, and the processes of these ids."""
+    sampler = Sampler(config, pids)
+    try:
+        sampler.start()
+        yield sampler
+    finally:
+        sampler.close()
 
 
 def _machine_cpu() -> float:

@@ -15,7 +15,7 @@ import numpy as np
 
 from api.bench import champion, decisions, log_contents, rates
 from api.bench.deployment import Deployment, deployed, wait_until_assigned, working
-from api.bench.sampling import Sampler
+from api.bench.sampling import Sampler, sampling
 from api.bench.workload import Source, Workload, workload
 from features.errors import UserError
 from models.training import Trained
@@ -75,14 +75,14 @@ def measure(deployment: Deployment, sent: Workload, trained: Trained, way: Way) 
     if way == "backlog":
         with _replaying(deployment, sent) as replay:
             _finish(replay)
-        with working(deployment) as stages, Sampler(deployment.config, {**stages, **deployment.services}) as sampler:
+        with working(deployment) as stages, sampling(deployment.config, {**stages, **deployment.services}) as sampler:
             sampler.wait_until_done()
     else:
         with working(deployment) as stages:
             wait_until_assigned(deployment, stages)
             with _replaying(deployment, sent) as replay:
                 pids = {**stages, **deployment.services, REPLAY: replay.pid}
-                with Sampler(deployment.config, pids) as sampler:
+                with sampling(deployment.config, pids) as sampler:
                     _finish(replay)
                     sampler.wait_until_done()
     counted = decisions.count(deployment.config)

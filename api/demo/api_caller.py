@@ -40,11 +40,6 @@ class ApiCaller:
         if self._failure is not None:
             raise self._failure
 
-    @property
-    def idle(self) -> bool:
-        """Whether no call waits."""
-        return self._waiting.empty()
-
     def _run(self) -> None:
         try:
             while (waiting := self._waiting.get()) is not None:
@@ -73,5 +68,3 @@ class ApiCaller:
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
             raise UserError(f"the API at {self._address} does not answer ({error!r})") from error
-
-

@@ -4,7 +4,7 @@ import threading
 import time
 
 import msgspec
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, Message, TopicPartition
 
 from api.demo.tally import Tally
 from features.errors import UserError
@@ -74,8 +74,6 @@ class Observer:
     def _take(self, message: Message, now: float) -> None:
         error = message.error()
         if error is not None:
-            if error.code() != KafkaError._ALL_BROKERS_DOWN and error.retriable():
-                return
             raise UserError(f"the decisions can't be read from Kafka any more ({error.str()}); see `tidemark logs kafka`")
         value = message.value() or b""
         if message.topic() == DECISIONS.name:

@@ -45,6 +45,7 @@ class Sender:
         self._stopping = threading.Event()
         self._ready: queue.Queue[Offer | None] = queue.Queue(_READY_AHEAD)
         self._failure: BaseException | None = None
+        self.transactions = 0  # handed over, to the broker or the API
         self.live_since: float | None = None  # monotonic, seconds
         self.warmed = threading.Event()  # to be set once what warms the windows is decided
         self.warming_sent = threading.Event()
@@ -87,9 +88,10 @@ class Sender:
     def _hand_on(self, offer: Offer | None) -> None:
         while not self._stopping.is_set():
             try:
-                return self._ready.put(offer, timeout=0.1)
+                self._ready.put(offer, timeout=0.1)
             except queue.Full:
                 continue
+            return
 
     def _next(self) -> Offer | None:
         while not self._stopping.is_set():
@@ -100,18 +102,18 @@ class Sender:
         return None
 
     def _send(self) -> None:
-        start, rate, transactions, handed_over = time.monotonic() + _LEAD_S, WARMING_RATE, 0, 0
+        start, rate, before, handed_over = time.monotonic() + _LEAD_S, WARMING_RATE, 0, 0
         while (offer := self._next()) is not None and not self._stopping.is_set():
             if offer.live and self.live_since is None:
                 self._finish_warming()
                 self.live_since = start = time.monotonic() + _LEAD_S
-                rate, transactions = self._rate, 0
-            due = start + transactions / rate
+                rate, before = self._rate, self.transactions
+            due = start + (self.transactions - before) / rate
             self._wait_until(due)
             if self._stopping.is_set():
                 break
             self._offer(offer, due)
-            transactions += offer.way is not Way.LABEL
+            self.transactions += offer.way is not Way.LABEL
             handed_over += 1
             if handed_over % _POLL_EVERY == 0:
                 self._producer.poll(0)
@@ -137,7 +139,7 @@ class Sender:
         if offer.way is Way.API:
             self._by_api(offer, due)
             return
-        headers = [LABEL_HEADER] if offer.way is Way.LABEL else []
+        headers: list[tuple[str, str | bytes | None]] = [LABEL_HEADER] if offer.way is Way.LABEL else []
 
         def report(error: KafkaError | None, _message: Message) -> None:
             if error is None:

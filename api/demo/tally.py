@@ -41,7 +41,7 @@ class Tally:
     api_calls: int = 0
     decided: int = 0
     repeated: int = 0
-    event_time: int = 0  # of the newest transaction sent, ms UTC
+    newest: Offer | None = None  # the last transaction that was to be sent
     verdicts: Counter[str] = field(default_factory=Counter)
     dead_letters: Counter[str] = field(default_factory=Counter)
     fraud: Fraud = field(default_factory=Fraud)
@@ -68,7 +68,7 @@ class Tally:
         """Notes a transaction before it is sent; ``due`` is when it was meant to be, from which its latency counts."""
         with self.lock:
             self._undecided[offer.transaction_id] = (offer, due)
-            self.event_time = offer.event_time
+            self.newest = offer
 
     def acknowledged(self, way: Way) -> None:
         """Notes that the broker has what was sent."""

@@ -79,7 +79,9 @@ def _history(world: World, run: str) -> Iterator[Offer]:
             yield Offer(
                 Way.LABEL if label else Way.TOPIC,
                 False,
-                *(columns[name][row] for name in _OWN_NAMES),
+                columns["transaction_id"][row],
+                columns["user_id"][row],
+                columns["merchant_id"][row],
                 next(labels if label else transactions),
                 columns["is_fraud"][row],
                 columns["event_time"][row],

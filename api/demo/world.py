@@ -29,8 +29,8 @@ _SEED = 0
 class World(msgspec.Struct, frozen=True, kw_only=True):
     """One run's simulated world. Times are ms UTC.
 
-    From the midnight ``begin_ms`` on its transactions are streamed, none later than ``present_ms``: the first ``warming`` of them fast, to fill
-    the windows, then ``live`` of them paced (None: up to the present). ``learning_days`` lie before, for training.
+    From the midnight ``begin_ms`` on its transactions are streamed, none later than ``present_ms``: the first ``warming`` of them fast, to
+    fill the windows, then ``live`` of them paced (None: up to the present). ``learning_days`` lie before, for training.
     """
 
     users: int

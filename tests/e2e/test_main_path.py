@@ -166,7 +166,7 @@ def test_a_moved_alias_changes_the_model_without_a_restart(deployment: Deploymen
         eventually(lambda: len(deployment.read("decisions")) >= n, what="decisions")
         second = champion(deployment.config, seed=1)
         assert second.role == "candidate"
-        mlflow_registry._client(deployment.config.mlflow).set_registered_model_alias("tidemark", "champion", second.version)
+        mlflow_registry.promote(second.version, deployment.config.mlflow)
 
         def decided_by_second() -> bool:
             deployment.send(some(1))

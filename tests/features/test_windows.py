@@ -10,7 +10,7 @@ import pytest
 from features.definitions import SECOND, FeatureSet, Window
 from features.encoding import decode
 from features.state import EntityState
-from features.windows import LABEL, LATE, ON_TIME, TOO_LATE, TRANSACTION, empty_keys
+from features.windows import LABEL, LATE, ON_TIME, TOO_LATE, TRANSACTION
 
 TEN_SECONDS = FeatureSet("ten seconds", (Window("10s", 10 * SECOND, 2 * SECOND),), ())
 DELAYED = FeatureSet(
@@ -43,9 +43,9 @@ class User:
 
     def tiles(self) -> dict[float, int]:
         """The start of each tile with its number of transactions, as encoded."""
-        start, count, _, _ = decode(empty_keys(1, False), 0, self.state.encode(self.slot)[0])
+        _, tiles = decode(self.state.encode(self.slot)[0], devices=False)
         unit = self.state.feature_set.hops[0]
-        return {tile * unit / SECOND - ORIGIN: number for tile, number in zip(start.tolist(), count.tolist(), strict=True)}
+        return {int(tile["start"]) * unit / SECOND - ORIGIN: int(tile["count"]) for tile in tiles}
 
     def _apply(self, kind: int, second: float, amount: int, fraud: int) -> int:
         def column(value: int) -> np.ndarray:

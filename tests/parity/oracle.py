@@ -173,7 +173,8 @@ class Oracle:
         event = Event(transaction.event_time, transaction.amount, transaction.device_id)
         for key in self._keys_of(transaction):
             key.anchor = key.anchor_for(event.time)
-            key.too_late += event.time < self._oldest_covered(key.anchor)
+            if event.time < key.anchor and event.time < self._oldest_covered(key.anchor):
+                key.too_late += 1
             key.events.append(event)
 
     def apply_label(self, label: Label) -> None:

@@ -107,7 +107,9 @@ def kernel_vectors(logs: Logs, feature_set: FeatureSet) -> dict[Place, Vectors]:
     return dict(zip(places, vectors, strict=True))
 
 
-def _observed(logs: Logs, order: Sequence[Place], entity: Entity, deltas: dict[Place, int], feature_set: FeatureSet) -> dict[Place, Vectors]:
+def _observed(
+    logs: Logs, order: Sequence[Place], entity: Entity, deltas: dict[Place, int], feature_set: FeatureSet
+) -> dict[Place, Vectors]:
     events = [logs.events[place] for place in order]
     state = EntityState(feature_set, entity)
     n = len(events)
@@ -154,7 +156,9 @@ def compare(logs: Logs, feature_set: FeatureSet, sampled: int, least: int, seed:
     vectors = np.array([logs.scored[place] for place in places], np.float32)
     names = feature_set.names
     frauds = np.flatnonzero(vectors[:, names.index("merchant_fraud_count_30d")] > 0)
-    first = np.flatnonzero(np.isnan(vectors[:, names.index("user_last_amount")]) | np.isnan(vectors[:, names.index("merchant_last_amount")]))
+    first = np.flatnonzero(
+        np.isnan(vectors[:, names.index("user_last_amount")]) | np.isnan(vectors[:, names.index("merchant_last_amount")])
+    )
     rng = np.random.default_rng(seed)
     chosen = {
         int(row)
@@ -175,7 +179,9 @@ def compare(logs: Logs, feature_set: FeatureSet, sampled: int, least: int, seed:
 
 def logged_vectors(logs: Logs) -> pa.Table:
     """The scored vectors by transaction_id, for comparison with a backtest."""
-    return pa.table({"transaction_id": list(logs.transaction_ids.values()), "vector": [vector.tobytes() for vector in logs.scored.values()]})
+    return pa.table(
+        {"transaction_id": list(logs.transaction_ids.values()), "vector": [vector.tobytes() for vector in logs.scored.values()]}
+    )
 
 
 def _main() -> None:

@@ -1,0 +1,141 @@
+"""Wires a demo: set-up, performance, clearing away, and what is left of it."""
+
+import fcntl
+import logging
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from api.cli.conventions import write_summary
+from api.demo.backstage import Backstage
+from api.demo.interruption import InterruptedDemo, Interruption
+from api.demo.presentation import Presentation
+from api.demo.summary import summary
+from api.demo.world import World, world
+from features.errors import UserError
+from infra.local import services
+from infra.local.errors import ServiceError
+
+logger = logging.getLogger(__name__)
+
+_RUN_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
+_RUN_LENGTH = 5
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user wants. ``rate`` is live transactions a second; ``transactions`` None means until it is stopped."""
+
+    unattended: bool
+    transactions: int | None
+    rate: float
+    features: str
+    summary: Path | None
+
+
+def show(options: Options) -> int:
+    """Runs a demo in TIDEMARK_HOME and returns its exit status; nothing that it has started is left, however it ends.
+
+    Raises UserError or ServiceError.
+    """
+    plan = world(options.transactions, present_ms=time.time_ns() // 1_000_000)
+    home = services.home_from_environment()
+    presentation = Presentation(in_place=not options.unattended and sys.stdout.isatty())
+    with _alone(home), Interruption() as interruption, _noise_to(home / "logs" / "demo.log") as log:
+        try:
+            return _show(options, plan, home, presentation, interruption)
+        except InterruptedDemo:
+            presentation.say("interrupted")
+        except (UserError, ServiceError):
+            if not interruption.requested:
+                raise
+        except Exception as error:
+            if not interruption.requested:
+                logger.exception("the demo can't go on")
+                raise UserError(f"the demo can't go on ({error!r}); more is in {log}") from error
+        return interruption.exit_status
+
+
+def _show(options: Options, plan: World, home: Path, presentation: Presentation, interruption: Interruption) -> int:
+    backstage = Backstage(home, plan, options.features, presentation)
+    presentation.open()
+    try:
+        try:
+            interruption.eager = True
+            backstage.set_up(interruption)
+        finally:
+            interruption.eager = False
+        interruption.check()
+        return _perform(options, plan, backstage, presentation, interruption)
+    finally:
+        presentation.begin("the end", "workers, API and services are ended")
+        try:
+            backstage.tear_down()
+        finally:
+            stay = "the services stay up, as they were" if backstage.stayed_up else "nothing is left running"
+            presentation.done("the end", stay)
+            presentation.close()
+
+
+def _perform(options: Options, plan: World, backstage: Backstage, presentation: Presentation, interruption: Interruption) -> int:
+    from api.demo.performance import Performance
+
+    run = "".join(random.choices(_RUN_LETTERS, k=_RUN_LENGTH))
+    performance = Performance(backstage, plan, run, options.rate, presentation)
+    try:
+        performance.run(interruption, options.unattended)
+    finally:
+        performance.close()
+    tally = performance.tally
+    equal = tally.outstanding == 0
+    presentation.say(
+        f"{tally.sent:,} transactions {'=' if equal else '≠'} {tally.decided:,} decisions + {tally.refused:,} dead letters; "
+        f"live fraud caught: {tally.fraud.caught} of {tally.fraud.transactions}"
+    )
+    if interruption.requested and options.unattended:
+        raise InterruptedDemo
+    done = summary(tally, plan, options.rate, performance.live_seconds, performance.seconds)
+    write_summary(options.summary, done)
+    if options.unattended and not performance.complete:
+        missing = f"{plan.transactions:,} were to be sent; " if tally.sent != plan.transactions else ""
+        raise UserError(f"the counts don't agree ({missing}{tally.outstanding:,} are undecided); the workers: {backstage.last_words()}")
+    return 0
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """One demo at a time in a home. Raises UserError if there is another."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        lock = (home / "demo.lock").open("a")
+    except OSError as error:
+        raise UserError(f"TIDEMARK_HOME {home} can't be written to ({error.strerror}); choose another folder") from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"a demo runs already in {home}; end it, or give this one a TIDEMARK_HOME of its own") from None
+        yield
+
+
+@contextmanager
+def _noise_to(log: Path) -> Iterator[Path]:
+    """What libraries say on standard error goes to a file; the screen is the demo's own.
+
+    After the block ``sys.stderr`` is for people again, but not the file descriptor: Kafka's clients write to it as long as they live.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with log.open("wb") as file:
+            os.dup2(file.fileno(), 2)
+        yield log
+    finally:
+        sys.stderr.flush()
+        sys.stderr = os.fdopen(kept, "w", buffering=1)
