@@ -1,6 +1,7 @@
 """A whole deployment for tests: real Kafka and Redis in a folder of its own, MLflow on SQLite, a small champion."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from typing import Any
 from unittest import mock
 
 import msgspec
+import psutil
 import xgboost as xgb
 from confluent_kafka import Consumer, Producer, TopicPartition
 
@@ -93,7 +95,7 @@ class Deployment:
             try:
                 process.wait(20)
             finally:
-                with_group(process.pid)
+                end_group(process.pid)
                 log.close()
 
     def settle(self, timeout: float = 120) -> None:
@@ -170,15 +172,21 @@ class Deployment:
         return [decode(record.value) for record in self.read(topic)]
 
 
-def with_group(group: int) -> None:
-    """Fails if anything of the process group is still there; it is killed first."""
-    import signal
+def end_group(group: int) -> None:
+    """Fails if anything of the process group lives on for more than a moment; it is killed."""
+    deadline = time.monotonic() + 3
+    while left := [process for process in psutil.process_iter() if _belongs(process, group)]:
+        if time.monotonic() > deadline:
+            os.killpg(group, signal.SIGKILL)
+            raise AssertionError(f"of process group {group} these outlived their leader: {left}")
+        time.sleep(0.1)
 
+
+def _belongs(process: psutil.Process, group: int) -> bool:
     try:
-        os.killpg(group, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    raise AssertionError(f"process group {group} outlived its leader")
+        return os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE
+    except (ProcessLookupError, psutil.NoSuchProcess):
+        return False
 
 
 def champion(config: StreamConfig, seed: int = 0) -> mlflow_registry.Registered:
