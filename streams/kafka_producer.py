@@ -1,6 +1,6 @@
 """Producers that never guess: a record that wasn't delivered ends the epoch of whoever sent it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
@@ -15,6 +15,7 @@ _BASE: dict[str, str | int | bool] = {
     "batch.size": 1_000_000,
     "message.max.bytes": 8 << 20,
     "queue.buffering.max.messages": 500_000,
+    "delivery.report.only.error": True,
 }
 
 
@@ -50,6 +51,15 @@ class StageProducer:
             except BufferError:
                 self._producer.poll(0.1)
                 self._raise_failure()
+
+    def send_all(self, topic: str, messages: Iterable[tuple[bytes, bytes]]) -> None:
+        """Queues (key, value) pairs, placed by their keys; as ``send``, with less to do for each."""
+        produce, failed = self._producer.produce, self._delivered
+        for key, value in messages:
+            try:
+                produce(topic, value, key, on_delivery=failed)
+            except BufferError:
+                self.send(topic, value, key)
 
     def flush(self) -> None:
         """Returns once all that was sent is acknowledged. Raises DeliveryError if it isn't within 30 s, or was refused."""

@@ -60,8 +60,7 @@ class ScorePartition:
         outcome = decide(observed, self._champion(), self._config.currency, decided_at=time.time_ns() // 1_000_000)
         send = self._producer.send
         self._producer.begin()
-        for key, message in outcome.decisions:
-            send(DECISIONS.name, message, key)
+        self._producer.send_all(DECISIONS.name, outcome.decisions)
         for letter in outcome.dead_letters:
             send(DEAD_LETTERS.name, letter)
         for stretch in outcome.log:

@@ -44,7 +44,7 @@ def encode(
         "merchant_state_partition": pa.array(states[2], pa.int32()),
         "merchant_state_offset": pa.array(states[3], pa.int64()),
         **{
-            name: _named([getattr(decision, name) for decision in decisions])
+            name: _named(name, decisions, given)
             for name in ("origin", "variant", "model_version", "model_digest", "policy_digest", "features_digest")
         },
         "control_revision": pa.array([decision.control_revision for decision in decisions], pa.int64()),
@@ -60,13 +60,14 @@ def decode(value: bytes) -> pa.Table:
         return stream.read_all()
 
 
-def _named(values: list[str]) -> pa.DictionaryArray:
-    """A column with few distinct values; nearly always one."""
-    names = list(dict.fromkeys(values))
-    if len(names) == 1:
-        return pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(values), np.int8)), pa.array(names))
-    places = {name: i for i, name in enumerate(names)}
-    return pa.DictionaryArray.from_arrays(pa.array([places[value] for value in values], pa.int8()), pa.array(names, pa.string()))
+def _named(field: str, decisions: Sequence[Decision], given: Mapping[int, Answer]) -> pa.DictionaryArray:
+    """A column with few distinct values: one for all that the stream decided, and those of the API's answers."""
+    codes = np.zeros(len(decisions), np.int16)
+    by_stream = next((decision for i, decision in enumerate(decisions) if i not in given), None)
+    places: dict[str, int] = {} if by_stream is None else {getattr(by_stream, field): 0}
+    for i in given:
+        codes[i] = places.setdefault(getattr(decisions[i], field), len(places))
+    return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(list(places), pa.string()))
 
 
 def _stream(batch: pa.RecordBatch) -> bytes:

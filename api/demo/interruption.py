@@ -7,19 +7,15 @@ from typing import Any, Self
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class InterruptedDemo(BaseException):
+class InterruptedDemo(Exception):
     """The user has had enough."""
 
 
 class Interruption:
-    """Watches the signals during the block. ``eager``: a signal interrupts what is being done, by InterruptedDemo; else it is only noted.
-
-    For the main thread. Signals after the first only count, so that ending in order can't be interrupted.
-    """
+    """Notes the signals during the block, for a main thread that looks often; so nothing is interrupted half-way, the end least of all."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
-        self.eager = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -47,6 +43,4 @@ class Interruption:
             raise InterruptedDemo
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
-        first, self.signal = self.signal is None, self.signal or number
-        if first and self.eager:
-            raise InterruptedDemo
+        self.signal = self.signal or number

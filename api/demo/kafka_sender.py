@@ -18,6 +18,8 @@ from streams.topics import TRANSACTIONS
 WARMING_RATE = 8_000.0
 _LEAD_S = 0.25
 _NAP_S = 0.002
+_LOOK_S = 0.02
+_FIRST = 64
 _POLL_EVERY = 64
 _READY_AHEAD = 8_192
 _SETTINGS: dict[str, str | int | bool] = {
@@ -47,8 +49,6 @@ class Sender:
         self._failure: BaseException | None = None
         self.transactions = 0  # handed over, to the broker or the API
         self.live_since: float | None = None  # monotonic, seconds
-        self.warmed = threading.Event()  # to be set once what warms the windows is decided
-        self.warming_sent = threading.Event()
         self.done = threading.Event()
         self._threads = [
             threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)
@@ -102,10 +102,15 @@ class Sender:
         return None
 
     def _send(self) -> None:
-        start, rate, before, handed_over = time.monotonic() + _LEAD_S, WARMING_RATE, 0, 0
-        while (offer := self._next()) is not None and not self._stopping.is_set():
+        start, rate, before, handed_over = time.monotonic(), WARMING_RATE, 0, 0
+        recovered = False
+        while (offer := self._next()) is not None:
+            if self.transactions == _FIRST and not recovered:
+                # Stages that had an earlier run's state to recover first keep up from here on.
+                self._catch_up()
+                recovered, start, before = True, time.monotonic(), self.transactions
             if offer.live and self.live_since is None:
-                self._finish_warming()
+                self._catch_up()
                 self.live_since = start = time.monotonic() + _LEAD_S
                 rate, before = self._rate, self.transactions
             due = start + (self.transactions - before) / rate
@@ -117,16 +122,18 @@ class Sender:
             handed_over += 1
             if handed_over % _POLL_EVERY == 0:
                 self._producer.poll(0)
-        while self._producer.flush(0.5) and self._failure is None:
-            pass
+        self._flush()
         self.done.set()
 
-    def _finish_warming(self) -> None:
+    def _catch_up(self) -> None:
+        """Waits until all that was sent is decided."""
+        self._flush()
+        while self._tally.outstanding > 0 and not self._stopping.wait(_LOOK_S):
+            pass
+
+    def _flush(self) -> None:
         while self._producer.flush(0.5) and self._failure is None:
             pass
-        self.warming_sent.set()
-        while not self.warmed.wait(0.02) and not self._stopping.is_set():
-            self._producer.poll(0)
 
     def _wait_until(self, due: float) -> None:
         while (left := due - time.monotonic()) > 0 and not self._stopping.is_set():

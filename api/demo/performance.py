@@ -75,8 +75,6 @@ class Performance:
         while not interruption.requested:
             self._check()
             now = time.monotonic()
-            if self._sender.warming_sent.is_set() and self._quits:
-                self._sender.warmed.set()
             self._show(now, over=settled_since is not None)
             settled = self._sender.done.is_set() and self.tally.sent == self._sender.transactions and self._quits
             settled_since = (settled_since or now) if settled else None

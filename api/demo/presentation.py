@@ -45,9 +45,11 @@ class Presentation:
             self._live.start()
 
     def close(self) -> None:
-        """Leaves what was drawn last on the terminal."""
+        """Leaves what was drawn last on the terminal; from here on there are only lines."""
+        self._steps.clear()
         if self._live is not None:
             self._safely(self._live.stop)
+            self._live = None
 
     def begin(self, title: str, doing: Callable[[], str] | str = "") -> None:
         """A step begins."""

@@ -43,6 +43,14 @@ class Child:
         if status is not None:
             raise UserError(f"the demo's {self.name} process ended with status {status}; {self.last_words()}")
 
+    def require_success(self) -> None:
+        """Raises UserError, with its own error if it told one, if it has ended with another status than 0."""
+        told = self.log.read_text(errors="replace").rpartition("error: ")
+        if self.process.returncode and told[1]:
+            raise UserError(told[2].strip())
+        if self.process.returncode:
+            self.check()
+
     def last_words(self) -> str:
         """A clause with the end of its log and where to see the rest."""
         lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines() if line.strip()]

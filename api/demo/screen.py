@@ -49,34 +49,34 @@ def screen(tally: Tally, scene: Scene, now: float) -> RenderableType:
         columns = Table.grid(expand=True)
         columns.add_column(ratio=1)
         columns.add_column(ratio=1)
-        columns.add_row(
-            Panel(_stream(tally, rate, now), title="stream", box=box.ROUNDED, border_style="dim"),
-            Panel(_decisions(tally), title="decisions", box=box.ROUNDED, border_style="dim"),
-        )
-        remarkable = Panel(_remarkable(tally), title="flagged, or asked of the API", box=box.ROUNDED, border_style="dim")
-        return Group(_head(tally, scene, now), columns, remarkable, _foot(scene))
+        columns.add_row(_panel(_stream(tally, rate, now), "stream"), _panel(_decisions(tally), "decisions"))
+        return Group(_head(tally, scene, now), columns, _panel(_remarkable(tally), "flagged"), _dead_letters(tally), _foot(scene))
+
+
+def _panel(content: RenderableType, title: str) -> Panel:
+    return Panel(content, title=title, box=box.ROUNDED, border_style="dim")
 
 
 def _head(tally: Tally, scene: Scene, now: float) -> Text:
     moment = "" if tally.newest is None else f"{datetime.fromtimestamp(tally.newest.event_time / 1000, UTC):%Y-%m-%d %H:%M}"
-    text = Text(" Tidemark ", style="bold reverse") + Text(f"  event time {moment}  ", style="bold")
+    text = Text.assemble((" Tidemark ", "bold reverse"), "  event time ", (moment, "bold"), "  ")
     if scene.over:
-        return text + Text("all sent")
+        return text.append("all sent")
     if scene.live_since is None:
-        return text + Text(f"warming the windows with {scene.world.warming:,} transactions", style="cyan")
+        return text.append(f"warming: {min(tally.sent, scene.world.warming):,} of {scene.world.warming:,}", style="cyan")
     minutes, seconds = divmod(max(0, int(now - scene.live_since)), 60)
-    return text + Text(f"live for {minutes}:{seconds:02}, a simulated day takes {scene.world.a_day / scene.rate:.1f} s", style="green")
+    return text.append(f"live {minutes}:{seconds:02}, a day takes {scene.world.a_day / scene.rate:.1f} s", style="green")
 
 
 def _stream(tally: Tally, rate: float, now: float) -> Table:
     grid = _grid()
-    grid.add_row("sent", f"{tally.sent:,}", f"and {tally.labels:,} labels")
+    grid.add_row("sent", f"{tally.sent:,}", f"+ {tally.labels:,} labels")
+    grid.add_row("through API", f"{tally.api_calls:,}", "of these")
     grid.add_row("decided", f"{tally.decided:,}", f"{rate:,.0f}/s")
-    grid.add_row("dead letters", f"{tally.refused:,}", "bad on purpose" if tally.refused else "")
-    grid.add_row("through API", f"{tally.api_calls:,}", "")
-    grid.add_row("", "p50", "p99 of the last 10 s")
-    grid.add_row("to a decision", *_times(tally.latencies.recent(now, (0.5, 0.99))))
-    grid.add_row("API's answer", *_times(tally.api_latencies.recent(now, (0.5, 0.99))))
+    grid.add_row("dead letters", f"{tally.refused:,}", "of bad records" if tally.refused else "")
+    grid.add_row(Text("latency", style="dim"), Text("p50", style="dim"), Text("p99 last 10 s", style="dim"))
+    grid.add_row("decision", *_times(tally.latencies.recent(now, (0.5, 0.99))))
+    grid.add_row("API answer", *_times(tally.api_latencies.recent(now, (0.5, 0.99))))
     return grid
 
 
@@ -86,11 +86,10 @@ def _decisions(tally: Tally) -> Table:
         count = tally.verdicts[verdict]
         grid.add_row(Text(verdict, style=_STYLES[verdict]), f"{count:,}", _share(count, tally.decided))
     fraud = tally.fraud
-    grid.add_row("live fraud", f"{fraud.transactions:,}", "")
-    grid.add_row("caught of it", f"{fraud.caught:,}", _share(fraud.caught, fraud.transactions))
-    grid.add_row("false alarms", f"{fraud.flagged - fraud.caught:,}", f"{_share(fraud.flagged - fraud.caught, fraud.flagged)} of alarms")
-    commonest = tally.dead_letters.most_common(2)
-    grid.add_row("dead letters", "", ", ".join(f"{reason} {count}" for reason, count in commonest))
+    grid.add_row()
+    grid.add_row("live frauds", f"{fraud.transactions:,}", "")
+    grid.add_row("caught", f"{fraud.caught:,}", _share(fraud.caught, fraud.transactions))
+    grid.add_row("false alarms", f"{fraud.flagged - fraud.caught:,}", f"of {fraud.flagged:,} flagged" if fraud.flagged else "")
     return grid
 
 
@@ -115,8 +114,13 @@ def _remarkable(tally: Tally) -> Table:
     return grid
 
 
+def _dead_letters(tally: Tally) -> Text:
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in tally.dead_letters.most_common())
+    return Text(f" dead letters: {reasons or 'none yet'}", style="dim", no_wrap=True, overflow="ellipsis")
+
+
 def _foot(scene: Scene) -> Text:
-    return Text(f" {scene.model}   API docs {scene.api}/docs   Ctrl-C ends everything", style="dim", no_wrap=True, overflow="ellipsis")
+    return Text(f" {scene.model}  API docs {scene.api}/docs  Ctrl-C ends it all", style="dim", no_wrap=True, overflow="ellipsis")
 
 
 def _truth(one: Remarkable) -> Text:
@@ -126,8 +130,7 @@ def _truth(one: Remarkable) -> Text:
 
 
 def _reasons(one: Remarkable) -> str:
-    by = "API  " if one.decision.origin == "api" else ""
-    return by + ", ".join(f"{reason.feature} {_value(reason.value)}" for reason in one.decision.reasons[:_REASONS_SHOWN])
+    return ", ".join(f"{reason.feature} {_value(reason.value)}" for reason in one.decision.reasons[:_REASONS_SHOWN])
 
 
 def _value(value: float | None) -> str:
@@ -136,7 +139,7 @@ def _value(value: float | None) -> str:
 
 def _grid() -> Table:
     grid = Table.grid(padding=(0, 1), expand=True)
-    grid.add_column(no_wrap=True, width=13)
+    grid.add_column(no_wrap=True, width=12)
     grid.add_column(no_wrap=True, justify="right", width=9)
     grid.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
     return grid

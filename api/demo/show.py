@@ -65,21 +65,17 @@ def _show(options: Options, plan: World, home: Path, presentation: Presentation,
     backstage = Backstage(home, plan, options.features, presentation)
     presentation.open()
     try:
-        try:
-            interruption.eager = True
-            backstage.set_up(interruption)
-        finally:
-            interruption.eager = False
-        interruption.check()
+        backstage.set_up(interruption)
         return _perform(options, plan, backstage, presentation, interruption)
     finally:
-        presentation.begin("the end", "workers, API and services are ended")
+        presentation.close()
+        presentation.begin("the end", "workers, API and services are being ended")
+        presentation.look()
         try:
             backstage.tear_down()
         finally:
             stay = "the services stay up, as they were" if backstage.stayed_up else "nothing is left running"
             presentation.done("the end", stay)
-            presentation.close()
 
 
 def _perform(options: Options, plan: World, backstage: Backstage, presentation: Presentation, interruption: Interruption) -> int:
@@ -91,6 +87,7 @@ def _perform(options: Options, plan: World, backstage: Backstage, presentation: 
         performance.run(interruption, options.unattended)
     finally:
         performance.close()
+        presentation.close()
     tally = performance.tally
     equal = tally.outstanding == 0
     presentation.say(

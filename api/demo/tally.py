@@ -25,7 +25,7 @@ class Fraud:
 
 @dataclass(frozen=True)
 class Remarkable:
-    """A decision worth showing: flagged, or given by the API. ``is_fraud`` is None where the demo did not make the transaction."""
+    """A decision worth showing: flagged, or one that the user asked the API for, of whose truth nobody knows (None)."""
 
     decision: Decision
     is_fraud: bool | None
@@ -86,7 +86,7 @@ class Tally:
             self.api_latencies.add(now, 1000 * (now - began))
 
     def take_decision(self, decision: Decision, now: float) -> None:
-        """Counts a decision, if it is of this run; shows those that somebody else asked the API for."""
+        """Counts a decision, if it is of this run; shows those that somebody else asks the API for."""
         with self.lock:
             if not decision.transaction_id.startswith(f"{self.run}-"):
                 if decision.origin == "api":
@@ -124,5 +124,5 @@ class Tally:
         self.fraud.transactions += offer.is_fraud
         self.fraud.flagged += flagged
         self.fraud.caught += flagged and offer.is_fraud
-        if flagged or decision.origin == "api":
+        if flagged:
             self.remarkable.append(Remarkable(decision, offer.is_fraud))

@@ -18,7 +18,7 @@ from streams.simulate import simulate
 from streams.simulate.spec import DAY_MS
 
 # Of the live transactions one in so many.
-API_EVERY, BAD_EVERY = 100, 250
+API_EVERY, BAD_EVERY = 200, 250
 _OWN_NAMES = ("transaction_id", "user_id", "merchant_id")
 
 

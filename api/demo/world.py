@@ -19,7 +19,7 @@ _A_USER_AND_DAY = 1.94
 # Users differ, so a small population may buy less than the average.
 _MARGIN = 1.4
 _ENDLESS_DAYS = 3 * 365
-_LEARN_FROM = 100_000
+_LEARN_FROM = 70_000
 _FEWEST_LEARNING_DAYS, _MOST_LEARNING_DAYS = 21, 300
 # Rows simulated at once: quick enough to be ready before the last ones are sent.
 _ROWS_AT_ONCE = 4_000

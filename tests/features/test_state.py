@@ -109,6 +109,15 @@ def test_many_keys_take_memory_in_proportion() -> None:
     assert state._tiles.end[0] <= 4 * len(keys)
 
 
+def test_room_that_one_key_has_left_is_used_by_the_next() -> None:
+    users, each = 200, 60
+    state = EntityState(V1, "user", capacity=1)
+    for user in range(users):
+        apply(state, [f"user {user}"] * each, START + np.arange(each) * DAY // 2)
+    # Room for sixty-four tiles each; of the runs of 4, 8, 16 and 32 that each has left on the way, all but the last user's are in use.
+    assert state._tiles.end[0] <= 64 * users + 60
+
+
 @pytest.mark.parametrize("feature_set", [V1, V2], ids=lambda feature_set: feature_set.name)
 def test_a_typical_key_encodes_to_less_than_a_kilobyte(feature_set: FeatureSet) -> None:
     rng = random.Random(4)

@@ -18,7 +18,8 @@ def at(text: str) -> int:
 
 def seen(event_time: int, amount: int = 0) -> dict[str, float]:
     vector = request_features(np.array([event_time]), np.array([amount]))
-    assert (vector.shape, vector.dtype) == ((1, 5), np.float32)
+    assert vector.shape == (1, 5)
+    assert vector.dtype == np.float32
     return dict(zip(REQUEST_MEASURES, vector[0].tolist(), strict=True))
 
 
@@ -49,7 +50,8 @@ def test_a_vector_is_request_then_user_then_merchant() -> None:
     width = len(V1.of("user"))
     user, merchant = np.full((2, width), 1, np.float32), np.full((2, width), 2, np.float32)
     vectors = assemble(V1, np.array([0, HOUR]), np.array([10, 20]), user, merchant)
-    assert (vectors.shape, vectors.dtype) == ((2, len(V1.names)), np.float32)
+    assert vectors.shape == (2, len(V1.names))
+    assert vectors.dtype == np.float32
     assert vectors.flags.c_contiguous
     by_name = dict(zip(V1.names, vectors[1].tolist(), strict=True))
     assert (by_name["amount"], by_name["hour"]) == (20, 1)

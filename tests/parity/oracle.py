@@ -102,7 +102,8 @@ class Verdict(NamedTuple):
     event_time: int
 
 
-class Summary(NamedTuple):
+@dataclass(frozen=True)
+class Summary:
     """What people look up about a user, as of the user's last event and including it; means in float64."""
 
     count_30d: int
@@ -148,12 +149,14 @@ class Key:
 class Oracle:
     """Recomputes the features of a transaction from everything that was applied before it.
 
-    `devices` adds the features of `fraud_v2`; `extra` adds amount windows to the table, by name.
+    `devices` adds the features of `fraud_v2`; `extra` adds windows to the table, by name: fraud windows if delayed, else of amounts.
     """
 
     def __init__(self, devices: bool = False, extra: Mapping[str, Window] | None = None) -> None:
         self.with_devices = devices
-        self.amount_windows = {**AMOUNT_WINDOWS, **(extra or {})}
+        extra = extra or {}
+        self.amount_windows = {**AMOUNT_WINDOWS, **{name: window for name, window in extra.items() if not window.delay}}
+        self.fraud_windows = {**FRAUD_WINDOWS, **{name: window for name, window in extra.items() if window.delay}}
         self.users: dict[str, Key] = {}
         self.merchants: dict[str, Key] = {}
 
@@ -206,7 +209,7 @@ class Oracle:
             features[f"{entity}_tx_count_{name}"] = len(amounts)
             features[f"{entity}_mean_amount_{name}"] = mean_of(amounts)
             features[f"{entity}_amount_ratio_{name}"] = quotient(transaction.amount, mean_of(amounts))
-        for name, window in FRAUD_WINDOWS.items():
+        for name, window in self.fraud_windows.items():
             matured = len(key.amounts_within(window.bounds(anchor)))
             frauds = key.frauds_within(window.bounds(anchor))
             features[f"{entity}_matured_count_{name}"] = matured
@@ -231,7 +234,7 @@ class Oracle:
 
     def _oldest_covered(self, anchor: int) -> int:
         """The smallest event time that any window covers at `anchor`; what is older is too late."""
-        windows = [*self.amount_windows.values(), *FRAUD_WINDOWS.values()]
+        windows = [*self.amount_windows.values(), *self.fraud_windows.values()]
         return min(window.bounds(anchor)[0] for window in windows)
 
 

@@ -5,9 +5,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from features.definitions import FEATURE_SETS, FeatureSet
+from features.definitions import FEATURE_SETS, REQUEST_MEASURES, FeatureSet
 from features.history import HistoryLog, chunks, vectors
-from features.vector import REQUEST_MEASURES
 from streams.simulate import SimulationSpec, simulate
 from tests.parity.both import assert_same_bits, by_oracle, follow, in_order
 from tests.parity.logs import DAY, HOUR, MINUTE, Chargeback, Payment, Record, payments_of

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from features.definitions import FEATURE_SETS, FeatureSet
 from features.definitions import Window as Defined
 from tests.parity.both import Kernel, assert_same_bits, by_kernel, by_oracle, follow
-from tests.parity.logs import HOUR, MINUTE, TEMPERS, Chargeback, Log, Payment, Temper, cut, logs, long_log, payment_lists, payments_of
+from tests.parity.logs import DAY, HOUR, MINUTE, TEMPERS, Chargeback, Log, Payment, Temper, cut, logs, long_log, payment_lists, payments_of
 from tests.parity.oracle import Oracle, Window, as_float32
 
 # The first example compiles the kernel.
@@ -21,9 +21,13 @@ V1, V2 = FEATURE_SETS["fraud_v1"], FEATURE_SETS["fraud_v2"]
 # Adding a window is one line here and, in its own words, one in the oracle's table.
 WITH_2H = replace(V1, activity=(*V1.activity, Defined("2h", 2 * HOUR, MINUTE)))
 TWO_HOURS = {"2h": Window(2 * HOUR, MINUTE)}
+WITH_LATER = replace(V1, outcome=(*V1.outcome, Defined("14d", 14 * DAY, 3 * HOUR, delay=10 * DAY + 30 * MINUTE)))
+FRAUDS_LATER = {"14d": Window(14 * DAY, 3 * HOUR, delay=10 * DAY + 30 * MINUTE)}
 
 every_set = pytest.mark.parametrize(
-    ("feature_set", "extra"), [(V1, None), (V2, None), (WITH_2H, TWO_HOURS)], ids=["fraud_v1", "fraud_v2", "a 2 h window more"]
+    ("feature_set", "extra"),
+    [(V1, None), (V2, None), (WITH_2H, TWO_HOURS), (WITH_LATER, FRAUDS_LATER)],
+    ids=["fraud_v1", "fraud_v2", "a 2 h window more", "a later fraud rate more"],
 )
 
 
