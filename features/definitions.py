@@ -38,7 +38,9 @@ class Window:
     delay: int = 0
 
     def __post_init__(self) -> None:
-        if self.hop <= 0 or self.length <= 0 or self.length % self.hop or self.delay < 0:
+        if self.hop <= 0 or self.length <= 0 or self.delay < 0:
+            raise ValueError(f"window {self.name}: length and hop must be positive and the delay must not be negative")
+        if self.length % self.hop:
             raise ValueError(f"window {self.name}: the hop ({self.hop} ms) must divide the length ({self.length} ms)")
 
 
@@ -73,6 +75,8 @@ class FeatureSet:
     devices: bool = False
 
     def __post_init__(self) -> None:
+        if not self.activity:
+            raise ValueError(f"feature set {self.name}: it needs at least one activity window")
         if any(window.delay for window in self.activity) or not all(window.delay for window in self.outcome):
             raise ValueError(f"feature set {self.name}: outcome windows need a delay, activity windows must have none")
         for finer, coarser in zip(self.hops, self.hops[1:], strict=False):

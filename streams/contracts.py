@@ -35,7 +35,8 @@ def _asyncapi() -> dict[str, Any]:
         "info": {
             "title": "Tidemark",
             "version": "1",
-            "description": "Transactions and labels in, decisions and dead letters out. Times are int milliseconds UTC, amounts minor units. "
+            "description": "Transactions and labels in, decisions and dead letters out. "
+            "Times are int milliseconds UTC, amounts minor units. "
             "Keys are user_id in UTF-8, placed by murmur2 (Java's default; partitioner=murmur2_random in librdkafka). "
             "Read decisions and dead-letters with isolation.level=read_committed. Ignore fields you don't know.",
         },

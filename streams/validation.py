@@ -64,7 +64,8 @@ class Validator:
         if event.event_time > record.timestamp + MAX_AHEAD_MS:
             raise RefusedError(
                 "event_time_ahead",
-                f"event_time {event.event_time} lies more than 5 min after the record's Kafka timestamp {record.timestamp}; check the clock and unit",
+                f"event_time {event.event_time} lies more than 5 min after the record's Kafka timestamp {record.timestamp}; "
+                "check the producer's clock and unit",
             )
         if event.currency != self.currency:
             raise RefusedError(
