@@ -75,10 +75,10 @@ class FeatureSet:
     devices: bool = False
 
     def __post_init__(self) -> None:
-        if not self.activity:
-            raise ValueError(f"feature set {self.name}: it needs at least one activity window")
         if any(window.delay for window in self.activity) or not all(window.delay for window in self.outcome):
             raise ValueError(f"feature set {self.name}: outcome windows need a delay, activity windows must have none")
+        if not self.activity:
+            raise ValueError(f"feature set {self.name}: it needs at least one activity window")
         for finer, coarser in zip(self.hops, self.hops[1:], strict=False):
             if coarser % finer:
                 raise ValueError(f"feature set {self.name}: hop {finer} ms must divide hop {coarser} ms, so that tiles nest")

@@ -20,7 +20,7 @@ from api.bench import champion, delays, generator, hops, rates
 from api.bench.arrivals import READY, Seen, Watch
 from api.bench.deployment import Deployment, deployed, require_alive, wait_until_assigned, working
 from api.bench.generator import Load, Sent
-from api.bench.sampling import Processes
+from api.bench.sampling import Processes, machine_cpu
 from api.bench.workload import Workload, workload
 from features.errors import UserError
 
@@ -99,19 +99,22 @@ class _Bench:
         with _child("api.bench.arrivals", Watch(kafka=config.kafka, count=load.count, file=str(file))) as arrivals:
             if _line(arrivals) != READY:
                 raise UserError("the consumer of the decisions did not come up; see its message above")
-            before, _ = processes.look()
-            began = time.monotonic()
+            (before, _), busy, began = processes.look(), machine_cpu(), time.monotonic()
             with _child("api.bench.generator", load) as generating:
                 sent = msgspec.json.decode(_line(generating), type=Sent)
-            took = time.monotonic() - began
-            after, _ = processes.look()
+            (after, _), busy, took = processes.look(), machine_cpu() - busy, time.monotonic() - began
             seen = msgspec.json.decode(_line(arrivals), type=Seen)
         require_alive(self.stages)
         if sent.failed:
             raise UserError(f"{sent.failed:,} transactions were not taken by Kafka; see the broker's log and measure again")
         cores = {name: round((after[name] - before[name]) / took, 3) for name in after}
         cores |= {"generator": round(sent.cpu_s / sent.seconds, 3), "consumer": round(seen.cpu_s / took, 3)}
-        return {**self._delays(load, sent, file, since, warm_up), "cores": cores, "generator_late_ms": _late(sent)}
+        return {
+            **self._delays(load, sent, file, since, warm_up),
+            "cores": cores,
+            "cores_busy_by_others": round(max(0.0, busy / took - sum(cores.values())), 2),
+            "generator_late_ms": {"p99": sent.late_p99_ms, "max": sent.late_max_ms},
+        }
 
     def _delays(self, load: Load, sent: Sent, file: Path, since: hops.Ends, warm_up: int) -> dict[str, Any]:
         arrived = pq.read_table(file)
@@ -124,10 +127,6 @@ class _Bench:
             **delays.percentiles((arrived["arrived_at"].to_numpy() - due)[counted]),
             "parts": {name: delays.percentiles(delay[counted]) for name, delay in shares.items()},
         }
-
-
-def _late(sent: Sent) -> dict[str, float]:
-    return {"p99": sent.late_p99_ms, "max": sent.late_max_ms}
 
 
 @contextmanager

@@ -112,7 +112,7 @@ class Sampler:
     def _sample(self) -> Sample:
         committed = {stage: self._committed(stage) for stage in MEASURED}
         cpu, memory = self._processes.look()
-        return Sample(time.monotonic(), committed, cpu, memory, _machine_cpu())
+        return Sample(time.monotonic(), committed, cpu, memory, machine_cpu())
 
     def _committed(self, stage: str) -> tuple[int, ...]:
         topic = STAGES[stage].topic.name
@@ -145,6 +145,7 @@ def sampling(config: StreamConfig, pids: Mapping[str, int]) -> Iterator[Sampler]
         sampler.close()
 
 
-def _machine_cpu() -> float:
+def machine_cpu() -> float:
+    """Busy CPU seconds of all cores since boot."""
     times = psutil.cpu_times()
     return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0))

@@ -41,7 +41,7 @@ class Backstage:
     def set_up(self, interruption: Interruption) -> None:
         """Returns once there is a champion, every partition of every stage has an owner, and the API says that it is ready.
 
-        Raises UserError if that can't be, InterruptedDemo if it is not to be.
+        Raises UserError if that can't be, InterruptedDemoError if it is not to be.
         """
         embedded = [service for service in services.SERVICES if services.outside(service) is None]
         self.stayed_up = all(services.is_running(service, self._home) for service in embedded)

@@ -7,7 +7,7 @@ from typing import Any, Self
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-class InterruptedDemo(Exception):
+class InterruptedDemoError(Exception):
     """The user has had enough."""
 
 
@@ -38,9 +38,9 @@ class Interruption:
         return 128 + (self.signal or 0)
 
     def check(self) -> None:
-        """Raises InterruptedDemo if there was a signal."""
+        """Raises InterruptedDemoError if there was a signal."""
         if self.requested:
-            raise InterruptedDemo
+            raise InterruptedDemoError
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self.signal = self.signal or number

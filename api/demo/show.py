@@ -13,7 +13,7 @@ from pathlib import Path
 
 from api.cli.conventions import write_summary
 from api.demo.backstage import Backstage
-from api.demo.interruption import InterruptedDemo, Interruption
+from api.demo.interruption import InterruptedDemoError, Interruption
 from api.demo.presentation import Presentation
 from api.demo.summary import summary
 from api.demo.world import World, world
@@ -49,7 +49,7 @@ def show(options: Options) -> int:
     with _alone(home), Interruption() as interruption, _noise_to(home / "logs" / "demo.log") as log:
         try:
             return _show(options, plan, home, presentation, interruption)
-        except InterruptedDemo:
+        except InterruptedDemoError:
             presentation.say("interrupted")
         except (UserError, ServiceError):
             if not interruption.requested:
@@ -95,7 +95,7 @@ def _perform(options: Options, plan: World, backstage: Backstage, presentation: 
         f"live fraud caught: {tally.fraud.caught} of {tally.fraud.transactions}"
     )
     if interruption.requested and options.unattended:
-        raise InterruptedDemo
+        raise InterruptedDemoError
     done = summary(tally, plan, options.rate, performance.live_seconds, performance.seconds)
     write_summary(options.summary, done)
     if options.unattended and not performance.complete:
