@@ -18,9 +18,9 @@ from streams.partitioner import PRODUCER_SETTING
 from streams.replay_messages import encode_transactions
 from streams.topics import TRANSACTIONS
 
-LINGER_MS = int(__import__("os").environ.get("LINGER","1"))
+LINGER_MS = int(__import__("os").environ.get("LINGER", "1"))
 _LEAD_S = 0.5
-_SHORTEST_NAP_S = float(__import__("os").environ.get("NAP","0.001"))
+_SHORTEST_NAP_S = float(__import__("os").environ.get("NAP", "0.001"))
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):

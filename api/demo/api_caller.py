@@ -45,7 +45,7 @@ class ApiCaller:
             while (waiting := self._waiting.get()) is not None:
                 offer, due = waiting
                 self._score(offer.value)
-                self._tally.answered(offer, time.monotonic(), due)
+                self._tally.answered(time.monotonic(), due)
         except BaseException as error:
             self._failure = error
 

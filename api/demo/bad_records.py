@@ -3,11 +3,11 @@
 import json
 from typing import Any
 
-_AHEAD_MS = 3_600_000
+_AHEAD_MS = 365 * 86_400_000  # far enough for a demo of any length
 
 
 def bad_record(number: int, transaction: dict[str, Any], present_ms: int) -> bytes:
-    """The ``number``-th bad value, made from a valid transaction that is spoilt; ``present_ms`` (ms UTC) is the wall clock."""
+    """The ``number``-th bad value, made from a valid transaction that is spoilt; ``present_ms`` (ms UTC) is about now."""
     kinds: tuple[dict[str, Any] | None, ...] = (
         None,  # cut off in the middle
         {"amount": -transaction["amount"] - 1},

@@ -64,7 +64,7 @@ class Presentation:
         """Without a terminal: tells of steps that do something new."""
         for step in self._steps.values():
             doing = step.doing()
-            if not self.in_place and doing != step.told:
+            if not self.in_place and doing and doing != step.told:
                 step.told = doing
                 self.say(f"… {step.title:<{_TITLE_WIDTH}}{doing}")
 

@@ -78,12 +78,12 @@ class Tally:
             else:
                 self.sent += 1
 
-    def answered(self, offer: Offer, now: float, began: float) -> None:
-        """Notes that the API has given its decision."""
+    def answered(self, now: float, due: float) -> None:
+        """Notes that the API has given its decision on a transaction that was ``due`` then."""
         with self.lock:
             self.sent += 1
             self.api_calls += 1
-            self.api_latencies.add(now, 1000 * (now - began))
+            self.api_latencies.add(now, 1000 * (now - due))
 
     def take_decision(self, decision: Decision, now: float) -> None:
         """Counts a decision, if it is of this run; shows those that somebody else asks the API for."""

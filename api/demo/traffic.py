@@ -56,8 +56,9 @@ def offers(world: World, run: str) -> Iterator[Offer]:
             continue
         place = sent - world.warming  # among the live ones
         if place >= 0 and place % BAD_EVERY == BAD_EVERY // 5:
-            spoilt = bad_record(bad, msgspec.json.decode(offer.value), world.present_ms)
-            yield offer._replace(way=Way.BAD, live=True, value=spoilt, transaction_id=f"{run}-bad-{bad}", is_fraud=False)
+            name = f"{run}-bad-{bad}"
+            spoilt = bad_record(bad, {**msgspec.json.decode(offer.value), "transaction_id": name}, world.present_ms)
+            yield offer._replace(way=Way.BAD, live=True, value=spoilt, transaction_id=name, is_fraud=False)
             sent, bad, place = sent + 1, bad + 1, place + 1
             if sent == world.transactions:
                 return
