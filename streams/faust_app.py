@@ -60,7 +60,7 @@ def create_app(stage: Stage, config: StreamConfig, fail: Callable[[BaseException
             # The group is rebalancing: the next owner starts from the position before, and says some things twice.
             logger.info("position %d of %s[%d] not committed: %s", position, stage.topic.name, partition, error)
 
-    partitions = Partitions(workers.partition, stage.most_processed, stage.threads, commit, fail)
+    partitions = Partitions(workers.partition, stage.pace, stage.threads, commit, fail)
 
     @app.on_partitions_assigned.connect
     async def assigned(*arguments: Any, **_: Any) -> None:

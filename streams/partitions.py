@@ -9,6 +9,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from streams.validation import Record
@@ -40,17 +41,31 @@ Commit = Callable[[int, int], Awaitable[None]]
 Fail = Callable[[BaseException], None]
 
 
+@dataclass(frozen=True)
+class Pace:
+    """How a stage batches: at most so many records and bytes, and no two batches begin within ``interval`` seconds.
+
+    A batch costs as much as hundreds of records (a transaction, Arrow, hand-overs between threads), so at low rates a short wait saves
+    more time than it takes.
+    """
+
+    most_records: int
+    most_bytes: int
+    interval: float
+
+
 class Partition:
     """Feeds one partition's records to its worker, off the event loop.
 
-    While a batch is being processed, what arrives is collected, up to ``most`` records a batch: so batches grow with the load.
+    While a batch is being processed, what arrives is collected: so batches grow with the load.
     """
 
-    def __init__(self, number: int, worker: PartitionWorker, pool: ThreadPoolExecutor, most: int, commit: Commit, fail: Fail) -> None:
+    def __init__(self, number: int, worker: PartitionWorker, pool: ThreadPoolExecutor, pace: Pace, commit: Commit, fail: Fail) -> None:
         self.number = number
         self._worker = worker
         self._pool = pool
-        self._most = most
+        self._pace = pace
+        self._began = 0.0
         self._commit = commit
         self._fail = fail
         self._next = 0
@@ -98,14 +113,19 @@ class Partition:
                 await asyncio.wait_for(self._arrived.wait(), _TICK_S)
             except TimeoutError:
                 return []
+        loop = asyncio.get_running_loop()
+        if (early := self._began + self._pace.interval - loop.time()) > 0:
+            await asyncio.sleep(early)
+        self._began = loop.time()
         records: list[Any] = []
-        while self._waiting and len(records) < self._most and not self._closing:
+        size = 0
+        while self._waiting and len(records) < self._pace.most_records and size < self._pace.most_bytes and not self._closing:
             part = self._waiting.popleft()
-            room = self._most - len(records)
-            if len(part) > room:
-                self._waiting.appendleft(part[room:])
-                part = part[:room]
-            records += part
+            taken = self._fitting(part, self._pace.most_records - len(records), self._pace.most_bytes - size)
+            if taken < len(part):
+                self._waiting.appendleft(part[taken:])
+            records += part[:taken]
+            size += sum(_size(record) for record in part[:taken])
         self._room.set()
         if records and records[0].offset < self._next:
             # Fetched from a committed position behind our own, as after a rebalance.
@@ -114,16 +134,30 @@ class Partition:
             self._next = records[-1].offset + 1
         return records
 
+    @staticmethod
+    def _fitting(part: list[Any], most_records: int, most_bytes: int) -> int:
+        """How many of the records to take: at least one."""
+        size = 0
+        for taken, record in enumerate(part[:most_records]):
+            size += _size(record)
+            if size > most_bytes and taken:
+                return taken
+        return min(len(part), most_records)
+
     async def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+
+
+def _size(record: Any) -> int:
+    return len(record.value) if record.value is not None else 0
 
 
 class Partitions:
     """All partitions that this process owns now, in one consumer group generation."""
 
-    def __init__(self, new_worker: Callable[[int], PartitionWorker], most: int, threads: int, commit: Commit, fail: Fail) -> None:
+    def __init__(self, new_worker: Callable[[int], PartitionWorker], pace: Pace, threads: int, commit: Commit, fail: Fail) -> None:
         self._new_worker = new_worker
-        self._most = most
+        self._pace = pace
         self._commit = commit
         self._fail = fail
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="partition")
@@ -135,7 +169,7 @@ class Partitions:
         await self.revoke()
         self._generation = generation
         for number in sorted(numbers):
-            self._owned[number] = Partition(number, self._new_worker(number), self._pool, self._most, self._commit, self._fail)
+            self._owned[number] = Partition(number, self._new_worker(number), self._pool, self._pace, self._commit, self._fail)
 
     async def revoke(self) -> None:
         """Closes all partitions, so that the next owner finds everything committed."""

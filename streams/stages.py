@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from streams.config import StreamConfig
-from streams.partitions import PartitionWorker
+from streams.partitions import Pace, PartitionWorker
 from streams.topics import BY_MERCHANT, LABELS, TRANSACTIONS, Topic
 
 if TYPE_CHECKING:
     from streams.ingest import IngestState
     from streams.score import ScoreState
+
+_MB = 1 << 20
 
 LABELS_COPY, INGEST, SCORE = "labels", "ingest", "score"
 
@@ -28,13 +30,13 @@ class Workers:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage by name. ``most_fetched`` and ``most_processed`` bound the records of a fetch and of a batch."""
+    """A stage by name. ``most_fetched`` bounds the records of a fetch, ``pace`` those of a batch."""
 
     name: str
     topic: Topic
     connect: Callable[[StreamConfig], Workers]
     most_fetched: int
-    most_processed: int
+    pace: Pace
     threads: int = 4
 
 
@@ -78,9 +80,9 @@ def _score(config: StreamConfig) -> Workers:
 STAGES = {
     stage.name: stage
     for stage in (
-        Stage(LABELS_COPY, LABELS, _labels, most_fetched=5_000, most_processed=5_000),
-        Stage(INGEST, TRANSACTIONS, _ingest, most_fetched=8_000, most_processed=8_000),
-        # A record here is a batch of up to some thousand transactions.
-        Stage(SCORE, BY_MERCHANT, _score, most_fetched=64, most_processed=12),
+        Stage(LABELS_COPY, LABELS, _labels, most_fetched=5_000, pace=Pace(5_000, _MB, 0.01)),
+        Stage(INGEST, TRANSACTIONS, _ingest, most_fetched=8_000, pace=Pace(8_000, 8 * _MB, 0.01)),
+        # A record here is a batch of one to some thousand transactions, of some 200 bytes each.
+        Stage(SCORE, BY_MERCHANT, _score, most_fetched=2_000, pace=Pace(2_000, 2 * _MB, 0.02)),
     )
 }

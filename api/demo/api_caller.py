@@ -11,7 +11,7 @@ from api.demo.traffic import Offer
 from features.errors import UserError
 
 _TRIES = 5
-_TIMEOUT_S = 10.0
+_TIMEOUT_S = 30.0
 
 
 class ApiCaller:
