@@ -48,11 +48,14 @@ class Deployment:
 
 
 @contextmanager
-def deployed(partitions: int) -> Iterator[Deployment]:
-    """Services up and topics made, in a folder that is gone after the block, as are they. Raises ServiceError or UserError."""
+def deployed(partitions: int, registry: str | None = None) -> Iterator[Deployment]:
+    """Services up and topics made, in a folder that is gone after the block, as are they.
+
+    Models come from an MLflow store (tracking URI) that is there already, or from a new one. Raises ServiceError or UserError.
+    """
     with tempfile.TemporaryDirectory(prefix="tidemark-bench-") as folder:
         home = Path(folder).resolve()
-        tracking = mlflow.database(home)
+        tracking = registry or mlflow.database(home)
         with _environment({**dict.fromkeys(services.OUTSIDE_VARIABLES.values(), ""), "TIDEMARK_MLFLOW": tracking}):
             try:
                 endpoints = services.up(home)

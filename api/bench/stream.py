@@ -18,7 +18,6 @@ from api.bench.deployment import Deployment, deployed, wait_until_assigned, work
 from api.bench.sampling import Sampler, sampling
 from api.bench.workload import Source, Workload, workload
 from features.errors import UserError
-from models.training import Trained
 from streams.stages import INGEST, SCORE
 
 Way = Literal["backlog", "replayed"]
@@ -46,17 +45,17 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, object]:
     Raises UserError or ServiceError where a measurement isn't one: a stage ended, a transaction had not exactly one decision.
     """
     found: dict[Way, list[dict[str, Any]]] = {way: [] for way in WAYS}
-    # The first deployment's folder keeps the workload; each run after it has empty topics of its own.
+    # The first deployment's folder keeps the workload and the model; each run after it has empty topics of its own.
     with deployed(spec.partitions) as first:
         sent = workload(spec.source, spec.transactions, first.home)
-        trained = champion.fit(sent, first.config.feature_set)
+        champion.register(champion.fit(sent, first.config.feature_set), first.config)
         for number in range(spec.runs):
             for way in WAYS:
                 if number == 0 and way == WAYS[0]:
-                    measured = measure(first, sent, trained, way)
+                    measured = measure(first, sent, way)
                 else:
-                    with deployed(spec.partitions) as deployment:
-                        measured = measure(deployment, sent, trained, way)
+                    with deployed(spec.partitions, first.config.mlflow) as deployment:
+                        measured = measure(deployment, sent, way)
                 told(f"{way:<9} {measured['tx_per_s']:>9,.0f} tx/s  {measured['our_cpu_us_per_tx']:.1f} µs CPU/tx")
                 found[way].append(measured)
     return {
@@ -69,9 +68,8 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, object]:
     }
 
 
-def measure(deployment: Deployment, sent: Workload, trained: Trained, way: Way) -> dict[str, Any]:
-    """The figures of one run; the deployment's topics must be empty."""
-    champion.register(trained, deployment.config)
+def measure(deployment: Deployment, sent: Workload, way: Way) -> dict[str, Any]:
+    """The figures of one run of a deployment that has a champion and empty topics."""
     if way == "backlog":
         with _replaying(deployment, sent) as replay:
             _finish(replay)

@@ -187,7 +187,7 @@ def test_killed_hard_it_takes_its_workers_and_the_api_with_it(home: Home) -> Non
     demo.kill()
     demo.wait()
     ours = ("api.demo", "streams.stage_process")
-    eventually(lambda: not any(name in process for process in home.processes() for name in ours), timeout=30, what="the children's end")
+    eventually(lambda: not any(name in process for process in home.processes() for name in ours), timeout=60, what="the children's end")
 
 
 @pytest.mark.parametrize("delay", [2.0, 10.0])

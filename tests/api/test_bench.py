@@ -1,0 +1,148 @@
+"""``tidemark bench`` as it is typed, at its quickest; and the arithmetic behind its figures."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pyarrow as pa
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from api.bench import delays, rates
+from api.bench.hops import Times
+from api.bench.rates import Contents
+from api.bench.sampling import Sample
+from api.cli import bench
+from features.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+
+
+def measured(tmp_path: Path, *arguments: str) -> dict[str, Any]:
+    """The JSON of a benchmark that ran in a process of its own; its home is gone afterwards, and so is everything it started."""
+    out, scratch = tmp_path / "figures.json", tmp_path / "scratch"
+    scratch.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", "from api.cli import main; main()", "bench", *arguments, "--json", str(out)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(scratch)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-4_000:]
+    assert list(scratch.glob("tidemark-bench-*")) == []
+    assert not [
+        process for process in psutil.process_iter(["cmdline"]) if any(str(scratch) in part for part in process.info["cmdline"] or ())
+    ]
+    found: dict[str, Any] = json.loads(out.read_text())
+    assert {"date", "command", "commit", "machine", "versions"} <= found.keys()
+    assert {"cpu", "cores", "memory_bytes"} <= found["machine"].keys()
+    assert {"python", "kafka", "xgboost"} <= found["versions"].keys()
+    return found
+
+
+def test_stream(tmp_path: Path) -> None:
+    found = measured(tmp_path, "stream", "--transactions", "4000", "--runs", "1")
+    assert found["transactions"] == 4_000
+    assert found["model"] == {"trees": 200, "max_depth": 5}
+    once = found["exactly_once"]
+    for way in (once, once["replayed"]):
+        (run,) = way["runs"]
+        assert way["tx_per_s"] == way["spread"]["median"] == run["tx_per_s"] > 0
+        assert run["decisions"] == run["distinct"] == 4_000
+        assert run["dead_letters"] == 0
+        assert run["by_verdict"].get("review", 0) + run["by_verdict"].get("block", 0) <= 0.02 * 4_000
+        assert {"ingest", "score", "kafka", "redis"} <= run["cpu_us_per_tx"].keys()
+        assert run["memory_bytes"]["score"] > 50e6
+    assert "replay" in once["replayed"]["runs"][0]["cpu_us_per_tx"]
+
+
+def test_latency(tmp_path: Path) -> None:
+    found = measured(tmp_path, "latency", "--rates", "200,400", "--seconds", "2", "--warm-up", "1", "--partitions", "2", "--runs", "1")
+    assert found["partitions"] == 2
+    assert list(found["rates"]) == ["200", "400"]
+    for rate, figures in found["rates"].items():
+        (run,) = figures["runs"]
+        assert run["transactions"] == pytest.approx(2 * int(rate), abs=1)
+        assert 0 < run["p50_ms"] <= run["p90_ms"] <= run["p99_ms"] <= run["max_ms"]
+        assert figures["p99_ms"] == run["p99_ms"]
+        assert sum(part["p50_ms"] for part in run["parts"].values()) == pytest.approx(run["p50_ms"], rel=0.8, abs=50)
+        assert {"generator", "consumer", "ingest", "score", "kafka"} <= run["cores"].keys()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("stream", "--data", "x.csv"), "--columns"),
+        (("latency", "--rates", "fast"), "--rates fast"),
+        (("latency", "--rates", "1000,1000"), "--rates"),
+        (("latency", "--rates", "0"), "--rates"),
+    ],
+)
+def test_what_can_not_be_measured_is_said(arguments: tuple[str, ...], said: str) -> None:
+    app = typer.Typer()
+    bench.register(app)
+    with pytest.raises(UserError, match=said):
+        CliRunner().invoke(app, ["bench", *arguments], catch_exceptions=False)
+
+
+def sample(at: float, position: int, cpu: float = 0.0) -> Sample:
+    return Sample(at, {"score": (position,)}, {"score": cpu, "kafka": cpu / 2}, {"score": int(1e6 * at)}, 2 * cpu)
+
+
+def test_the_sustained_rate_leaves_out_how_it_begins_and_ends() -> None:
+    # Records of ten transactions each: 100 s idle, then one record a second, and idle again.
+    log = Contents(np.arange(100), 10 * np.arange(1, 101))
+    samples = [sample(float(at), min(100, max(0, at - 100)), cpu=at / 10) for at in range(250)]
+    done = rates.done(samples, "score", [log])
+    at = np.array([sample.at for sample in samples])
+    window = rates.sustained(at, done)
+    assert (window.begin, window.end) == (110, 190)
+    assert window.rate == pytest.approx(10)
+    assert rates.whole(at, done) == pytest.approx(10)
+    costs = rates.costs(samples, window, ["score"])
+    assert costs["cpu_us_per_tx"] == {"score": 10_000, "kafka": 5_000}
+    assert costs["our_cpu_us_per_tx"] == 10_000
+    assert (costs["cores_busy"], costs["cores_busy_by_others"]) == (0.2, 0.05)
+
+
+def test_one_step_is_taken_as_even() -> None:
+    window = rates.sustained(np.array([0.0, 5.0, 6.0, 9.0]), np.array([0, 0, 100, 100]))
+    assert (window.begin, window.end) == (pytest.approx(5.1), pytest.approx(5.9))
+
+
+def test_gaps_in_offsets_hold_nothing() -> None:
+    log = Contents(np.array([3, 4, 9]), np.array([5, 6, 10]))
+    assert [log.before(position) for position in (0, 3, 4, 5, 9, 10)] == [0, 0, 5, 6, 6, 10]
+
+
+def arrivals(**columns: list[Any]) -> pa.Table:
+    return pa.table({name: pa.array(values) for name, values in columns.items()})
+
+
+def test_arrivals_meet_what_was_sent() -> None:
+    due = np.array([0.0, 1.0, 2.0])
+    arrived = arrivals(transaction_id=["c", "a", "b"])
+    assert delays.due_of(arrived, ["a", "b", "c"], due).tolist() == [2.0, 0.0, 1.0]
+    for wrong in (["a", "b"], ["a", "b", "b"], ["a", "b", "c", "c"], ["a", "b", "x"]):
+        with pytest.raises(UserError, match="3 transactions sent"):
+            delays.due_of(arrivals(transaction_id=wrong), ["a", "b", "c"], due)
+
+
+def test_the_parts_add_up() -> None:
+    arrived = arrivals(partition=[1, 0], offset=[7, 5], decided_at=[130, 140], arrived_at=[150.5, 160.5])
+    times = [Times(5, np.array([110]), np.array([120])), Times(6, np.array([0, 105]), np.array([0, 115]))]
+    due = np.array([100.0, 101.0])
+    parts = delays.parts(arrived, due, times)
+    assert parts["produce"].tolist() == [5, 9]
+    assert parts["ingest"].tolist() == [10, 10]
+    assert parts["score_takes_up"].tolist() == [15, 20]
+    assert sum(parts.values()).tolist() == [50.5, 59.5]
