@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from confluent_kafka import ConsumerGroupState, KafkaException
+from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from api.bench.sampling import NOT_YET
@@ -22,6 +22,7 @@ from streams.stages import INGEST, SCORE
 from streams.worker import Worker
 
 _ASSIGNED_WITHIN_S = 60.0
+_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -111,9 +112,9 @@ def wait_until_assigned(deployment: Deployment, pids: Mapping[str, int]) -> None
 def _owned(admin: AdminClient, group: str) -> int:
     """How many partitions the group's members own, 0 while it is rebalancing or the broker, just started, doesn't know it yet."""
     try:
-        found = admin.describe_consumer_groups([group])[group].result()
+        found = admin.describe_consumer_groups([group], request_timeout=_TIMEOUT_S)[group].result()
     except KafkaException as error:
-        if error.args[0].code() not in NOT_YET:
+        if error.args[0].code() not in (*NOT_YET, KafkaError._TIMED_OUT):
             raise
         return 0
     stable = found.state == ConsumerGroupState.STABLE
