@@ -50,6 +50,8 @@ def quiet() -> None:
 
     for logger in ("mlflow", "alembic"):
         logging.getLogger(logger).setLevel(logging.WARNING)
+    # Our environments have no pip, and each model saved would warn of it.
+    logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
 
 
 @contextlib.contextmanager

@@ -67,7 +67,15 @@ class Sampler:
         self._processes = Processes(pids)
         self._partitions = {stage: partition_count(config.kafka, STAGES[stage].topic.name) for stage in MEASURED}
         self._consumers = {
-            stage: Consumer({"bootstrap.servers": config.kafka, "group.id": config.group(stage), "enable.auto.commit": False})
+            stage: Consumer(
+                {
+                    "bootstrap.servers": config.kafka,
+                    "group.id": config.group(stage),
+                    "enable.auto.commit": False,
+                    # Else it would wait for transactions under way to end, and there is nearly always one.
+                    "isolation.level": "read_uncommitted",
+                }
+            )
             for stage in MEASURED
         }
         self._over = threading.Event()
