@@ -13,7 +13,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError
 from faust.serializers.schemas import Schema
 
 from streams.config import StreamConfig
-from streams.faust_transport import SCHEME, Consumer
+from streams.faust_transport import SCHEME, BatchesApp, Consumer
 from streams.partitions import Partitions
 from streams.stages import STAGES, Stage
 
@@ -36,7 +36,7 @@ class _Untouched(Schema[Any, Any]):
 
 def create_app(stage: Stage, config: StreamConfig, fail: Callable[[BaseException], None]) -> faust.App:
     """The Faust app of a stage. ``fail`` is called once if a partition can't go on; everything then starts over from what is committed."""
-    app = faust.App(
+    app = BatchesApp(
         config.group(stage.name),
         broker=f"{SCHEME}://{config.kafka}",
         store="memory://",
@@ -51,6 +51,7 @@ def create_app(stage: Stage, config: StreamConfig, fail: Callable[[BaseException
         broker_max_poll_interval=3600.0,
         stream_wait_empty=False,
     )
+    app.fetch_wait = stage.fetch_wait
     workers = stage.connect(config)
 
     async def commit(partition: int, position: int) -> None:
@@ -60,7 +61,7 @@ def create_app(stage: Stage, config: StreamConfig, fail: Callable[[BaseException
             # The group is rebalancing: the next owner starts from the position before, and says some things twice.
             logger.info("position %d of %s[%d] not committed: %s", position, stage.topic.name, partition, error)
 
-    partitions = Partitions(workers.partition, stage.pace, stage.threads, commit, fail)
+    partitions = Partitions(workers.partition, stage.limit, stage.threads, commit, fail)
 
     @app.on_partitions_assigned.connect
     async def assigned(*arguments: Any, **_: Any) -> None:

@@ -6,9 +6,10 @@ can't do safely: acknowledging and committing are the stages' own (``streams/par
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import aiokafka
+import faust
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, server_list
@@ -18,9 +19,18 @@ from faust.types import TP, ConsumerMessage, Message
 
 SCHEME = "batches"
 
-# While the broker waits for one partition's records, those of another can't be fetched: so this bounds latency at low rates.
-_FETCH_WAIT_MS = 50
 _FETCH_BYTES = 4 << 20
+# A fetch that would bring less than this waits for more.
+_WORTHWHILE_BYTES = 256 << 10
+
+
+class BatchesApp(faust.App):
+    """A Faust app whose consumer waits up to ``fetch_wait`` seconds for a fetch that is worth its while.
+
+    The broker answers for all partitions at once. So at low rates this wait is what gathers a batch, and partitions work in step.
+    """
+
+    fetch_wait: float = 0.05
 
 
 class ConsumerThread(AIOKafkaConsumerThread):
@@ -42,7 +52,8 @@ class ConsumerThread(AIOKafkaConsumerThread):
             max_poll_interval_ms=int(conf.broker_max_poll_interval * 1000),
             max_partition_fetch_bytes=_FETCH_BYTES,
             fetch_max_bytes=4 * _FETCH_BYTES,
-            fetch_max_wait_ms=_FETCH_WAIT_MS,
+            fetch_min_bytes=_WORTHWHILE_BYTES,
+            fetch_max_wait_ms=int(cast(BatchesApp, self.app).fetch_wait * 1000),
             request_timeout_ms=int(conf.broker_request_timeout * 1000),
             session_timeout_ms=int(conf.broker_session_timeout * 1000),
             rebalance_timeout_ms=int(conf.broker_rebalance_timeout * 1000),

@@ -26,6 +26,7 @@ class IngestPartition:
         partition: int,
         partitions: int,
         merchant_partitions: int,
+        producer: StageProducer,
         projector: Projector,
         retained: dict[int, tuple[IngestState, int]],
     ) -> None:
@@ -36,7 +37,7 @@ class IngestPartition:
         self._state = IngestState(
             config.feature_set, Validator(TRANSACTIONS.name, partition, partitions, config.currency), merchant_partitions
         )
-        self._producer = StageProducer(config.kafka)
+        self._producer = producer
         self._position = 0
         self._committed = 0
         self._committed_at = 0.0
@@ -80,6 +81,5 @@ class IngestPartition:
         """Keeps the state for the case that the partition comes back with nothing done to it."""
         position = self.tick()
         self._projector.drop(self._partition)
-        self._producer.close()
         self._retained[self._partition] = (self._state, self._position)
         return position

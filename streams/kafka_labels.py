@@ -15,10 +15,10 @@ LABEL_HEADER = ("type", b"label")
 class LabelsPartition:
     """A ``partitions.PartitionWorker`` without state. A label copied twice does no harm, for it counts once."""
 
-    def __init__(self, config: StreamConfig, partition: int) -> None:
+    def __init__(self, config: StreamConfig, partition: int, producer: StageProducer) -> None:
         self._config = config
         self._partition = partition
-        self._producer = StageProducer(config.kafka)
+        self._producer = producer
 
     def open(self) -> int:
         """The group's position."""
@@ -40,5 +40,4 @@ class LabelsPartition:
         """Nothing was put off."""
 
     def close(self) -> None:
-        """Lets go of the connection."""
-        self._producer.close()
+        """Nothing is under way."""

@@ -24,7 +24,7 @@ class DeliveryError(Exception):
 
 
 class StageProducer:
-    """An idempotent producer, transactional if given an id. Not thread-safe."""
+    """An idempotent producer, which partitions may share; transactional if given an id, and then one partition's own."""
 
     def __init__(self, bootstrap_servers: str, transactional_id: str | None = None) -> None:
         settings: dict[str, str | int | bool] = {"bootstrap.servers": bootstrap_servers, **_BASE}

@@ -42,16 +42,11 @@ Fail = Callable[[BaseException], None]
 
 
 @dataclass(frozen=True)
-class Pace:
-    """How a stage batches: at most so many records and bytes, and no two batches begin within ``interval`` seconds.
+class Limit:
+    """What a batch holds at most; one record always fits."""
 
-    A batch costs as much as hundreds of records (a transaction, Arrow, hand-overs between threads), so at low rates a short wait saves
-    more time than it takes.
-    """
-
-    most_records: int
-    most_bytes: int
-    interval: float
+    records: int
+    bytes: int
 
 
 class Partition:
@@ -60,12 +55,11 @@ class Partition:
     While a batch is being processed, what arrives is collected: so batches grow with the load.
     """
 
-    def __init__(self, number: int, worker: PartitionWorker, pool: ThreadPoolExecutor, pace: Pace, commit: Commit, fail: Fail) -> None:
+    def __init__(self, number: int, worker: PartitionWorker, pool: ThreadPoolExecutor, limit: Limit, commit: Commit, fail: Fail) -> None:
         self.number = number
         self._worker = worker
         self._pool = pool
-        self._pace = pace
-        self._began = 0.0
+        self._limit = limit
         self._commit = commit
         self._fail = fail
         self._next = 0
@@ -106,22 +100,18 @@ class Partition:
             self._fail(error)
 
     async def _collect(self) -> list[Any]:
-        """All records that wait, up to ``most``; an empty list after a while without any."""
+        """All records that wait, up to the limit; an empty list after a while without any."""
         if not self._waiting:
             self._arrived.clear()
             try:
                 await asyncio.wait_for(self._arrived.wait(), _TICK_S)
             except TimeoutError:
                 return []
-        loop = asyncio.get_running_loop()
-        if (early := self._began + self._pace.interval - loop.time()) > 0:
-            await asyncio.sleep(early)
-        self._began = loop.time()
         records: list[Any] = []
         size = 0
-        while self._waiting and len(records) < self._pace.most_records and size < self._pace.most_bytes and not self._closing:
+        while self._waiting and len(records) < self._limit.records and size < self._limit.bytes and not self._closing:
             part = self._waiting.popleft()
-            taken = self._fitting(part, self._pace.most_records - len(records), self._pace.most_bytes - size)
+            taken = self._fitting(part, self._limit.records - len(records), self._limit.bytes - size)
             if taken < len(part):
                 self._waiting.appendleft(part[taken:])
             records += part[:taken]
@@ -155,9 +145,9 @@ def _size(record: Any) -> int:
 class Partitions:
     """All partitions that this process owns now, in one consumer group generation."""
 
-    def __init__(self, new_worker: Callable[[int], PartitionWorker], pace: Pace, threads: int, commit: Commit, fail: Fail) -> None:
+    def __init__(self, new_worker: Callable[[int], PartitionWorker], limit: Limit, threads: int, commit: Commit, fail: Fail) -> None:
         self._new_worker = new_worker
-        self._pace = pace
+        self._limit = limit
         self._commit = commit
         self._fail = fail
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="partition")
@@ -169,7 +159,7 @@ class Partitions:
         await self.revoke()
         self._generation = generation
         for number in sorted(numbers):
-            self._owned[number] = Partition(number, self._new_worker(number), self._pool, self._pace, self._commit, self._fail)
+            self._owned[number] = Partition(number, self._new_worker(number), self._pool, self._limit, self._commit, self._fail)
 
     async def revoke(self) -> None:
         """Closes all partitions, so that the next owner finds everything committed."""

@@ -19,7 +19,7 @@ from streams.replay_messages import encode_transactions
 from streams.topics import TRANSACTIONS
 
 # What falls due together is handed over together, so there is nothing more to wait for.
-LINGER_MS = 0
+LINGER_MS = 5
 _LEAD_S = 0.5
 # A few records at a time: one by one they would cost the broker a request each.
 _SHORTEST_NAP_S = 0.005

@@ -72,6 +72,7 @@ if ! fits .venv/bin/python || [ -n "${PYTHON:-}" ]; then
     "$uv" venv --quiet --python "$python" .venv
 fi
 echo "installing the packages of requirements.lock into .venv (2 GB on disk; some minutes the first time)"
-"$uv" pip sync --quiet --require-hashes --python .venv/bin/python requirements.lock
+# Compiled now: each of the many processes to come would else do it for itself where Python may not write beside its modules.
+"$uv" pip sync --quiet --compile-bytecode --require-hashes --python .venv/bin/python requirements.lock
 "$uv" pip install --quiet --no-deps --no-build-isolation --python .venv/bin/python --editable .
 .venv/bin/python -m infra.local.prepare
