@@ -1,6 +1,7 @@
 """The serving model: the registry's champion, followed while its alias moves."""
 
 import logging
+import math
 import threading
 import time
 
@@ -11,6 +12,7 @@ from streams.score import Variant
 logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 2.0
+_TELL_EVERY_S = 10.0
 
 
 class Champion:
@@ -24,24 +26,20 @@ class Champion:
         self._tracking_uri = tracking_uri
         self._feature_set = feature_set
         self._variant: Variant | None = None
-        self._there = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="champion", daemon=True)
         self._thread.start()
 
     def current(self) -> Variant:
-        """The model to score with now; waits as long as the registry has none."""
-        while not self._there.wait(timeout=10):
-            if self._closing.is_set():
-                raise RuntimeError("the worker stops before there was a champion")
-            logger.warning("the registry at %s has no champion yet; train one with tidemark train", self._tracking_uri)
-        assert self._variant is not None
+        """The model to score with now. Raises RuntimeError if none is loaded yet."""
+        if self._variant is None:
+            raise RuntimeError("no champion is loaded yet; see loaded")
         return self._variant
 
     @property
     def loaded(self) -> bool:
         """Whether there is a champion to score with."""
-        return self._there.is_set()
+        return self._variant is not None
 
     def close(self) -> None:
         """Stops looking."""
@@ -49,11 +47,15 @@ class Champion:
         self._thread.join(timeout=5)
 
     def _follow(self) -> None:
+        told = -math.inf
         while not self._closing.is_set():
             try:
                 self._look()
             except Exception as error:  # whatever the registry's client may raise, the present champion serves on
                 logger.warning("the champion could not be loaded from %s, the present one stays: %s", self._tracking_uri, error)
+            if self._variant is None and time.monotonic() >= told + _TELL_EVERY_S:
+                told = time.monotonic()
+                logger.warning("the registry at %s has no champion yet; train one with tidemark train", self._tracking_uri)
             self._closing.wait(_LOOK_EVERY_S)
 
     def _look(self) -> None:
@@ -68,5 +70,4 @@ class Champion:
                 f"({self._feature_set.digest[:12]}); train one with --features {self._feature_set.name}"
             )
         self._variant = Variant(scorer)
-        self._there.set()
         logger.info("version %s (%s) is champion, loaded in %.1f s", version, scorer.model_digest[:12], time.monotonic() - began)

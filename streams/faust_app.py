@@ -1,6 +1,5 @@
 """The Faust apps, one a stage: an agent takes the stage's records and feeds them to the partitions this process owns."""
 
-import asyncio
 import logging
 import os
 import signal
@@ -14,7 +13,7 @@ from faust.serializers.schemas import Schema
 
 from streams.config import StreamConfig
 from streams.faust_transport import SCHEME, BatchesApp, Consumer
-from streams.partitions import Partitions
+from streams.partitions import Partitions, Positions
 from streams.stages import STAGES, Stage
 
 logger = logging.getLogger(__name__)
@@ -52,21 +51,21 @@ def create_app(stage: Stage, config: StreamConfig, fail: Callable[[BaseException
         stream_wait_empty=False,
     )
     app.fetch_wait = stage.fetch_wait
-    workers = stage.connect(config)
 
-    async def commit(partition: int, position: int) -> None:
+    async def commit(positions: Positions) -> None:
         try:
-            await cast(Consumer, app.consumer).commit_position(stage.topic.name, partition, position)
+            await cast(Consumer, app.consumer).commit_positions(stage.topic.name, positions)
         except (CommitFailedError, IllegalStateError) as error:
-            # The group is rebalancing: the next owner starts from the position before, and says some things twice.
-            logger.info("position %d of %s[%d] not committed: %s", position, stage.topic.name, partition, error)
+            # The group is rebalancing: the next owner starts from the positions before, and says some things twice.
+            logger.info("positions %s of %s not committed: %s", dict(positions), stage.topic.name, error)
 
-    partitions = Partitions(workers.partition, stage.limit, stage.threads, commit, fail)
+    partitions = Partitions(stage.connect(config), stage.limit, commit, fail)
 
     @app.on_partitions_assigned.connect
     async def assigned(*arguments: Any, **_: Any) -> None:
         _, here = arguments
-        await partitions.assign({tp.partition for tp in here if tp.topic == stage.topic.name}, app.consumer_generation_id)
+        numbers = {tp.partition for tp in here if tp.topic == stage.topic.name}
+        await partitions.assign(numbers, app.consumer_generation_id, cast(Consumer, app.consumer).membership())
 
     @app.on_partitions_revoked.connect
     async def revoked(*_arguments: Any, **_: Any) -> None:
@@ -74,9 +73,7 @@ def create_app(stage: Stage, config: StreamConfig, fail: Callable[[BaseException
 
     @app.on_before_shutdown.connect
     async def stopping(*_arguments: Any, **_: Any) -> None:
-        await partitions.revoke()
-        partitions.shut_down()
-        await asyncio.get_running_loop().run_in_executor(None, workers.close)
+        await partitions.end()
 
     @app.agent(app.topic(stage.topic.name, schema=_Untouched()), name=f"{stage.name}.records")
     async def records(stream: Any) -> None:

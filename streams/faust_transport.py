@@ -17,6 +17,8 @@ from faust.transport.drivers.aiokafka import Consumer as KafkaConsumer
 from faust.transport.drivers.aiokafka import Transport as KafkaTransport
 from faust.types import TP, ConsumerMessage, Message
 
+from streams.kafka_producer import Membership
+
 SCHEME = "batches"
 
 _FETCH_BYTES = 4 << 20
@@ -61,10 +63,15 @@ class ConsumerThread(AIOKafkaConsumerThread):
             metadata_max_age_ms=conf.consumer_metadata_max_age_ms,
         )
 
-    async def commit_position(self, topic: str, partition: int, offset: int) -> None:
-        """Commits the next offset to read as a member of the group, so that a stalled former owner is refused."""
-        consumer = self._ensure_consumer()
-        await self.call_thread(consumer.commit, {TopicPartition(topic, partition): OffsetAndMetadata(offset, "")})
+    async def commit_positions(self, topic: str, positions: Mapping[int, int]) -> None:
+        """Commits the next offsets to read as a member of the group, so that a stalled former owner is refused."""
+        offsets = {TopicPartition(topic, partition): OffsetAndMetadata(position, "") for partition, position in positions.items()}
+        await self.call_thread(self._ensure_consumer().commit, offsets)
+
+    def membership(self) -> Membership:
+        """Who we are in the group's present generation."""
+        coordinator = self._ensure_consumer()._coordinator
+        return Membership(self.app.conf.id, coordinator.generation, coordinator.member_id)
 
 
 class Consumer(KafkaConsumer):
@@ -109,9 +116,13 @@ class Consumer(KafkaConsumer):
             generation_id=generation,
         )
 
-    async def commit_position(self, topic: str, partition: int, offset: int) -> None:
-        """Commits a stage's position (the next offset to read). Raises aiokafka's CommitFailedError if the partition is ours no more."""
-        await self._thread.commit_position(topic, partition, offset)
+    async def commit_positions(self, topic: str, positions: Mapping[int, int]) -> None:
+        """Commits a stage's positions (the next offsets to read). Raises aiokafka's CommitFailedError if a partition is ours no more."""
+        await self._thread.commit_positions(topic, positions)
+
+    def membership(self) -> Membership:
+        """Who we are in the group's present generation."""
+        return self._thread.membership()
 
     def ack(self, message: Message) -> bool:
         """Only forgets the message: a stage acknowledges by committing its position."""
@@ -120,7 +131,7 @@ class Consumer(KafkaConsumer):
         return True
 
     async def commit(self, topics: Iterable[Any] | None = None, start_new_transaction: bool = True) -> bool:
-        """Does nothing; see ``commit_position``."""
+        """Does nothing; see ``commit_positions``."""
         return False
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:

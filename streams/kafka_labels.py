@@ -1,10 +1,11 @@
-"""LABELS at one partition: copies labels, unread, onto their users' logs."""
+"""LABELS: copies labels, unread, onto their users' logs."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from streams.config import StreamConfig
 from streams.kafka_log import KafkaLog
-from streams.kafka_producer import StageProducer
+from streams.kafka_producer import Membership, StageProducer
+from streams.partitions import Positions
 from streams.stages import LABELS_COPY
 from streams.topics import LABELS, TRANSACTIONS
 from streams.validation import Record
@@ -12,32 +13,38 @@ from streams.validation import Record
 LABEL_HEADER = ("type", b"label")
 
 
-class LabelsPartition:
-    """A ``partitions.PartitionWorker`` without state. A label copied twice does no harm, for it counts once."""
+class LabelsWorker:
+    """A ``partitions.StageWorker`` without state. A label copied twice does no harm, for it counts once."""
 
-    def __init__(self, config: StreamConfig, partition: int, producer: StageProducer) -> None:
-        self._config = config
-        self._partition = partition
-        self._producer = producer
+    def __init__(self, config: StreamConfig) -> None:
+        self._log = KafkaLog(config.kafka, config.group(LABELS_COPY))
+        self._producer = StageProducer(config.kafka)
 
-    def open(self) -> int:
-        """The group's position."""
-        log = KafkaLog(self._config.kafka, self._config.group(LABELS_COPY))
-        try:
-            position = log.committed(LABELS.name, self._partition)
-            return log.bounds(LABELS.name, self._partition)[0] if position is None else position
-        finally:
-            log.close()
+    def ready(self) -> bool:
+        """Always."""
+        return True
 
-    def process(self, records: Sequence[Record]) -> int:
+    def open(self, partitions: Collection[int], membership: Membership) -> Positions:
+        """The group's positions."""
+        return self._log.positions(LABELS.name, partitions)
+
+    def process(self, records: Mapping[int, Sequence[Record]]) -> Positions:
         """Copies the records; keys decide the partition, as for their transactions."""
-        for record in records:
-            self._producer.send(TRANSACTIONS.name, record.value, record.key, headers=[LABEL_HEADER])
+        for of_partition in records.values():
+            for record in of_partition:
+                self._producer.send(TRANSACTIONS.name, record.value, record.key, headers=[LABEL_HEADER])
         self._producer.flush()
-        return records[-1].offset + 1
+        return {partition: of_partition[-1].offset + 1 for partition, of_partition in records.items()}
 
-    def tick(self) -> None:
+    def tick(self) -> Positions:
         """Nothing was put off."""
+        return {}
 
-    def close(self) -> None:
+    def close(self) -> Positions:
         """Nothing is under way."""
+        return {}
+
+    def end(self) -> None:
+        """Closes the connections."""
+        self._producer.close()
+        self._log.close()

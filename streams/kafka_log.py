@@ -1,14 +1,15 @@
 """Reading a topic's partition again: from where, up to where, and what a stage had committed."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from features.errors import UserError
 
-_TIMEOUT_S = 15
+# Longer than a broker takes to abort the transaction that a killed process left open.
+_TIMEOUT_S = 30
 _BATCH = 5_000
 
 # A broker that has just started, or a group that moves, answers so for a moment.
@@ -55,10 +56,6 @@ class KafkaLog:
             }
         )
 
-    def group_metadata(self) -> object:
-        """What a transactional producer needs to commit this group's offsets."""
-        return self._consumer.consumer_group_metadata()
-
     def committed(self, topic: str, partition: int) -> int | None:
         """The group's next offset to process, None before the first commit; waits for a transaction under way to end."""
         deadline = time.monotonic() + _TIMEOUT_S
@@ -73,6 +70,11 @@ class KafkaLog:
             if error.code() not in _COORDINATOR_MOVES or time.monotonic() > deadline:
                 raise KafkaException(error)
             time.sleep(0.2)
+
+    def positions(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+        """The group's next offset to process of each partition; the first that is kept before its first commit. Waits as ``committed``."""
+        found = {partition: self.committed(topic, partition) for partition in partitions}
+        return {partition: self.bounds(topic, partition)[0] if offset is None else offset for partition, offset in found.items()}
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """The first offset that is kept, and the last stable offset (the end of what is committed)."""

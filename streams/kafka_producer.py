@@ -1,6 +1,8 @@
 """Producers that never guess: a record that wasn't delivered ends the epoch of whoever sent it."""
 
-from collections.abc import Iterable, Sequence
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 
@@ -19,17 +21,35 @@ _BASE: dict[str, str | int | bool] = {
 }
 
 
+# A transaction is begun when its outputs are there, and is over within some ten milliseconds. One that was left open by a killed process
+# keeps readers waiting, and the partitions' next owner, so it should be gone when that takes over.
+_TRANSACTION_MS = 6_000
+
+
+@dataclass(frozen=True)
+class Membership:
+    """A member of a consumer group in one generation: what a commit within a transaction is refused by, once that is over."""
+
+    group: str
+    generation: int
+    member_id: str
+
+    def to_bytes(self) -> bytes:
+        """As librdkafka's ``rd_kafka_consumer_group_metadata_write`` has it (format 2), for the member is Faust's consumer, not its own."""
+        return b"CGMDv2:" + struct.pack("=i", self.generation) + self.group.encode() + b"\0" + self.member_id.encode() + b"\0\1"
+
+
 class DeliveryError(Exception):
     """A record was not delivered, or it is unknown whether it was; start over from what is committed."""
 
 
 class StageProducer:
-    """An idempotent producer, which partitions may share; transactional if given an id, and then one partition's own."""
+    """An idempotent producer, transactional if given an id."""
 
     def __init__(self, bootstrap_servers: str, transactional_id: str | None = None) -> None:
         settings: dict[str, str | int | bool] = {"bootstrap.servers": bootstrap_servers, **_BASE}
         if transactional_id is not None:
-            settings |= {"transactional.id": transactional_id, "transaction.timeout.ms": 10_000}
+            settings |= {"transactional.id": transactional_id, "transaction.timeout.ms": _TRANSACTION_MS, "retry.backoff.ms": 10}
         self._producer = Producer(settings)
         self._failure: KafkaError | None = None
 
@@ -75,9 +95,13 @@ class StageProducer:
         """Begins a transaction."""
         self._producer.begin_transaction()
 
-    def commit(self, offsets: list[TopicPartition], group_metadata: object) -> None:
-        """Commits the transaction, and with it the group's offsets. Raises KafkaException if it did not, or it is unknown."""
-        self._producer.send_offsets_to_transaction(offsets, group_metadata, _FLUSH_S)
+    def commit(self, topic: str, positions: Mapping[int, int], membership: Membership) -> None:
+        """Commits the transaction, and with it the group's positions (next offsets, by partition) in ``topic``.
+
+        Raises KafkaException if it did not, or it is unknown; so it does if the membership is a former one.
+        """
+        offsets = [TopicPartition(topic, partition, position) for partition, position in positions.items()]
+        self._producer.send_offsets_to_transaction(offsets, membership.to_bytes(), _FLUSH_S)
         self._producer.commit_transaction(_FLUSH_S)
         self._raise_failure()
 

@@ -1,180 +1,191 @@
-"""A stage's partitions: each opened when it is assigned, fed in order, closed when it is revoked.
+"""The partitions a process owns: opened when they are assigned, fed in order and in turns, closed when they are revoked.
 
-A ``PartitionWorker`` is one partition's state and its speaker to Kafka; all its methods block and run in a thread, one at a time. What
-it does with a batch is a pure stage function; what is here is when.
+A ``StageWorker`` holds their states and speaks to Kafka. What it does with a batch is a pure stage function; what is here is when.
 """
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from streams.kafka_producer import Membership
 from streams.validation import Record
 
 logger = logging.getLogger(__name__)
 
-# How long a partition that has nothing to do waits before it looks after what it put off: commits, projection.
+# How long a process that has nothing to do waits before it looks after what it put off: commits, projection.
 _TICK_S = 0.05
-_MOST_WAITING = 32
+_MOST_WAITING = 64
+
+Positions = Mapping[int, int]
+"""The next offset to process, by partition."""
 
 
-class PartitionWorker(Protocol):
-    """One partition of a stage's source topic, from assignment to revocation."""
+class StageWorker(Protocol):
+    """A stage at the partitions that its process owns. Its methods block and are called one at a time.
 
-    def open(self) -> int:
-        """Fences the former owner and recovers the state; returns the next offset to process."""
+    What they return are positions that the caller is to commit; none if they are unchanged, not safe yet, or committed by the stage itself.
+    """
 
-    def process(self, records: Sequence[Record]) -> int | None:
-        """Applies the records and speaks; returns the position now safe to commit by the caller, None if there is none (yet)."""
+    def ready(self) -> bool:
+        """Whether records can be processed now; else they wait. Returns at once."""
 
-    def tick(self) -> int | None:
-        """Looks after what was put off; returns the position now safe to commit by the caller, None if there is none."""
+    def open(self, partitions: Collection[int], membership: Membership) -> Positions:
+        """Makes sure that former owners are shut out and recovers the states; returns where to go on, for every partition."""
 
-    def close(self) -> int | None:
-        """Finishes what is under way and lets go; returns the last position to commit by the caller, None if there is none."""
+    def process(self, records: Mapping[int, Sequence[Record]]) -> Positions:
+        """Applies a turn's records, by partition, and speaks."""
+
+    def tick(self) -> Positions:
+        """Looks after what was put off."""
+
+    def close(self) -> Positions:
+        """The partitions are revoked: finishes what is under way. Another ``open`` may follow."""
+
+    def end(self) -> None:
+        """Lets go of all connections."""
 
 
-Commit = Callable[[int, int], Awaitable[None]]
+Commit = Callable[[Positions], Awaitable[None]]
 Fail = Callable[[BaseException], None]
 
 
 @dataclass(frozen=True)
 class Limit:
-    """What a batch holds at most; one record always fits."""
+    """What a turn takes of each partition at most; one record always fits."""
 
     records: int
     bytes: int
 
 
-class Partition:
-    """Feeds one partition's records to its worker, off the event loop.
+class Partitions:
+    """Feeds the partitions of one consumer group generation to the stage's worker, off the event loop.
 
-    While a batch is being processed, what arrives is collected: so batches grow with the load.
+    A turn takes what waits for all partitions; what arrives meanwhile is for the next. So turns grow with the load, and what a turn costs
+    is paid once for all partitions.
     """
 
-    def __init__(self, number: int, worker: PartitionWorker, pool: ThreadPoolExecutor, limit: Limit, commit: Commit, fail: Fail) -> None:
-        self.number = number
+    def __init__(self, worker: StageWorker, limit: Limit, commit: Commit, fail: Fail) -> None:
         self._worker = worker
-        self._pool = pool
         self._limit = limit
         self._commit = commit
         self._fail = fail
-        self._next = 0
-        self._waiting: deque[list[Any]] = deque()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="stage")
+        self._generation: int | None = None
+        self._turns: asyncio.Task[None] | None = None
+        self._queues: dict[int, _Queue] = {}
+        self._fetches = 0
         self._arrived = asyncio.Event()
         self._room = asyncio.Event()
-        self._room.set()
-        self._closing = False
-        self._task = asyncio.create_task(self._run(), name=f"partition {number}")
 
-    async def feed(self, records: list[Any]) -> None:
-        """Queues records that follow those fed before; waits while too many are queued."""
-        await self._room.wait()
-        self._waiting.append(records)
+    async def assign(self, numbers: Collection[int], generation: int, membership: Membership) -> None:
+        """Opens these partitions and no others; records of other generations are no longer taken."""
+        await self.revoke()
+        self._generation = generation
+        self._queues = {number: _Queue(self._limit) for number in sorted(numbers)}
+        self._fetches = 0
+        self._room.set()
+        if self._queues:
+            self._turns = asyncio.create_task(self._run(membership), name="turns")
+
+    async def revoke(self) -> None:
+        """Lets the turn under way finish, drops what waits, and closes, so that the next owner finds everything committed."""
+        self._generation = None
+        self._room.set()
         self._arrived.set()
-        if len(self._waiting) >= _MOST_WAITING:
+        turns, self._turns = self._turns, None
+        if turns is not None:
+            await asyncio.wait([turns])
+
+    async def feed(self, number: int, generation: int, records: list[Any]) -> None:
+        """Queues a fetch, which follows those fed before; waits while too much is queued. One of another generation is dropped."""
+        await self._room.wait()
+        if generation != self._generation or number not in self._queues:
+            logger.info("dropped %d records of partition %d fetched before a rebalance", len(records), number)
+            return
+        self._queues[number].put(records)
+        self._arrived.set()
+        self._fetches += 1
+        if self._fetches >= _MOST_WAITING:
             self._room.clear()
 
-    async def close(self) -> None:
-        """Lets the batch under way finish, drops what is queued, and closes the worker."""
-        self._closing = True
-        self._arrived.set()
-        self._room.set()
-        await asyncio.wait([self._task])
+    async def end(self) -> None:
+        """Closes the partitions and ends the worker and its thread."""
+        await self.revoke()
+        await self._call(self._worker.end)
+        self._thread.shutdown(wait=False)
 
-    async def _run(self) -> None:
+    async def _run(self, membership: Membership) -> None:
+        generation, queues = self._generation, self._queues
         try:
-            self._next = await self._call(self._worker.open)
-            while not self._closing:
-                records = await self._collect()
-                position = await (self._call(self._worker.process, records) if records else self._call(self._worker.tick))
-                if position is not None:
-                    await self._commit(self.number, position)
-            position = await self._call(self._worker.close)
-            if position is not None:
-                await self._commit(self.number, position)
+            for number, position in (await self._call(self._worker.open, tuple(queues), membership)).items():
+                queues[number].next = position
+            while self._generation == generation:
+                records = await self._take(queues)
+                await self._commit_if_any(await (self._call(self._worker.process, records) if records else self._call(self._worker.tick)))
+            await self._commit_if_any(await self._call(self._worker.close))
         except Exception as error:
             self._fail(error)
 
-    async def _collect(self) -> list[Any]:
-        """All records that wait, up to the limit; an empty list after a while without any."""
-        if not self._waiting:
+    async def _take(self, queues: dict[int, "_Queue"]) -> dict[int, list[Any]]:
+        """What waits, up to the limit; nothing after a while without any."""
+        if not self._worker.ready():
+            await asyncio.sleep(_TICK_S)
+            return {}
+        if not any(queues.values()):
             self._arrived.clear()
             try:
                 await asyncio.wait_for(self._arrived.wait(), _TICK_S)
             except TimeoutError:
-                return []
-        records: list[Any] = []
-        size = 0
-        while self._waiting and len(records) < self._limit.records and size < self._limit.bytes and not self._closing:
-            part = self._waiting.popleft()
-            taken = self._fitting(part, self._limit.records - len(records), self._limit.bytes - size)
-            if taken < len(part):
-                self._waiting.appendleft(part[taken:])
-            records += part[:taken]
-            size += sum(_size(record) for record in part[:taken])
-        self._room.set()
-        if records and records[0].offset < self._next:
-            # Fetched from a committed position behind our own, as after a rebalance.
-            records = [record for record in records if record.offset >= self._next]
-        if records:
-            self._next = records[-1].offset + 1
-        return records
+                return {}
+        taken = {number: queue.take() for number, queue in queues.items() if queue}
+        self._fetches = sum(map(len, queues.values()))
+        if self._fetches < _MOST_WAITING:
+            self._room.set()
+        return {number: records for number, records in taken.items() if records}
 
-    @staticmethod
-    def _fitting(part: list[Any], most_records: int, most_bytes: int) -> int:
-        """How many of the records to take: at least one."""
-        size = 0
-        for taken, record in enumerate(part[:most_records]):
-            size += _size(record)
-            if size > most_bytes and taken:
-                return taken
-        return min(len(part), most_records)
+    async def _commit_if_any(self, positions: Positions) -> None:
+        if positions:
+            await self._commit(positions)
 
     async def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
 
 
-def _size(record: Any) -> int:
-    return len(record.value) if record.value is not None else 0
+class _Queue:
+    """One partition's fetches in order; its length is their number. ``next`` is the offset to go on from."""
 
-
-class Partitions:
-    """All partitions that this process owns now, in one consumer group generation."""
-
-    def __init__(self, new_worker: Callable[[int], PartitionWorker], limit: Limit, threads: int, commit: Commit, fail: Fail) -> None:
-        self._new_worker = new_worker
+    def __init__(self, limit: Limit) -> None:
+        self.next = 0
         self._limit = limit
-        self._commit = commit
-        self._fail = fail
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="partition")
-        self._owned: dict[int, Partition] = {}
-        self._generation: int | None = None
+        self._fetches: deque[list[Any]] = deque()
 
-    async def assign(self, numbers: set[int], generation: int) -> None:
-        """Opens these partitions and no others; records of other generations are no longer taken."""
-        await self.revoke()
-        self._generation = generation
-        for number in sorted(numbers):
-            self._owned[number] = Partition(number, self._new_worker(number), self._pool, self._limit, self._commit, self._fail)
+    def __len__(self) -> int:
+        return len(self._fetches)
 
-    async def revoke(self) -> None:
-        """Closes all partitions, so that the next owner finds everything committed."""
-        owned, self._owned = self._owned, {}
-        self._generation = None
-        await asyncio.gather(*(partition.close() for partition in owned.values()))
+    def put(self, records: list[Any]) -> None:
+        self._fetches.append(records)
 
-    async def feed(self, number: int, generation: int, records: list[Any]) -> None:
-        """Hands a fetch to its partition, unless it was fetched in another generation."""
-        partition = self._owned.get(number)
-        if partition is None or generation != self._generation:
-            logger.info("dropped %d records of partition %d fetched before a rebalance", len(records), number)
-            return
-        await partition.feed(records)
-
-    def shut_down(self) -> None:
-        """Ends the threads."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+    def take(self) -> list[Any]:
+        """The records for a turn; those before ``next``, fetched from a committed position behind our own, are left out."""
+        records: list[Any] = []
+        size = 0
+        while self._fetches and len(records) < self._limit.records and size < self._limit.bytes:
+            fetch = self._fetches.popleft()
+            taken = 0
+            for record in fetch[: self._limit.records - len(records)]:
+                size += len(record.value) if record.value is not None else 0
+                if size > self._limit.bytes and (records or taken):
+                    break
+                taken += 1
+            if taken < len(fetch):
+                self._fetches.appendleft(fetch[taken:])
+            records += fetch[:taken]
+        if records and records[0].offset < self.next:
+            records = [record for record in records if record.offset >= self.next]
+        if records:
+            self.next = records[-1].offset + 1
+        return records

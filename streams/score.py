@@ -101,6 +101,20 @@ def advance(state: ScoreState, records: Sequence[Batch], counts: Counter[str]) -
     return Observed(rows, source, position, vectors, refused)
 
 
+def join(observed: Sequence[Observed]) -> Observed:
+    """What was observed on several partitions, one after the other."""
+    if len(observed) == 1:
+        return observed[0]
+    rows = pa.Table.from_batches([one.rows for one in observed]).combine_chunks().to_batches(max_chunksize=None)
+    return Observed(
+        rows[0] if rows else observed[0].rows,
+        _joined([one.source for one in observed]),
+        _joined([one.position for one in observed]),
+        np.concatenate([one.vectors for one in observed]),
+        [letter for one in observed for letter in one.refused],
+    )
+
+
 def decide(observed: Observed, variant: Variant, currency: str, decided_at: int) -> Outcome:
     """Scores the observed transactions; one the API has answered keeps that answer. ``decided_at`` (ms) is stamped on the decisions."""
     rows, vectors = observed.rows, observed.vectors
@@ -132,6 +146,10 @@ def _admit(state: ScoreState, record: Batch, counts: Counter[str]) -> list[Batch
 
 def _spread(values: list[int], lengths: list[int]) -> Int64:
     return np.repeat(np.array(values, np.int64), lengths)
+
+
+def _joined(columns: Sequence[tuple[Int64, Int64]]) -> tuple[Int64, Int64]:
+    return np.concatenate([partition for partition, _ in columns]), np.concatenate([offset for _, offset in columns])
 
 
 def _where(
