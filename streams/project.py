@@ -57,7 +57,7 @@ class Projector:
         *,
         freshness: float = 0.1,
         longest: float = 2.0,
-        share: float = 0.25,
+        share: float = 0.1,
         open_writer: Callable[[Path, str, str], OnlineWriter] = OnlineWriter,
     ) -> None:
         self._stage = stage

@@ -10,7 +10,6 @@ from streams.parent import end_with
 if __name__ == "__main__":
     end_with(int(sys.argv[1]))
 
-    import gc
     import logging
 
     import msgspec
@@ -18,10 +17,10 @@ if __name__ == "__main__":
 
     from streams.config import StreamConfig
     from streams.faust_app import main
+    from streams.garbage import collect_rarely
 
     uvloop.install()
-    # A batch makes thousands of objects and hardly a cycle; Python would search for some every 700 objects.
-    gc.set_threshold(50_000, 20, 50)
+    collect_rarely()
     logging.basicConfig(level=logging.WARNING, format=f"%(asctime)s %(levelname)s {sys.argv[2]}: %(message)s", stream=sys.stderr)
     logging.getLogger("streams").setLevel(logging.INFO)
     # Faust's services log their coming and going under the module that defines them.
