@@ -89,7 +89,7 @@ class Partitions:
         self._fetches = 0
         self._room.set()
         if self._queues:
-            self._turns = asyncio.create_task(self._run(membership), name="turns")
+            self._turns = asyncio.create_task(self._run(generation, self._queues, membership), name="turns")
 
     async def revoke(self) -> None:
         """Lets the turn under way finish, drops what waits, and closes, so that the next owner finds everything committed."""
@@ -118,8 +118,7 @@ class Partitions:
         await self._call(self._worker.end)
         self._thread.shutdown(wait=False)
 
-    async def _run(self, membership: Membership) -> None:
-        generation, queues = self._generation, self._queues
+    async def _run(self, generation: int, queues: dict[int, "_Queue"], membership: Membership) -> None:
         try:
             for number, position in (await self._call(self._worker.open, tuple(queues), membership)).items():
                 queues[number].next = position
@@ -175,6 +174,8 @@ class _Queue:
         size = 0
         while self._fetches and len(records) < self._limit.records and size < self._limit.bytes:
             fetch = self._fetches.popleft()
+            if fetch[0].offset < self.next:
+                fetch = [record for record in fetch if record.offset >= self.next]
             taken = 0
             for record in fetch[: self._limit.records - len(records)]:
                 size += len(record.value) if record.value is not None else 0
@@ -183,9 +184,7 @@ class _Queue:
                 taken += 1
             if taken < len(fetch):
                 self._fetches.appendleft(fetch[taken:])
-            records += fetch[:taken]
-        if records and records[0].offset < self.next:
-            records = [record for record in records if record.offset >= self.next]
-        if records:
-            self.next = records[-1].offset + 1
+            if taken:
+                records += fetch[:taken]
+                self.next = records[-1].offset + 1
         return records

@@ -153,7 +153,7 @@ def test_costly_writing_stretches_the_interval_up_to_the_longest(longest: float,
     """0.2 s of CPU at a quarter of a core is once in 0.8 s."""
     store, state = Store(), state_of("user", history(0, n=50))
     store.busy = 0.2
-    with projecting(store, longest=longest) as projector:
+    with projecting(store, longest=longest, share=0.25) as projector:
         project(projector, state, 10)
         offered = time.monotonic()
         eventually(lambda: projector.wants(0))
