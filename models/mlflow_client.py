@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -46,6 +47,8 @@ def quiet() -> None:
         ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3"),
     ):
         os.environ.setdefault(name, value)
+    # Its own stores' use of SQLAlchemy, which nobody here can mend.
+    warnings.filterwarnings("ignore", message="The ``noload`` loader strategy is deprecated")
     import mlflow  # noqa: F401  # it sets its loggers up when imported, so ours is the last word
 
     for logger in ("mlflow", "alembic"):

@@ -94,6 +94,8 @@ def main(stage_name: str, config: StreamConfig) -> None:
         failures.append(error)
 
     worker = faust.Worker(create_app(STAGES[stage_name], config, fail), quiet=True, override_logging=False, redirect_stdouts=False)
+    # It would write control sequences to what is no terminal.
+    worker.spinner = None
     try:
         worker.execute_from_commandline()
     except SystemExit as ended:

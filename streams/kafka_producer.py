@@ -18,6 +18,8 @@ _BASE: dict[str, str | int | bool] = {
     "message.max.bytes": 8 << 20,
     "queue.buffering.max.messages": 500_000,
     "delivery.report.only.error": True,
+    # What it retries is no news, what it gives up is raised.
+    "log_level": 3,
 }
 
 
