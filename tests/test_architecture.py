@@ -18,6 +18,7 @@ OTHER_EDGES = {
     "streams.champion",
     "streams.contracts",
     "streams.datafile",
+    "streams.garbage",
     "streams.parent",
     "streams.partitions",
     "streams.project",

@@ -18,7 +18,7 @@ from streams.partitioner import PRODUCER_SETTING
 from streams.replay_messages import encode_transactions
 from streams.topics import TRANSACTIONS
 
-# What falls due together is handed over together, so there is nothing more to wait for.
+# librdkafka's own default, so what most producers of transactions have.
 LINGER_MS = 5
 _LEAD_S = 0.5
 # A few records at a time: one by one they would cost the broker a request each.

@@ -65,6 +65,19 @@ def test_stream(tmp_path: Path) -> None:
     assert "replay" in once["replayed"]["runs"][0]["cpu_us_per_tx"]
 
 
+def test_latency(tmp_path: Path) -> None:
+    found = measured(tmp_path, "latency", "--rates", "200,400", "--seconds", "2", "--warm-up", "1", "--partitions", "2", "--quick")
+    assert found["partitions"] == 2
+    assert list(found["rates"]) == ["200", "400"]
+    for rate, figures in found["rates"].items():
+        (run,) = figures["runs"]
+        assert run["transactions"] == pytest.approx(2 * int(rate), abs=1)
+        assert 0 < run["p50_ms"] <= run["p90_ms"] <= run["p99_ms"] <= run["max_ms"]
+        assert figures["p99_ms"] == run["p99_ms"]
+        assert all(part["p50_ms"] <= run["max_ms"] for part in run["parts"].values())
+        assert {"generator", "consumer", "ingest", "score", "kafka"} <= run["cores"].keys()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
