@@ -64,7 +64,7 @@ def latency(
     """From the moment a transaction was due to be sent to the arrival of its committed decision, at fixed offered rates."""
     from api.bench import latency as bench
 
-    spec = bench.Spec(_rates(rates), seconds, warm_up, partitions, runs)
+    spec = bench.Spec(_rates(rates), seconds, warm_up, partitions=partitions, runs=runs)
     figures = _measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
     for rate, found in figures["rates"].items():
         typer.echo(f"{int(rate):,} tx/s: p50 {found['p50_ms']:.0f} ms, p90 {found['p90_ms']:.0f} ms, p99 {found['p99_ms']:.0f} ms")

