@@ -39,13 +39,15 @@ def tools_jar() -> Path:
 
 @contextmanager
 def committed_values(bootstrap_servers: str, topic: str, patience_ms: int = 20_000) -> Iterator[Iterator[bytes]]:
-    """The values (lines) of all committed records of a JSON topic, from its beginning until none came for ``patience_ms``."""
+    """The values (JSON objects, one a line) of all committed records of a topic, from its beginning until none came for ``patience_ms``."""
     options = ("--bootstrap-server", bootstrap_servers, "--topic", topic, "--from-beginning", "--isolation-level", "read_committed")
     classpath = f"{jars.ensure()}/*{os.pathsep}{tools_jar()}"
-    command = [java.for_broker().executable, "-Xmx512m", "-cp", classpath, _CLASS, *options, "--timeout-ms", str(patience_ms)]
+    # Its log would go to the standard output, among the values.
+    quiet = "-Dorg.apache.logging.log4j.level=OFF"
+    command = [java.for_broker().executable, "-Xmx512m", quiet, "-cp", classpath, _CLASS, *options, "--timeout-ms", str(patience_ms)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, bufsize=1 << 20) as process:
         assert process.stdout is not None
         try:
-            yield iter(process.stdout)
+            yield (line for line in process.stdout if line.startswith(b"{"))
         finally:
             process.kill()
