@@ -72,8 +72,7 @@ def advance(state: ScoreState, records: Sequence[Batch], counts: Counter[str]) -
     """
     admitted = [piece for record in records for piece in _admit(state, record, counts)]
     schema = records[0].rows.schema
-    table = pa.Table.from_batches([piece.rows for piece in admitted], schema).combine_chunks()
-    rows = table.to_batches()[0] if len(table) else pa.RecordBatch.from_pylist([], schema)
+    rows = _one_batch([piece.rows for piece in admitted], schema)
     lengths = [len(piece.rows) for piece in admitted]
     source = _spread([piece.source_partition for piece in admitted], lengths), rows["offset"].to_numpy()
     position = _spread([piece.position[0] for piece in admitted], lengths), _spread([piece.position[1] for piece in admitted], lengths)
@@ -105,9 +104,8 @@ def join(observed: Sequence[Observed]) -> Observed:
     """What was observed on several partitions, one after the other."""
     if len(observed) == 1:
         return observed[0]
-    rows = pa.Table.from_batches([one.rows for one in observed]).combine_chunks().to_batches(max_chunksize=None)
     return Observed(
-        rows[0] if rows else observed[0].rows,
+        _one_batch([one.rows for one in observed], observed[0].rows.schema),
         _joined([one.source for one in observed]),
         _joined([one.position for one in observed]),
         np.concatenate([one.vectors for one in observed]),
@@ -146,6 +144,11 @@ def _admit(state: ScoreState, record: Batch, counts: Counter[str]) -> list[Batch
 
 def _spread(values: list[int], lengths: list[int]) -> Int64:
     return np.repeat(np.array(values, np.int64), lengths)
+
+
+def _one_batch(rows: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:
+    table = pa.Table.from_batches(rows, schema).combine_chunks()
+    return table.to_batches()[0] if len(table) else pa.RecordBatch.from_pylist([], schema)
 
 
 def _joined(columns: Sequence[tuple[Int64, Int64]]) -> tuple[Int64, Int64]:
