@@ -8,14 +8,13 @@ _EVERY_S = 60.0
 
 
 def collect_rarely() -> None:
-    """Cycles are looked for once a minute, and no longer among what a process holds for good once it has started."""
+    """Cycles are looked for once a minute, but never among what the process loaded in its first: that would stop it for half a second."""
     gc.disable()
     threading.Thread(target=_collect, name="garbage", daemon=True).start()
 
 
 def _collect() -> None:
     time.sleep(_EVERY_S)
-    gc.collect()
     gc.freeze()
     while True:
         time.sleep(_EVERY_S)
