@@ -1,18 +1,17 @@
 """The records of ``transactions.by-merchant``: Arrow batches of what INGEST says to SCORE.
 
-One Kafka record is one batch of one source partition for one merchant partition. Its rows stand in source order. The headers name the
-source, the feature set, and ``previous``: the offset of the last earlier source record with a row for the same merchant partition (−1 if
-there is none). Both follow from the source log alone, so a batch said twice is recognised and a missing one shows as a gap.
+One Kafka record is one batch for one merchant partition. Its rows come from one or more source partitions and stand, for each of them, in
+source order. The headers name the feature set and, for each source, ``previous``: the offset of the last earlier source record with a row
+for the same merchant partition (−1 if there is none). Both follow from the source log alone, so a row said twice is recognised and a
+missing one shows as a gap.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pyarrow as pa
 
 from features.definitions import FeatureSet
-from features.windows import Int64
 
 TRANSACTION, LABEL, REFUSED = 0, 1, 2
 
@@ -22,25 +21,22 @@ _MOST_BYTES = 300_000
 
 @dataclass(frozen=True)
 class Batch:
-    """One decoded record. ``rows`` follows ``batch_schema``; ``position`` is its own (partition, offset) on transactions.by-merchant."""
+    """One decoded record. ``rows`` follows ``batch_schema``; ``previous`` goes by source partition; ``position`` is the record's own
+    (partition, offset) on transactions.by-merchant."""
 
     rows: pa.RecordBatch
-    source_partition: int
-    previous: int
+    previous: Mapping[int, int]
     position: tuple[int, int]
-
-    @property
-    def offsets(self) -> Int64:
-        """The source offset of each row (int64), rising."""
-        return np.asarray(self.rows["offset"].to_numpy())
 
 
 def batch_schema(feature_set: FeatureSet) -> pa.Schema:
-    """The columns of a batch: ``fraud`` is what a label row adds, ``payload`` a dead letter (REFUSED) or the answer the API gave."""
+    """The columns of a batch: ``source`` and ``offset`` say which record of transactions a row comes from, ``fraud`` is what a label row
+    adds, ``payload`` a dead letter (REFUSED) or the answer the API gave."""
     width = len(feature_set.of("user"))
     return pa.schema(
         [
             ("kind", pa.int8()),
+            ("source", pa.int32()),
             ("offset", pa.int64()),
             ("transaction_id", pa.string()),
             ("event_time", pa.int64()),
@@ -54,20 +50,23 @@ def batch_schema(feature_set: FeatureSet) -> pa.Schema:
     )
 
 
-def encode(rows: pa.RecordBatch) -> Iterator[tuple[pa.RecordBatch, bytes]]:
-    """Cuts the rows into records small enough for the broker; yields each with its bytes (an IPC message without its schema)."""
-    pieces = max(1, -(-rows.nbytes // _MOST_BYTES))
-    step = -(-len(rows) // pieces)
+def pieces(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """Cuts the rows into batches small enough for the broker; none if there are no rows."""
+    count = max(1, -(-rows.nbytes // _MOST_BYTES))
+    step = max(1, -(-len(rows) // count))
     for begin in range(0, len(rows), step):
-        piece = rows.slice(begin, step)
-        yield piece, piece.serialize().to_pybytes()
+        yield rows.slice(begin, step)
 
 
-def headers(source_partition: int, previous: int, feature_set: FeatureSet) -> list[tuple[str, bytes]]:
+def encode(rows: pa.RecordBatch) -> bytes:
+    """The bytes of a batch: an IPC message without its schema."""
+    return rows.serialize().to_pybytes()
+
+
+def headers(previous: Mapping[int, int], feature_set: FeatureSet) -> list[tuple[str, bytes]]:
     """The headers that go with a batch."""
     return [
-        ("source", b"%d" % source_partition),
-        ("previous", b"%d" % previous),
+        ("previous", ",".join(f"{source}:{offset}" for source, offset in previous.items()).encode()),
         ("features", feature_set.digest.encode()),
     ]
 
@@ -83,4 +82,5 @@ def decode(
             f"this worker computes {feature_set.name} ({feature_set.digest[:12]}); run INGEST and SCORE with one feature set"
         )
     rows = pa.ipc.read_record_batch(pa.py_buffer(value), schema)
-    return Batch(rows, int(named["source"]), int(named["previous"]), position)
+    pairs = (pair.split(":") for pair in named["previous"].decode().split(","))
+    return Batch(rows, {int(source): int(offset) for source, offset in pairs}, position)

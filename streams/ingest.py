@@ -1,20 +1,22 @@
 """INGEST: a user's records and what is known of the user → batches for the merchants' partitions.
 
-A pure function of its source partition: it may say things twice (after a restart), never differently.
+A pure function of its source partitions: it may say things twice (after a restart), never differently.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from features.definitions import FeatureSet
 from features.labels import LabelBook
 from features.state import EntityState
 from features.vector import device_hashes
-from features.windows import LATE, TOO_LATE
+from features.windows import LATE, TOO_LATE, Float32, Int8, Int64
 from streams import batches
 from streams.batches import LABEL, REFUSED
 from streams.events import Transaction
@@ -57,30 +59,52 @@ class Routed:
 
 @dataclass
 class _Rows:
-    """The records of one call, column by column; ``events`` of accepted rows only, ``accepted`` their row numbers."""
+    """The records of one call, column by column; ``events`` of accepted rows only, ``accepted`` their row numbers, ``target`` the merchant
+    partition of every row."""
 
     kind: np.ndarray
     fraud: np.ndarray
+    source: np.ndarray
+    offset: np.ndarray
+    target: np.ndarray
     events: list[Transaction] = field(default_factory=list)
     accepted: list[int] = field(default_factory=list)
     payload: list[bytes | None] = field(default_factory=list)
 
 
-def ingest(state: IngestState, records: Sequence[Record], counts: Counter[str]) -> list[Routed]:
-    """Applies the records of one source partition, in order, to the state; returns what to send on, in order.
+def ingest(turn: Sequence[tuple[IngestState, Sequence[Record]]], counts: Counter[str]) -> list[Routed]:
+    """Applies records of some source partitions, in order, to each one's state; returns what to send on, in order.
 
     Every record becomes one row: a transaction with its user's features as of before it, a label with what it adds, or a refused
     record with its dead letter. ``counts`` gains late, too_late, labels and refused.<reason>.
     """
-    rows = _read(state, records, counts)
-    features = _apply(state, rows, counts)
-    return _route(state, records, rows, features)
+    n = sum(len(records) for _, records in turn)
+    rows = _Rows(np.zeros(n, np.int8), np.zeros(n, np.int64), np.empty(n, np.int32), np.empty(n, np.int64), np.empty(n, np.int64))
+    features, begin = [], 0
+    for state, records in turn:
+        features.append(_apply_part(state, records, rows, begin, counts))
+        begin += len(records)
+    return _route({state.validator.partition: state for state, _ in turn}, rows, np.concatenate(features))
 
 
-def _read(state: IngestState, records: Sequence[Record], counts: Counter[str]) -> _Rows:
-    rows = _Rows(np.zeros(len(records), np.int8), np.zeros(len(records), np.int64))
+def _apply_part(state: IngestState, records: Sequence[Record], rows: _Rows, begin: int, counts: Counter[str]) -> Float32:
+    """Fills the rows from ``begin`` on with one partition's records; returns the features of those accepted."""
+    here = slice(begin, begin + len(records))
+    rows.source[here] = state.validator.partition
+    rows.offset[here] = [record.offset for record in records]
+    known = len(rows.events)
+    _read(state, records, rows, begin, counts)
+    events = rows.events[known:]
+    accepted = rows.accepted[known:]
+    # A refused record has no merchant to go by; any partition that follows from its source will do.
+    rows.target[here] = state.validator.partition % state.merchant_partitions
+    rows.target[accepted] = [state.target(event.merchant_id) for event in events]
+    return _apply(state, events, rows.kind[accepted], rows.fraud[accepted], counts)
+
+
+def _read(state: IngestState, records: Sequence[Record], rows: _Rows, begin: int, counts: Counter[str]) -> None:
     validator = state.validator
-    for i, record in enumerate(records):
+    for i, record in enumerate(records, begin):
         answer = None
         try:
             headers = dict(record.headers) if record.headers else {}
@@ -101,49 +125,61 @@ def _read(state: IngestState, records: Sequence[Record], counts: Counter[str]) -
         rows.events.append(event)
         rows.accepted.append(i)
         rows.payload.append(answer)
-    return rows
 
 
-def _apply(state: IngestState, rows: _Rows, counts: Counter[str]) -> np.ndarray:
-    events, n = rows.events, len(rows.events)
+def _apply(state: IngestState, events: Sequence[Transaction], kind: Int8, fraud: Int64, counts: Counter[str]) -> Float32:
+    n = len(events)
     slots = state.users.slots([event.user_id for event in events])
     times = np.fromiter([event.event_time for event in events], np.int64, n)
     amounts = np.fromiter([event.amount for event in events], np.int64, n)
     devices = device_hashes([event.device_id for event in events]) if state.feature_set.devices else np.zeros(n, np.int64)
-    kind, fraud = rows.kind[rows.accepted], rows.fraud[rows.accepted]
     features, lateness = state.users.apply(kind, slots, times, amounts, fraud, devices)
     counts["late"] += int(np.count_nonzero(lateness == LATE))
     counts["too_late"] += int(np.count_nonzero(lateness == TOO_LATE))
     return features
 
 
-def _route(state: IngestState, records: Sequence[Record], rows: _Rows, features: np.ndarray) -> list[Routed]:
-    table = _table(state, records, rows, features)
-    # A refused record has no merchant to go by; any partition that follows from its source will do.
-    refuge = state.validator.partition % state.merchant_partitions
-    target = np.full(len(records), refuge, np.int64)
-    target[rows.accepted] = np.fromiter([state.target(event.merchant_id) for event in rows.events], np.int64, len(rows.events))
-    order = np.argsort(target, kind="stable")
-    cuts = np.searchsorted(target[order], np.arange(state.merchant_partitions + 1))
-    sorted_rows = table.take(pa.array(order))
+def _route(states: Mapping[int, IngestState], rows: _Rows, features: Float32) -> list[Routed]:
+    feature_set, partitions = _common(states)
+    order = np.argsort(rows.target, kind="stable")
+    cuts = np.searchsorted(rows.target[order], np.arange(partitions + 1)).tolist()
+    table = _table(feature_set, rows, features).take(pa.array(order))
+    source, offset = rows.source[order], rows.offset[order]
     routed = []
-    for partition in range(state.merchant_partitions):
-        begin, end = int(cuts[partition]), int(cuts[partition + 1])
-        for piece, value in batches.encode(sorted_rows.slice(begin, end - begin)) if end > begin else ():
-            previous, state.previous[partition] = state.previous[partition], piece.column(1)[-1].as_py()
-            routed.append(Routed(partition, value, batches.headers(state.validator.partition, previous, state.feature_set)))
+    for target, (begin, end) in enumerate(pairwise(cuts)):
+        for piece in batches.pieces(table.slice(begin, end - begin)):
+            until = begin + len(piece)
+            previous = _previous(states, target, source[begin:until], offset[begin:until])
+            routed.append(Routed(target, batches.encode(piece), batches.headers(previous, feature_set)))
+            begin = until
     return routed
 
 
-def _table(state: IngestState, records: Sequence[Record], rows: _Rows, features: np.ndarray) -> pa.RecordBatch:
-    events, n = rows.events, len(records)
+def _common(states: Mapping[int, IngestState]) -> tuple[FeatureSet, int]:
+    state = next(iter(states.values()))
+    return state.feature_set, state.merchant_partitions
+
+
+def _previous(states: Mapping[int, IngestState], target: int, source: npt.NDArray[np.int32], offset: Int64) -> dict[int, int]:
+    """The offset before these rows, by source, noting the rows' last."""
+    previous = {}
+    # Each source's rows stand together.
+    ends = [*(np.flatnonzero(source[1:] != source[:-1])).tolist(), len(source) - 1]
+    for number, last in zip(source[ends].tolist(), offset[ends].tolist(), strict=True):
+        state = states[number]
+        previous[number], state.previous[target] = state.previous[target], last
+    return previous
+
+
+def _table(feature_set: FeatureSet, rows: _Rows, features: Float32) -> pa.RecordBatch:
+    events, n = rows.events, len(rows.kind)
     columns = [
         pa.array([event.transaction_id for event in events], pa.string()),
         pa.array([event.event_time for event in events], pa.int64()),
         pa.array([event.user_id for event in events], pa.string()),
         pa.array([event.merchant_id for event in events], pa.string()),
         pa.array([event.amount for event in events], pa.int64()),
-        pa.FixedSizeListArray.from_arrays(pa.array(features.ravel()), state.users.width),
+        pa.FixedSizeListArray.from_arrays(pa.array(features.ravel()), features.shape[1]),
     ]
     if len(events) < n:
         # Row numbers of the accepted ones, null where a record was refused: taking null gives null.
@@ -154,11 +190,12 @@ def _table(state: IngestState, records: Sequence[Record], rows: _Rows, features:
     return pa.RecordBatch.from_arrays(
         [
             pa.array(rows.kind),
-            pa.array(np.fromiter([record.offset for record in records], np.int64, n)),
+            pa.array(rows.source),
+            pa.array(rows.offset),
             *columns[:5],
             pa.array(rows.fraud.astype(np.int8)),
             pa.array(rows.payload, pa.binary()),
             columns[5],
         ],
-        schema=batches.batch_schema(state.feature_set),
+        schema=batches.batch_schema(feature_set),
     )

@@ -49,10 +49,9 @@ class IngestWorker:
 
     def process(self, records: Mapping[int, Sequence[Record]]) -> Positions:
         """Sends the records' batches; the positions become safe once all are acknowledged."""
-        for partition, of_partition in records.items():
-            for routed in ingest(self._states[partition], of_partition, self.counts):
-                self._producer.send(BY_MERCHANT.name, routed.value, partition=routed.partition, headers=routed.headers)
-            self._positions[partition] = of_partition[-1].offset + 1
+        for routed in ingest([(self._states[partition], read) for partition, read in records.items()], self.counts):
+            self._producer.send(BY_MERCHANT.name, routed.value, partition=routed.partition, headers=routed.headers)
+        self._positions |= {partition: read[-1].offset + 1 for partition, read in records.items()}
         return self.tick() if time.monotonic() - self._committed_at >= _COMMIT_EVERY_S else {}
 
     def tick(self) -> Positions:
@@ -84,5 +83,5 @@ class IngestWorker:
         state = IngestState(self._config.feature_set, validator, self._merchant_partitions)
         begin, _ = self._log.bounds(TRANSACTIONS.name, partition)
         for records in self._log.read(TRANSACTIONS.name, partition, begin, position):
-            ingest(state, records, Counter())
+            ingest([(state, records)], Counter())
         return state

@@ -12,7 +12,7 @@ from streams.kafka_log import KafkaLog
 from streams.kafka_producer import Membership, StageProducer
 from streams.partitions import Positions
 from streams.project import Projector, offer_changes
-from streams.score import ScoreState, advance, decide, join
+from streams.score import ScoreState, advance, decide
 from streams.stages import SCORE
 from streams.topics import BY_MERCHANT, DEAD_LETTERS, DECISIONS, SCORING_LOG
 from streams.validation import Record
@@ -54,9 +54,7 @@ class ScoreWorker:
     def process(self, records: Mapping[int, Sequence[Record]]) -> Positions:
         """Decides, then commits outputs and positions in one transaction, begun only when the outputs are there."""
         assert self._membership is not None
-        observed = join(
-            [advance(self._states[partition], self._decode(partition, read), self.counts) for partition, read in records.items()]
-        )
+        observed = advance([(self._states[partition], self._decode(partition, read)) for partition, read in records.items()], self.counts)
         outcome = decide(observed, self._champion.current(), self._config.currency, decided_at=time.time_ns() // 1_000_000)
         positions = {partition: read[-1].offset + 1 for partition, read in records.items()}
         self._producer.begin()
@@ -93,7 +91,7 @@ class ScoreWorker:
         state = ScoreState(self._config.feature_set)
         begin, _ = self._log.bounds(BY_MERCHANT.name, partition)
         for records in self._log.read(BY_MERCHANT.name, partition, begin, position):
-            advance(state, self._decode(partition, records), Counter())
+            advance([(state, self._decode(partition, records))], Counter())
         return state
 
     def _decode(self, partition: int, records: Sequence[Record]) -> list[batches.Batch]:

@@ -1,11 +1,13 @@
 """SCORE: INGEST's batches, what is known of the merchants, and the model → decisions, dead letters and the scoring log.
 
-A pure function of its partition of ``transactions.by-merchant`` and the model. ``advance`` alone brings the state on, for recovery.
+A pure function of its partitions of ``transactions.by-merchant`` and the model. ``advance`` alone brings the state on, for recovery.
 """
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain, pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +20,7 @@ from features.windows import LATE, TOO_LATE, Float32, Int64
 from models.reasons import Reason, reasons
 from models.scoring import Scorer, Scores
 from streams import answer, scoring_log
-from streams.batches import REFUSED, TRANSACTION, Batch
+from streams.batches import REFUSED, TRANSACTION, Batch, batch_schema
 from streams.events import RISK_LEVELS, VERDICTS, Decision, Source, encode
 from streams.topics import TRANSACTIONS
 
@@ -46,11 +48,13 @@ class Variant:
 
 @dataclass(frozen=True)
 class Observed:
-    """The transactions of some batches with their vectors (float32, n × names), and the refused records' (key, dead letter)."""
+    """The transactions of some batches with their vectors (float32, n × names), and the refused records' dead letters.
+
+    ``position`` is each one's (partition, offset) on transactions.by-merchant, int64, n × 2.
+    """
 
     rows: pa.RecordBatch
-    source: tuple[Int64, Int64]
-    position: tuple[Int64, Int64]
+    position: Int64
     vectors: Float32
     refused: list[bytes]
 
@@ -64,53 +68,33 @@ class Outcome:
     log: list[bytes]
 
 
-def advance(state: ScoreState, records: Sequence[Batch], counts: Counter[str]) -> Observed:
-    """Applies the batches to the state; returns each new transaction with its vector as of before it.
+def advance(turn: Sequence[tuple[ScoreState, Sequence[Batch]]], counts: Counter[str]) -> Observed:
+    """Applies batches to the states of their partitions; returns each new transaction with its vector as of before it.
 
-    Rows already applied are left out; a batch that leaves a gap behind the last one applied comes from a former owner of the source
-    partition and is left out too, for the present owner says it again. ``counts`` gains repeated, gaps, late, too_late.
+    Rows already applied are left out; rows of a source that leave a gap behind the last one applied come from a former owner of the source
+    partition and are left out too, for the present owner says them again. ``counts`` gains repeated, gaps, late, too_late.
     """
-    admitted = [piece for record in records for piece in _admit(state, record, counts)]
-    schema = records[0].rows.schema
-    rows = _one_batch([piece.rows for piece in admitted], schema)
-    lengths = [len(piece.rows) for piece in admitted]
-    source = _spread([piece.source_partition for piece in admitted], lengths), rows["offset"].to_numpy()
-    position = _spread([piece.position[0] for piece in admitted], lengths), _spread([piece.position[1] for piece in admitted], lengths)
+    feature_set = turn[0][0].feature_set
+    admitted = [[piece for piece in (_admit(state, batch, counts) for batch in read) if len(piece.rows)] for state, read in turn]
+    pieces = list(chain.from_iterable(admitted))
+    rows = _one_batch([piece.rows for piece in pieces], batch_schema(feature_set))
+    position = np.repeat(np.array([piece.position for piece in pieces], np.int64).reshape(-1, 2), [len(piece.rows) for piece in pieces], 0)
+    part = np.repeat(np.arange(len(turn)), [sum(len(piece.rows) for piece in pieces) for pieces in admitted])
 
     refused: list[bytes] = []
     kind = rows["kind"].to_numpy()
     if (kind == REFUSED).any():
         refused = rows.filter(pa.array(kind == REFUSED))["payload"].to_pylist()
-        rows, source, position = _where(kind != REFUSED, rows, source, position)
+        rows, position, part = _where(kind != REFUSED, rows, position, part)
         kind = rows["kind"].to_numpy()
 
-    slots = state.merchants.slots(rows["merchant_id"].to_pylist())
-    time, amount = rows["event_time"].to_numpy(), rows["amount"].to_numpy()
-    fraud = rows["fraud"].to_numpy().astype(np.int64)
-    of_merchant, lateness = state.merchants.apply(kind, slots, time, amount, fraud, np.zeros(len(kind), np.int64))
-    counts["late"] += int(np.count_nonzero(lateness == LATE))
-    counts["too_late"] += int(np.count_nonzero(lateness == TOO_LATE))
-
+    of_merchant = _apply([state.merchants for state, _ in turn], np.searchsorted(part, np.arange(len(turn) + 1)).tolist(), rows, counts)
     asked = kind == TRANSACTION
     if not asked.all():
-        rows, source, position = _where(asked, rows, source, position)
-        of_merchant = of_merchant[asked]
-    of_user = rows["user_features"].flatten().to_numpy().reshape(len(rows), -1) if len(rows) else _no_users(state.feature_set)
-    vectors = assemble(state.feature_set, rows["event_time"].to_numpy(), rows["amount"].to_numpy(), of_user, of_merchant)
-    return Observed(rows, source, position, vectors, refused)
-
-
-def join(observed: Sequence[Observed]) -> Observed:
-    """What was observed on several partitions, one after the other."""
-    if len(observed) == 1:
-        return observed[0]
-    return Observed(
-        _one_batch([one.rows for one in observed], observed[0].rows.schema),
-        _joined([one.source for one in observed]),
-        _joined([one.position for one in observed]),
-        np.concatenate([one.vectors for one in observed]),
-        [letter for one in observed for letter in one.refused],
-    )
+        rows, position, of_merchant = _where(asked, rows, position, of_merchant)
+    of_user = rows["user_features"].flatten().to_numpy().reshape(len(rows), len(feature_set.of("user")))
+    vectors = assemble(feature_set, rows["event_time"].to_numpy(), rows["amount"].to_numpy(), of_user, of_merchant)
+    return Observed(rows, position, vectors, refused)
 
 
 def decide(observed: Observed, variant: Variant, currency: str, decided_at: int) -> Outcome:
@@ -121,48 +105,59 @@ def decide(observed: Observed, variant: Variant, currency: str, decided_at: int)
     decisions = _decisions(observed, variant, scores, currency, decided_at, skip=given)
     for i, told in given.items():
         decisions[i] = told.decision
-        decisions[i].source = Source(TRANSACTIONS.name, int(observed.source[0][i]), int(observed.source[1][i]))
+        decisions[i].source = Source(TRANSACTIONS.name, rows["source"][i].as_py(), rows["offset"][i].as_py())
         vectors[i] = np.frombuffer(told.vector, np.float32)
-    log = scoring_log.encode(rows, observed.source, observed.position, vectors, decisions, given)
+    log = scoring_log.encode(rows, observed.position, vectors, decisions, given)
     messages = [(decision.user_id.encode(), encode(decision)) for decision in decisions]
     return Outcome(messages, observed.refused, log)
 
 
-def _admit(state: ScoreState, record: Batch, counts: Counter[str]) -> list[Batch]:
-    applied = state.high_water.get(record.source_partition, -1)
-    offsets = record.offsets
-    if record.previous > applied:
-        counts["gaps"] += 1
-        return []
-    new = int(np.searchsorted(offsets, applied, side="right"))
-    counts["repeated"] += new
-    if new == len(offsets):
-        return []
-    state.high_water[record.source_partition] = int(offsets[-1])
-    return [record if new == 0 else Batch(record.rows.slice(new), record.source_partition, record.previous, record.position)]
+def _admit(state: ScoreState, batch: Batch, counts: Counter[str]) -> Batch:
+    """The batch without the rows that were applied before or that leave a gap; notes the others as applied."""
+    source, offset = batch.rows["source"].to_numpy(), batch.rows["offset"].to_numpy()
+    left_out = np.zeros(len(source), np.bool_)
+    for number, previous in batch.previous.items():
+        applied = state.high_water.get(number, -1)
+        here = source == number
+        if previous > applied:
+            counts["gaps"] += 1
+            left_out |= here
+            continue
+        repeated = here & (offset <= applied)
+        counts["repeated"] += int(np.count_nonzero(repeated))
+        left_out |= repeated
+        state.high_water[number] = max(applied, int(offset[here][-1]))
+    return replace(batch, rows=batch.rows.filter(pa.array(~left_out))) if left_out.any() else batch
 
 
-def _spread(values: list[int], lengths: list[int]) -> Int64:
-    return np.repeat(np.array(values, np.int64), lengths)
+def _apply(states: Sequence[EntityState], cuts: Sequence[int], rows: pa.RecordBatch, counts: Counter[str]) -> Float32:
+    """Applies the rows, those between two cuts to the state of that number; returns the merchants' features as of before each."""
+    names = rows["merchant_id"].to_pylist()
+    kind, time, amount = (rows[name].to_numpy() for name in ("kind", "event_time", "amount"))
+    fraud = rows["fraud"].to_numpy().astype(np.int64)
+    no_device = np.zeros(len(kind), np.int64)
+    features = []
+    for state, (begin, end) in zip(states, pairwise(cuts), strict=True):
+        here = slice(begin, end)
+        of_merchant, lateness = state.apply(kind[here], state.slots(names[here]), time[here], amount[here], fraud[here], no_device[here])
+        features.append(of_merchant)
+        counts["late"] += int(np.count_nonzero(lateness == LATE))
+        counts["too_late"] += int(np.count_nonzero(lateness == TOO_LATE))
+    return np.concatenate(features)
 
 
 def _one_batch(rows: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:
+    if len(rows) == 1:
+        return rows[0]
     table = pa.Table.from_batches(rows, schema).combine_chunks()
     return table.to_batches()[0] if len(table) else pa.RecordBatch.from_pylist([], schema)
 
 
-def _joined(columns: Sequence[tuple[Int64, Int64]]) -> tuple[Int64, Int64]:
-    return np.concatenate([partition for partition, _ in columns]), np.concatenate([offset for _, offset in columns])
-
-
 def _where(
-    mask: npt.NDArray[np.bool_], rows: pa.RecordBatch, source: tuple[Int64, Int64], position: tuple[Int64, Int64]
-) -> tuple[pa.RecordBatch, tuple[Int64, Int64], tuple[Int64, Int64]]:
-    return rows.filter(pa.array(mask)), (source[0][mask], source[1][mask]), (position[0][mask], position[1][mask])
-
-
-def _no_users(feature_set: FeatureSet) -> Float32:
-    return np.empty((0, len(feature_set.of("user"))), np.float32)
+    mask: npt.NDArray[np.bool_], rows: pa.RecordBatch, *columns: npt.NDArray[Any]
+) -> tuple[pa.RecordBatch, npt.NDArray[Any], npt.NDArray[Any]]:
+    first, second = columns
+    return rows.filter(pa.array(mask)), first[mask], second[mask]
 
 
 def _decisions(
@@ -218,8 +213,8 @@ def _decisions(
                 scores.risk_score.tolist(),
                 scores.risk_level.tolist(),
                 scores.probability.tolist(),
-                observed.source[0].tolist(),
-                observed.source[1].tolist(),
+                rows["source"].to_pylist(),
+                rows["offset"].to_pylist(),
                 strict=True,
             )
         )

@@ -15,16 +15,15 @@ _ROWS = 2_000
 
 def encode(
     rows: pa.RecordBatch,
-    source: tuple[Int64, Int64],
-    position: tuple[Int64, Int64],
+    position: Int64,
     vectors: Float32,
     decisions: Sequence[Decision],
     given: Mapping[int, Answer],
 ) -> list[bytes]:
     """Arrow streams of at most 2,000 rows each.
 
-    ``source`` and ``position`` are (partition, offset) columns on transactions and transactions.by-merchant. Where the API answered
-    (``given``, by row), ``user_state_*`` and ``merchant_state_*`` say which states it read; else they are null, for the stream's states
+    ``position`` is each row's (partition, offset) on transactions.by-merchant (n × 2). Where the API answered (``given``, by row),
+    ``user_state_*`` and ``merchant_state_*`` say which states it read; else they are null, for the stream's states
     are those of the log up to source and position.
     """
     states = [[None] * len(decisions) for _ in range(4)]
@@ -35,10 +34,10 @@ def encode(
     columns = {
         **{name: rows[name] for name in ("transaction_id", "event_time", "user_id", "merchant_id", "amount")},
         "probability": pa.array([decision.probability for decision in decisions], pa.float64()),
-        "source_partition": pa.array(source[0].astype(np.int32)),
-        "source_offset": pa.array(source[1]),
-        "log_partition": pa.array(position[0].astype(np.int32)),
-        "log_offset": pa.array(position[1]),
+        "source_partition": rows["source"],
+        "source_offset": rows["offset"],
+        "log_partition": pa.array(position[:, 0].astype(np.int32)),
+        "log_offset": pa.array(position[:, 1]),
         "user_state_partition": pa.array(states[0], pa.int32()),
         "user_state_offset": pa.array(states[1], pa.int64()),
         "merchant_state_partition": pa.array(states[2], pa.int32()),

@@ -64,9 +64,11 @@ def times(config: StreamConfig, since: Ends) -> Sequence[Times]:
             _, end = log.bounds(BY_MERCHANT.name, partition)
             for records in log.read(BY_MERCHANT.name, partition, begin, end):
                 for record in records:
-                    source = found[int(dict(record.headers)["source"])]
-                    offset = pa.ipc.read_record_batch(pa.py_buffer(record.value or b""), schema)["offset"].to_numpy()
-                    source.ingested[offset - source.first] = record.timestamp
+                    rows = pa.ipc.read_record_batch(pa.py_buffer(record.value or b""), schema)
+                    source, offset = rows["source"].to_numpy(), rows["offset"].to_numpy()
+                    for number in np.unique(source).tolist():
+                        times_of = found[number]
+                        times_of.ingested[offset[source == number] - times_of.first] = record.timestamp
     finally:
         log.close()
     return found

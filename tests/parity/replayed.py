@@ -65,14 +65,15 @@ def read_logs(deployment: Deployment) -> Logs:
         events[record.partition, record.offset] = decode(record.value)
     feature_set = deployment.config.feature_set
     schema = batches.batch_schema(feature_set)
-    by_merchant, highest = [], {}
+    by_merchant: list[Place] = []
+    highest: dict[Place, int] = {}
     for record in deployment.read("transactions.by-merchant"):
         batch = batches.decode(record.value, record.headers, (record.partition, record.offset), schema, feature_set)
-        # A batch said again by a restarted INGEST counts once.
-        known = highest.get((record.partition, batch.source_partition), -1)
-        offsets = [offset for offset in batch.offsets.tolist() if offset > known]
-        highest[record.partition, batch.source_partition] = max(known, *batch.offsets.tolist())
-        by_merchant += [(batch.source_partition, offset) for offset in offsets]
+        for source, offset in zip(batch.rows["source"].to_pylist(), batch.rows["offset"].to_pylist(), strict=True):
+            # A row said again by a restarted INGEST counts once.
+            if offset > highest.get((record.partition, source), -1):
+                highest[record.partition, source] = offset
+                by_merchant.append((source, offset))
     scored: dict[Place, Vectors] = {}
     names: dict[Place, str] = {}
     for record in deployment.read("scoring-log"):

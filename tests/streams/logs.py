@@ -14,7 +14,7 @@ from streams import batches
 from streams.batches import Batch
 from streams.ingest import IngestState, Routed, ingest
 from streams.kafka_log import LogRecord
-from streams.score import ScoreState
+from streams.score import Observed, ScoreState, advance
 from streams.validation import Validator
 
 KAFKA_TIME = 1_800_000_000_000
@@ -56,7 +56,7 @@ def routed(state: IngestState, records: Sequence[LogRecord], cuts: Iterable[int]
     """What INGEST sends for the records, processed in batches that begin at the cuts."""
     borders = [0, *sorted(cut for cut in cuts if 0 < cut < len(records)), len(records)]
     counts = Counter() if counts is None else counts
-    return [sent for begin, end in pairwise(borders) for sent in ingest(state, records[begin:end], counts)]
+    return [sent for begin, end in pairwise(borders) for sent in ingest([(state, records[begin:end])], counts)]
 
 
 def received(sent: Sequence[Routed], partition: int = 0, feature_set: FeatureSet = FRAUD_V1) -> list[Batch]:
@@ -64,6 +64,11 @@ def received(sent: Sequence[Routed], partition: int = 0, feature_set: FeatureSet
     schema = batches.batch_schema(feature_set)
     here = [one for one in sent if one.partition == partition]
     return [batches.decode(one.value, one.headers, (partition, offset), schema, feature_set) for offset, one in enumerate(here)]
+
+
+def advanced(state: ScoreState, read: Sequence[Batch], counts: Counter[str] | None = None) -> Observed:
+    """What SCORE observes on one partition."""
+    return advance([(state, read)], Counter() if counts is None else counts)
 
 
 def score_state(feature_set: FeatureSet = FRAUD_V1) -> ScoreState:
