@@ -60,7 +60,7 @@ def pieces(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 def encode(rows: pa.RecordBatch) -> bytes:
     """The bytes of a batch: an IPC message without its schema."""
-    return rows.serialize().to_pybytes()
+    return bytes(rows.serialize().to_pybytes())
 
 
 def headers(previous: Mapping[int, int], feature_set: FeatureSet) -> list[tuple[str, bytes]]:

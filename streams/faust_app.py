@@ -22,9 +22,12 @@ logger = logging.getLogger(__name__)
 _SESSION_S = 6.0
 _HEARTBEAT_S = 1.0
 
+# Fetches, of some thousand records each.
+_MOST_BUFFERED = 4
+
 
 class _Untouched(Schema[Any, Any]):
-    """Hands keys and values through as they are; a value is a list of records."""
+    """Hands keys and values through as they are; a value is lists of records by partition."""
 
     def loads_key(self, app: Any, message: Any, *, loads: Any = None, serializer: Any = None) -> Any:
         return message.key
@@ -49,6 +52,7 @@ def create_app(stage: Stage, config: StreamConfig, fail: Callable[[BaseException
         # Recovery may keep a partition from being polled; its worker is alive all the same.
         broker_max_poll_interval=3600.0,
         stream_wait_empty=False,
+        stream_buffer_maxsize=_MOST_BUFFERED,
     )
     app.fetch_wait = stage.fetch_wait
 
@@ -78,7 +82,7 @@ def create_app(stage: Stage, config: StreamConfig, fail: Callable[[BaseException
     @app.agent(app.topic(stage.topic.name, schema=_Untouched()), name=f"{stage.name}.records")
     async def records(stream: Any) -> None:
         async for event in stream.events():
-            await partitions.feed(event.message.partition, event.message.generation_id, event.value)
+            await partitions.feed(event.message.generation_id, event.value)
 
     return app
 

@@ -1,4 +1,4 @@
-"""Faust's Kafka transport, but in batches: an agent gets one event per partition fetch, whose value is the list of its records.
+"""Faust's Kafka transport, but in batches: an agent gets one event per fetch, whose value is the lists of its records by partition.
 
 Faust's cost is per message, in its event loop. This hands it one message where it would have had thousands, and takes from it what it
 can't do safely: acknowledging and committing are the stages' own (``streams/partitions.py``), so Faust never commits an offset.
@@ -75,7 +75,7 @@ class ConsumerThread(AIOKafkaConsumerThread):
 
 
 class Consumer(KafkaConsumer):
-    """Yields one message per partition fetch and leaves positions to the stages."""
+    """Yields one message per fetch and leaves positions to the stages."""
 
     _thread: ConsumerThread
 
@@ -83,7 +83,7 @@ class Consumer(KafkaConsumer):
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:
-        """Fetches records; all of a partition's come as one message, its value the list of aiokafka's records."""
+        """Fetches records; all come as one message of the topic, its value the lists of aiokafka's records by partition."""
         records, active = await self._wait_next_records(timeout)
         generation = self.app.consumer_generation_id
         if records is None or self.should_stop:
@@ -91,16 +91,18 @@ class Consumer(KafkaConsumer):
         if not self.flow_active:
             await self.perform_seek()
             return
-        for tp, batch in records.items():
-            if not self.flow_active or self.app.consumer_generation_id != generation:
-                return
-            if batch and (active is None or tp in active or tp in self._buffered_partitions):
-                yield tp, self._batch_message(tp, batch, generation)
+        fetched = {tp: batch for tp, batch in records.items() if batch and (active is None or tp in active)}
+        if fetched:
+            carrier, message = self._batch_message(fetched, generation)
+            # Faust would leave out what it thinks it has read; a carrier's position says nothing of the other partitions.
+            self._read_offset[carrier] = None
+            yield carrier, message
 
     @staticmethod
-    def _batch_message(tp: TP, batch: list[Any], generation: int) -> ConsumerMessage:
+    def _batch_message(fetched: Mapping[TP, list[Any]], generation: int) -> tuple[TP, ConsumerMessage]:
+        carrier, batch = next(iter(fetched.items()))
         last = batch[-1]
-        return ConsumerMessage(
+        return carrier, ConsumerMessage(
             last.topic,
             last.partition,
             last.offset,
@@ -108,13 +110,19 @@ class Consumer(KafkaConsumer):
             last.timestamp_type,
             [],
             None,
-            batch,  # type: ignore[arg-type]
+            {tp.partition: read for tp, read in fetched.items()},  # type: ignore[arg-type]
             None,
             0,
             0,
-            tp,
+            carrier,
             generation_id=generation,
         )
+
+    def on_buffer_full(self, tp: TP) -> None:
+        """Does nothing: Faust would stop fetching the one partition. A full buffer makes the fetcher wait, for all."""
+
+    def on_buffer_drop(self, tp: TP) -> None:
+        """Does nothing, as ``on_buffer_full``."""
 
     async def commit_positions(self, topic: str, positions: Mapping[int, int]) -> None:
         """Commits a stage's positions (the next offsets to read). Raises aiokafka's CommitFailedError if a partition is ours no more."""

@@ -18,7 +18,8 @@ logger = logging.getLogger(__name__)
 
 # How long a process that has nothing to do waits before it looks after what it put off: commits, projection.
 _TICK_S = 0.05
-_MOST_WAITING = 64
+# Fetches, of some thousand records each.
+_MOST_WAITING = 16
 
 Positions = Mapping[int, int]
 """The next offset to process, by partition."""
@@ -100,13 +101,18 @@ class Partitions:
         if turns is not None:
             await asyncio.wait([turns])
 
-    async def feed(self, number: int, generation: int, records: list[Any]) -> None:
-        """Queues a fetch, which follows those fed before; waits while too much is queued. One of another generation is dropped."""
+    async def feed(self, generation: int, fetched: Mapping[int, list[Any]]) -> None:
+        """Queues a fetch's records, by partition; they follow those fed before. Waits while too much is queued.
+
+        What was fetched in another generation, or for a partition that isn't ours, is dropped.
+        """
         await self._room.wait()
-        if generation != self._generation or number not in self._queues:
-            logger.info("dropped %d records of partition %d fetched before a rebalance", len(records), number)
+        if generation != self._generation:
+            logger.info("dropped %d records fetched before a rebalance", sum(map(len, fetched.values())))
             return
-        self._queues[number].put(records)
+        for number, records in fetched.items():
+            if number in self._queues:
+                self._queues[number].put(records)
         self._arrived.set()
         self._fetches += 1
         if self._fetches >= _MOST_WAITING:
@@ -141,7 +147,7 @@ class Partitions:
             except TimeoutError:
                 return {}
         taken = {number: queue.take() for number, queue in queues.items() if queue}
-        self._fetches = sum(map(len, queues.values()))
+        self._fetches = max(map(len, queues.values()))
         if self._fetches < _MOST_WAITING:
             self._room.set()
         return {number: records for number, records in taken.items() if records}

@@ -88,11 +88,11 @@ def test_a_turn_takes_what_waits_for_all_partitions() -> None:
         worker.may_work.clear()
         here = Run(worker)
         await here.partitions.assign([0, 1], 1, MEMBER)
-        await here.partitions.feed(0, 1, records(0))
+        await here.partitions.feed(1, {0: records(0)})
         await asyncio.sleep(0.05)
-        for offset in (1, 2):
-            await here.partitions.feed(0, 1, records(offset))
-            await here.partitions.feed(1, 1, records(offset + 10))
+        await here.partitions.feed(1, {0: records(1), 1: records(11)})
+        await here.partitions.feed(1, {0: records(2)})
+        await here.partitions.feed(1, {1: records(12)})
         worker.may_work.set()
         await here.until(lambda: len(worker.turns) == 2)
         assert worker.turns == [{0: [0]}, {0: [1, 2], 1: [11, 12]}]
@@ -111,8 +111,8 @@ def test_turns_keep_to_the_limit_and_to_the_order(limit: Limit, sizes: list[int]
         worker = Worker()
         here = Run(worker, limit)
         await here.partitions.assign([0], 1, MEMBER)
-        await here.partitions.feed(0, 1, records(*range(4)))
-        await here.partitions.feed(0, 1, records(*range(4, 10)))
+        await here.partitions.feed(1, {0: records(*range(4))})
+        await here.partitions.feed(1, {0: records(*range(4, 10))})
         await here.until(lambda: len(worker.seen(0)) == 10)
         await here.partitions.end()
         assert worker.seen(0) == list(range(10))
@@ -126,9 +126,9 @@ def test_what_lies_before_the_position_is_left_out() -> None:
         worker = Worker({0: 5})
         here = Run(worker)
         await here.partitions.assign([0], 1, MEMBER)
-        await here.partitions.feed(0, 1, records(3, 4))
-        await here.partitions.feed(0, 1, records(4, 5, 7))
-        await here.partitions.feed(0, 1, records(5, 7, 8))
+        await here.partitions.feed(1, {0: records(3, 4)})
+        await here.partitions.feed(1, {0: records(4, 5, 7)})
+        await here.partitions.feed(1, {0: records(5, 7, 8)})
         await here.until(lambda: 8 in worker.seen(0))
         await here.partitions.end()
         assert worker.seen(0) == [5, 7, 8]
@@ -142,9 +142,9 @@ def test_a_revoked_partition_finishes_its_turn_and_drops_the_rest() -> None:
         worker.may_work.clear()
         here = Run(worker)
         await here.partitions.assign([0], 1, MEMBER)
-        await here.partitions.feed(0, 1, records(0))
+        await here.partitions.feed(1, {0: records(0)})
         await asyncio.sleep(0.05)
-        await here.partitions.feed(0, 1, records(1))
+        await here.partitions.feed(1, {0: records(1)})
         revoking = asyncio.create_task(here.partitions.revoke())
         await asyncio.sleep(0.05)
         assert not revoking.done()
@@ -164,10 +164,10 @@ def test_a_fetch_of_another_generation_or_partition_is_dropped() -> None:
         here = Run(worker)
         await here.partitions.assign([0], 1, MEMBER)
         await here.partitions.assign([1], 2, MEMBER)
-        await here.partitions.feed(0, 1, records(0))
-        await here.partitions.feed(1, 1, records(0))
-        await here.partitions.feed(0, 2, records(0))
-        await here.partitions.feed(1, 2, records(9))
+        await here.partitions.feed(1, {0: records(0)})
+        await here.partitions.feed(1, {1: records(0)})
+        await here.partitions.feed(2, {0: records(0)})
+        await here.partitions.feed(2, {1: records(9)})
         await here.until(lambda: worker.turns)
         await here.partitions.end()
         assert worker.turns == [{1: [9]}]
@@ -184,7 +184,7 @@ def test_feeding_waits_while_too_much_is_queued() -> None:
 
         async def feed_all() -> None:
             for offset in range(200):
-                await here.partitions.feed(0, 1, records(offset))
+                await here.partitions.feed(1, {0: records(offset)})
 
         feeding = asyncio.create_task(feed_all())
         await asyncio.sleep(0.1)
@@ -204,7 +204,7 @@ def test_records_wait_until_the_worker_is_ready() -> None:
         worker.is_ready = False
         here = Run(worker)
         await here.partitions.assign([0], 1, MEMBER)
-        await here.partitions.feed(0, 1, records(0))
+        await here.partitions.feed(1, {0: records(0)})
         await asyncio.sleep(0.15)
         assert worker.turns == []
         worker.is_ready = True
@@ -220,9 +220,9 @@ def test_a_failure_is_reported_once_and_nothing_follows_it() -> None:
         worker.fails_at = 1
         here = Run(worker)
         await here.partitions.assign([0], 1, MEMBER)
-        await here.partitions.feed(0, 1, records(0, 1))
+        await here.partitions.feed(1, {0: records(0, 1)})
         await here.until(lambda: here.failures)
-        await here.partitions.feed(0, 1, records(2))
+        await here.partitions.feed(1, {0: records(2)})
         await asyncio.sleep(0.1)
         await here.partitions.end()
         assert worker.turns == [{0: [0, 1]}]
