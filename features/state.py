@@ -29,7 +29,7 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 class EntityState:
     """All keys of one entity (``user`` or ``merchant``) that one partition holds. Not thread-safe; a pure function of the rows applied.
 
-    ``keys`` maps a key to its slot; slots are given out in order of first sight and never reused.
+    ``keys`` maps a key to its slot, ``names`` a slot to its key; slots are given out in order of first sight and never reused.
     """
 
     def __init__(self, feature_set: FeatureSet, entity: Entity, capacity: int = 1024) -> None:
@@ -37,6 +37,7 @@ class EntityState:
         self.entity = entity
         self.width = len(feature_set.of(entity))
         self.keys: dict[str, int] = {}
+        self.names: list[str] = []
         self._spec = compile_spec(feature_set)
         self._rows = empty_keys(capacity, feature_set.has_devices(entity))
         self._tiles = empty_tiles(16 * capacity)
@@ -50,10 +51,17 @@ class EntityState:
         try:
             return np.fromiter(map(known.__getitem__, keys), np.int64, len(keys))
         except KeyError:
-            slots = np.array([known.setdefault(key, len(known)) for key in keys], np.int64)
+            slots = np.array([self._slot(key) for key in keys], np.int64)
         if len(known) > len(self._rows.row):
             self._rows = _grown_keys(self._rows, len(known))
         return slots
+
+    def _slot(self, key: str) -> int:
+        slot = self.keys.get(key)
+        if slot is None:
+            slot = self.keys[key] = len(self.names)
+            self.names.append(key)
+        return slot
 
     def apply(self, kind: Int8, slots: Int64, time: Int64, amount: Int64, fraud: Int64, device: Int64) -> tuple[Float32, Int8]:
         """Applies rows in order; see ``windows.apply_rows``. ``time`` in ms, ``amount`` in minor units, ``device`` a hash or 0.

@@ -51,11 +51,11 @@ class Champion:
         while not self._closing.is_set():
             try:
                 self._look()
+                if self._variant is None and time.monotonic() >= told + _TELL_EVERY_S:
+                    told = time.monotonic()
+                    logger.warning("the registry at %s has no champion yet; train one with tidemark train", self._tracking_uri)
             except Exception as error:  # whatever the registry's client may raise, the present champion serves on
                 logger.warning("the champion could not be loaded from %s, the present one stays: %s", self._tracking_uri, error)
-            if self._variant is None and time.monotonic() >= told + _TELL_EVERY_S:
-                told = time.monotonic()
-                logger.warning("the registry at %s has no champion yet; train one with tidemark train", self._tracking_uri)
             self._closing.wait(_LOOK_EVERY_S)
 
     def _look(self) -> None:

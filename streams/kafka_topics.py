@@ -34,10 +34,11 @@ def create_missing(bootstrap_servers: str, partitions: int = DEFAULT_PARTITIONS)
 def partition_count(bootstrap_servers: str, topic: str) -> int:
     """How many partitions the topic has. Raises UserError if it is missing or the broker can't be reached."""
     try:
-        found = AdminClient({"bootstrap.servers": bootstrap_servers}).list_topics(topic, timeout=_TIMEOUT_S).topics[topic]
+        # All topics: one that is asked for by name might be created by that.
+        found = AdminClient({"bootstrap.servers": bootstrap_servers}).list_topics(timeout=_TIMEOUT_S).topics.get(topic)
     except KafkaException as error:
         raise UserError(f"Kafka at {bootstrap_servers} can't be reached ({error.args[0].str()}); start it with tidemark up") from error
-    if found.error is not None:
+    if found is None:
         raise UserError(f"topic {topic} is missing on {bootstrap_servers}; create it with tidemark up")
     return len(found.partitions)
 

@@ -19,14 +19,12 @@ def snapshot(state: EntityState, partition: int, position: int, *, everything: b
     summary = None
     if state.entity == "user":
         summary = Summary(*window_sums(state, stats_window(state.feature_set), slots), *state.totals(slots))
-    # Slots are given out in order of first sight, so the dict's order is the order of the slots.
-    names = list(state.keys)
     return Snapshot(
         entity=state.entity,
         digest=state.feature_set.digest,
         partition=partition,
         position=position,
-        keys=[names[slot] for slot in slots.tolist()],
+        keys=[state.names[slot] for slot in slots.tolist()],
         states=state.encode(slots),
         anchors=state.anchors(slots),
         summary=summary,
