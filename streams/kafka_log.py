@@ -1,8 +1,8 @@
 """Reading a topic's partition again: from where, up to where, and what a stage had committed."""
 
 import time
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple, cast
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, TypeVar, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -12,8 +12,16 @@ from features.errors import UserError
 _TIMEOUT_S = 30
 _BATCH = 5_000
 
-# A broker that has just started, or a group that moves, answers so for a moment.
-_COORDINATOR_MOVES = {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS}
+# A broker that has just started, a group that moves or a topic that was just created is answered for so, for a moment.
+_PASSING = {
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+}
+_Answer = TypeVar("_Answer")
 
 
 class LogRecord(NamedTuple):
@@ -58,18 +66,8 @@ class KafkaLog:
 
     def committed(self, topic: str, partition: int) -> int | None:
         """The group's next offset to process, None before the first commit; waits for a transaction under way to end."""
-        deadline = time.monotonic() + _TIMEOUT_S
-        while True:
-            try:
-                found = self._consumer.committed([TopicPartition(topic, partition)], timeout=_TIMEOUT_S)[0]
-                if found.error is None:
-                    return found.offset if found.offset >= 0 else None
-                error = found.error
-            except KafkaException as raised:
-                error = raised.args[0]
-            if error.code() not in _COORDINATOR_MOVES or time.monotonic() > deadline:
-                raise KafkaException(error)
-            time.sleep(0.2)
+        found = self._patiently(lambda: self._consumer.committed([TopicPartition(topic, partition)], timeout=_TIMEOUT_S)[0])
+        return found.offset if found.offset >= 0 else None
 
     def positions(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
         """The group's next offset to process of each partition; the first that is kept before its first commit. Waits as ``committed``."""
@@ -78,8 +76,7 @@ class KafkaLog:
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """The first offset that is kept, and the last stable offset (the end of what is committed)."""
-        low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT_S)
-        return low, high
+        return self._patiently(lambda: self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT_S))
 
     def read(self, topic: str, partition: int, begin: int, end: int) -> Iterator[list[LogRecord]]:
         """Yields the records with offsets from ``begin`` up to before ``end``, in order, some thousand at a time.
@@ -117,6 +114,20 @@ class KafkaLog:
         """Whether any committed record lies at or after ``begin``."""
         _, end = self.bounds(topic, partition)
         return next(self.read(topic, partition, begin, end), None) is not None
+
+    def _patiently(self, ask: Callable[[], _Answer]) -> _Answer:
+        deadline = time.monotonic() + _TIMEOUT_S
+        while True:
+            try:
+                answer = ask()
+                error = getattr(answer, "error", None)
+                if error is None:
+                    return answer
+            except KafkaException as raised:
+                error = raised.args[0]
+            if error.code() not in _PASSING or time.monotonic() > deadline:
+                raise KafkaException(error)
+            time.sleep(0.2)
 
     def close(self) -> None:
         """Lets go of the connection."""

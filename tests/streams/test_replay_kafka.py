@@ -16,6 +16,7 @@ from confluent_kafka import Consumer, Message, TopicPartition
 
 from features.log_order import LABEL
 from streams.events import decode_label, decode_transaction
+from streams.kafka_log import KafkaLog
 from streams.kafka_topics import partition_count
 from streams.label_delay import with_label_times
 from streams.pacing import parse_rate
@@ -36,8 +37,9 @@ class Tail:
     def __init__(self, servers: str) -> None:
         self.partitions = partition_count(servers, TRANSACTIONS.name)
         self._consumer = Consumer({"bootstrap.servers": servers, "group.id": "tail", "enable.auto.commit": False})
-        parts = [TopicPartition(TRANSACTIONS.name, number) for number in range(self.partitions)]
-        ends = [self._consumer.get_watermark_offsets(part, timeout=10)[1] for part in parts]
+        log = KafkaLog(servers, "tail")
+        ends = [log.bounds(TRANSACTIONS.name, number)[1] for number in range(self.partitions)]
+        log.close()
         self._consumer.assign([TopicPartition(TRANSACTIONS.name, number, end) for number, end in enumerate(ends)])
 
     def read(self, records: int, timeout: float = 60) -> list[Message]:
