@@ -18,21 +18,27 @@ from features.state import EntityState
 from features.vector import device_hashes
 from features.windows import LATE, TOO_LATE, Float32, Int8, Int64
 from streams import batches
+from streams.answer import HEADER
 from streams.batches import LABEL, REFUSED
+from streams.duplicates import Seen, TransactionMemory
 from streams.events import Transaction
 from streams.partitioner import partition_of
 from streams.validation import Record, RefusedError, Validator
 
+_NOWHERE = -1
+
 
 @dataclass
 class IngestState:
-    """All that one partition of ``transactions`` has taught: users, labels, and where each merchant partition's last row came from."""
+    """All that one partition of ``transactions`` has taught: users, labels, the transactions taken lately, and where each merchant
+    partition's last row came from."""
 
     feature_set: FeatureSet
     validator: Validator
     merchant_partitions: int
     users: EntityState = field(init=False)
     labels: LabelBook = field(init=False, default_factory=LabelBook)
+    taken: TransactionMemory = field(init=False, default_factory=TransactionMemory)
     previous: list[int] = field(init=False)
     targets: dict[str, int] = field(init=False, default_factory=dict)
 
@@ -60,7 +66,7 @@ class Routed:
 @dataclass
 class _Rows:
     """The records of one call, column by column; ``events`` of accepted rows only, ``accepted`` their row numbers, ``target`` the merchant
-    partition of every row."""
+    partition of every row, _NOWHERE for one that was sent before."""
 
     kind: np.ndarray
     fraud: np.ndarray
@@ -76,7 +82,8 @@ def ingest(turn: Sequence[tuple[IngestState, Sequence[Record]]], counts: Counter
     """Applies records of some source partitions, in order, to each one's state; returns what to send on, in order.
 
     Every record becomes one row: a transaction with its user's features as of before it, a label with what it adds, or a refused
-    record with its dead letter. ``counts`` gains late, too_late, labels and refused.<reason>.
+    record with its dead letter. A transaction sent before becomes none, unless its content differs: that is refused. ``counts`` gains late,
+    too_late, labels, duplicates, answers_overruled (duplicates to which the API had given an answer of its own) and refused.<reason>.
     """
     n = sum(len(records) for _, records in turn)
     rows = _Rows(np.zeros(n, np.int8), np.zeros(n, np.int64), np.empty(n, np.int32), np.empty(n, np.int64), np.empty(n, np.int64))
@@ -97,7 +104,8 @@ def _apply_part(state: IngestState, records: Sequence[Record], rows: _Rows, begi
     events = rows.events[known:]
     accepted = rows.accepted[known:]
     # A refused record has no merchant to go by; any partition that follows from its source will do.
-    rows.target[here] = state.validator.partition % state.merchant_partitions
+    refuge = state.validator.partition % state.merchant_partitions
+    rows.target[here] = np.where(rows.kind[here] == REFUSED, refuge, _NOWHERE)
     rows.target[accepted] = [state.target(event.merchant_id) for event in events]
     return _apply(state, events, rows.kind[accepted], rows.fraud[accepted], counts)
 
@@ -116,7 +124,12 @@ def _read(state: IngestState, records: Sequence[Record], rows: _Rows, begin: int
                 counts["labels"] += 1
             else:
                 event = validator.transaction(record)
-                answer = headers.get("answer")
+                answer = headers.get(HEADER)
+                if _sent_before(state, event, record):
+                    rows.payload.append(None)
+                    counts["duplicates"] += 1
+                    counts["answers_overruled"] += answer is not None
+                    continue
         except RefusedError as refused:
             rows.kind[i] = REFUSED
             rows.payload.append(validator.dead_letter(record, refused))
@@ -125,6 +138,17 @@ def _read(state: IngestState, records: Sequence[Record], rows: _Rows, begin: int
         rows.events.append(event)
         rows.accepted.append(i)
         rows.payload.append(answer)
+
+
+def _sent_before(state: IngestState, event: Transaction, record: Record) -> bool:
+    seen = state.taken.take(event, record.offset, record.timestamp)
+    if seen is Seen.CONFLICT:
+        raise RefusedError(
+            "conflict",
+            f"transaction {event.transaction_id!r} of user {event.user_id!r} was taken before with other content; "
+            "a transaction can't be changed, send another under an id of its own",
+        )
+    return seen is Seen.DUPLICATE
 
 
 def _apply(state: IngestState, events: Sequence[Transaction], kind: Int8, fraud: Int64, counts: Counter[str]) -> Float32:

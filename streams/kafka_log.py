@@ -70,9 +70,22 @@ class KafkaLog:
         return found.offset if found.offset >= 0 else None
 
     def positions(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
-        """The group's next offset to process of each partition; the first that is kept before its first commit. Waits as ``committed``."""
-        found = {partition: self.committed(topic, partition) for partition in partitions}
-        return {partition: self.bounds(topic, partition)[0] if offset is None else offset for partition, offset in found.items()}
+        """The group's next offset to process of each partition; the first that is kept before its first commit. Waits as ``committed``.
+
+        Raises UserError if the log has lost records that were not processed.
+        """
+        return {partition: self._position(topic, partition) for partition in partitions}
+
+    def _position(self, topic: str, partition: int) -> int:
+        begin, _ = self.bounds(topic, partition)
+        position = self.committed(topic, partition)
+        if position is not None and position < begin:
+            raise UserError(
+                f"{topic}[{partition}] begins at offset {begin}, but group {self.group} has only processed what lies before {position}: "
+                f"retention has removed {begin - position} offsets unread; raise retention.ms of {topic}, replay what was removed from an "
+                f"archive if you have one, and set the group's offset of this partition to {begin}"
+            )
+        return begin if position is None else position
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """The first offset that is kept, and the last stable offset (the end of what is committed)."""

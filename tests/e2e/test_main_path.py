@@ -1,5 +1,6 @@
 """Transactions in, decisions out, through the real broker, Faust, Feast on Redis, and a model from MLflow."""
 
+import base64
 import os
 import signal
 import subprocess
@@ -81,6 +82,20 @@ class At:
 
     def __init__(self, record: LogRecord, partition: int) -> None:
         self.key, self.value, self.headers, self.partition = record.key, record.value, record.headers, partition
+
+
+def test_one_sent_again_is_decided_once_even_after_a_restart(deployment: Deployment) -> None:
+    sent = some(30)
+    # Of the same user, so that it is the same transaction with another amount.
+    changed = transaction(sent[0].offset, f"u{sent[0].offset % 37}", "m1", 1_700_000_000_000, amount=1)
+    deployment.send(sent + sent[:5])
+    deployment.work_until_idle()
+    deployment.send([*sent[10:], changed])
+    deployment.work_until_idle()
+    decisions = [decision.transaction_id for decision in deployment.messages("decisions", Decision)]
+    assert Counter(name for name in decisions if name in ids(sent)) == Counter(ids(sent))
+    (letter,) = (letter for letter in deployment.messages("dead-letters", DeadLetter) if letter.reason == "conflict")
+    assert changed.value == base64.b64decode(letter.value_base64 or "")
 
 
 def test_labels_sent_to_their_topic_count(deployment: Deployment) -> None:

@@ -212,6 +212,55 @@ def test_what_the_api_told_is_what_the_stream_says() -> None:
     assert table["model_version"].to_pylist() == ["1", "9", "1"]
 
 
+@given(st.lists(st.tuples(st.integers(0, 80), st.integers(0, 80)), max_size=15), CUTS)
+@settings(max_examples=25, deadline=None)
+def test_a_log_with_duplicates_says_what_it_would_without(pairs: list[tuple[int, int]], cuts: list[int]) -> None:
+    records = history()
+    log = list(records)
+    for of, distance in pairs:
+        original = records[of % len(records)]
+        at = min(len(log), log.index(original) + 1 + distance)
+        log.insert(at, original._replace(headers=list(original.headers)))
+    log = [record._replace(offset=offset) for offset, record in enumerate(log)]
+    counts: Counter[str] = Counter()
+    seen = advanced(score_state(), received(routed(ingest_state(), log, cuts, counts)))
+    expected = advanced(score_state(), received(routed(ingest_state(), records)))
+    assert seen.vectors.tobytes() == expected.vectors.tobytes()
+    assert seen.rows["transaction_id"].to_pylist() == expected.rows["transaction_id"].to_pylist()
+    labels = sum(1 for record in log if record.headers)
+    assert counts["duplicates"] == len(log) - labels - len(expected.rows)
+
+
+def test_an_id_with_other_content_is_refused_and_counts_nowhere() -> None:
+    records = [transaction(0, amount=100), transaction(1, amount=200, transaction_id="t0"), transaction(2, time=START + HOUR)]
+    counts: Counter[str] = Counter()
+    outcome = decide(advanced(score_state(), received(routed(ingest_state(), records, counts=counts))), Variant(scorer()), "EUR", 1)
+    (letter,) = (msgspec.json.decode(letter, type=DeadLetter) for letter in outcome.dead_letters)
+    assert (letter.reason, letter.offset) == ("conflict", 1)
+    assert "taken before with other content" in letter.sentence
+    ids = [msgspec.json.decode(message, type=Decision).transaction_id for _, message in outcome.decisions]
+    assert ids == ["t0", "t2"]
+    vector = np.array(scoring_log.decode(outcome.log[0])["vector"].to_pylist()[-1])
+    assert vector[FRAUD_V1.names.index("user_mean_amount_24h")] == 100
+    assert counts["refused.conflict"] == 1
+
+
+def test_of_topic_and_api_the_first_in_the_log_wins() -> None:
+    told = Decision(
+        "t0", START, "u1", "m1", 1_000, "EUR", "block", 97, "highest", 0.97, [], "tidemark", "9", "d", "p", "champion", 0, "f",
+        Source("transactions", -1, -1), "api", 7,
+    )  # fmt: skip
+    vector = np.zeros(len(FRAUD_V1.names), np.float32)
+    header = answer.encode(answer.Answer(told, vector.tobytes(), answer.StatePosition(0, 0), answer.StatePosition(-1, -1)))
+    by_api = transaction(0)._replace(headers=[(answer.HEADER, header)])
+    for first, second, origin, overruled in ((transaction(0), by_api, "stream", 1), (by_api, transaction(0), "api", 0)):
+        records = [first, second._replace(offset=1)]
+        counts: Counter[str] = Counter()
+        outcome = decide(advanced(score_state(), received(routed(ingest_state(), records, counts=counts))), Variant(scorer()), "EUR", 1)
+        (decision,) = (msgspec.json.decode(message, type=Decision) for _, message in outcome.decisions)
+        assert (decision.origin, counts["duplicates"], counts["answers_overruled"]) == (origin, 1, overruled)
+
+
 def test_a_label_counts_for_user_and_merchant_once() -> None:
     first = transaction(0, time=START)
     known = START + 7 * DAY
