@@ -4,10 +4,11 @@ A transaction is known by its user and id. The memory is bounded by age and numb
 from the log alone: age is measured in the records' Kafka timestamps.
 """
 
-import hashlib
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from zlib import crc32
 
 from streams.events import Transaction, encode
 
@@ -17,20 +18,18 @@ _SEGMENTS = 8
 
 
 class Seen(Enum):
-    """What the memory says of a transaction; CONFLICT: the id is known, with other content."""
+    """What the memory says of a transaction that it knows; CONFLICT: with other content."""
 
-    NEW = "new"
     DUPLICATE = "duplicate"
     CONFLICT = "conflict"
 
 
 @dataclass(slots=True)
 class _Segment:
-    """Some neighbours in the log: content and source offset (8 bytes each) by identity; a segment is forgotten as a whole."""
+    """Neighbours in the log, which are forgotten together; ``begun`` is the log time of the first, in ms."""
 
     begun: int
-    newest: int
-    contents: dict[bytes, bytes] = field(default_factory=dict)
+    identities: list[str] = field(default_factory=list)
 
 
 class TransactionMemory:
@@ -42,44 +41,39 @@ class TransactionMemory:
         self._age = age
         self._span = max(1, age // _SEGMENTS)
         self._room = max(1, most // _SEGMENTS)
-        self._segments: deque[_Segment] = deque()
+        self._segments = deque([_Segment(0)])
+        # The source offset and a checksum of the content, by identity.
+        self._taken: dict[str, int] = {}
 
     def __len__(self) -> int:
-        return sum(len(segment.contents) for segment in self._segments)
+        return len(self._taken)
 
-    def take(self, transaction: Transaction, offset: int, timestamp: int) -> Seen:
-        """Notes a valid transaction (event_time in ms) and says whether it was taken before.
+    def take(self, transactions: Sequence[Transaction], offsets: Sequence[int], timestamps: Sequence[int]) -> list[tuple[int, Seen]]:
+        """Notes valid transactions (event_time in ms), in log order; returns the places of those taken before.
 
-        ``offset`` and ``timestamp`` (ms) are its record's. The same record may be asked about again, and is what it was.
+        ``offsets`` and ``timestamps`` (ms) are their records'. The same record may come again, and is what it was.
         """
-        self._forget(timestamp)
-        identity, content = _identity(transaction), _content(transaction)
-        for segment in self._segments:
-            known = segment.contents.get(identity)
-            if known is not None:
-                if int.from_bytes(known[8:], "big") == offset:
-                    return Seen.NEW
-                return Seen.DUPLICATE if known[:8] == content else Seen.CONFLICT
-        self._segments[-1].contents[identity] = content + offset.to_bytes(8, "big")
-        return Seen.NEW
+        found = []
+        segment, note = self._segments[-1], self._taken.setdefault
+        for i, (transaction, offset, timestamp) in enumerate(zip(transactions, offsets, timestamps, strict=True)):
+            if timestamp >= segment.begun + self._span or len(segment.identities) >= self._room:
+                segment = self._next_segment(timestamp)
+            # The length keeps apart what would read the same put together.
+            identity = f"{len(transaction.user_id)} {transaction.user_id}{transaction.transaction_id}"
+            # Of all fields, whatever their order and spelling on the wire.
+            entry = offset << 32 | crc32(encode(transaction))
+            known = note(identity, entry)
+            if known is entry:
+                segment.identities.append(identity)
+            elif known >> 32 != offset:
+                found.append((i, Seen.CONFLICT if (known ^ entry) & 0xFFFFFFFF else Seen.DUPLICATE))
+        return found
 
-    def _forget(self, timestamp: int) -> None:
-        """Drops what is too old at this time, and opens the segment that a new transaction belongs in."""
+    def _next_segment(self, timestamp: int) -> _Segment:
+        """Begins a segment at this log time, once what is too old or too much by then is forgotten."""
         segments = self._segments
-        while segments and segments[0].newest < timestamp - self._age:
-            segments.popleft()
-        if not segments or timestamp >= segments[-1].begun + self._span or len(segments[-1].contents) >= self._room:
-            segments.append(_Segment(timestamp, timestamp))
-            while sum(len(segment.contents) for segment in segments) > (_SEGMENTS - 1) * self._room:
-                segments.popleft()
-        segments[-1].newest = max(segments[-1].newest, timestamp)
-
-
-def _identity(transaction: Transaction) -> bytes:
-    name = f"{len(transaction.user_id)} {transaction.user_id}{transaction.transaction_id}"
-    return hashlib.blake2b(name.encode(), digest_size=16).digest()
-
-
-def _content(transaction: Transaction) -> bytes:
-    """Of all fields, whatever their order and spelling on the wire."""
-    return hashlib.blake2b(encode(transaction), digest_size=8).digest()
+        while segments and (segments[0].begun + self._span <= timestamp - self._age or len(self._taken) > (_SEGMENTS - 1) * self._room):
+            for identity in segments.popleft().identities:
+                del self._taken[identity]
+        segments.append(_Segment(timestamp))
+        return segments[-1]

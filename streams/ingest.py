@@ -19,7 +19,7 @@ from features.vector import device_hashes
 from features.windows import LATE, TOO_LATE, Float32, Int8, Int64
 from streams import batches
 from streams.answer import HEADER
-from streams.batches import LABEL, REFUSED
+from streams.batches import LABEL, REFUSED, TRANSACTION
 from streams.duplicates import Seen, TransactionMemory
 from streams.events import Transaction
 from streams.partitioner import partition_of
@@ -101,6 +101,7 @@ def _apply_part(state: IngestState, records: Sequence[Record], rows: _Rows, begi
     rows.offset[here] = [record.offset for record in records]
     known = len(rows.events)
     _read(state, records, rows, begin, counts)
+    _leave_out_known(state, records, rows, begin, known, counts)
     events = rows.events[known:]
     accepted = rows.accepted[known:]
     # A refused record has no merchant to go by; any partition that follows from its source will do.
@@ -125,11 +126,6 @@ def _read(state: IngestState, records: Sequence[Record], rows: _Rows, begin: int
             else:
                 event = validator.transaction(record)
                 answer = headers.get(HEADER)
-                if _sent_before(state, event, record):
-                    rows.payload.append(None)
-                    counts["duplicates"] += 1
-                    counts["answers_overruled"] += answer is not None
-                    continue
         except RefusedError as refused:
             rows.kind[i] = REFUSED
             rows.payload.append(validator.dead_letter(record, refused))
@@ -140,15 +136,30 @@ def _read(state: IngestState, records: Sequence[Record], rows: _Rows, begin: int
         rows.payload.append(answer)
 
 
-def _sent_before(state: IngestState, event: Transaction, record: Record) -> bool:
-    seen = state.taken.take(event, record.offset, record.timestamp)
-    if seen is Seen.CONFLICT:
-        raise RefusedError(
-            "conflict",
-            f"transaction {event.transaction_id!r} of user {event.user_id!r} was taken before with other content; "
-            "a transaction can't be changed, send another under an id of its own",
-        )
-    return seen is Seen.DUPLICATE
+def _leave_out_known(state: IngestState, records: Sequence[Record], rows: _Rows, begin: int, known: int, counts: Counter[str]) -> None:
+    """Takes out of the accepted, from number ``known`` on, the transactions that were taken before."""
+    asked = [i for i in range(known, len(rows.events)) if rows.kind[rows.accepted[i]] == TRANSACTION]
+    theirs = [records[rows.accepted[i] - begin] for i in asked]
+    found = state.taken.take([rows.events[i] for i in asked], [record.offset for record in theirs], [record.timestamp for record in theirs])
+    for place, seen in reversed(found):
+        i = asked[place]
+        event, row = rows.events.pop(i), rows.accepted.pop(i)
+        answer, rows.payload[row] = rows.payload[row], None
+        if seen is Seen.DUPLICATE:
+            counts["duplicates"] += 1
+            counts["answers_overruled"] += answer is not None
+        else:
+            rows.kind[row] = REFUSED
+            rows.payload[row] = state.validator.dead_letter(records[row - begin], _conflict(event))
+            counts["refused.conflict"] += 1
+
+
+def _conflict(event: Transaction) -> RefusedError:
+    return RefusedError(
+        "conflict",
+        f"transaction {event.transaction_id!r} of user {event.user_id!r} was taken before with other content; "
+        "a transaction can't be changed, send another under an id of its own",
+    )
 
 
 def _apply(state: IngestState, events: Sequence[Transaction], kind: Int8, fraud: Int64, counts: Counter[str]) -> Float32:
