@@ -138,20 +138,29 @@ def _read(state: IngestState, records: Sequence[Record], rows: _Rows, begin: int
 
 def _leave_out_known(state: IngestState, records: Sequence[Record], rows: _Rows, begin: int, known: int, counts: Counter[str]) -> None:
     """Takes out of the accepted, from number ``known`` on, the transactions that were taken before."""
-    asked = [i for i in range(known, len(rows.events)) if rows.kind[rows.accepted[i]] == TRANSACTION]
-    theirs = [records[rows.accepted[i] - begin] for i in asked]
-    found = state.taken.take([rows.events[i] for i in asked], [record.offset for record in theirs], [record.timestamp for record in theirs])
-    for place, seen in reversed(found):
+    events, accepted = rows.events[known:], rows.accepted[known:]
+    asked = np.flatnonzero(rows.kind[accepted] == TRANSACTION).tolist()
+    found = state.taken.take(
+        [events[i] for i in asked],
+        rows.offset[accepted][asked].tolist(),
+        [records[accepted[i] - begin].timestamp for i in asked],
+    )
+    if not found:
+        return
+    for place, seen in found:
         i = asked[place]
-        event, row = rows.events.pop(i), rows.accepted.pop(i)
+        row = accepted[i]
         answer, rows.payload[row] = rows.payload[row], None
         if seen is Seen.DUPLICATE:
             counts["duplicates"] += 1
             counts["answers_overruled"] += answer is not None
         else:
             rows.kind[row] = REFUSED
-            rows.payload[row] = state.validator.dead_letter(records[row - begin], _conflict(event))
+            rows.payload[row] = state.validator.dead_letter(records[row - begin], _conflict(events[i]))
             counts["refused.conflict"] += 1
+    gone = {asked[place] for place, _ in found}
+    rows.events[known:] = [event for i, event in enumerate(events) if i not in gone]
+    rows.accepted[known:] = [row for i, row in enumerate(accepted) if i not in gone]
 
 
 def _conflict(event: Transaction) -> RefusedError:
