@@ -5,10 +5,12 @@ count and amount (only if the key has an anchor); number of devices, each as (ha
 oldest to newest, each as start delta · 4 + (count is not 1) · 2 + (has frauds), count unless 1, fraud if any, amount.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
-from features.windows import NEVER, TILE, Int64, Keys, Records, Tiles, empty_keys, jit
+from features.windows import NEVER, SIZES, Int64, Keys, Records, Tiles, jit
 
 VERSION = 1
 
@@ -89,9 +91,9 @@ def _take(buffer: Bytes, at: int) -> tuple[Whole, int]:
 
 
 @jit
-def _decode(keys: Keys, buffer: Bytes, cell: Records) -> Whole:
-    """Fills the first row of ``keys`` and ``cell`` with its tiles; returns their number, −1 if these are not the bytes of one key."""
-    key = keys.row[0]
+def _decode(keys: Keys, slot: int, buffer: Bytes, cell: Records) -> Whole:
+    """Fills a row of ``keys``, and ``cell`` with its tiles; returns their number, −1 if these are not the bytes of one key."""
+    key = keys.row[slot]
     if buffer.shape[0] == 0 or buffer[0] != VERSION:
         return -1
     value, at = _take(buffer, 1)
@@ -108,9 +110,9 @@ def _decode(keys: Keys, buffer: Bytes, cell: Records) -> Whole:
     if known > keys.device.shape[1]:
         return -1
     for d in range(known):
-        keys.device[0, d], at = _take(buffer, at)
+        keys.device[slot, d], at = _take(buffer, at)
         value, at = _take(buffer, at)
-        keys.device_first[0, d] = key.anchor - value
+        keys.device_first[slot, d] = key.anchor - value
     length, at = _take(buffer, at)
     if not 0 <= length <= cell.shape[0]:
         return -1
@@ -150,16 +152,35 @@ def encode(keys: Keys, tiles: Tiles, slots: Int64) -> list[bytes]:
     return [raw[begin:end] for begin, end in zip(starts, ends.tolist(), strict=True)] if len(ends) else []
 
 
-def decode(encoded: bytes, devices: bool) -> tuple[Keys, Records]:
-    """One row of keys and its tiles (TILE) from ``encode``'s bytes; ``devices`` says whether the key may remember any.
+@jit
+def _decode_many(keys: Keys, tiles: Tiles, first_slot: int, buffer: Bytes, ends: Int64) -> int:
+    """Fills the rows from ``first_slot`` on and runs of tiles; returns how many until the first that are not the bytes of a key."""
+    begin = 0
+    for i in range(ends.shape[0]):
+        slot, run = first_slot + i, tiles.end[0]
+        # No tile takes less than two bytes.
+        length = _decode(keys, slot, buffer[begin : ends[i]], tiles.cell[run : run + (ends[i] - begin) // 2])
+        if length < 0:
+            return i
+        size_class = np.searchsorted(SIZES, length)
+        key = keys.row[slot]
+        key.offset, key.length, key.size_class = run, length, size_class
+        tiles.end[0] += SIZES[size_class]
+        begin = ends[i]
+    return len(ends)
 
-    Raises ValueError if the bytes are cut short, or of another version or layout.
+
+def decode(keys: Keys, tiles: Tiles, first_slot: int, encoded: Sequence[bytes]) -> None:
+    """Fills the rows of ``keys`` from ``first_slot`` on, and unused ``tiles``, from ``encode``'s bytes; see ``room`` for how many.
+
+    Raises ValueError if some bytes are cut short, or of another version or layout.
     """
-    keys = empty_keys(1, devices)
-    # No tile takes less than two bytes.
-    cell = np.empty(len(encoded) // 2, TILE)
-    length = _decode(keys, np.frombuffer(encoded, np.uint8), cell)
-    if length < 0:
-        raise ValueError(f"these {len(encoded)} bytes are no state of layout {VERSION}; rebuild the store they came from")
-    keys.row["length"] = length
-    return keys, cell[:length]
+    ends = np.cumsum([len(each) for each in encoded], dtype=np.int64)
+    done = _decode_many(keys, tiles, first_slot, np.frombuffer(b"".join(encoded), np.uint8), ends)
+    if done < len(encoded):
+        raise ValueError(f"these {len(encoded[done])} bytes are no state of layout {VERSION}; rebuild the store they came from")
+
+
+def room(encoded: Sequence[bytes]) -> int:
+    """The most tiles that decoding these takes: a run holds less than twice its tiles, and no fewer than four."""
+    return sum(max(int(SIZES[1]), len(each)) for each in encoded)

@@ -15,7 +15,7 @@ from features.definitions import FeatureSet
 from features.log_order import TRANSACTION, replay_order
 from features.state import EntityState
 from features.vector import assemble, device_hashes
-from features.windows import Float32, Int8, Int64
+from features.windows import TOO_LATE, Float32, Int8, Int64
 
 _CHUNK = 1 << 16
 
@@ -77,8 +77,10 @@ def chunks(log: HistoryLog, feature_set: FeatureSet) -> Iterator[tuple[Int64, Fl
     for begin in range(0, len(log.kind), _CHUNK):
         here = slice(begin, begin + _CHUNK)
         kind, time, amount = log.kind[here], log.time[here], log.amount[here]
-        of_user, _ = user.apply(kind, user_slots[here], time, amount, log.fraud[here], log.device[here])
-        of_merchant, _ = merchant.apply(kind, merchant_slots[here], time, amount, log.fraud[here], log.device[here])
+        of_user, lateness = user.apply(kind, user_slots[here], time, amount, log.fraud[here], log.device[here])
+        # A label too late for its user counts nowhere.
+        fraud = np.where(lateness == TOO_LATE, 0, log.fraud[here])
+        of_merchant, _ = merchant.apply(kind, merchant_slots[here], time, amount, fraud, log.device[here])
         asked = kind == TRANSACTION
         yield log.row[here][asked], assemble(feature_set, time[asked], amount[asked], of_user[asked], of_merchant[asked])
 

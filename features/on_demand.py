@@ -36,7 +36,7 @@ def vector(
 
     def observe(entity: Entity, encoded: bytes | None) -> Float32:
         state = EntityState(feature_set, entity, capacity=1)
-        slots = state.slots(["key"]) if encoded is None else np.array([state.restore("key", encoded)], np.int64)
+        slots = state.slots(["key"]) if encoded is None else state.restore(["key"], [encoded])
         return state.observe(slots, times, amounts, devices)
 
     vectors = assemble(feature_set, times, amounts, observe("user", user_state), observe("merchant", merchant_state))

@@ -20,6 +20,7 @@ from features.windows import (
     compile_spec,
     empty_keys,
     empty_tiles,
+    find_horizons,
     observe_rows,
 )
 
@@ -85,12 +86,20 @@ class EntityState:
         observe_rows(self._spec, self._rows, self._tiles, _frozen(slots), _frozen(time), _frozen(amount), _frozen(device), out)
         return out
 
-    def take_touched(self) -> Int64:
-        """The slots changed since the last call, ascending."""
+    def take_changed(self, unheard: int) -> Int64:
+        """The slots changed since the last call for the same one of ``windows.UNPROJECTED`` and ``UNSAVED``, ascending."""
         touched = self._rows.row["touched"]
-        slots = np.flatnonzero(touched)
-        touched[slots] = 0
+        slots = np.flatnonzero(touched & unheard)
+        touched[slots] &= ~unheard
         return slots
+
+    def mark_changed(self, slots: Int64, unheard: int) -> None:
+        """Has the slots told by the next ``take_changed``."""
+        self._rows.row["touched"][slots] |= unheard
+
+    def mark_told(self, slots: Int64, unheard: int) -> None:
+        """Keeps the slots from being told by the next ``take_changed`` unless they change again."""
+        self._rows.row["touched"][slots] &= ~unheard
 
     def totals(self, slots: Int64) -> tuple[Int64, Int64]:
         """All-time count and amount (minor units) of the slots."""
@@ -100,30 +109,41 @@ class EntityState:
         """The slots' last anchors in ms; NEVER for a key known from labels only."""
         return self._rows.row["anchor"][slots]
 
+    def horizons(self, slots: Int64) -> Int64:
+        """The event time (ms) of each slot before which transactions and labels come too late."""
+        out = np.empty(len(slots), np.int64)
+        find_horizons(self._spec, self._rows, _frozen(slots), out)
+        return out * self._spec.unit
+
     def encode(self, slots: Int64) -> list[bytes]:
         """The slots' states as bytes."""
         compact(self._spec, self._rows, self._tiles, slots)
         return encoding.encode(self._rows, self._tiles, slots)
 
-    def restore(self, key: str, encoded: bytes) -> int:
-        """Puts a key that isn't held yet into the state ``encode`` wrote; returns its slot.
+    def restore(self, keys: Sequence[str], encoded: Sequence[bytes]) -> Int64:
+        """Puts keys that aren't held yet into the states ``encode`` wrote; returns their slots (int64, n).
 
-        Raises ValueError if the key is held already or the bytes are of another layout.
+        Raises ValueError, and restores none, if a key is held already or some bytes are of another layout.
         """
-        if key in self.keys:
-            raise ValueError(f"key {key!r} is held already; restore only into an empty state")
-        decoded, cell = encoding.decode(encoded, self.feature_set.has_devices(self.entity))
-        size_class = int(np.searchsorted(SIZES, len(cell)))
-        first, size = int(self._tiles.end[0]), int(SIZES[size_class])
-        if first + size > len(self._tiles.cell):
-            self._tiles = _grown_tiles(self._tiles, size)
-        self._tiles.end[0] += size
-        self._tiles.cell[first : first + len(cell)] = cell
-        decoded.row["offset"], decoded.row["size_class"] = first, size_class
-        slot = int(self.slots([key])[0])
-        for held, new in zip(self._rows, decoded, strict=True):
-            held[slot] = new[0]
-        return slot
+        before, used = len(self.names), int(self._tiles.end[0])
+        slots = self.slots(keys)
+        try:
+            if not np.array_equal(slots, np.arange(before, before + len(keys))):
+                again = next(key for place, key in enumerate(keys) if slots[place] != before + place)
+                raise ValueError(f"key {again!r} is held already; restore each key once")
+            needed = used + encoding.room(encoded)
+            if needed > len(self._tiles.cell):
+                self._tiles = _grown_tiles(self._tiles, needed)
+            encoding.decode(self._rows, self._tiles, before, encoded)
+        except ValueError:
+            for key in self.names[before:]:
+                del self.keys[key]
+            del self.names[before:]
+            for held, empty in zip(self._rows, empty_keys(1, self.feature_set.has_devices(self.entity)), strict=True):
+                held[before:] = empty[0]
+            self._tiles.end[0] = used
+            raise
+        return slots
 
 
 def _frozen(column: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:

@@ -48,6 +48,9 @@ class Spec(NamedTuple):
     hops: Int64
 
 
+# Who has not been told yet that a key changed: the online store, the saved states. Bits of ``touched``.
+UNPROJECTED, UNSAVED = 1, 2
+
 # What is kept per key beside tiles and devices, in one cache line, for keys come in any order and memory is what the kernel waits for:
 # times in ms (NEVER if unknown), amounts in minor units, and where the key's tiles lie.
 KEY = np.dtype(
@@ -346,7 +349,7 @@ def apply_rows(
         key = keys.row[slot]
         if key.length == SIZES[key.size_class] and not _grow(spec, keys, tiles, slot):
             return row
-        key.touched = 1
+        key.touched = UNPROJECTED | UNSAVED
         start = time[row] // spec.unit
         if kind[row] == LABEL:
             _place_borders(spec, key.anchor // spec.unit, view)
@@ -372,6 +375,15 @@ def apply_rows(
         if device[row] != 0 and keys.device.shape[1]:
             _remember_device(keys, slot, device[row], time[row])
     return len(slots)
+
+
+@jit
+def find_horizons(spec: Spec, keys: Keys, slots: Int64, out: Int64) -> None:
+    """Writes the unit time before which no window reaches, by each slot's anchor, to ``out``; rows before it are TOO_LATE."""
+    view = _new_view(spec)
+    for i in range(slots.shape[0]):
+        _place_borders(spec, keys.row[slots[i]].anchor // spec.unit, view)
+        out[i] = view.place[-1]
 
 
 @jit

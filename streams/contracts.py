@@ -11,9 +11,8 @@ from typing import Any
 import msgspec
 
 from streams.events import DeadLetter, Decision, Label, Transaction
-from streams.topics import BY_MERCHANT, SCORING_LOG, TOPICS, TRANSACTIONS, Topic
+from streams.topics import TOPICS, TRANSACTIONS, Topic
 
-_OURS = {BY_MERCHANT.name, SCORING_LOG.name}
 _WRITTEN_BY_OTHERS = (Transaction, Label)
 _MESSAGES = (Transaction, Label, Decision, DeadLetter)
 
@@ -29,7 +28,7 @@ def _schema(message: type) -> dict[str, Any]:
 
 
 def _asyncapi() -> dict[str, Any]:
-    topics = [topic for topic in TOPICS if topic.name not in _OURS]
+    topics = [topic for topic in TOPICS if topic.schema is not None]
     return {
         "asyncapi": "3.0.0",
         "info": {

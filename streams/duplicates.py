@@ -5,9 +5,10 @@ from the log alone: age is measured in the records' Kafka timestamps.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 from zlib import crc32
 
 from streams.events import Transaction, encode
@@ -15,6 +16,8 @@ from streams.events import Transaction, encode
 MINUTE_MS = 60_000
 
 _SEGMENTS = 8
+# A Kafka record each; an identity has two ids of at most 256 characters.
+_MOST_IN_PIECE = 1_000
 
 
 class Seen(Enum):
@@ -24,12 +27,28 @@ class Seen(Enum):
     CONFLICT = "conflict"
 
 
+class Piece(NamedTuple):
+    """Part of the memory as it is saved: neighbours in the log, of one segment, the first being number ``start`` of it.
+
+    ``begun`` is the log time (ms) at which the segment begins; identities and checksums go together.
+    """
+
+    segment: int
+    start: int
+    begun: int
+    identities: list[str]
+    checksums: list[int]
+
+
 @dataclass(slots=True)
 class _Segment:
-    """Neighbours in the log, which are forgotten together; ``begun`` is the log time of the first, in ms."""
+    """Neighbours in the log, which are forgotten together."""
 
+    number: int
     begun: int
     identities: list[str] = field(default_factory=list)
+    pieces: list[int] = field(default_factory=list)
+    told: int = 0
 
 
 class TransactionMemory:
@@ -41,39 +60,76 @@ class TransactionMemory:
         self._age = age
         self._span = max(1, age // _SEGMENTS)
         self._room = max(1, most // _SEGMENTS)
-        self._segments = deque([_Segment(0)])
-        # The source offset and a checksum of the content, by identity.
+        self._segments = deque([_Segment(0, 0)])
+        # A checksum of the content, by identity.
         self._taken: dict[str, int] = {}
+        self._forgotten: list[tuple[int, int]] = []
 
     def __len__(self) -> int:
         return len(self._taken)
 
-    def take(self, transactions: Sequence[Transaction], offsets: Sequence[int], timestamps: Sequence[int]) -> list[tuple[int, Seen]]:
+    def take(self, transactions: Sequence[Transaction], timestamps: Sequence[int]) -> list[tuple[int, Seen]]:
         """Notes valid transactions (event_time in ms), in log order; returns the places of those taken before.
 
-        ``offsets`` and ``timestamps`` (ms) are their records'. The same record may come again, and is what it was.
+        ``timestamps`` (ms) are their records'.
         """
         found = []
-        segment, note = self._segments[-1], self._taken.setdefault
-        for i, (transaction, offset, timestamp) in enumerate(zip(transactions, offsets, timestamps, strict=True)):
+        segment, taken, note = self._segments[-1], self._taken, self._taken.setdefault
+        known = len(taken)
+        for i, (transaction, timestamp) in enumerate(zip(transactions, timestamps, strict=True)):
             if timestamp >= segment.begun + self._span or len(segment.identities) >= self._room:
                 segment = self._next_segment(timestamp)
+                known = len(taken)
             # The length keeps apart what would read the same put together.
             identity = f"{len(transaction.user_id)} {transaction.user_id}{transaction.transaction_id}"
             # Of all fields, whatever their order and spelling on the wire.
-            entry = offset << 32 | crc32(encode(transaction))
-            known = note(identity, entry)
-            if known is entry:
+            checksum = crc32(encode(transaction))
+            first = note(identity, checksum)
+            if len(taken) > known:
+                known += 1
                 segment.identities.append(identity)
-            elif known >> 32 != offset:
-                found.append((i, Seen.CONFLICT if (known ^ entry) & 0xFFFFFFFF else Seen.DUPLICATE))
+            else:
+                found.append((i, Seen.DUPLICATE if first == checksum else Seen.CONFLICT))
         return found
+
+    def news(self) -> tuple[list[Piece], list[tuple[int, int]]]:
+        """What was noted since the last call, and the (segment, start) of the pieces told before that are forgotten since."""
+        pieces = [piece for segment in self._segments for piece in self._untold(segment)]
+        forgotten, self._forgotten = self._forgotten, []
+        return pieces, forgotten
+
+    def restore(self, pieces: Iterable[Piece]) -> None:
+        """Puts a memory that has noted nothing where the one was whose ``news`` these pieces are, all that aren't forgotten."""
+        segments: deque[_Segment] = deque()
+        for piece in sorted(pieces, key=lambda piece: (piece.segment, piece.start)):
+            if not segments or segments[-1].number != piece.segment:
+                segments.append(_Segment(piece.segment, piece.begun))
+            segment = segments[-1]
+            segment.identities += piece.identities
+            segment.pieces.append(piece.start)
+            segment.told = len(segment.identities)
+            self._taken.update(zip(piece.identities, piece.checksums, strict=True))
+        if segments:
+            self._segments = segments
+
+    def _untold(self, segment: _Segment) -> Iterable[Piece]:
+        # An empty segment is told too, once, for it decides when the next one begins.
+        while segment.told < len(segment.identities) or not segment.pieces:
+            start = segment.told
+            identities = segment.identities[start : start + _MOST_IN_PIECE]
+            if start not in segment.pieces:
+                segment.pieces.append(start)
+            segment.told += len(identities)
+            yield Piece(segment.number, start, segment.begun, identities, [self._taken[identity] for identity in identities])
 
     def _next_segment(self, timestamp: int) -> _Segment:
         """Begins a segment at this log time, once what is too old or too much by then is forgotten."""
         segments = self._segments
+        number = segments[-1].number + 1
         while segments and (segments[0].begun + self._span <= timestamp - self._age or len(self._taken) > (_SEGMENTS - 1) * self._room):
-            for identity in segments.popleft().identities:
+            gone = segments.popleft()
+            self._forgotten += [(gone.number, start) for start in gone.pieces]
+            for identity in gone.identities:
                 del self._taken[identity]
-        segments.append(_Segment(timestamp))
+        segments.append(_Segment(number, timestamp))
         return segments[-1]

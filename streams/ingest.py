@@ -4,7 +4,7 @@ A pure function of its source partitions: it may say things twice (after a resta
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -20,9 +20,10 @@ from features.windows import LATE, TOO_LATE, Float32, Int8, Int64
 from streams import batches
 from streams.answer import HEADER
 from streams.batches import LABEL, REFUSED, TRANSACTION
-from streams.duplicates import Seen, TransactionMemory
+from streams.duplicates import Piece, Seen, TransactionMemory
 from streams.events import Transaction
 from streams.partitioner import partition_of
+from streams.saved_state import Standing
 from streams.validation import Record, RefusedError, Validator
 
 _NOWHERE = -1
@@ -31,16 +32,20 @@ _NOWHERE = -1
 @dataclass
 class IngestState:
     """All that one partition of ``transactions`` has taught: users, labels, the transactions taken lately, and where each merchant
-    partition's last row came from."""
+    partition's last row came from.
+
+    ``ahead``: while the log is applied again, the position of each user whose saved state is beyond; what lies before it is left out.
+    """
 
     feature_set: FeatureSet
     validator: Validator
     merchant_partitions: int
     users: EntityState = field(init=False)
-    labels: LabelBook = field(init=False, default_factory=LabelBook)
+    book: LabelBook = field(init=False, default_factory=LabelBook)
     taken: TransactionMemory = field(init=False, default_factory=TransactionMemory)
     previous: list[int] = field(init=False)
     targets: dict[str, int] = field(init=False, default_factory=dict)
+    ahead: dict[str, int] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.users = EntityState(self.feature_set, "user")
@@ -52,6 +57,34 @@ class IngestState:
         if target is None:
             target = self.targets[merchant_id] = partition_of(merchant_id.encode(), self.merchant_partitions)
         return target
+
+    def has_applied(self, user_id: str, offset: int) -> bool:
+        """Whether a record applied again is in its user's state already."""
+        return offset < self.ahead.get(user_id, -1)
+
+    @property
+    def entity(self) -> EntityState:
+        """The users."""
+        return self.users
+
+    def standing(self) -> Standing:
+        """See ``saved_state.Savable``."""
+        return Standing(self.validator.partitions, self.merchant_partitions, dict(enumerate(self.previous)))
+
+    def labels(self, names: Sequence[str], horizons: Sequence[int]) -> list[bytes]:
+        """See ``saved_state.Savable``."""
+        return [self.book.encode(name, horizon) for name, horizon in zip(names, horizons, strict=True)]
+
+    def news(self) -> tuple[list[Piece], list[tuple[int, int]]]:
+        """See ``saved_state.Savable``."""
+        return self.taken.news()
+
+    def resume(self, standing: Standing, pieces: Iterable[Piece], labels: Mapping[str, bytes]) -> None:
+        """See ``saved_state.Savable``."""
+        self.previous = [standing.marks[target] for target in range(self.merchant_partitions)]
+        self.taken.restore(pieces)
+        for user_id, encoded in labels.items():
+            self.book.restore(user_id, encoded)
 
 
 @dataclass(frozen=True)
@@ -108,7 +141,21 @@ def _apply_part(state: IngestState, records: Sequence[Record], rows: _Rows, begi
     refuge = state.validator.partition % state.merchant_partitions
     rows.target[here] = np.where(rows.kind[here] == REFUSED, refuge, _NOWHERE)
     rows.target[accepted] = [state.target(event.merchant_id) for event in events]
-    return _apply(state, events, rows.kind[accepted], rows.fraud[accepted], counts)
+    fresh = np.arange(len(accepted))
+    if state.ahead:
+        fresh = np.flatnonzero(
+            [not state.has_applied(event.user_id, int(rows.offset[row])) for event, row in zip(events, accepted, strict=True)]
+        )
+        events = [events[i] for i in fresh]
+    of_fresh = np.array(accepted, np.int64)[fresh]
+    applied, lateness = _apply(state, events, rows.kind[of_fresh], rows.fraud[of_fresh], counts)
+    # A label too late for its user counts nowhere.
+    rows.fraud[of_fresh[lateness == TOO_LATE]] = 0
+    if len(fresh) == len(accepted):
+        return applied
+    features = np.full((len(accepted), applied.shape[1]), np.nan, np.float32)
+    features[fresh] = applied
+    return features
 
 
 def _read(state: IngestState, records: Sequence[Record], rows: _Rows, begin: int, counts: Counter[str]) -> None:
@@ -120,7 +167,9 @@ def _read(state: IngestState, records: Sequence[Record], rows: _Rows, begin: int
             if headers.get("type") == b"label":
                 label = validator.label(record)
                 rows.kind[i] = LABEL
-                rows.fraud[i] = state.labels.delta(label.user_id, label.transaction_id, label.label_time, label.is_fraud)  # type: ignore[arg-type]
+                if not (state.ahead and state.has_applied(label.user_id, record.offset)):
+                    labelled = (label.transaction_id, int(label.event_time), label.merchant_id)
+                    rows.fraud[i] = state.book.delta(label.user_id, labelled, int(label.label_time), label.is_fraud)
                 event = Transaction(label.transaction_id, label.event_time, label.user_id, label.merchant_id, 0, validator.currency)
                 counts["labels"] += 1
             else:
@@ -142,7 +191,6 @@ def _leave_out_known(state: IngestState, records: Sequence[Record], rows: _Rows,
     asked = np.flatnonzero(rows.kind[accepted] == TRANSACTION).tolist()
     found = state.taken.take(
         [events[i] for i in asked],
-        rows.offset[accepted][asked].tolist(),
         [records[accepted[i] - begin].timestamp for i in asked],
     )
     if not found:
@@ -171,7 +219,7 @@ def _conflict(event: Transaction) -> RefusedError:
     )
 
 
-def _apply(state: IngestState, events: Sequence[Transaction], kind: Int8, fraud: Int64, counts: Counter[str]) -> Float32:
+def _apply(state: IngestState, events: Sequence[Transaction], kind: Int8, fraud: Int64, counts: Counter[str]) -> tuple[Float32, Int8]:
     n = len(events)
     slots = state.users.slots([event.user_id for event in events])
     times = np.fromiter([event.event_time for event in events], np.int64, n)
@@ -180,7 +228,7 @@ def _apply(state: IngestState, events: Sequence[Transaction], kind: Int8, fraud:
     features, lateness = state.users.apply(kind, slots, times, amounts, fraud, devices)
     counts["late"] += int(np.count_nonzero(lateness == LATE))
     counts["too_late"] += int(np.count_nonzero(lateness == TOO_LATE))
-    return features
+    return features, lateness
 
 
 def _route(states: Mapping[int, IngestState], rows: _Rows, features: Float32) -> list[Routed]:

@@ -1,20 +1,22 @@
-"""SCORE: recovers the merchants' states, and speaks to the outside in transactions."""
+"""SCORE: speaks to the outside in transactions, which save the merchants' states too."""
 
 import time
 import uuid
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
-from streams import batches
+from streams import batches, saved_state
 from streams.champion import Champion
 from streams.config import StreamConfig
 from streams.kafka_log import KafkaLog
 from streams.kafka_producer import Membership, StageProducer
+from streams.kafka_states import PartitionStates, StateRecord
+from streams.kafka_topics import partition_count
 from streams.partitions import Positions
-from streams.project import Projector, offer_changes
-from streams.score import ScoreState, advance, decide
+from streams.project import Projector
+from streams.score import Outcome, ScoreState, Variant, advance, decide
 from streams.stages import SCORE
-from streams.topics import BY_MERCHANT, DEAD_LETTERS, DECISIONS, SCORING_LOG
+from streams.topics import BY_MERCHANT, DEAD_LETTERS, DECISIONS, SCORING_LOG, STATE_MERCHANTS, TRANSACTIONS
 from streams.validation import Record
 
 
@@ -28,14 +30,16 @@ class ScoreWorker:
     def __init__(self, config: StreamConfig) -> None:
         self._config = config
         self._schema = batches.batch_schema(config.feature_set)
+        self._partition_count = partition_count(config.kafka, BY_MERCHANT.name)
+        self._sources = partition_count(config.kafka, TRANSACTIONS.name)
         self._champion = Champion(config.mlflow, config.feature_set)
         self._projector = Projector(config.feast_path, config.application, SCORE)
         self._log = KafkaLog(config.kafka, config.group(SCORE))
         self._producer = StageProducer(config.kafka, transactional_id=f"{config.group(SCORE)}-{uuid.uuid4()}")
         self._producer.fence()
+        self._states = PartitionStates(self._log, BY_MERCHANT, STATE_MERCHANTS, self._create, self._reapply, repeatable=False)
         self._membership: Membership | None = None
-        self._states: dict[int, ScoreState] = {}
-        self._positions: dict[int, int] = {}
+        self._variants: dict[int, Variant] = {}
         self.counts: Counter[str] = Counter()
 
     def ready(self) -> bool:
@@ -43,41 +47,40 @@ class ScoreWorker:
         return self._champion.loaded
 
     def open(self, partitions: Collection[int], membership: Membership) -> Positions:
-        """Applies the logs again up to the group's positions, without speaking; a state kept from before the rebalance spares that."""
+        """Recovers the partitions' states."""
         self._membership = membership
-        committed = self._log.positions(BY_MERCHANT.name, partitions)
-        kept = {partition: state for partition, state in self._states.items() if committed.get(partition) == self._positions[partition]}
-        self._states = {partition: kept.get(partition) or self._recovered(partition, position) for partition, position in committed.items()}
-        self._positions = dict(committed)
-        return committed
+        self._variants = {}
+        positions = self._states.open(partitions, membership)
+        for records in self._states.unknown():
+            self._commit(positions, records)
+        return positions
 
     def process(self, records: Mapping[int, Sequence[Record]]) -> Positions:
         """Decides, then commits outputs and positions in one transaction, begun only when the outputs are there."""
-        assert self._membership is not None
         observed = advance([(self._states[partition], self._decode(partition, read)) for partition, read in records.items()], self.counts)
-        outcome = decide(observed, self._champion.current(), self._config.currency, decided_at=time.time_ns() // 1_000_000)
+        variant = self._champion.current()
+        outcome = decide(observed, variant, self._config.currency, decided_at=time.time_ns() // 1_000_000)
         positions = {partition: read[-1].offset + 1 for partition, read in records.items()}
-        self._producer.begin()
-        self._producer.send_all(DECISIONS.name, outcome.decisions)
-        for letter in outcome.dead_letters:
-            self._producer.send(DEAD_LETTERS.name, letter)
-        for stretch in outcome.log:
-            self._producer.send(SCORING_LOG.name, stretch, partition=min(records))
-        self._producer.commit(BY_MERCHANT.name, positions, self._membership)
-        self._positions |= positions
-        return self.tick()
+        self._states.advance(positions)
+        changed = self._note_variant(variant, {partition: read[0].offset for partition, read in records.items()})
+        self._commit(positions, [*changed, *self._states.due()], outcome)
+        self._states.project(self._projector)
+        return {}
 
     def tick(self) -> Positions:
-        """Projects if it is time."""
-        for partition, state in self._states.items():
-            offer_changes(self._projector, state.merchants, partition, self._positions[partition])
+        """Saves and projects if it is time."""
+        due = self._states.due()
+        if due:
+            self._commit(self._states.positions, due)
+        self._states.project(self._projector)
         return {}
 
     def close(self) -> Positions:
-        """Keeps the states for the case that the partitions come back with nothing done to them."""
-        self.tick()
-        for partition in self._states:
-            self._projector.drop(partition)
+        """Saves what isn't saved yet."""
+        self._states.project(self._projector)
+        for records in self._states.rest():
+            self._commit(self._states.positions, records)
+        self._states.release(self._projector)
         return {}
 
     def end(self) -> None:
@@ -87,12 +90,34 @@ class ScoreWorker:
         self._producer.close()
         self._log.close()
 
-    def _recovered(self, partition: int, position: int) -> ScoreState:
-        state = ScoreState(self._config.feature_set)
-        begin, _ = self._log.bounds(BY_MERCHANT.name, partition)
-        for records in self._log.read(BY_MERCHANT.name, partition, begin, position):
-            advance([(state, self._decode(partition, records))], Counter())
-        return state
+    def _commit(self, positions: Positions, states: Sequence[StateRecord], outcome: Outcome | None = None) -> None:
+        assert self._membership is not None
+        self._producer.begin()
+        if outcome is not None:
+            self._producer.send_all(DECISIONS.name, outcome.decisions)
+            for letter in outcome.dead_letters:
+                self._producer.send(DEAD_LETTERS.name, letter)
+            for stretch in outcome.log:
+                self._producer.send(SCORING_LOG.name, stretch, partition=min(positions))
+        for record in states:
+            self._producer.send(STATE_MERCHANTS.name, record.value, record.key, record.partition)
+        self._producer.commit(BY_MERCHANT.name, positions, self._membership)
+
+    def _note_variant(self, variant: Variant, begins: Mapping[int, int]) -> list[StateRecord]:
+        """Says from which offset on a partition is decided by another model or control revision than before."""
+        changed = []
+        for partition, offset in begins.items():
+            if self._variants.get(partition) is not variant:
+                self._variants[partition] = variant
+                key, value = saved_state.variant_record(self._states[partition].entity, offset, variant.identity)
+                changed.append(StateRecord(partition, key, value))
+        return changed
+
+    def _create(self, partition: int) -> ScoreState:
+        return ScoreState(self._config.feature_set, self._partition_count, self._sources)
+
+    def _reapply(self, partition: int, state: ScoreState, records: Sequence[Record]) -> None:
+        advance([(state, self._decode(partition, records))], Counter())
 
     def _decode(self, partition: int, records: Sequence[Record]) -> list[batches.Batch]:
         return [

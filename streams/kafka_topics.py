@@ -19,7 +19,12 @@ def create_missing(bootstrap_servers: str, partitions: int = DEFAULT_PARTITIONS)
     try:
         present = admin.list_topics(timeout=_TIMEOUT_S).topics
         missing = [
-            NewTopic(topic.name, num_partitions=topic.partitions or partitions, replication_factor=-1, config=topic.settings())
+            NewTopic(
+                topic.name,
+                num_partitions=len(present[topic.beside].partitions) if topic.beside in present else topic.partitions or partitions,
+                replication_factor=-1,
+                config=topic.settings(),
+            )
             for topic in TOPICS
             if topic.name not in present
         ]

@@ -30,7 +30,8 @@ _FIRST_RETRY_S, _LONGEST_RETRY_S = 0.1, 2.0
 
 @dataclass(slots=True)
 class _Partition:
-    """``known``: it was looked up what the store has of it. ``lacking``: the store lacks keys that didn't change since, so all must go."""
+    """``known``: it was looked up what the store has of it, everything before ``found``. ``lacking``: the store lacks keys that didn't
+    change since, so all must go."""
 
     known: bool = False
     lacking: bool = False
@@ -38,6 +39,7 @@ class _Partition:
     offered_at: float = 0.0
     due: float = 0.0
     cost: float = 0.0
+    found: int | None = None
     flushed: int | None = None
 
 
@@ -90,6 +92,12 @@ class Projector:
         with self._changed:
             found = self._partitions.get(partition)
             return found is not None and found.lacking
+
+    def found(self, partition: int) -> int | None:
+        """The position up to which the store had the partition when that was looked up; None if it lacked some of it."""
+        with self._changed:
+            found = self._partitions.get(partition)
+            return None if found is None else found.found
 
     def offer(self, snapshot: Snapshot) -> None:
         """Hands over a snapshot that is wanted. Raises ValueError if the partition's last one isn't written yet."""
@@ -167,6 +175,7 @@ class Projector:
             for number, found in self._partitions.items():
                 if not found.known:
                     found.known, found.lacking = True, number not in positions or number in self._lost
+                    found.found = None if found.lacking else positions[number]
                     self._lost.discard(number)
                 elif not same:
                     found.lacking, found.flushed = True, None

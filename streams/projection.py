@@ -6,6 +6,7 @@ from features.online_views import stats_window
 from features.snapshot import Snapshot, Summary
 from features.state import EntityState
 from features.window_sums import window_sums
+from features.windows import UNPROJECTED
 
 
 def snapshot(state: EntityState, partition: int, position: int, *, everything: bool = False) -> Snapshot:
@@ -14,7 +15,7 @@ def snapshot(state: EntityState, partition: int, position: int, *, everything: b
     ``position`` is the next offset of the source partition: every record before it is in the state, and no other. Keys come in the order
     of their first sight.
     """
-    touched = state.take_touched()
+    touched = state.take_changed(UNPROJECTED)
     slots = np.arange(len(state), dtype=np.int64) if everything else touched
     summary = None
     if state.entity == "user":

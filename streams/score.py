@@ -4,13 +4,11 @@ A pure function of its partitions of ``transactions.by-merchant`` and the model.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, pairwise
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from features.definitions import FeatureSet
@@ -21,20 +19,50 @@ from models.reasons import Reason, reasons
 from models.scoring import Scorer, Scores
 from streams import answer, scoring_log
 from streams.batches import REFUSED, TRANSACTION, Batch, batch_schema
+from streams.duplicates import Piece
 from streams.events import RISK_LEVELS, VERDICTS, Decision, Source, encode
+from streams.saved_state import Standing
 from streams.topics import TRANSACTIONS
 
 
 @dataclass
 class ScoreState:
-    """All that a partition of ``transactions.by-merchant`` has taught: merchants, and the last offset applied of each source partition."""
+    """All that a partition of ``transactions.by-merchant`` has taught: merchants, and the last offset applied of each source partition.
+
+    ``partitions`` and ``sources`` are how many partitions that topic and ``transactions`` have. ``ahead``: while the log is applied again,
+    the position of each merchant whose saved state is beyond; what lies before it is left out.
+    """
 
     feature_set: FeatureSet
+    partitions: int
+    sources: int
     merchants: EntityState = field(init=False)
     high_water: dict[int, int] = field(init=False, default_factory=dict)
+    ahead: dict[str, int] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.merchants = EntityState(self.feature_set, "merchant")
+
+    @property
+    def entity(self) -> EntityState:
+        """The merchants."""
+        return self.merchants
+
+    def standing(self) -> Standing:
+        """See ``saved_state.Savable``."""
+        return Standing(self.partitions, self.sources, dict(self.high_water))
+
+    def labels(self, names: Sequence[str], horizons: Sequence[int]) -> list[bytes]:
+        """None: which label counts is INGEST's to know."""
+        return [b""] * len(names)
+
+    def news(self) -> tuple[list[Piece], list[tuple[int, int]]]:
+        """None: what is a duplicate is INGEST's to know."""
+        return [], []
+
+    def resume(self, standing: Standing, pieces: Iterable[Piece], labels: Mapping[str, bytes]) -> None:
+        """See ``saved_state.Savable``."""
+        self.high_water = dict(standing.marks)
 
 
 @dataclass(frozen=True)
@@ -44,6 +72,19 @@ class Variant:
     scorer: Scorer
     name: str = "champion"
     control_revision: int = 0
+
+    @property
+    def identity(self) -> dict[str, str | int]:
+        """What its decisions name it by."""
+        scorer = self.scorer
+        return {
+            "model_name": scorer.model_name,
+            "model_version": scorer.model_version,
+            "model_digest": scorer.model_digest,
+            "policy_digest": scorer.policy.digest,
+            "variant": self.name,
+            "control_revision": self.control_revision,
+        }
 
 
 @dataclass(frozen=True)
@@ -85,13 +126,15 @@ def advance(turn: Sequence[tuple[ScoreState, Sequence[Batch]]], counts: Counter[
     kind = rows["kind"].to_numpy()
     if (kind == REFUSED).any():
         refused = rows.filter(pa.array(kind == REFUSED))["payload"].to_pylist()
-        rows, position, part = _where(kind != REFUSED, rows, position, part)
+        taken = kind != REFUSED
+        rows, position, part = rows.filter(pa.array(taken)), position[taken], part[taken]
         kind = rows["kind"].to_numpy()
 
-    of_merchant = _apply([state.merchants for state, _ in turn], np.searchsorted(part, np.arange(len(turn) + 1)).tolist(), rows, counts)
+    cuts = np.searchsorted(part, np.arange(len(turn) + 1)).tolist()
+    of_merchant = _apply([state for state, _ in turn], cuts, rows, position[:, 1], counts)
     asked = kind == TRANSACTION
     if not asked.all():
-        rows, position, of_merchant = _where(asked, rows, position, of_merchant)
+        rows, position, of_merchant = rows.filter(pa.array(asked)), position[asked], of_merchant[asked]
     of_user = rows["user_features"].flatten().to_numpy().reshape(len(rows), len(feature_set.of("user")))
     vectors = assemble(feature_set, rows["event_time"].to_numpy(), rows["amount"].to_numpy(), of_user, of_merchant)
     return Observed(rows, position, vectors, refused)
@@ -130,20 +173,26 @@ def _admit(state: ScoreState, batch: Batch, counts: Counter[str]) -> Batch:
     return replace(batch, rows=batch.rows.filter(pa.array(~left_out))) if left_out.any() else batch
 
 
-def _apply(states: Sequence[EntityState], cuts: Sequence[int], rows: pa.RecordBatch, counts: Counter[str]) -> Float32:
-    """Applies the rows, those between two cuts to the state of that number; returns the merchants' features as of before each."""
+def _apply(states: Sequence[ScoreState], cuts: Sequence[int], rows: pa.RecordBatch, offset: Int64, counts: Counter[str]) -> Float32:
+    """Applies the rows, those between two cuts to the state of that number; returns the merchants' features as of before each, NaN for
+    rows that were applied before. ``offset`` is each row's on transactions.by-merchant."""
     names = rows["merchant_id"].to_pylist()
     kind, time, amount = (rows[name].to_numpy() for name in ("kind", "event_time", "amount"))
     fraud = rows["fraud"].to_numpy().astype(np.int64)
-    no_device = np.zeros(len(kind), np.int64)
-    features = []
+    features = np.full((len(names), states[0].merchants.width), np.nan, np.float32)
     for state, (begin, end) in zip(states, pairwise(cuts), strict=True):
-        here = slice(begin, end)
-        of_merchant, lateness = state.apply(kind[here], state.slots(names[here]), time[here], amount[here], fraud[here], no_device[here])
-        features.append(of_merchant)
+        here: slice | Int64 = slice(begin, end)
+        of_state = names[here]
+        if state.ahead:
+            here = begin + np.flatnonzero([offset[i] >= state.ahead.get(names[i], -1) for i in range(begin, end)])
+            of_state = [names[i] for i in here.tolist()]
+        no_device = np.zeros(len(of_state), np.int64)
+        merchants = state.merchants
+        of_merchant, lateness = merchants.apply(kind[here], merchants.slots(of_state), time[here], amount[here], fraud[here], no_device)
+        features[here] = of_merchant
         counts["late"] += int(np.count_nonzero(lateness == LATE))
         counts["too_late"] += int(np.count_nonzero(lateness == TOO_LATE))
-    return np.concatenate(features)
+    return features
 
 
 def _one_batch(rows: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:
@@ -151,13 +200,6 @@ def _one_batch(rows: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBa
         return rows[0]
     table = pa.Table.from_batches(rows, schema).combine_chunks()
     return table.to_batches()[0] if len(table) else pa.RecordBatch.from_pylist([], schema)
-
-
-def _where(
-    mask: npt.NDArray[np.bool_], rows: pa.RecordBatch, *columns: npt.NDArray[Any]
-) -> tuple[pa.RecordBatch, npt.NDArray[Any], npt.NDArray[Any]]:
-    first, second = columns
-    return rows.filter(pa.array(mask)), first[mask], second[mask]
 
 
 def _decisions(

@@ -10,18 +10,24 @@ _MAX_MESSAGE_BYTES = 8 << 20
 
 @dataclass(frozen=True)
 class Topic:
-    """One topic. ``partitions`` None means the deployment's default; ``schema`` is a JSON topic's message type, None for Arrow batches."""
+    """One topic. ``partitions`` None means the deployment's default; ``schema`` is a JSON topic's message type, None for what only we read.
+
+    ``retention_ms`` None: compacted, the newest record of each key is kept. ``beside`` names a topic that has as many partitions.
+    """
 
     name: str
     key: str
     about: str
     schema: type | None
-    retention_ms: int
+    retention_ms: int | None
     partitions: int | None = None
+    beside: str | None = None
     config: dict[str, str] = field(default_factory=dict)
 
     def settings(self) -> dict[str, str]:
         """The broker's settings of this topic."""
+        if self.retention_ms is None:
+            return {"cleanup.policy": "compact", **self.config}
         return {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms), **self.config}
 
 
@@ -29,6 +35,13 @@ DEFAULT_PARTITIONS = 4
 
 # The broker stamps these, so that "event_time lies in the future" has one meaning for every reader of the log.
 _STAMPED_BY_BROKER = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(_MAX_MESSAGE_BYTES)}
+# A recovery reads all of a partition: what is overwritten should go soon, and the active segment is never compacted.
+_COMPACTED_SOON = {
+    "segment.bytes": str(32 << 20),
+    "segment.ms": "600000",
+    "min.cleanable.dirty.ratio": "0.1",
+    "max.compaction.lag.ms": "600000",
+}
 _LARGE = {"max.message.bytes": str(_MAX_MESSAGE_BYTES)}
 
 TRANSACTIONS = Topic(
@@ -61,4 +74,23 @@ SCORING_LOG = Topic(
     config=_LARGE,
 )
 
-TOPICS = (TRANSACTIONS, LABELS, BY_MERCHANT, DECISIONS, DEAD_LETTERS, SCORING_LOG)
+STATE_USERS = Topic(
+    "state.users",
+    "user_id",
+    "what INGEST knows of each user, for its recovery",
+    None,
+    None,
+    beside=TRANSACTIONS.name,
+    config=_COMPACTED_SOON | _LARGE,
+)
+STATE_MERCHANTS = Topic(
+    "state.merchants",
+    "merchant_id",
+    "what SCORE knows of each merchant, for its recovery",
+    None,
+    None,
+    beside=BY_MERCHANT.name,
+    config=_COMPACTED_SOON | _LARGE,
+)
+
+TOPICS = (TRANSACTIONS, LABELS, BY_MERCHANT, DECISIONS, DEAD_LETTERS, SCORING_LOG, STATE_USERS, STATE_MERCHANTS)

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from features.definitions import DAY, FEATURE_SETS, HOUR, MINUTE, SECOND, FeatureSet, Window
-from features.encoding import decode
 from features.state import EntityState
-from features.windows import LABEL, NEVER, TOO_LATE, apply_rows
+from features.windows import LABEL, NEVER, TOO_LATE, UNPROJECTED, UNSAVED, apply_rows
 
 V1, V2 = FEATURE_SETS["fraud_v1"], FEATURE_SETS["fraud_v2"]
 START = 1_530_000_000_000
@@ -46,7 +45,9 @@ def column(state: EntityState, features: np.ndarray, name: str) -> np.ndarray:
 
 def tiles_in(encoded: bytes) -> int:
     """How many tiles a state without devices holds."""
-    return len(decode(encoded, devices=False)[1])
+    state = EntityState(V1, "merchant")
+    state.restore(["m"], [encoded])
+    return int(state._rows.row["length"][0])
 
 
 def test_keys_get_slots_in_order_of_first_sight() -> None:
@@ -138,21 +139,26 @@ def test_labels_alone_make_a_key_of_any_size() -> None:
     assert not label(state, ["m"] * len(time), time).any()
     assert state.anchors(np.zeros(1, np.int64)).tolist() == [NEVER]
     other = EntityState(V1, "merchant")
-    other.restore("m", state.encode(np.zeros(1, np.int64))[0])
+    other.restore(["m"], state.encode(np.zeros(1, np.int64)))
     for held in (state, other):
         after = np.array([time[-1] + 8 * DAY])
         assert column(held, apply(held, ["m"], after), "merchant_fraud_count_30d") == len(time)
         assert tiles_in(held.encode(np.zeros(1, np.int64))[0]) <= most_tiles(V1)
 
 
-def test_touched_slots_are_told_once() -> None:
+def test_changed_slots_are_told_once_to_each_who_asks() -> None:
     state = EntityState(V1, "user")
     apply(state, ["a", "b"], np.array([START, START]))
     state.observe(state.slots(["a", "c"]), np.array([START, START]), np.zeros(2, np.int64), np.zeros(2, np.int64))
-    assert state.take_touched().tolist() == [0, 1]
-    assert state.take_touched().tolist() == []
+    assert state.take_changed(UNPROJECTED).tolist() == [0, 1]
+    assert state.take_changed(UNPROJECTED).tolist() == []
     label(state, ["b"], np.array([START]))
-    assert state.take_touched().tolist() == [1]
+    assert state.take_changed(UNPROJECTED).tolist() == [1]
+    assert state.take_changed(UNSAVED).tolist() == [0, 1]
+    state.mark_changed(np.array([0, 1]), UNSAVED)
+    state.mark_told(np.array([0]), UNSAVED)
+    assert state.take_changed(UNSAVED).tolist() == [1]
+    assert state.take_changed(UNPROJECTED).tolist() == []
 
 
 def test_columns_may_be_read_only_and_strided_without_another_compilation() -> None:
@@ -203,7 +209,7 @@ def busy_state() -> bytes:
 
 def test_a_state_survives_its_bytes() -> None:
     state = EntityState(V2, "user", capacity=1)
-    assert state.restore("u", busy_state()) == 0
+    assert state.restore(["u"], [busy_state()]).tolist() == [0]
     assert state.encode(np.zeros(1, np.int64)) == [busy_state()]
 
 
@@ -212,22 +218,37 @@ def test_bytes_cut_short_or_drawn_out_are_refused_and_leave_no_key() -> None:
     state = EntityState(V2, "user")
     for damaged in [whole[:length] for length in range(len(whole))] + [whole + b"\0", b"\xff" + whole[1:], b"\x01" + b"\xff" * 30]:
         with pytest.raises(ValueError, match="no state of layout 1; rebuild"):
-            state.restore("u", damaged)
+            state.restore(["a", "u"], [whole, damaged])
         assert len(state) == 0
-    state.restore("u", whole)
+    state.restore(["u"], [whole])
     assert state.encode(np.zeros(1, np.int64)) == [whole]
 
 
 def test_devices_do_not_fit_into_a_state_without() -> None:
     with pytest.raises(ValueError, match="no state of layout 1"):
-        EntityState(V1, "user").restore("u", busy_state())
+        EntityState(V1, "user").restore(["u"], [busy_state()])
 
 
 def test_a_key_is_restored_only_once() -> None:
     state = EntityState(V2, "user")
-    state.restore("u", busy_state())
-    with pytest.raises(ValueError, match="'u' is held already"):
-        state.restore("u", busy_state())
+    state.restore(["u"], [busy_state()])
+    for again in (["u"], ["v", "u"], ["v", "v"]):
+        with pytest.raises(ValueError, match="is held already"):
+            state.restore(again, [busy_state()] * len(again))
+        assert state.names == ["u"]
+
+
+def test_many_keys_survive_their_bytes_and_go_on_alike() -> None:
+    rng = np.random.default_rng(5)
+    keys = [f"user {n}" for n in rng.integers(0, 300, 8_000)]
+    time = START + np.cumsum(rng.integers(0, HOUR, 8_000))
+    state, other = EntityState(V2, "user"), EntityState(V2, "user", capacity=1)
+    apply(state, keys[:6_000], time[:6_000])
+    everyone = np.arange(len(state))
+    assert other.restore(state.names, state.encode(everyone)).tolist() == everyone.tolist()
+    assert other.encode(everyone) == state.encode(everyone)
+    assert apply(other, keys[6_000:], time[6_000:]).tobytes() == apply(state, keys[6_000:], time[6_000:]).tobytes()
+    assert other.encode(everyone) == state.encode(everyone)
 
 
 def test_labels_beyond_every_window_are_told_and_change_nothing() -> None:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from features.definitions import SECOND, FeatureSet, Window
-from features.encoding import decode
 from features.state import EntityState
 from features.windows import LABEL, LATE, ON_TIME, TOO_LATE, TRANSACTION
 
@@ -43,7 +42,9 @@ class User:
 
     def tiles(self) -> dict[float, int]:
         """The start of each tile with its number of transactions, as encoded."""
-        _, tiles = decode(self.state.encode(self.slot)[0], devices=False)
+        other = EntityState(self.state.feature_set, self.state.entity)
+        other.restore(["key"], self.state.encode(self.slot))
+        tiles = other._tiles.cell[: other._rows.row["length"][0]]
         unit = self.state.feature_set.hops[0]
         return {int(tile["start"]) * unit / SECOND - ORIGIN: int(tile["count"]) for tile in tiles}
 

@@ -41,6 +41,8 @@ class Kernel:
             assert np.isnan(features[~asked]).all()
             self.too_late[entity] += int(np.count_nonzero(lateness[asked] == TOO_LATE))
             seen[entity] = features[asked]
+            if entity == "user":
+                fraud = np.where(lateness == TOO_LATE, 0, fraud)
         return assemble(self.feature_set, time[asked], amount[asked], seen["user"], seen["merchant"])
 
     def observe(self, payments: Sequence[Payment]) -> Vectors:
@@ -62,14 +64,17 @@ class Kernel:
         """Another kernel, its states made from the bytes of this one's."""
         other = Kernel(self.feature_set, capacity)
         for (entity, key), encoded in self.encoded().items():
-            other.states[entity].restore(key, encoded)
-        other.labels._counting = dict(self.labels._counting)
+            other.states[entity].restore([key], [encoded])
+        users = self.states["user"]
+        for user, horizon in zip(users.names, users.horizons(np.arange(len(users))).tolist(), strict=True):
+            other.labels.restore(user, self.labels.encode(user, horizon))
         return other
 
     def _delta(self, record: Record) -> int:
         if isinstance(record, Payment):
             return 0
-        return self.labels.delta(record.user_id, record.transaction_id, record.label_time, record.is_fraud)
+        labelled = (record.transaction_id, record.event_time, record.merchant_id)
+        return self.labels.delta(record.user_id, labelled, record.label_time, record.is_fraud)
 
     def _slots(self, entity: Entity, records: Iterable[Record]) -> npt.NDArray[np.int64]:
         return self.states[entity].slots([record.user_id if entity == "user" else record.merchant_id for record in records])

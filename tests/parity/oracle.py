@@ -181,6 +181,16 @@ class Oracle:
             key.events.append(event)
 
     def apply_label(self, label: Label) -> None:
+        """A label that no window of its user reaches counts nowhere, whatever its merchant's windows."""
+        if not self.is_beyond_horizon(label):
+            self.note_label(label)
+
+    def is_beyond_horizon(self, label: Label) -> bool:
+        """Whether the labelled transaction lies before every window of its user."""
+        anchor = self.users.get(label.user_id, Key()).anchor
+        return anchor is not None and label.event_time < self._oldest_covered(anchor)
+
+    def note_label(self, label: Label) -> None:
         """One label per transaction counts: the newest by label time, at equal label time the later in the log."""
         identity = (label.user_id, label.transaction_id)
         for key in self._keys_of(label):

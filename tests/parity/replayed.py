@@ -23,7 +23,7 @@ from features.definitions import Entity, FeatureSet
 from features.labels import LabelBook
 from features.state import EntityState
 from features.vector import assemble
-from features.windows import LABEL, TRANSACTION
+from features.windows import LABEL, TOO_LATE, TRANSACTION
 from streams import batches, scoring_log
 from streams.events import Label, Transaction, decode_label, decode_transaction
 from tests.deployment import ROOT, Deployment, champion, deployed
@@ -90,12 +90,15 @@ def kernel_vectors(logs: Logs, feature_set: FeatureSet) -> dict[Place, Vectors]:
     """The kernel's vector of every transaction, users and merchants each in the order in which their stage met them."""
     labels = LabelBook()
     deltas = {
-        place: labels.delta(event.user_id, event.transaction_id, int(event.label_time), event.is_fraud)
+        place: labels.delta(
+            event.user_id, (event.transaction_id, int(event.event_time), event.merchant_id), int(event.label_time), event.is_fraud
+        )
         for place in logs.by_user
         if isinstance(event := logs.events[place], Label)
     }
-    user = _observed(logs, logs.by_user, "user", deltas, feature_set)
-    merchant = _observed(logs, logs.by_merchant, "merchant", deltas, feature_set)
+    user, lateness = _observed(logs, logs.by_user, "user", deltas, feature_set)
+    deltas = {place: 0 if lateness[place] == TOO_LATE else delta for place, delta in deltas.items()}
+    merchant, _ = _observed(logs, logs.by_merchant, "merchant", deltas, feature_set)
     places = [place for place in logs.by_user if isinstance(logs.events[place], Transaction)]
     transactions = [event for place in places if isinstance(event := logs.events[place], Transaction)]
     vectors = assemble(
@@ -110,7 +113,7 @@ def kernel_vectors(logs: Logs, feature_set: FeatureSet) -> dict[Place, Vectors]:
 
 def _observed(
     logs: Logs, order: Sequence[Place], entity: Entity, deltas: dict[Place, int], feature_set: FeatureSet
-) -> dict[Place, Vectors]:
+) -> tuple[dict[Place, Vectors], dict[Place, int]]:
     events = [logs.events[place] for place in order]
     state = EntityState(feature_set, entity)
     n = len(events)
@@ -119,13 +122,14 @@ def _observed(
     times = np.fromiter([int(event.event_time) for event in events], np.int64, n)
     amounts = np.fromiter([0 if isinstance(event, Label) else event.amount for event in events], np.int64, n)
     fraud = np.fromiter([deltas.get(place, 0) for place in order], np.int64, n)
-    observed, _ = state.apply(kind, slots, times, amounts, fraud, np.zeros(n, np.int64))
-    return dict(zip(order, observed, strict=True))
+    observed, lateness = state.apply(kind, slots, times, amounts, fraud, np.zeros(n, np.int64))
+    return dict(zip(order, observed, strict=True)), dict(zip(order, lateness.tolist(), strict=True))
 
 
 def oracle_vectors(logs: Logs, sample: set[Place], feature_set: FeatureSet) -> dict[Place, Vectors]:
     """The slow oracle's vector of the sampled transactions."""
-    halves = {"user": dict(_told(logs, logs.by_user, sample)), "merchant": dict(_told(logs, logs.by_merchant, sample))}
+    late = _late_labels(logs)
+    halves = {"user": dict(_told(logs, logs.by_user, sample, late)), "merchant": dict(_told(logs, logs.by_merchant, sample, late))}
     return {
         place: np.array(
             [halves["merchant" if feature.entity == "merchant" else "user"][place][feature.name] for feature in feature_set.features],
@@ -135,12 +139,25 @@ def oracle_vectors(logs: Logs, sample: set[Place], feature_set: FeatureSet) -> d
     }
 
 
-def _told(logs: Logs, order: Sequence[Place], sample: set[Place]) -> Iterator[tuple[Place, dict[str, float]]]:
+def _late_labels(logs: Logs) -> set[Place]:
+    """The labels that come too late for their users, who alone decide that."""
+    oracle, late = Oracle(), set()
+    for place in logs.by_user:
+        event = logs.events[place]
+        if not isinstance(event, Label):
+            oracle.apply_transaction(event)  # type: ignore[arg-type]
+        elif oracle.is_beyond_horizon(event):  # type: ignore[arg-type]
+            late.add(place)
+    return late
+
+
+def _told(logs: Logs, order: Sequence[Place], sample: set[Place], late: set[Place]) -> Iterator[tuple[Place, dict[str, float]]]:
     oracle = Oracle()
     for place in order:
         event = logs.events[place]
         if isinstance(event, Label):
-            oracle.apply_label(event)  # type: ignore[arg-type]
+            if place not in late:
+                oracle.note_label(event)  # type: ignore[arg-type]
         else:
             if place in sample:
                 yield place, oracle.observe(event)  # type: ignore[arg-type]

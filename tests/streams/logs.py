@@ -73,7 +73,7 @@ def advanced(state: ScoreState, read: Sequence[Batch], counts: Counter[str] | No
 
 def score_state(feature_set: FeatureSet = FRAUD_V1) -> ScoreState:
     """An empty state of one merchant partition."""
-    return ScoreState(feature_set)
+    return ScoreState(feature_set, partitions=1, sources=1)
 
 
 def scorer(feature_set: FeatureSet = FRAUD_V1, review: float = 0.5) -> Scorer:

@@ -1,0 +1,189 @@
+"""The states of the partitions that a stage's process owns: recovered from Kafka when they are assigned, saved there while they change."""
+
+import logging
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Generic, NamedTuple, TypeVar
+
+from features.errors import UserError
+from features.windows import UNPROJECTED, Int64
+from streams import saved_state
+from streams.kafka_log import KafkaLog, LogRecord
+from streams.kafka_producer import Membership
+from streams.project import Projector, offer_changes
+from streams.saved_state import Savable, Saver
+from streams.topics import Topic
+
+logger = logging.getLogger(__name__)
+
+# A chunk of so many keys takes some ten milliseconds to encode and send.
+_CHUNK_KEYS, _CHUNK_EVERY_S = 5_000, 0.5
+# So much of the log is to be applied again at least.
+_ROUND_EVERY_S = 5.0
+# A stop should take no longer than some seconds; what is not saved then is applied again.
+_CLOSE_S = 4.0
+_CLOSE_KEYS = 20_000
+
+State = TypeVar("State", bound=Savable)
+
+
+class StateRecord(NamedTuple):
+    """A record for a partition of the state topic."""
+
+    partition: int
+    key: bytes
+    value: bytes | None
+
+
+class PartitionStates(Generic[State]):
+    """The states by partition, and up to where each has applied its partition of ``source``.
+
+    ``create`` makes an empty state of a partition, ``reapply`` brings one on without speaking. ``repeatable``: saying again what was said
+    does no harm, so a stage whose committed positions are lost may go on from what it saved.
+    """
+
+    def __init__(
+        self,
+        log: KafkaLog,
+        source: Topic,
+        topic: Topic,
+        create: Callable[[int], State],
+        reapply: Callable[[int, State, Sequence[LogRecord]], None],
+        *,
+        repeatable: bool,
+    ) -> None:
+        self._log, self._source, self._topic = log, source, topic
+        self._create, self._reapply = create, reapply
+        self._repeatable = repeatable
+        self._states: dict[int, State] = {}
+        self._savers: dict[int, Saver] = {}
+        self._unprojected: dict[int, Int64] = {}
+        self._generation: int | None = None
+        self._began: dict[int, float] = {}
+        self._saved_at = 0.0
+        self.positions: dict[int, int] = {}
+
+    def __getitem__(self, partition: int) -> State:
+        return self._states[partition]
+
+    def open(self, partitions: Collection[int], membership: Membership) -> dict[int, int]:
+        """Recovers the states of these partitions and lets go of others; returns where to go on from, by partition.
+
+        A state is kept if it can't have had another owner since. Raises UserError if what is needed is no longer in Kafka, or was saved for
+        other features or another number of partitions.
+        """
+        uninterrupted = self._generation is not None and membership.generation == self._generation + 1
+        self._generation = membership.generation
+        committed = self._log.positions(self._source.name, partitions)
+        kept = {number for number, position in committed.items() if uninterrupted and self.positions.get(number) == position}
+        for number in set(self._states) - kept:
+            for held in (self._states, self._savers, self._unprojected, self._began, self.positions):
+                held.pop(number, None)
+        for number in set(committed) - kept:
+            self._recover(number, committed[number])
+        return dict(self.positions)
+
+    def advance(self, positions: Mapping[int, int]) -> None:
+        """Notes that the states have applied everything before these positions."""
+        self.positions |= positions
+
+    def due(self) -> list[StateRecord]:
+        """The records to save now, if any: write them in one transaction that commits ``positions``."""
+        now = time.monotonic()
+        if now < self._saved_at + _CHUNK_EVERY_S:
+            return []
+        waiting = [
+            number
+            for number, saver in self._savers.items()
+            if saver.in_round or (saver.saved != self.positions[number] and now >= self._began.get(number, 0.0) + _ROUND_EVERY_S)
+        ]
+        if not waiting:
+            return []
+        self._saved_at = now
+        number = min(waiting, key=lambda number: self._began.get(number, 0.0))
+        if not self._savers[number].in_round:
+            self._began[number] = now
+        return self._chunk(number, _CHUNK_KEYS)
+
+    def unknown(self) -> Iterator[list[StateRecord]]:
+        """First records of partitions of which nothing was ever saved, so that a later owner knows from where on they are complete."""
+        for number, saver in self._savers.items():
+            if saver.saved is None:
+                yield self._chunk(number, _CHUNK_KEYS)
+
+    def rest(self) -> Iterator[list[StateRecord]]:
+        """Everything that isn't saved, as far as some seconds suffice; write each list in a transaction that commits ``positions``."""
+        deadline = time.monotonic() + _CLOSE_S
+        for number, saver in self._savers.items():
+            while (saver.in_round or saver.saved != self.positions[number]) and time.monotonic() < deadline:
+                yield self._chunk(number, _CLOSE_KEYS)
+
+    def project(self, projector: Projector) -> None:
+        """Offers what changed to the online store, if it wants that now."""
+        for number, state in self._states.items():
+            positions = self._unprojected.get(number)
+            if positions is not None and projector.wants(number):
+                # What is known to be projected needn't be again; if that isn't known, all is wanted anyway.
+                since = projector.found(number)
+                if since is not None:
+                    state.entity.mark_changed((positions > since).nonzero()[0], UNPROJECTED)
+                del self._unprojected[number]
+            offer_changes(projector, state.entity, number, self.positions[number])
+
+    def release(self, projector: Projector) -> None:
+        """The partitions are revoked: nothing of them is projected any more."""
+        for number in self._states:
+            projector.drop(number)
+
+    def _chunk(self, number: int, most: int) -> list[StateRecord]:
+        return [StateRecord(number, key, value) for key, value in self._savers[number].chunk(self.positions[number], most)]
+
+    def _recover(self, number: int, position: int) -> None:
+        began = time.monotonic()
+        where = f"{self._topic.name}[{number}]"
+        state = self._create(number)
+        restored = saved_state.restore(state, self._newest(number), where)
+        begin, _ = self._log.bounds(self._source.name, number)
+        committed = self._log.committed(self._source.name, number) is not None
+        if restored is None:
+            if committed and begin > 0 and position > begin:
+                raise UserError(
+                    f"{where} holds no states, and {self._source.name}[{number}] begins at offset {begin}, so the log can't give them; "
+                    f"restore {self._topic.name} from a copy, or start a new application"
+                )
+            saver = Saver(state)
+        else:
+            saver, begin = restored.saver, restored.saved
+            if not committed and self._repeatable:
+                position = begin
+            if not committed and not self._repeatable:
+                raise UserError(
+                    f"group {self._log.group} has no offset for {self._source.name}[{number}] (Kafka forgets those of a group that had no "
+                    f"member for offsets.retention.minutes), but {where} was saved at {begin}; set the group's offset to one above the "
+                    "highest that scoring-log names for this partition"
+                )
+            if begin > position:
+                raise UserError(
+                    f"{where} was saved at offset {begin} of {self._source.name}[{number}], group {self._log.group} stands at {position};"
+                    " set the group's offset forward again, or start a new application"
+                )
+            self._unprojected[number] = restored.positions
+        for records in self._log.read(self._source.name, number, begin, position):
+            self._reapply(number, state, records)
+        state.ahead = {}
+        self._states[number], self._savers[number], self.positions[number] = state, saver, position
+        logger.info(
+            "recovered %s: %d keys, then offsets %d to %d, in %.1f s",
+            where, len(state.entity), begin, position, time.monotonic() - began,
+        )  # fmt: skip
+
+    def _newest(self, number: int) -> dict[bytes, bytes]:
+        """The newest record of each key of a partition of the state topic."""
+        newest: dict[bytes, bytes] = {}
+        for records in self._log.read(self._topic.name, number, *self._log.bounds(self._topic.name, number)):
+            for record in records:
+                if record.value is None:
+                    newest.pop(record.key or b"", None)
+                else:
+                    newest[record.key or b""] = record.value
+        return newest
