@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 from urllib.parse import urlsplit
 
 from features.definitions import FEATURE_SETS
@@ -11,7 +12,7 @@ from infra.local import kafka as kafka_broker
 from infra.local import mlflow, ports, services
 from infra.local import redis as redis_server
 from infra.local.service import Service
-from streams.config import StreamConfig
+from streams.config import Delivery, StreamConfig
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,21 @@ class Settings:
         """Where new MLflow experiments of an embedded store keep their artifacts; the server does so by itself, SQLite must be told."""
         return mlflow.artifact_root(self.home)
 
-    def stream_config(self, features: str = "fraud_v1", currency: str = "EUR") -> StreamConfig:
-        """What the workers and the API are told of this deployment. Raises UserError for an unknown feature set."""
+    def stream_config(self, features: str = "fraud_v1", currency: str = "EUR", delivery: str = "exactly_once") -> StreamConfig:
+        """What the workers and the API are told of this deployment. Raises UserError for an unknown feature set or delivery."""
         if features not in FEATURE_SETS:
             raise UserError(f"there is no feature set {features!r}; choose from {', '.join(FEATURE_SETS)}")
+        chosen = next((known for known in get_args(Delivery) if known == delivery), None)
+        if chosen is None:
+            raise UserError(f"there is no delivery {delivery!r}; choose from {', '.join(get_args(Delivery))}")
         return StreamConfig(
-            kafka=self.kafka, redis=self.redis, mlflow=self.mlflow, feast_repo=str(self.feast_repo), features=features, currency=currency
+            kafka=self.kafka,
+            redis=self.redis,
+            mlflow=self.mlflow,
+            feast_repo=str(self.feast_repo),
+            features=features,
+            currency=currency,
+            delivery=chosen,
         )
 
     @classmethod

@@ -1,16 +1,20 @@
 """What a stage's process has to know of its surroundings; handed to it whole by whoever starts it."""
 
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
 from features.definitions import FEATURE_SETS, FeatureSet
 
+Delivery = Literal["exactly_once", "at_least_once"]
+
 
 class StreamConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One deployment, as its workers see it.
 
-    ``application`` prefixes consumer groups and transactional ids; ``currency`` is the one settlement currency (ISO 4217).
+    ``application`` prefixes consumer groups and transactional ids; ``currency`` is the one settlement currency (ISO 4217). ``delivery`` is
+    how often a decision may be said: at_least_once spares SCORE its transactions, and after a failure says some decisions twice.
     """
 
     kafka: str
@@ -20,6 +24,7 @@ class StreamConfig(msgspec.Struct, frozen=True, kw_only=True):
     features: str = "fraud_v1"
     currency: str = "EUR"
     application: str = "tidemark"
+    delivery: Delivery = "exactly_once"
 
     @property
     def feature_set(self) -> FeatureSet:

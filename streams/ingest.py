@@ -23,7 +23,7 @@ from streams.batches import LABEL, REFUSED, TRANSACTION
 from streams.duplicates import Piece, Seen, TransactionMemory
 from streams.events import Transaction
 from streams.partitioner import partition_of
-from streams.saved_state import Standing
+from streams.saved_state import Place, Standing
 from streams.validation import Record, RefusedError, Validator
 
 _NOWHERE = -1
@@ -32,9 +32,7 @@ _NOWHERE = -1
 @dataclass
 class IngestState:
     """All that one partition of ``transactions`` has taught: users, labels, the transactions taken lately, and where each merchant
-    partition's last row came from.
-
-    ``ahead``: while the log is applied again, the position of each user whose saved state is beyond; what lies before it is left out.
+    partition's last row came from. ``ahead`` and ``failed``: see ``saved_state.Savable``.
     """
 
     feature_set: FeatureSet
@@ -46,6 +44,7 @@ class IngestState:
     previous: list[int] = field(init=False)
     targets: dict[str, int] = field(init=False, default_factory=dict)
     ahead: dict[str, int] = field(init=False, default_factory=dict)
+    failed: set[Place] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         self.users = EntityState(self.feature_set, "user")
@@ -163,6 +162,8 @@ def _read(state: IngestState, records: Sequence[Record], rows: _Rows, begin: int
     for i, record in enumerate(records, begin):
         answer = None
         try:
+            if state.failed and (validator.partition, record.offset) in state.failed:
+                raise RefusedError("processing_failed", "INGEST failed on this record three times; see its log for why")
             headers = dict(record.headers) if record.headers else {}
             if headers.get("type") == b"label":
                 label = validator.label(record)

@@ -1,15 +1,16 @@
-"""INGEST: sends batches on, reports what is safely sent, and saves the users' states."""
+"""INGEST: sends batches on, says up to where all is safely sent, and saves the users' states."""
 
-import time
-import uuid
+import logging
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from streams.config import StreamConfig
-from streams.ingest import IngestState, ingest
+from streams.ingest import IngestState, Routed, ingest
+from streams.isolation import process_but_culprits
+from streams.kafka_delivery import AtLeastOnce
 from streams.kafka_log import KafkaLog
 from streams.kafka_producer import Membership, StageProducer
-from streams.kafka_states import PartitionStates, StateRecord
+from streams.kafka_states import PartitionStates
 from streams.kafka_topics import partition_count
 from streams.partitions import Positions
 from streams.project import Projector
@@ -17,29 +18,20 @@ from streams.stages import INGEST
 from streams.topics import BY_MERCHANT, STATE_USERS, TRANSACTIONS
 from streams.validation import Record, Validator
 
-# Waiting for acknowledgements costs a round trip, so it is done this often rather than for every turn.
-_COMMIT_EVERY_S = 0.2
+logger = logging.getLogger(__name__)
 
 
 class IngestWorker:
-    """A ``partitions.StageWorker``. What it sends a former owner may have sent too; SCORE knows repeated rows by their offsets.
-
-    States are saved in transactions that commit the positions too, so a former owner can't overwrite its successor's.
-    """
+    """A ``partitions.StageWorker``. What it sends a former owner may have sent too; SCORE knows repeated rows by their offsets."""
 
     def __init__(self, config: StreamConfig) -> None:
         self._config = config
         self._partition_count = partition_count(config.kafka, TRANSACTIONS.name)
         self._merchant_partitions = partition_count(config.kafka, BY_MERCHANT.name)
         self._log = KafkaLog(config.kafka, config.group(INGEST))
-        self._producer = StageProducer(config.kafka)
-        self._saves = StageProducer(config.kafka, transactional_id=f"{config.group(INGEST)}-{uuid.uuid4()}")
-        self._saves.fence()
+        self._delivery = AtLeastOnce(config.kafka, config.group(INGEST), TRANSACTIONS, STATE_USERS)
         self._projector = Projector(config.feast_path, config.application, INGEST)
         self._states = PartitionStates(self._log, TRANSACTIONS, STATE_USERS, self._create, _reapply, repeatable=True)
-        self._membership: Membership | None = None
-        self._committed: dict[int, int] = {}
-        self._committed_at = 0.0
         self.counts: Counter[str] = Counter()
 
     def ready(self) -> bool:
@@ -48,59 +40,70 @@ class IngestWorker:
 
     def open(self, partitions: Collection[int], membership: Membership) -> Positions:
         """Recovers the partitions' states."""
-        self._membership = membership
-        self._committed = self._states.open(partitions, membership)
-        self._save(self._states.unknown())
-        return dict(self._committed)
+        positions = self._states.open(partitions, membership)
+        self._delivery.open(positions, membership)
+        for records in self._states.unknown():
+            self._delivery.deliver(None, {}, records)
+        return positions
 
     def process(self, records: Mapping[int, Sequence[Record]]) -> Positions:
         """Sends the records' batches; the positions become safe once all are acknowledged."""
-        for routed in ingest([(self._states[partition], read) for partition, read in records.items()], self.counts):
-            self._producer.send(BY_MERCHANT.name, routed.value, partition=routed.partition, headers=routed.headers)
-        self._states.advance({partition: read[-1].offset + 1 for partition, read in records.items()})
-        return self.tick() if time.monotonic() - self._committed_at >= _COMMIT_EVERY_S else {}
+        try:
+            sent = self._ingest(records)
+        except Exception:
+            logger.exception("INGEST failed on %d records", sum(map(len, records.values())))
+            sent = self._ingest_but_culprits(records)
+        positions = {partition: read[-1].offset + 1 for partition, read in records.items()}
+        self._states.advance(positions)
+
+        def send(producer: StageProducer) -> None:
+            for routed in sent:
+                producer.send(BY_MERCHANT.name, routed.value, partition=routed.partition, headers=routed.headers)
+
+        safe = self._delivery.deliver(send, positions, self._states.due())
+        self._states.project(self._projector)
+        return safe
 
     def tick(self) -> Positions:
-        """Waits for what was sent; saves and projects if it is time."""
-        moved = self._flush()
-        due = self._states.due()
-        if due:
-            self._save([due])
-            moved = {}
+        """Saves and projects if it is time."""
+        safe = self._delivery.deliver(None, {}, self._states.due())
         self._states.project(self._projector)
-        return moved
+        return safe
 
     def close(self) -> Positions:
         """Saves what isn't saved yet."""
-        moved = self._flush()
-        self._states.project(self._projector)
-        self._save(self._states.rest())
+        safe = self.tick()
+        for records in self._states.rest():
+            self._delivery.deliver(None, {}, records)
         self._states.release(self._projector)
-        return moved
+        return safe
 
     def end(self) -> None:
         """Closes the connections."""
         self._projector.close()
-        self._saves.close()
-        self._producer.close()
+        self._delivery.close()
         self._log.close()
 
-    def _flush(self) -> dict[int, int]:
-        moved = {number: position for number, position in self._states.positions.items() if position != self._committed[number]}
-        if moved:
-            self._producer.flush()
-            self._committed |= moved
-            self._committed_at = time.monotonic()
-        return moved
+    def _ingest(self, records: Mapping[int, Sequence[Record]]) -> list[Routed]:
+        return ingest([(self._states[partition], read) for partition, read in records.items()], self.counts)
 
-    def _save(self, lists: Iterable[Sequence[StateRecord]]) -> None:
-        """Writes each list in a transaction that commits the positions, up to which everything must be acknowledged."""
-        assert self._membership is not None
-        for records in lists:
-            self._saves.begin()
-            for record in records:
-                self._saves.send(STATE_USERS.name, record.value, record.key, record.partition)
-            self._saves.commit(TRANSACTIONS.name, self._committed, self._membership)
+    def _ingest_but_culprits(self, records: Mapping[int, Sequence[Record]]) -> list[Routed]:
+        """As ``_ingest``, but records that can't be processed are refused."""
+        items = [(partition, record) for partition, read in records.items() for record in read]
+
+        def attempt(n: int) -> list[Routed]:
+            turn: dict[int, list[Record]] = {}
+            for partition, record in items[:n]:
+                turn.setdefault(partition, []).append(record)
+            return self._ingest(turn)
+
+        def give_up(number: int, error: Exception) -> None:
+            partition, record = items[number]
+            logger.error("gave up %s[%d] offset %d: %s", TRANSACTIONS.name, partition, record.offset, error, exc_info=error)
+            # A successor must refuse it too, so that is on record before anything is said.
+            self._delivery.deliver(None, {}, [self._states.fail(partition, (partition, record.offset))])
+
+        return process_but_culprits(len(items), attempt, lambda: self._states.undo(records), give_up)
 
     def _create(self, partition: int) -> IngestState:
         validator = Validator(TRANSACTIONS.name, partition, self._partition_count, self._config.currency)

@@ -1,27 +1,34 @@
-"""SCORE: speaks to the outside in transactions, which save the merchants' states too."""
+"""SCORE: speaks to the outside, as often as was chosen, and saves the merchants' states."""
 
+import logging
 import time
-import uuid
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from streams import batches, saved_state
+from streams.batches import Batch
 from streams.champion import Champion
 from streams.config import StreamConfig
+from streams.isolation import process_but_culprits
+from streams.kafka_delivery import AtLeastOnce, Delivery, ExactlyOnce
 from streams.kafka_log import KafkaLog
 from streams.kafka_producer import Membership, StageProducer
 from streams.kafka_states import PartitionStates, StateRecord
 from streams.kafka_topics import partition_count
 from streams.partitions import Positions
 from streams.project import Projector
-from streams.score import Outcome, ScoreState, Variant, advance, decide
+from streams.score import Observed, ScoreState, Variant, advance, decide_each
 from streams.stages import SCORE
 from streams.topics import BY_MERCHANT, DEAD_LETTERS, DECISIONS, SCORING_LOG, STATE_MERCHANTS, TRANSACTIONS
 from streams.validation import Record
 
+logger = logging.getLogger(__name__)
+
 
 class ScoreWorker:
-    """A ``partitions.StageWorker``. Decisions, dead letters, scoring log and positions of a turn become visible at once or never.
+    """A ``partitions.StageWorker``. Decisions, dead letters, scoring log and positions of a turn become visible at once or never, unless
+    ``config.delivery`` is at_least_once.
 
     A former owner can't commit any more, for the positions are committed as a member of the group in one generation; and what it has begun
     to commit is waited for before the positions are read.
@@ -35,10 +42,9 @@ class ScoreWorker:
         self._champion = Champion(config.mlflow, config.feature_set)
         self._projector = Projector(config.feast_path, config.application, SCORE)
         self._log = KafkaLog(config.kafka, config.group(SCORE))
-        self._producer = StageProducer(config.kafka, transactional_id=f"{config.group(SCORE)}-{uuid.uuid4()}")
-        self._producer.fence()
+        chosen = ExactlyOnce if config.delivery == "exactly_once" else AtLeastOnce
+        self._delivery: Delivery = chosen(config.kafka, config.group(SCORE), BY_MERCHANT, STATE_MERCHANTS)
         self._states = PartitionStates(self._log, BY_MERCHANT, STATE_MERCHANTS, self._create, self._reapply, repeatable=False)
-        self._membership: Membership | None = None
         self._variants: dict[int, Variant] = {}
         self.counts: Counter[str] = Counter()
 
@@ -48,60 +54,83 @@ class ScoreWorker:
 
     def open(self, partitions: Collection[int], membership: Membership) -> Positions:
         """Recovers the partitions' states."""
-        self._membership = membership
         self._variants = {}
         positions = self._states.open(partitions, membership)
+        self._delivery.open(positions, membership)
         for records in self._states.unknown():
-            self._commit(positions, records)
+            self._delivery.deliver(None, {}, records)
         return positions
 
     def process(self, records: Mapping[int, Sequence[Record]]) -> Positions:
-        """Decides, then commits outputs and positions in one transaction, begun only when the outputs are there."""
-        observed = advance([(self._states[partition], self._decode(partition, read)) for partition, read in records.items()], self.counts)
+        """Decides, then delivers; nothing is begun before all outputs are there."""
+        turn = {partition: self._decode(partition, read) for partition, read in records.items()}
+        try:
+            observed = self._advance(turn)
+        except Exception:
+            logger.exception("SCORE failed on %d batches", sum(map(len, turn.values())))
+            observed = self._advance_but_culprits(turn)
         variant = self._champion.current()
-        outcome = decide(observed, variant, self._config.currency, decided_at=time.time_ns() // 1_000_000)
+        outcome = decide_each(observed, variant, self._config.currency, decided_at=time.time_ns() // 1_000_000)
         positions = {partition: read[-1].offset + 1 for partition, read in records.items()}
         self._states.advance(positions)
         changed = self._note_variant(variant, {partition: read[0].offset for partition, read in records.items()})
-        self._commit(positions, [*changed, *self._states.due()], outcome)
+
+        def send(producer: StageProducer) -> None:
+            producer.send_all(DECISIONS.name, outcome.decisions)
+            for letter in outcome.dead_letters:
+                producer.send(DEAD_LETTERS.name, letter)
+            for stretch in outcome.log:
+                producer.send(SCORING_LOG.name, stretch, partition=min(records))
+
+        safe = self._delivery.deliver(send, positions, [*changed, *self._states.due()])
         self._states.project(self._projector)
-        return {}
+        return safe
 
     def tick(self) -> Positions:
         """Saves and projects if it is time."""
-        due = self._states.due()
-        if due:
-            self._commit(self._states.positions, due)
+        safe = self._delivery.deliver(None, {}, self._states.due())
         self._states.project(self._projector)
-        return {}
+        return safe
 
     def close(self) -> Positions:
         """Saves what isn't saved yet."""
-        self._states.project(self._projector)
+        safe = self.tick()
         for records in self._states.rest():
-            self._commit(self._states.positions, records)
+            self._delivery.deliver(None, {}, records)
         self._states.release(self._projector)
-        return {}
+        return safe
 
     def end(self) -> None:
         """Closes the connections."""
         self._projector.close()
         self._champion.close()
-        self._producer.close()
+        self._delivery.close()
         self._log.close()
 
-    def _commit(self, positions: Positions, states: Sequence[StateRecord], outcome: Outcome | None = None) -> None:
-        assert self._membership is not None
-        self._producer.begin()
-        if outcome is not None:
-            self._producer.send_all(DECISIONS.name, outcome.decisions)
-            for letter in outcome.dead_letters:
-                self._producer.send(DEAD_LETTERS.name, letter)
-            for stretch in outcome.log:
-                self._producer.send(SCORING_LOG.name, stretch, partition=min(positions))
-        for record in states:
-            self._producer.send(STATE_MERCHANTS.name, record.value, record.key, record.partition)
-        self._producer.commit(BY_MERCHANT.name, positions, self._membership)
+    def _advance(self, turn: Mapping[int, Sequence[Batch]]) -> Observed:
+        return advance([(self._states[partition], read) for partition, read in turn.items()], self.counts)
+
+    def _advance_but_culprits(self, turn: Mapping[int, Sequence[Batch]]) -> Observed:
+        """As ``_advance``, but rows that can't be processed are refused."""
+        items = [(partition, batch, row) for partition, read in turn.items() for batch in read for row in range(len(batch.rows))]
+
+        def attempt(n: int) -> Observed:
+            part: dict[int, list[Batch]] = {}
+            for partition, read in turn.items():
+                for batch in read:
+                    if n > 0:
+                        part.setdefault(partition, []).append(replace(batch, rows=batch.rows.slice(0, n)))
+                    n -= len(batch.rows)
+            return self._advance(part)
+
+        def give_up(number: int, error: Exception) -> None:
+            partition, batch, row = items[number]
+            place = (batch.rows["source"][row].as_py(), batch.rows["offset"][row].as_py())
+            logger.error("gave up %s[%d] offset %d: %s", TRANSACTIONS.name, *place, error, exc_info=error)
+            # A successor must refuse it too, so that is on record before anything is said.
+            self._delivery.deliver(None, {}, [self._states.fail(partition, place)])
+
+        return process_but_culprits(len(items), attempt, lambda: self._states.undo(turn), give_up)
 
     def _note_variant(self, variant: Variant, begins: Mapping[int, int]) -> list[StateRecord]:
         """Says from which offset on a partition is decided by another model or control revision than before."""
@@ -119,7 +148,7 @@ class ScoreWorker:
     def _reapply(self, partition: int, state: ScoreState, records: Sequence[Record]) -> None:
         advance([(state, self._decode(partition, records))], Counter())
 
-    def _decode(self, partition: int, records: Sequence[Record]) -> list[batches.Batch]:
+    def _decode(self, partition: int, records: Sequence[Record]) -> list[Batch]:
         return [
             batches.decode(record.value or b"", record.headers, (partition, record.offset), self._schema, self._config.feature_set)
             for record in records

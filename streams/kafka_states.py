@@ -11,7 +11,7 @@ from streams import saved_state
 from streams.kafka_log import KafkaLog, LogRecord
 from streams.kafka_producer import Membership
 from streams.project import Projector, offer_changes
-from streams.saved_state import Savable, Saver
+from streams.saved_state import Place, Savable, Saver
 from streams.topics import Topic
 
 logger = logging.getLogger(__name__)
@@ -80,12 +80,23 @@ class PartitionStates(Generic[State]):
             for held in (self._states, self._savers, self._unprojected, self._began, self.positions):
                 held.pop(number, None)
         for number in set(committed) - kept:
-            self._recover(number, committed[number])
+            self._recover(number, committed[number], self._log.committed(self._source.name, number) is not None)
         return dict(self.positions)
 
     def advance(self, positions: Mapping[int, int]) -> None:
         """Notes that the states have applied everything before these positions."""
         self.positions |= positions
+
+    def undo(self, partitions: Collection[int]) -> None:
+        """Puts these states back to ``positions``, after a failure that may have left them anyhow."""
+        for number in partitions:
+            self._recover(number, self.positions[number], committed=True)
+
+    def fail(self, partition: int, place: Place) -> StateRecord:
+        """Has a partition's state refuse a record of ``transactions`` from now on; returns what tells its later owners."""
+        state = self._states[partition]
+        state.failed.add(place)
+        return StateRecord(partition, *saved_state.failed_record(state.entity, place))
 
     def due(self) -> list[StateRecord]:
         """The records to save now, if any: write them in one transaction that commits ``positions``."""
@@ -138,13 +149,12 @@ class PartitionStates(Generic[State]):
     def _chunk(self, number: int, most: int) -> list[StateRecord]:
         return [StateRecord(number, key, value) for key, value in self._savers[number].chunk(self.positions[number], most)]
 
-    def _recover(self, number: int, position: int) -> None:
+    def _recover(self, number: int, position: int, committed: bool) -> None:
         began = time.monotonic()
         where = f"{self._topic.name}[{number}]"
         state = self._create(number)
         restored = saved_state.restore(state, self._newest(number), where)
         begin, _ = self._log.bounds(self._source.name, number)
-        committed = self._log.committed(self._source.name, number) is not None
         if restored is None:
             if committed and begin > 0 and position > begin:
                 raise UserError(

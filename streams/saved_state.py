@@ -23,7 +23,10 @@ from streams.duplicates import Piece
 SavedRecord = tuple[bytes, bytes | None]
 """Key and value; no value removes the key."""
 
-_AT, _KEY, _SEEN, _VARIANT = b"/at", b"/key/", b"/seen/", b"/variant/"
+Place = tuple[int, int]
+"""Partition and offset of a record of ``transactions``."""
+
+_AT, _KEY, _SEEN, _FAILED, _VARIANT = b"/at", b"/key/", b"/seen/", b"/failed/", b"/variant/"
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -63,10 +66,12 @@ _decode_memory = msgspec.msgpack.Decoder(_Memory).decode
 class Savable(Protocol):
     """A stage's state of one partition.
 
-    ``ahead`` is empty but while the log is applied again: then it has the position of each key whose saved state is beyond.
+    ``ahead`` is empty but while the log is applied again: then it has the position of each key whose saved state is beyond. ``failed``
+    are the records of ``transactions`` that could not be processed and were given up.
     """
 
     ahead: dict[str, int]
+    failed: set[Place]
 
     @property
     def entity(self) -> EntityState:
@@ -168,7 +173,7 @@ def restore(state: Savable, records: Mapping[bytes, bytes], where: str) -> Resto
     at = _decode_at(found)
     _refuse_other_counts(state.standing(), at.standing, where)
     names, kept = [], []
-    key, seen = prefix + _KEY, prefix + _SEEN
+    key, seen, failed = prefix + _KEY, prefix + _SEEN, prefix + _FAILED
     pieces, leftover = [], []
     for name, value in records.items():
         if name.startswith(key):
@@ -181,10 +186,18 @@ def restore(state: Savable, records: Mapping[bytes, bytes], where: str) -> Resto
                 pieces.append(memory.piece)
             else:
                 leftover.append(name)
+        elif name.startswith(failed):
+            partition, _, offset = name[len(failed) :].partition(b"/")
+            state.failed.add((int(partition), int(offset)))
     state.entity.restore(names, [one.state for one in kept])
     state.resume(at.standing, pieces, {name: one.labels for name, one in zip(names, kept, strict=True) if one.labels})
     state.ahead = {name: one.position for name, one in zip(names, kept, strict=True) if one.position > at.saved}
     return Restored(Saver(state, at.saved, leftover), at.saved, np.array([one.position for one in kept], np.int64))
+
+
+def failed_record(entity: EntityState, place: Place) -> SavedRecord:
+    """Says that a record was given up; to be written before anything is said of it."""
+    return _prefix(entity) + _FAILED + b"%d/%d" % place, b""
 
 
 def variant_record(entity: EntityState, position: int, variant: Mapping[str, object]) -> SavedRecord:

@@ -3,8 +3,10 @@
 A pure function of its partitions of ``transactions.by-merchant`` and the model. ``advance`` alone brings the state on, for recovery.
 """
 
+import base64
+import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, pairwise
 
@@ -20,17 +22,19 @@ from models.scoring import Scorer, Scores
 from streams import answer, scoring_log
 from streams.batches import REFUSED, TRANSACTION, Batch, batch_schema
 from streams.duplicates import Piece
-from streams.events import RISK_LEVELS, VERDICTS, Decision, Source, encode
-from streams.saved_state import Standing
+from streams.events import RISK_LEVELS, VERDICTS, DeadLetter, Decision, Source, encode
+from streams.saved_state import Place, Standing
 from streams.topics import TRANSACTIONS
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
 class ScoreState:
     """All that a partition of ``transactions.by-merchant`` has taught: merchants, and the last offset applied of each source partition.
 
-    ``partitions`` and ``sources`` are how many partitions that topic and ``transactions`` have. ``ahead``: while the log is applied again,
-    the position of each merchant whose saved state is beyond; what lies before it is left out.
+    ``partitions`` and ``sources`` are how many partitions that topic and ``transactions`` have. ``ahead`` and ``failed``: see
+    ``saved_state.Savable``.
     """
 
     feature_set: FeatureSet
@@ -39,6 +43,7 @@ class ScoreState:
     merchants: EntityState = field(init=False)
     high_water: dict[int, int] = field(init=False, default_factory=dict)
     ahead: dict[str, int] = field(init=False, default_factory=dict)
+    failed: set[Place] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         self.merchants = EntityState(self.feature_set, "merchant")
@@ -155,6 +160,27 @@ def decide(observed: Observed, variant: Variant, currency: str, decided_at: int)
     return Outcome(messages, observed.refused, log)
 
 
+def decide_each(observed: Observed, variant: Variant, currency: str, decided_at: int) -> Outcome:
+    """As ``decide``, but a transaction on which that raises becomes a dead letter, the rest being decided."""
+    try:
+        return decide(observed, variant, currency, decided_at)
+    except Exception as error:
+        n = len(observed.rows)
+        if n == 0:
+            raise
+        if n == 1:
+            logger.exception("can't decide on %s", observed.rows["transaction_id"][0])
+            return Outcome([], [*observed.refused, _gave_up(observed.rows, 0)], [])
+        logger.warning("%d transactions can't be decided together, looking for the one at fault: %s", n, error)
+    half = n // 2
+    parts = [
+        Observed(observed.rows.slice(begin, end - begin), observed.position[begin:end], observed.vectors[begin:end], refused)
+        for begin, end, refused in ((0, half, observed.refused), (half, n, []))
+    ]
+    first, second = (decide_each(part, variant, currency, decided_at) for part in parts)
+    return Outcome(first.decisions + second.decisions, first.dead_letters + second.dead_letters, first.log + second.log)
+
+
 def _admit(state: ScoreState, batch: Batch, counts: Counter[str]) -> Batch:
     """The batch without the rows that were applied before or that leave a gap; notes the others as applied."""
     source, offset = batch.rows["source"].to_numpy(), batch.rows["offset"].to_numpy()
@@ -162,6 +188,8 @@ def _admit(state: ScoreState, batch: Batch, counts: Counter[str]) -> Batch:
     for number, previous in batch.previous.items():
         applied = state.high_water.get(number, -1)
         here = source == number
+        if not here.any():
+            continue
         if previous > applied:
             counts["gaps"] += 1
             left_out |= here
@@ -170,7 +198,39 @@ def _admit(state: ScoreState, batch: Batch, counts: Counter[str]) -> Batch:
         counts["repeated"] += int(np.count_nonzero(repeated))
         left_out |= repeated
         state.high_water[number] = max(applied, int(offset[here][-1]))
-    return replace(batch, rows=batch.rows.filter(pa.array(~left_out))) if left_out.any() else batch
+    rows = batch.rows.filter(pa.array(~left_out)) if left_out.any() else batch.rows
+    return replace(batch, rows=_without_failed(rows, state.failed) if state.failed else rows)
+
+
+def _without_failed(rows: pa.RecordBatch, failed: Collection[Place]) -> pa.RecordBatch:
+    """The rows, those of records that were given up being refused."""
+    places = list(zip(rows["source"].to_pylist(), rows["offset"].to_pylist(), strict=True))
+    here = [i for i, place in enumerate(places) if place in failed]
+    if not here:
+        return rows
+    kind, payload = rows["kind"].to_numpy().copy(), rows["payload"].to_pylist()
+    for i in here:
+        kind[i], payload[i] = REFUSED, _gave_up(rows, i)
+    names = rows.schema.names
+    columns = {**dict(zip(names, rows.columns, strict=True)), "kind": pa.array(kind), "payload": pa.array(payload, pa.binary())}
+    return pa.RecordBatch.from_arrays([columns[name] for name in names], schema=rows.schema)
+
+
+def _gave_up(rows: pa.RecordBatch, i: int) -> bytes:
+    """The dead letter of a valid transaction, or label, that SCORE can't process; its bytes lie at its place in the log."""
+    return encode(
+        DeadLetter(
+            topic=TRANSACTIONS.name,
+            partition=rows["source"][i].as_py(),
+            offset=rows["offset"][i].as_py(),
+            reason="processing_failed",
+            sentence="SCORE failed on this record again and again; see its log for why",
+            key_base64=base64.b64encode(rows["user_id"][i].as_py().encode()).decode(),
+            value_base64=None,
+            value_bytes=0,
+            value_digest=None,
+        )
+    )
 
 
 def _apply(states: Sequence[ScoreState], cuts: Sequence[int], rows: pa.RecordBatch, offset: Int64, counts: Counter[str]) -> Float32:

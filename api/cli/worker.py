@@ -22,6 +22,9 @@ def worker(
     until_idle: Annotated[bool, typer.Option(help="Exit once everything that came in is decided and projected.")] = False,
     features: Annotated[str, typer.Option(help="The feature set to compute.")] = "fraud_v1",
     currency: Annotated[str, typer.Option(help="The deployment's settlement currency, ISO 4217.")] = "EUR",
+    delivery: Annotated[
+        str, typer.Option(metavar="exactly_once|at_least_once", help="Whether a failure may make some decisions be said twice.")
+    ] = "exactly_once",
 ) -> None:
     """Score transactions as they come in. Start as many workers as you like: partitions are shared among them."""
     from api.settings import Settings
@@ -30,7 +33,7 @@ def worker(
     from streams.worker import Worker
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    config = Settings.resolve(require_services=True).stream_config(features, currency)
+    config = Settings.resolve(require_services=True).stream_config(features, currency, delivery)
     chosen = [name.strip() for name in stages.split(",") if name.strip()]
     running = Worker(config, chosen)
     create_missing(config.kafka)

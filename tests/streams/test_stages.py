@@ -1,6 +1,7 @@
 """Both stages as pure functions: whatever the batches, the vectors are the history's; what is said twice counts once."""
 
 from collections import Counter
+from dataclasses import fields
 
 import msgspec
 import numpy as np
@@ -10,13 +11,15 @@ from hypothesis import strategies as st
 
 from features.definitions import DAY, HOUR
 from features.history import HistoryLog, vectors
+from features.windows import Float32
+from models.scoring import Scorer, Scores
 from streams import answer, scoring_log
 from streams.batches import Batch
 from streams.events import DeadLetter, Decision, Source
 from streams.ingest import ingest
 from streams.kafka_log import LogRecord
 from streams.partitioner import partition_of
-from streams.score import Variant, decide
+from streams.score import Variant, decide, decide_each
 from tests.streams.logs import FRAUD_V1, advanced, ingest_state, label, received, routed, score_state, scorer, transaction
 
 START = 1_700_000_000_000
@@ -285,3 +288,39 @@ def test_a_reversed_label_takes_back_and_an_older_one_changes_nothing() -> None:
     seen = advanced(score_state(), received(routed(ingest_state(), records)))
     values = dict(zip(FRAUD_V1.names, seen.vectors[-1].tolist(), strict=True))
     assert (values["user_fraud_count_7d"], values["merchant_fraud_count_7d"]) == (0, 0)
+
+
+def test_records_given_up_are_refused_and_the_rest_decided() -> None:
+    records = history(40)
+    culprits = [record.offset for record in records if record.offset % 17 == 3]
+    state, other = ingest_state(), score_state()
+    state.failed = {(0, culprits[0])}
+    other.failed = {(0, offset) for offset in culprits[1:]}
+    outcome = decide(advanced(other, received(routed(state, records, [10]))), Variant(scorer()), "EUR", 1)
+    letters = [msgspec.json.decode(letter, type=DeadLetter) for letter in outcome.dead_letters]
+    assert {(letter.offset, letter.reason) for letter in letters} == {(offset, "processing_failed") for offset in culprits}
+    decided = {msgspec.json.decode(message, type=Decision).source.offset for _, message in outcome.decisions}
+    assert decided == {record.offset for record in records if not record.headers} - set(culprits)
+
+
+def test_a_transaction_on_which_the_model_fails_costs_no_other_its_decision() -> None:
+    class Broken(Scorer):
+        def score(self, vectors: Float32) -> Scores:
+            if (vectors[:, 0] == 666).any():
+                raise RuntimeError("can't")
+            return super().score(vectors)
+
+    model = scorer()
+    broken = Broken(**{field.name: getattr(model, field.name) for field in fields(model)})
+    records = [transaction(offset, amount=666 if offset in (4, 11, 12) else 100 + offset) for offset in range(20)]
+    records[7] = records[7]._replace(value=b"{")
+    observed = advanced(score_state(), received(routed(ingest_state(), records)))
+    outcome = decide_each(observed, Variant(broken), "EUR", 1)
+    letters = [msgspec.json.decode(letter, type=DeadLetter) for letter in outcome.dead_letters]
+    assert sorted((letter.offset, letter.reason) for letter in letters) == [
+        (4, "processing_failed"), (7, "not_json"), (11, "processing_failed"), (12, "processing_failed"),
+    ]  # fmt: skip
+    decided = [msgspec.json.decode(message, type=Decision).source.offset for _, message in outcome.decisions]
+    assert decided == [offset for offset in range(20) if offset not in (4, 7, 11, 12)]
+    logged = [offset for log in outcome.log for offset in scoring_log.decode(log)["source_offset"].to_pylist()]
+    assert logged == decided
