@@ -3,7 +3,7 @@
 import json
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,11 +30,16 @@ class OnlineStoreError(Exception):
     """Redis did not answer, or not in time, or refused; what was asked of it may or may not have been done."""
 
 
+class ClaimLostError(Exception):
+    """Another writer has claimed the partition since; nothing was written."""
+
+
 class OnlineWriter:
     """Writes one stage's states to the online store, and notes up to where each partition is written. For one thread at a time.
 
-    Every method blocks for at most ``timeout`` seconds a round trip and raises OnlineStoreError if Redis fails. Raises UserError
-    if there is no repository at ``repo_path``.
+    A partition belongs to the writer that claimed it last: what a former owner writes that was stalled and woke up is refused. Every method
+    blocks for at most ``timeout`` seconds a round trip and raises OnlineStoreError if Redis fails. Raises UserError if there is no
+    repository at ``repo_path``.
     """
 
     def __init__(self, repo_path: Path, app_id: str, stage: str, timeout: float = 2.0) -> None:
@@ -42,6 +47,8 @@ class OnlineWriter:
         self._address = address.partition(",")[0]
         self._client = _client(address, timeout)
         self._positions = f"tidemark:projected:{app_id}:{stage}"
+        self._owner = f"tidemark:owner:{app_id}:{stage}"
+        self._claims: dict[int, bytes] = {}
         self._incarnation = ""
 
     def check(self) -> bool:
@@ -57,18 +64,49 @@ class OnlineWriter:
         values = {int(partition): value.decode().split(" ", 1) for partition, value in noted.items()}
         return {partition: int(position) for partition, (position, where) in values.items() if where == incarnation}
 
-    def write(self, part: Snapshot) -> None:
-        """Sets all views of these keys in one round trip; a thousand keys or so are a good measure."""
+    def claim(self, partition: int) -> None:
+        """Makes the partition this writer's."""
+        token = uuid.uuid4().bytes
         with _redis_errors(self._address):
-            pipe: Any = self._client.pipeline(transaction=False)
-            for command in hset_commands(part):
-                pipe.execute_command(*command)
-            pipe.execute()
+            self._client.set(f"{self._owner}:{partition}", token)
+        self._claims[partition] = token
+
+    def write(self, part: Snapshot) -> None:
+        """Sets all views of these keys at once; some hundred keys are a good measure.
+
+        Claims a partition that it never claimed. Raises ClaimLostError if that is another's now.
+        """
+        self._execute(part.partition, hset_commands(part))
 
     def set_projected(self, partition: int, position: int) -> None:
-        """Notes that everything before ``position`` is written, in the Redis that the last ``check`` saw."""
+        """Notes that everything before ``position`` is written, in the Redis that the last ``check`` saw. Raises as ``write``."""
+        self._execute(partition, [("HSET", self._positions, str(partition), f"{position} {self._incarnation}")])
+
+    def _execute(self, partition: int, commands: Iterable[Sequence[Any]]) -> None:
+        """Executes commands as one, and only as the partition's owner."""
+        if partition not in self._claims:
+            self.claim(partition)
+        key = f"{self._owner}:{partition}"
         with _redis_errors(self._address):
-            self._client.hset(self._positions, str(partition), f"{position} {self._incarnation}")
+            pipe: Any = self._client.pipeline(transaction=True)
+            try:
+                pipe.watch(key)
+                owner = pipe.get(key)
+                if owner is None:
+                    # Redis has lost its data, and with them the claim.
+                    pipe.unwatch()
+                    self.claim(partition)
+                    return self._execute(partition, commands)
+                if owner != self._claims[partition]:
+                    raise ClaimLostError(f"partition {partition} of {self._owner} was claimed by another writer")
+                pipe.multi()
+                for command in commands:
+                    pipe.execute_command(*command)
+                pipe.execute()
+            except redis.WatchError as error:
+                raise ClaimLostError(f"partition {partition} of {self._owner} was claimed by another writer") from error
+            finally:
+                pipe.reset()
 
     def close(self) -> None:
         """Ends the connections."""

@@ -12,15 +12,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from features.feast_online import OnlineStoreError, OnlineWriter
+from features.feast_online import ClaimLostError, OnlineStoreError, OnlineWriter
 from features.snapshot import Snapshot
 from features.state import EntityState
 from streams.projection import snapshot
 
 logger = logging.getLogger(__name__)
 
-# Keys a round trip: some milliseconds of work, so that a revoked partition is soon let go of.
-_PART = 1_000
+# Keys a round trip, set as one: a millisecond or two of Redis' time, for others wait meanwhile.
+_PART = 400
+
+# Who claimed a partition that is ours may be a former owner that slept, who claims no more once its session is over.
+_CLAIM_AGAIN_S = 10.0
 
 # How often to see whether Redis was restarted or wiped.
 _CHECK_EVERY_S = 1.0
@@ -41,6 +44,7 @@ class _Partition:
     cost: float = 0.0
     found: int | None = None
     flushed: int | None = None
+    claim_again: float = math.inf
 
 
 class Projector:
@@ -160,25 +164,35 @@ class Projector:
         self._writer.close()
 
     def _has_work(self) -> bool:
-        return any(found.pending is not None or not found.known for found in self._partitions.values())
+        return any(found.pending is not None or self._is_unknown(found) for found in self._partitions.values())
 
     def _look_up(self) -> None:
         """Sees what the store has: of new partitions, and of all once in a while, for Redis may have been restarted or wiped."""
         with self._changed:
-            unknown = any(not found.known for found in self._partitions.values())
+            unknown = [number for number, found in self._partitions.items() if self._is_unknown(found)]
         if not unknown and self._failing_since is None and time.monotonic() < self._checked_at + _CHECK_EVERY_S:
             return
         same = self._writer.check()
+        with self._changed:
+            # Claims are lost with the data, or a copy brings back former ones.
+            claimed = unknown if same else list(self._partitions)
+        for number in claimed:
+            self._writer.claim(number)
         positions = self._writer.projected()
         self._checked_at = time.monotonic()
         with self._changed:
             for number, found in self._partitions.items():
-                if not found.known:
+                if number in unknown:
                     found.known, found.lacking = True, number not in positions or number in self._lost
                     found.found = None if found.lacking else positions[number]
+                    found.claim_again = math.inf
                     self._lost.discard(number)
                 elif not same:
                     found.lacking, found.flushed = True, None
+
+    @staticmethod
+    def _is_unknown(found: _Partition) -> bool:
+        return not found.known and (found.claim_again == math.inf or time.monotonic() >= found.claim_again)
 
     def _write_next(self) -> None:
         """Writes the snapshot that has waited longest, if there is one."""
@@ -192,7 +206,15 @@ class Projector:
             self._writing = snapshot.partition
         try:
             began = time.thread_time()
-            if not self._write(snapshot, found):
+            try:
+                if not self._write(snapshot, found):
+                    return
+            except ClaimLostError as error:
+                logger.warning("stage %s: %s; it is claimed again if it stays ours", self._stage, error)
+                with self._changed:
+                    found.known, found.pending, found.flushed = False, None, None
+                    found.claim_again = time.monotonic() + _CLAIM_AGAIN_S
+                    self._lost.add(snapshot.partition)
                 return
             with self._changed:
                 found.cost = time.thread_time() - began

@@ -12,7 +12,7 @@ import pytest
 from feast import FeatureStore
 
 from features.errors import UserError
-from features.feast_online import KeyState, OnlineReader, OnlineStoreError, OnlineWriter
+from features.feast_online import ClaimLostError, KeyState, OnlineReader, OnlineStoreError, OnlineWriter
 from tests.features.online import START, V1, History, history, label_only, state_of, whole
 from tests.redis_server import RedisServer, running_redis
 
@@ -47,6 +47,26 @@ def test_the_stats_of_every_user_are_sql_s(seed: int, repo: Path) -> None:
     assert last == by_sql(log, STATS)
     assert ever == by_sql(log, ALL_TIME)
     assert last != ever
+
+
+def test_who_claimed_a_partition_last_is_the_only_one_to_write_it(repo: Path) -> None:
+    former, owner = OnlineWriter(repo, "app", "ingest"), OnlineWriter(repo, "app", "ingest")
+    state = state_of("user", history(0))
+    early, late = whole(state, position=100), whole(state, position=200)
+    former.claim(0)
+    former.write(early)
+    owner.check()
+    owner.claim(0)
+    owner.write(late)
+    owner.set_projected(0, 200)
+    for refused in (lambda: former.write(early), lambda: former.set_projected(0, 100)):
+        with pytest.raises(ClaimLostError, match=r"partition 0 of .*claimed by another"):
+            refused()
+    assert former.projected() == {0: 200}
+    user, _ = OnlineReader(repo).states(next(iter(state.keys)), "nobody")
+    assert user is not None
+    assert user.offset == 199
+    former.write(whole(state, partition=1))
 
 
 def test_a_plain_user_s_process_needs_nothing_of_ours(repo: Path, tmp_path: Path) -> None:

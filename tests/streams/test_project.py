@@ -13,9 +13,10 @@ import pytest
 
 from features import feast_repo_writer
 from features.errors import UserError
-from features.feast_online import OnlineReader, OnlineStoreError, OnlineWriter
+from features.feast_online import ClaimLostError, OnlineReader, OnlineStoreError, OnlineWriter
 from features.snapshot import Snapshot
 from features.state import EntityState
+from streams import project as project_module
 from streams.project import Projector
 from streams.projection import snapshot
 from tests.features.online import history, label_only, state_of, whole
@@ -34,6 +35,8 @@ class Store:
         self.may_write.set()
         self.entered = threading.Event()
         self.busy = 0.0
+        self.claimed: list[int] = []
+        self.is_anothers = False
         self._same = False
 
     def wipe(self) -> None:
@@ -48,8 +51,15 @@ class Store:
         self._answer()
         return dict(self.positions)
 
+    def claim(self, partition: int) -> None:
+        self._answer()
+        self.claimed.append(partition)
+        self.is_anothers = False
+
     def write(self, part: Snapshot) -> None:
         self._answer()
+        if self.is_anothers:
+            raise ClaimLostError("another's")
         self.entered.set()
         self.may_write.wait()
         began = time.thread_time()
@@ -135,6 +145,28 @@ def test_one_snapshot_of_a_partition_is_under_way_at_most_and_partitions_do_not_
         project(projector, states[1], 20, partition=1)
         store.may_write.set()
         eventually(lambda: (projector.flushed(0), projector.flushed(1)) == (10, 20))
+
+
+def test_a_partition_that_another_claimed_is_left_to_it_and_written_anew_if_it_stays_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(project_module, "_CLAIM_AGAIN_S", 0.5)
+    monkeypatch.setattr(project_module, "_CHECK_EVERY_S", 0.05)
+    store, state = Store(), state_of("user", history(0))
+    with projecting(store, freshness=0.01) as projector:
+        project(projector, state, 10)
+        eventually(lambda: projector.flushed(0) == 10)
+        label_only(state, "u1")
+        store.is_anothers = True
+        store.rows.clear()
+        project(projector, state, 11)
+        eventually(lambda: projector.flushed(0) is None)
+        assert store.rows == {}
+        assert not projector.wants(0)
+        eventually(lambda: projector.wants(0))
+        assert projector.wants_everything(0)
+        project(projector, state, 12)
+        eventually(lambda: projector.flushed(0) == 12)
+    assert store.claimed == [0, 0]
+    assert set(store.rows) == set(state.keys)
 
 
 def test_snapshots_are_as_far_apart_as_freshness_asks() -> None:
