@@ -4,10 +4,13 @@ PARENT is the process id to end with, CONFIG a ``StreamConfig`` as JSON.
 """
 
 import sys
+from collections.abc import Callable
 
 from streams.parent import end_with
 
-if __name__ == "__main__":
+
+def run(before: Callable[[str], None] = lambda _stage: None) -> None:
+    """Does what the command line says; ``before`` is called with the stage's name before anything is opened."""
     end_with(int(sys.argv[1]))
 
     import logging
@@ -25,4 +28,9 @@ if __name__ == "__main__":
     logging.getLogger("streams").setLevel(logging.INFO)
     # Faust's services log their coming and going under the module that defines them.
     logging.getLogger("streams.faust_transport").setLevel(logging.WARNING)
+    before(sys.argv[2])
     main(sys.argv[2], msgspec.json.decode(sys.argv[3], type=StreamConfig))
+
+
+if __name__ == "__main__":
+    run()

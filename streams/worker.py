@@ -22,13 +22,17 @@ _MOST_RESTARTS, _RESTART_WINDOW_S = 5, 60.0
 
 
 class Worker:
-    """The stages' processes, in the caller's process group. A process that fails starts over from what is committed."""
+    """The stages' processes, in the caller's process group. A process that fails starts over from what is committed.
 
-    def __init__(self, config: StreamConfig, stages: Sequence[str] = tuple(STAGES)) -> None:
+    ``program`` is the module that runs a stage.
+    """
+
+    def __init__(self, config: StreamConfig, stages: Sequence[str] = tuple(STAGES), program: str = "streams.stage_process") -> None:
         unknown = [stage for stage in stages if stage not in STAGES]
         if unknown or not stages:
             raise UserError(f"there is no stage {', '.join(unknown) or '(none given)'}; choose from {', '.join(STAGES)}")
         self._config = config
+        self._program = program
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._restarts: deque[float] = deque(maxlen=_MOST_RESTARTS)
         self.stages = tuple(stages)
@@ -71,5 +75,5 @@ class Worker:
         return {stage: process.pid for stage, process in self._processes.items()}
 
     def _start(self, stage: str) -> None:
-        command = [sys.executable, "-m", "streams.stage_process", str(os.getpid()), stage, msgspec.json.encode(self._config).decode()]
+        command = [sys.executable, "-m", self._program, str(os.getpid()), stage, msgspec.json.encode(self._config).decode()]
         self._processes[stage] = subprocess.Popen(command, stdin=subprocess.DEVNULL)
