@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -21,6 +22,9 @@ logger = logging.getLogger(__name__)
 # A killed worker's partitions move once its session has timed out; a broker accepts no less than 6 s by default.
 _SESSION_S = 6.0
 _HEARTBEAT_S = 1.0
+
+# Whoever ends a worker waits for 10 s.
+_END_S = 8.0
 
 # Fetches, of some thousand records each.
 _MOST_BUFFERED = 4
@@ -77,6 +81,7 @@ def create_app(stage: Stage, config: StreamConfig, fail: Callable[[BaseException
 
     @app.on_before_shutdown.connect
     async def stopping(*_arguments: Any, **_: Any) -> None:
+        _end_for_certain()
         await partitions.end()
 
     @app.agent(app.topic(stage.topic.name, schema=_Untouched()), name=f"{stage.name}.records")
@@ -87,6 +92,19 @@ def create_app(stage: Stage, config: StreamConfig, fail: Callable[[BaseException
     return app
 
 
+def _end_for_certain() -> None:
+    """Ends the process if an orderly end takes too long; whatever is under way then is given up, and done again from what is committed."""
+
+    def end() -> None:
+        logger.error("an orderly end took more than %.0f s; given up", _END_S)
+        logging.shutdown()
+        os._exit(1)
+
+    timer = threading.Timer(_END_S, end)
+    timer.daemon = True
+    timer.start()
+
+
 def main(stage_name: str, config: StreamConfig) -> None:
     """Runs one stage until SIGTERM; exits with status 1 if a partition can't go on."""
     failures: list[BaseException] = []
@@ -94,6 +112,7 @@ def main(stage_name: str, config: StreamConfig) -> None:
     def fail(error: BaseException) -> None:
         if not failures:
             logger.error("stage %s can't go on: %s", stage_name, error, exc_info=error)
+            _end_for_certain()
             os.kill(os.getpid(), signal.SIGTERM)
         failures.append(error)
 

@@ -1,5 +1,6 @@
 """Producers that never guess: a record that wasn't delivered ends the epoch of whoever sent it."""
 
+import logging
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +9,10 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer, Topic
 
 from streams.partitioner import PRODUCER_SETTING
 
+logger = logging.getLogger(__name__)
+
 _FLUSH_S = 30
+_CLOSE_S = 2
 _BASE: dict[str, str | int | bool] = {
     **PRODUCER_SETTING,
     "enable.idempotence": True,
@@ -54,6 +58,7 @@ class StageProducer:
             settings |= {"transactional.id": transactional_id, "transaction.timeout.ms": _TRANSACTION_MS, "retry.backoff.ms": 10}
         self._producer = Producer(settings)
         self._failure: KafkaError | None = None
+        self._in_transaction = False
 
     def send(
         self,
@@ -96,6 +101,7 @@ class StageProducer:
     def begin(self) -> None:
         """Begins a transaction."""
         self._producer.begin_transaction()
+        self._in_transaction = True
 
     def commit(self, topic: str, positions: Mapping[int, int], membership: Membership) -> None:
         """Commits the transaction, and with it the group's positions (next offsets, by partition) in ``topic``.
@@ -105,12 +111,19 @@ class StageProducer:
         offsets = [TopicPartition(topic, partition, position) for partition, position in positions.items()]
         self._producer.send_offsets_to_transaction(offsets, membership.to_bytes(), _FLUSH_S)
         self._producer.commit_transaction(_FLUSH_S)
+        self._in_transaction = False
         self._raise_failure()
 
     def close(self) -> None:
-        """Forgets what is unsent; an open transaction is aborted by the broker or the next owner."""
-        self._producer.purge(in_flight=False)
-        self._producer.flush(1)
+        """Forgets what is unsent and gives up an open transaction, so that nobody has to wait for its end."""
+        try:
+            self._producer.purge(in_flight=False)
+            if self._in_transaction:
+                self._producer.abort_transaction(_CLOSE_S)
+            self._producer.flush(_CLOSE_S)
+        except KafkaException as error:
+            # A fenced producer can do nothing any more; the broker ends its transaction.
+            logger.info("closing a producer: %s", error)
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is not None and self._failure is None:

@@ -1,0 +1,73 @@
+"""The short version of the campaign, and the proof that it would notice: each way to break a promise is found out, by its own sign."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.campaign import Scenario, World, crash_points, culprits, kills, run
+from tests.faults.fleet import said
+from tests.faults.oracle import letters
+
+
+def test_killed_at_any_moment_nothing_is_lost_repeated_or_wrong(tmp_path: Path) -> None:
+    row = run(Scenario(kills, 4, rate=1_000), tmp_path / "home", seed=1)
+    assert row.verdict.holds, row.verdict
+    assert row.injected == 4
+    assert row.verdict.transactions > 20_000
+    assert row.verdict.dead_letters > 100
+
+
+def test_killed_between_two_side_effects_nothing_is_lost_repeated_or_wrong(tmp_path: Path) -> None:
+    row = run(Scenario(crash_points, 3, rate=1_000), tmp_path / "home", seed=2)
+    assert row.verdict.holds, row.verdict
+    assert row.injected == 3
+
+
+def test_records_that_cannot_be_processed_cost_no_other_its_decision(tmp_path: Path) -> None:
+    """The oracle doesn't fail on them: but for their own decisions, and what their users and merchants know of them, all is as ever."""
+    found: list[str] = []
+
+    def inject(world: World) -> int:
+        count = culprits(world)
+        found.extend(letter.reason for letter in letters(world.deployment.config) if letter.reason == "processing_failed")
+        return count
+
+    row = run(Scenario(inject, 1, rate=500, sabotage="fail_on_some"), tmp_path / "home")
+    verdict = row.verdict
+    assert found == ["processing_failed"] * 3
+    assert any("gave up transactions" in line for line in said(tmp_path / "home" / "fleet"))
+    # Three decisions and log rows are missing, three dead letters are not the oracle's.
+    assert (verdict.duplicated, verdict.lost) == (0, 3), verdict
+    assert verdict.transactions > 1_000
+
+
+def undisturbed(world: World) -> int:
+    """Nothing happens."""
+    world.pause(3.0, 3.0)
+    return 1
+
+
+def killed_ingest(world: World) -> int:
+    """INGEST dies once."""
+    world.pause(2.0, 2.0)
+    world.fleet.kill_stage("ingest")
+    world.recover("ingest")
+    return 1
+
+
+@pytest.mark.parametrize(
+    ("sabotage", "inject", "sign"),
+    [
+        ("acknowledge_early", killed_ingest, "lost"),
+        ("drop_one", undisturbed, "lost"),
+        ("emit_twice", undisturbed, "duplicated"),
+        ("double_count", undisturbed, "wrong_state"),
+    ],
+)
+def test_a_broken_promise_is_found_out(tmp_path: Path, sabotage: str, inject: object, sign: str) -> None:
+    row = run(Scenario(inject, 1, rate=500, sabotage=sabotage), tmp_path / "home")  # type: ignore[arg-type]
+    verdict = row.verdict
+    assert not verdict.holds
+    assert getattr(verdict, sign) > 0, verdict
+    others = {"lost", "duplicated", "wrong_state"} - {sign}
+    assert all(getattr(verdict, other) == 0 for other in others), verdict
