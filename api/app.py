@@ -24,10 +24,11 @@ _RETRY_AFTER = {"Retry-After": "1"}
 _CLOCKS_APART_MS = 60_000
 
 
-def create_app(config: StreamConfig) -> FastAPI:
-    """The application; its connections open at start-up and close at shutdown."""
+def create_app(config: StreamConfig, *, degrade: bool = False) -> FastAPI:
+    """The application; its connections open at start-up and close at shutdown. ``degrade``: see ``SynchronousScorer``."""
     registry = CollectorRegistry()
     decided = Counter("tidemark_api_decisions_total", "Decisions told, by kind.", ["decision"], registry=registry)
+    degraded = Counter("tidemark_api_degraded_total", "Decisions told while the online store failed.", registry=registry)
     refused = Counter("tidemark_api_refusals_total", "Requests without a decision, by status.", ["status"], registry=registry)
     seconds = Histogram(
         "tidemark_api_score_seconds",
@@ -38,7 +39,7 @@ def create_app(config: StreamConfig) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.scorer = await run_in_threadpool(SynchronousScorer, config)
+        app.state.scorer = await run_in_threadpool(SynchronousScorer, config, degrade=degrade)
         yield
         await run_in_threadpool(app.state.scorer.close)
 
@@ -70,6 +71,7 @@ def create_app(config: StreamConfig) -> FastAPI:
         except NotRecordedError as error:
             return _problem(503, f"the transaction could not be recorded, so no decision is told; try again: {error}", _RETRY_AFTER)
         decided.labels(decision.decision).inc()
+        degraded.inc(decision.degraded)
         return Response(encode(decision), media_type=_JSON)
 
     @app.get("/healthz", summary="Whether the process runs")

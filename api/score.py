@@ -9,8 +9,11 @@ from typing import cast
 import numpy as np
 from confluent_kafka import KafkaError, Message, Producer
 
-from features.feast_online import KeyState, OnlineReader
+from features.definitions import FeatureSet
+from features.feast_online import KeyState, OnlineReader, OnlineStoreError
 from features.on_demand import vector
+from features.online_views import JOIN_KEYS
+from features.vector import assemble
 from features.windows import Float32
 from models.reasons import Reason, reasons
 from streams import answer
@@ -29,10 +32,14 @@ class NotRecordedError(Exception):
 
 
 class SynchronousScorer:
-    """Scores transactions one at a time, from any thread. An answer is given only once the broker has the transaction with it."""
+    """Scores transactions one at a time, from any thread. An answer is given only once the broker has the transaction with it.
 
-    def __init__(self, config: StreamConfig) -> None:
+    ``degrade``: while the online store fails, decide by what the request itself says, all that is known of user and merchant missing.
+    """
+
+    def __init__(self, config: StreamConfig, *, degrade: bool = False) -> None:
         self._config = config
+        self._degrade = degrade
         self._feature_set = config.feature_set
         self._reader = OnlineReader(Path(config.feast_repo))
         self._champion = Champion(config.mlflow, config.feature_set)
@@ -44,20 +51,27 @@ class SynchronousScorer:
         self._poller.start()
 
     def score(self, transaction: Transaction) -> Decision:
-        """The decision on a valid transaction (event_time in ms), as ``decisions`` will carry it.
+        """The decision on a valid transaction (event_time in ms), as ``decisions`` will carry it; see its ``degraded``.
 
-        Raises OnlineStoreError if Feast doesn't answer in time and NotRecordedError if the broker doesn't.
+        Raises OnlineStoreError if Feast doesn't answer in time, unless told to degrade, and NotRecordedError if the broker doesn't.
         """
-        user, merchant = self._reader.states(transaction.user_id, transaction.merchant_id)
-        features = vector(
-            self._feature_set,
-            user.state if user else None,
-            merchant.state if merchant else None,
-            int(transaction.event_time),
-            transaction.amount,
-            transaction.device_id,
-        )
-        decision = self._decide(transaction, features, self._champion.current())
+        try:
+            user, merchant = self._reader.states(transaction.user_id, transaction.merchant_id)
+            features = vector(
+                self._feature_set,
+                user.state if user else None,
+                merchant.state if merchant else None,
+                int(transaction.event_time),
+                transaction.amount,
+                transaction.device_id,
+            )
+            degraded = False
+        except OnlineStoreError:
+            if not self._degrade:
+                raise
+            user = merchant = None
+            features, degraded = _of_request(self._feature_set, transaction), True
+        decision = self._decide(transaction, features, self._champion.current(), degraded)
         told = answer.Answer(decision, features.tobytes(), _position(user), _position(merchant))
         decision.source = self._record(transaction, told)
         return decision
@@ -84,7 +98,7 @@ class SynchronousScorer:
         self._poller.join()
         self._champion.close()
 
-    def _decide(self, transaction: Transaction, features: Float32, variant: Variant) -> Decision:
+    def _decide(self, transaction: Transaction, features: Float32, variant: Variant, degraded: bool) -> Decision:
         scorer = variant.scorer
         scores = scorer.score(features[np.newaxis])
         verdict = int(scores.decision[0])
@@ -111,6 +125,7 @@ class SynchronousScorer:
             Source(TRANSACTIONS.name, -1, -1),
             "api",
             time.time_ns() // 1_000_000,
+            degraded,
         )
 
     def _record(self, transaction: Transaction, told: answer.Answer) -> Source:
@@ -133,6 +148,13 @@ class SynchronousScorer:
     def _poll(self) -> None:
         while not self._closing.is_set():
             self._producer.poll(0.1)
+
+
+def _of_request(feature_set: FeatureSet, transaction: Transaction) -> Float32:
+    """The vector (float32, len(names)) of what the request says by itself, the rest missing (NaN)."""
+    of_user, of_merchant = (np.full((1, len(feature_set.of(entity))), np.nan, np.float32) for entity in JOIN_KEYS)
+    times, amounts = np.array([transaction.event_time], np.int64), np.array([transaction.amount], np.int64)
+    return assemble(feature_set, times, amounts, of_user, of_merchant).reshape(-1)
 
 
 def _position(state: KeyState | None) -> answer.StatePosition:

@@ -34,6 +34,16 @@ class ClaimLostError(Exception):
     """Another writer has claimed the partition since; nothing was written."""
 
 
+def forget(repo_path: Path, timeout: float = 2.0) -> None:
+    """Has all writers take the online store for lost, so that they write every key again; what it holds stays readable meanwhile.
+
+    Raises OnlineStoreError if Redis fails, UserError if there is no repository at ``repo_path``.
+    """
+    address = _connection_string(repo_path)
+    with _redis_errors(address.partition(",")[0]), _client(address, timeout) as client:
+        client.delete(_SENTINEL)
+
+
 class OnlineWriter:
     """Writes one stage's states to the online store, and notes up to where each partition is written. For one thread at a time.
 

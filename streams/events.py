@@ -89,6 +89,7 @@ class Decision(Struct, gc=False):
     source: Source
     origin: Origin
     decided_at: Annotated[int, Meta(description="wall clock in ms; stamped, never read")]
+    degraded: Annotated[bool, Meta(description="decided without what is known of user and merchant, for the online store failed")] = False
 
 
 class DeadLetter(Struct, gc=False):

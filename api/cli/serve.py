@@ -15,12 +15,22 @@ def serve(
     port: Annotated[int, typer.Option(help="The port to listen on.", min=0, max=65535)] = 8000,
     features: Annotated[str, typer.Option(help="The feature set that the workers compute.")] = "fraud_v1",
     currency: Annotated[str, typer.Option(help="The deployment's settlement currency, ISO 4217.")] = "EUR",
+    when_store_fails: Annotated[
+        str,
+        typer.Option(
+            metavar="refuse|degrade",
+            help="While the online store doesn't answer: answer 503 with Retry-After, or decide by the request alone and say degraded.",
+        ),
+    ] = "refuse",
 ) -> None:
     """Score single transactions over HTTP; POST /v1/score, documented at /docs."""
     import uvicorn
 
     from api.app import create_app
     from api.settings import Settings
+    from features.errors import UserError
 
+    if when_store_fails not in ("refuse", "degrade"):
+        raise UserError(f"--when-store-fails {when_store_fails} is neither refuse nor degrade")
     config = Settings.resolve(require_services=True).stream_config(features, currency)
-    uvicorn.run(create_app(config), host=host, port=port, log_level="warning", access_log=False)
+    uvicorn.run(create_app(config, degrade=when_store_fails == "degrade"), host=host, port=port, log_level="warning", access_log=False)

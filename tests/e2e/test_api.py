@@ -7,13 +7,19 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
+import redis
 
+from features.feast_online import OnlineReader
+from infra.local import processes, services
+from infra.local import redis as redis_server
+from infra.local.processes import Slot
 from models import mlflow_registry
 from streams import scoring_log
 from streams.events import Decision
@@ -60,10 +66,17 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
 
 @pytest.fixture(scope="module")
 def api(deployment: Deployment) -> Iterator[Api]:
+    with serving(deployment) as served:
+        yield served
+
+
+@contextmanager
+def serving(deployment: Deployment, *arguments: str) -> Iterator[Api]:
+    """An API of its own that is ready."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with deployment.running("serve", "--port", str(port)):
+    with deployment.running("serve", "--port", str(port), *arguments):
         served = Api(f"http://127.0.0.1:{port}")
         eventually(lambda: served.get("/readyz")[0] == 200, what="readiness")
         yield served
@@ -168,3 +181,45 @@ def test_many_callers_at_once_each_get_their_decision_once(deployment: Deploymen
     assert len(decisions) == before + 200
     told = {str(answer["transaction_id"]): answer for answer in answers}
     assert {d.transaction_id: msgspec.to_builtins(d) for d in decisions if d.transaction_id in told} == told
+
+
+def test_without_its_store_the_api_refuses_or_says_that_it_decides_by_the_request_alone(deployment: Deployment, api: Api) -> None:
+    known = transaction(20_000, "u1", "m1", START + 60 * DAY, 700)
+    slot = Slot(deployment.home, redis_server.NAME)
+    with serving(deployment, "--when-store-fails", "degrade") as degrading:
+        assert api.score(known.value or b"")[1]["degraded"] is False
+        processes.stop(slot, 5)
+        try:
+            status, answer = api.score(transaction(20_001, "u1", "m1").value or b"")
+            assert status == 503
+            assert "online store" in str(answer["detail"])
+            status, answer = degrading.score(transaction(20_002, "u1", "m1", START + 60 * DAY, 900).value or b"")
+            assert (status, answer["degraded"]) == (200, True)
+            assert b"tidemark_api_degraded_total 1.0" in degrading.get("/metrics")[1]
+        finally:
+            services.up(deployment.home, report=lambda _line: None)
+        deployment.settle()
+    decisions = {decision.transaction_id: decision for decision in deployment.messages("decisions", Decision)}
+    assert "t20001" not in decisions
+    assert msgspec.to_builtins(decisions["t20002"]) == answer
+    logged = pa.concat_tables(scoring_log.decode(record.value) for record in deployment.read("scoring-log"))
+    vector = dict(zip(logged["transaction_id"].to_pylist(), logged["vector"].to_pylist(), strict=True))["t20002"]
+    names = deployment.config.feature_set.names
+    assert vector[names.index("amount")] == 900
+    assert all(np.isnan(value) for name, value in zip(names, vector, strict=True) if name.startswith(("user_", "merchant_")))
+
+
+def test_the_online_store_is_rebuilt_by_hand(deployment: Deployment) -> None:
+    deployment.send([transaction(30_000, "rebuilt", "m1")])
+    deployment.settle()
+    reader = OnlineReader(deployment.config.feast_path)
+    before = reader.states("rebuilt", "m1")
+    assert before[0] is not None
+    client = redis.Redis.from_url(deployment.config.redis)
+    (key,) = (key for key in client.scan_iter() if b"rebuilt" in key)
+    client.delete(key)
+    assert reader.states("rebuilt", "m1")[0] is None
+    done = deployment.tidemark("rebuild-online")
+    assert done.returncode == 0, done.stderr
+    assert "every key of" in done.stdout
+    assert reader.states("rebuilt", "m1")[0] == before[0]
