@@ -48,17 +48,18 @@ class OnlineWriter:
     """Writes one stage's states to the online store, and notes up to where each partition is written. For one thread at a time.
 
     A partition belongs to the writer that claimed it last: what a former owner writes that was stalled and woke up is refused. Every method
-    blocks for at most ``timeout`` seconds a round trip and raises OnlineStoreError if Redis fails. Raises UserError if there is no
-    repository at ``repo_path``.
+    blocks for at most ``timeout`` seconds a round trip and raises OnlineStoreError if Redis fails. ``digest`` is that of the feature set
+    whose states are written: what was written for another doesn't count. Raises UserError if there is no repository at ``repo_path``.
     """
 
-    def __init__(self, repo_path: Path, app_id: str, stage: str, timeout: float = 2.0) -> None:
+    def __init__(self, repo_path: Path, app_id: str, stage: str, digest: str = "", timeout: float = 2.0) -> None:
         address = _connection_string(repo_path)
         self._address = address.partition(",")[0]
         self._client = _client(address, timeout)
         self._positions = f"tidemark:projected:{app_id}:{stage}"
         self._owner = f"tidemark:owner:{app_id}:{stage}"
         self._claims: dict[int, bytes] = {}
+        self._digest = digest
         self._incarnation = ""
 
     def check(self) -> bool:
@@ -67,12 +68,12 @@ class OnlineWriter:
         return before == self._incarnation
 
     def projected(self) -> dict[int, int]:
-        """The position up to which each partition is written; what was written before Redis was restarted or wiped doesn't count."""
+        """The position up to which each partition is written, for this feature set and since Redis was last restarted or wiped."""
         incarnation = self._find_incarnation()
         with _redis_errors(self._address):
             noted = cast(dict[bytes, bytes], self._client.hgetall(self._positions))
         values = {int(partition): value.decode().split(" ", 1) for partition, value in noted.items()}
-        return {partition: int(position) for partition, (position, where) in values.items() if where == incarnation}
+        return {partition: int(position) for partition, (position, what) in values.items() if what == f"{incarnation} {self._digest}"}
 
     def claim(self, partition: int) -> None:
         """Makes the partition this writer's."""
@@ -90,7 +91,7 @@ class OnlineWriter:
 
     def set_projected(self, partition: int, position: int) -> None:
         """Notes that everything before ``position`` is written, in the Redis that the last ``check`` saw. Raises as ``write``."""
-        self._execute(partition, [("HSET", self._positions, str(partition), f"{position} {self._incarnation}")])
+        self._execute(partition, [("HSET", self._positions, str(partition), f"{position} {self._incarnation} {self._digest}")])
 
     def _execute(self, partition: int, commands: Iterable[Sequence[Any]]) -> None:
         """Executes commands as one, and only as the partition's owner."""

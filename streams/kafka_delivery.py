@@ -100,7 +100,8 @@ class ExactlyOnce:
             send(self._producer)
         for record in states:
             self._producer.send(self._states.name, record.value, record.key, record.partition)
-        self._producer.commit(self._source.name, positions or self._positions, self._membership)
+        self._producer.add_positions(self._source.name, positions or self._positions, self._membership)
+        self._producer.commit()
         return {}
 
     def close(self) -> None:

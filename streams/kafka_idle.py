@@ -17,7 +17,11 @@ class IdleWatch:
 
     def __init__(self, config: StreamConfig, stages: Sequence[str] = tuple(STAGES), unchanged_s: float = 5.0) -> None:
         self._logs = {stage: KafkaLog(config.kafka, config.group(stage)) for stage in stages}
-        self._writers = {stage: OnlineWriter(config.feast_path, config.application, stage) for stage in stages if stage in _PROJECTING}
+        self._writers = {
+            stage: OnlineWriter(config.feast_path, config.application, stage, config.feature_set.digest)
+            for stage in stages
+            if stage in _PROJECTING
+        }
         self._counts = {stage: partition_count(config.kafka, STAGES[stage].topic.name) for stage in stages}
         self._unchanged_s = unchanged_s
         self._seen: object = None

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from streams.config import StreamConfig
-from streams.ingest import IngestState, Routed, ingest
+from streams.ingest import IngestState, Routed, ingest, reapply
 from streams.isolation import process_but_culprits
 from streams.kafka_delivery import AtLeastOnce
 from streams.kafka_log import KafkaLog
@@ -30,7 +30,7 @@ class IngestWorker:
         self._merchant_partitions = partition_count(config.kafka, BY_MERCHANT.name)
         self._log = KafkaLog(config.kafka, config.group(INGEST))
         self._delivery = AtLeastOnce(config.kafka, config.group(INGEST), TRANSACTIONS, STATE_USERS)
-        self._projector = Projector(config.feast_path, config.application, INGEST)
+        self._projector = Projector(config.feast_path, config.application, INGEST, config.feature_set.digest)
         self._states = PartitionStates(self._log, TRANSACTIONS, STATE_USERS, self._create, _reapply, repeatable=True)
         self.counts: Counter[str] = Counter()
 
@@ -110,5 +110,5 @@ class IngestWorker:
         return IngestState(self._config.feature_set, validator, self._merchant_partitions)
 
 
-def _reapply(partition: int, state: IngestState, records: Sequence[Record]) -> None:
-    ingest([(state, records)], Counter())
+def _reapply(_partition: int, state: IngestState, records: Sequence[Record]) -> None:
+    reapply(state, records)

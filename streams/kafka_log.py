@@ -10,7 +10,8 @@ from features.errors import UserError
 
 # Longer than a broker takes to abort the transaction that a killed process left open.
 _TIMEOUT_S = 30
-_BATCH = 5_000
+# So many at once, or what has come within this time.
+_BATCH, _WAIT_S = 5_000, 0.03
 
 # A broker that has just started, a group that moves or a topic that was just created is answered for so, for a moment.
 _PASSING = {
@@ -103,7 +104,7 @@ class KafkaLog:
             position = begin
             while position < end:
                 records = []
-                for message in self._consumer.consume(_BATCH, timeout=0.2):
+                for message in self._consumer.consume(_BATCH, timeout=_WAIT_S):
                     error = message.error()
                     # The log may end in markers of transactions, which have offsets but are no records.
                     if error is not None and error.code() == KafkaError._PARTITION_EOF:

@@ -103,13 +103,16 @@ class StageProducer:
         self._producer.begin_transaction()
         self._in_transaction = True
 
-    def commit(self, topic: str, positions: Mapping[int, int], membership: Membership) -> None:
-        """Commits the transaction, and with it the group's positions (next offsets, by partition) in ``topic``.
+    def add_positions(self, topic: str, positions: Mapping[int, int], membership: Membership) -> None:
+        """Makes the group's positions (next offsets, by partition) in ``topic`` part of the transaction.
 
-        Raises KafkaException if it did not, or it is unknown; so it does if the membership is a former one.
+        Raises KafkaException if the membership is a former one.
         """
         offsets = [TopicPartition(topic, partition, position) for partition, position in positions.items()]
         self._producer.send_offsets_to_transaction(offsets, membership.to_bytes(), _FLUSH_S)
+
+    def commit(self) -> None:
+        """Commits the transaction. Raises KafkaException if it did not, or it is unknown, DeliveryError if a record was refused."""
         self._producer.commit_transaction(_FLUSH_S)
         self._in_transaction = False
         self._raise_failure()

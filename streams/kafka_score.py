@@ -40,7 +40,7 @@ class ScoreWorker:
         self._partition_count = partition_count(config.kafka, BY_MERCHANT.name)
         self._sources = partition_count(config.kafka, TRANSACTIONS.name)
         self._champion = Champion(config.mlflow, config.feature_set)
-        self._projector = Projector(config.feast_path, config.application, SCORE)
+        self._projector = Projector(config.feast_path, config.application, SCORE, config.feature_set.digest)
         self._log = KafkaLog(config.kafka, config.group(SCORE))
         chosen = ExactlyOnce if config.delivery == "exactly_once" else AtLeastOnce
         self._delivery: Delivery = chosen(config.kafka, config.group(SCORE), BY_MERCHANT, STATE_MERCHANTS)

@@ -52,6 +52,7 @@ class Projector:
 
     A partition's snapshots are at least ``freshness`` seconds apart, and more if writing would else take more than ``share`` of a core, yet
     never more than ``longest``. While Redis fails, changes add up in the stage's state, and the one snapshot at hand is tried again.
+    ``digest``: see ``OnlineWriter``.
     Raises UserError if there is no Feast repository at ``repo_path``.
     """
 
@@ -60,11 +61,12 @@ class Projector:
         repo_path: Path,
         app_id: str,
         stage: str,
+        digest: str = "",
         *,
         freshness: float = 0.1,
         longest: float = 2.0,
         share: float = 0.1,
-        open_writer: Callable[[Path, str, str], OnlineWriter] = OnlineWriter,
+        open_writer: Callable[[Path, str, str, str], OnlineWriter] = OnlineWriter,
     ) -> None:
         self._stage = stage
         self._freshness, self._longest, self._share = freshness, longest, share
@@ -75,7 +77,7 @@ class Projector:
         self._writing: int | None = None
         self._closing = False
         # and these are the thread's own.
-        self._writer = open_writer(repo_path, app_id, stage)
+        self._writer = open_writer(repo_path, app_id, stage, digest)
         self._checked_at = -math.inf
         self._retry = _FIRST_RETRY_S
         self._failing_since: float | None = None

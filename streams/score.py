@@ -145,6 +145,15 @@ def advance(turn: Sequence[tuple[ScoreState, Sequence[Batch]]], counts: Counter[
     return Observed(rows, position, vectors, refused)
 
 
+def relearn(state: ScoreState, read: Sequence[Batch]) -> None:
+    """Brings a state on by batches that may have been made for another feature set, for what merchants do is the same in all."""
+    for batch in read:
+        admitted = _admit(state, batch, Counter())
+        rows = admitted.rows.filter(pa.array(admitted.rows["kind"].to_numpy() != REFUSED))
+        if len(rows):
+            _apply([state], [0, len(rows)], rows, np.full(len(rows), batch.position[1], np.int64), Counter())
+
+
 def decide(observed: Observed, variant: Variant, currency: str, decided_at: int) -> Outcome:
     """Scores the observed transactions; one the API has answered keeps that answer. ``decided_at`` (ms) is stamped on the decisions."""
     rows, vectors = observed.rows, observed.vectors

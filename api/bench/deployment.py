@@ -16,7 +16,7 @@ from api.bench.sampling import NOT_YET
 from features.errors import UserError
 from features.feast_repo_writer import write as write_feast_repo
 from infra.local import mlflow, processes, services
-from streams.config import StreamConfig
+from streams.config import Delivery, StreamConfig
 from streams.kafka_topics import create_missing
 from streams.stages import INGEST, SCORE
 from streams.worker import Worker
@@ -49,7 +49,7 @@ class Deployment:
 
 
 @contextmanager
-def deployed(partitions: int, registry: str | None = None) -> Iterator[Deployment]:
+def deployed(partitions: int, registry: str | None = None, delivery: Delivery = "exactly_once") -> Iterator[Deployment]:
     """Services up and topics made, in a folder that is gone after the block, as are they.
 
     Models come from an MLflow store (tracking URI) that is there already, or from a new one. Raises ServiceError or UserError.
@@ -64,7 +64,13 @@ def deployed(partitions: int, registry: str | None = None) -> Iterator[Deploymen
                 write_feast_repo(endpoints.feast_repo, endpoints.redis)
                 yield Deployment(
                     home,
-                    StreamConfig(kafka=endpoints.kafka, redis=endpoints.redis, mlflow=tracking, feast_repo=str(endpoints.feast_repo)),
+                    StreamConfig(
+                        kafka=endpoints.kafka,
+                        redis=endpoints.redis,
+                        mlflow=tracking,
+                        feast_repo=str(endpoints.feast_repo),
+                        delivery=delivery,
+                    ),
                     partitions,
                 )
             finally:

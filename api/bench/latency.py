@@ -23,6 +23,7 @@ from api.bench.generator import Load, Sent
 from api.bench.sampling import Processes, machine_cpu
 from api.bench.workload import Workload, workload
 from features.errors import UserError
+from streams.config import Delivery
 
 _FIRST_RATE = 2_000
 _FEWEST = 20_000
@@ -42,6 +43,7 @@ class Spec:
     first_warm_up: int = 60
     partitions: int = 4
     runs: int = 3
+    delivery: Delivery = "exactly_once"
 
     def quick(self) -> "Spec":
         """The same within three minutes."""
@@ -60,7 +62,7 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
     Raises UserError or ServiceError where a measurement isn't one: a stage ended, a transaction was not decided exactly once.
     """
     found: dict[int, list[dict[str, Any]]] = {rate: [] for rate in spec.rates}
-    with deployed(spec.partitions) as deployment:
+    with deployed(spec.partitions, delivery=spec.delivery) as deployment:
         sent = workload(None, max(spec.transactions, _FEWEST), deployment.home)
         champion.register(champion.fit(sent, deployment.config.feature_set), deployment.config)
         with working(deployment) as stages:
@@ -75,6 +77,7 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
     return {
         "data": sent.about,
         "partitions": spec.partitions,
+        "delivery": spec.delivery,
         "seconds": spec.seconds,
         "warm_up_s": spec.warm_up,
         "first_warm_up_s": spec.first_warm_up,

@@ -27,7 +27,7 @@ AmountUnitOption = Annotated[str | None, typer.Option(metavar="major|minor", hel
 def register(app: typer.Typer) -> None:
     """Add the group of commands to the app."""
     group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-    for command in (stream, latency):
+    for command in (stream, latency, delivery):
         group.command()(command)
     app.add_typer(group, name="bench", help="Measure rates and latencies, on services that it starts and ends itself.")
 
@@ -68,6 +68,22 @@ def latency(
     figures = _measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
     for rate, found in figures["rates"].items():
         typer.echo(f"{int(rate):,} tx/s: p50 {found['p50_ms']:.0f} ms, p90 {found['p90_ms']:.0f} ms, p99 {found['p99_ms']:.0f} ms")
+
+
+def delivery(
+    transactions: Annotated[int, typer.Option(min=10_000, help="How many, simulated, from a full topic.")] = 600_000,
+    seconds: Annotated[int, typer.Option(min=1, help="How long 1,000 transactions a second are offered.")] = 20,
+    partitions: PartitionsOption = 4,
+    runs: RunsOption = 3,
+    quick: QuickOption = False,
+    summary: SummaryOption = None,
+) -> None:
+    """Exactly once against at least once, by turns: rate from a full topic, and delay at 1,000 transactions a second."""
+    from api.bench import delivery as bench
+
+    spec = bench.Spec(transactions, seconds, partitions, runs)
+    figures = _measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
+    typer.echo(f"exactly once costs {100 * figures['cost_of_exactly_once']:.0f} % of the rate")
 
 
 def _source(data: Path | None, columns: str | None, amount_unit: str | None) -> "Source | None":

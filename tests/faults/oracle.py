@@ -239,15 +239,8 @@ class Oracle:
         )
         for topic, by_partition in states:
             for partition, expected in by_partition.items():
-                newest: dict[bytes, bytes] = {}
-                for records in self._records(topic, partition):
-                    newest |= {record.key or b"": record.value or b"" for record in records if record.value is not None}
-                    for record in records:
-                        if record.value is None:
-                            newest.pop(record.key or b"", None)
                 found = self._empty(partition, expected)
-                restored = saved_state.restore(found, newest, topic)
-                if restored is None:
+                if not restore(self._log, topic, partition, found):
                     self.verdict.note("wrong_state", len(expected.entity), f"{topic}[{partition}] holds nothing")
                     continue
                 differing = _differences(contents(found), contents(expected))
@@ -268,6 +261,18 @@ class Oracle:
         for name, encoded in merchants.items():
             _, found = reader.states("nobody", name)
             self.verdict.note("wrong_online", int(found is None or found.state != encoded), f"merchant {name}")
+
+
+def restore(log: KafkaLog, topic: str, partition: int, empty: Savable) -> bool:
+    """Puts an empty state where a partition of the state topic says; False if that says nothing."""
+    newest: dict[bytes, bytes] = {}
+    for records in log.read(topic, partition, *log.bounds(topic, partition)):
+        for record in records:
+            if record.value is None:
+                newest.pop(record.key or b"", None)
+            else:
+                newest[record.key or b""] = record.value
+    return saved_state.restore(empty, newest, topic) is not None
 
 
 def contents(state: Savable) -> dict[object, object]:

@@ -63,7 +63,8 @@ def test_a_member_commits(kafka_bootstrap: str, member: Consumer, group: str) ->
     producer = StageProducer(kafka_bootstrap, transactional_id=group)
     producer.fence()
     producer.begin()
-    producer.commit(TOPIC, {0: 7}, membership_of(member, group))
+    producer.add_positions(TOPIC, {0: 7}, membership_of(member, group))
+    producer.commit()
     assert committed(kafka_bootstrap, group) == 7
     producer.close()
 
@@ -78,7 +79,7 @@ def test_one_of_a_former_generation_is_refused_with_all_it_said(shared: Deployme
     producer.begin()
     producer.send(DEAD_LETTERS.name, group.encode())
     with pytest.raises(KafkaException):
-        producer.commit(TOPIC, {0: 9}, stalled)
+        producer.add_positions(TOPIC, {0: 9}, stalled)
     # Its successor takes the id over, which ends what it left open.
     successor = StageProducer(kafka, transactional_id=group)
     successor.fence()

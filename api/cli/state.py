@@ -1,4 +1,4 @@
-"""``tidemark rebuild-online``: has the workers write the online store anew."""
+"""``tidemark rebuild-online`` and ``tidemark backfill-state``: states written anew, to the online store or for other features."""
 
 import time
 from typing import Annotated
@@ -9,11 +9,13 @@ _LOOK_EVERY_S = 0.5
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command."""
+    """Adds the commands."""
     app.command()(rebuild_online)
+    app.command()(backfill_state)
 
 
 def rebuild_online(
+    features: Annotated[str, typer.Option(help="The feature set that the workers compute.")] = "fraud_v1",
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait until all is written.")] = 300.0,
 ) -> None:
     """Have the running workers write every key to the online store again, for example after somebody has changed it by hand.
@@ -27,7 +29,7 @@ def rebuild_online(
     from streams.kafka_topics import partition_count
     from streams.stages import INGEST, SCORE, STAGES
 
-    config = Settings.resolve(require_services=True).stream_config()
+    config = Settings.resolve(require_services=True).stream_config(features)
 
     def with_records(stage: str) -> set[int]:
         """The partitions of which a worker has processed anything."""
@@ -39,7 +41,7 @@ def rebuild_online(
             log.close()
 
     wanted = {stage: with_records(stage) for stage in (INGEST, SCORE)}
-    writers = {stage: OnlineWriter(config.feast_path, config.application, stage) for stage in wanted}
+    writers = {stage: OnlineWriter(config.feast_path, config.application, stage, config.feature_set.digest) for stage in wanted}
     try:
         forget(config.feast_path)
         deadline, left = time.monotonic() + timeout, wanted
@@ -54,3 +56,18 @@ def rebuild_online(
         for writer in writers.values():
             writer.close()
     typer.echo(f"every key of {sum(map(len, wanted.values()))} partitions is written again")
+
+
+def backfill_state(
+    features: Annotated[str, typer.Option(help="The feature set that workers are to compute from now on.")],
+    currency: Annotated[str, typer.Option(help="The deployment's settlement currency, ISO 4217.")] = "EUR",
+) -> None:
+    """Build the states of another feature set from the logs, beside the present ones; no worker may run meanwhile.
+
+    Then start all workers, and the API, with --features, once a model that was trained on it is champion.
+    """
+    from api.settings import Settings
+    from streams.kafka_backfill import backfill
+
+    backfill(Settings.resolve(require_services=True).stream_config(features, currency), typer.echo)
+    typer.echo(f"states of {features} are built; start the workers with --features {features}")

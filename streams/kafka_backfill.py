@@ -1,0 +1,119 @@
+"""Builds the states of another feature set from the logs, beside the present ones, while no worker runs.
+
+A state can't be turned into one with other windows, for its tiles are no finer than its own windows need. So it is computed again from the
+whole log, up to where the stages stand. The workers of that feature set then go on from there; those of the former one could too, as long
+as nobody else has moved on.
+"""
+
+from collections.abc import Callable, Sequence
+
+from confluent_kafka import ConsumerGroupState
+from confluent_kafka.admin import AdminClient
+
+from features.definitions import FeatureSet
+from features.errors import UserError
+from features.online_views import feature_set_of
+from streams import batches
+from streams.config import StreamConfig
+from streams.ingest import IngestState, reapply
+from streams.kafka_log import KafkaLog, LogRecord
+from streams.kafka_producer import StageProducer
+from streams.kafka_topics import partition_count
+from streams.saved_state import Savable, Saver
+from streams.score import ScoreState, relearn
+from streams.stages import INGEST, SCORE
+from streams.topics import BY_MERCHANT, STATE_MERCHANTS, STATE_USERS, TRANSACTIONS, Topic
+from streams.validation import Record, Validator
+
+_CHUNK_KEYS = 20_000
+_TIMEOUT_S = 15
+
+
+def backfill(config: StreamConfig, told: Callable[[str], None]) -> None:
+    """Builds the states of ``config.feature_set``; ``told`` gets a line for each partition.
+
+    Raises UserError, before anything is written, if workers run, if SCORE hasn't decided yet what INGEST has sent, or if the logs have
+    lost their beginning.
+    """
+    _require_no_workers(config)
+    users = _Side(config, INGEST, TRANSACTIONS, STATE_USERS)
+    merchants = _Side(config, SCORE, BY_MERCHANT, STATE_MERCHANTS)
+    try:
+        users.require_whole()
+        merchants.require_whole()
+        merchants.require_drained()
+        for partition in range(users.count):
+            validator = Validator(TRANSACTIONS.name, partition, users.count, config.currency)
+            state = IngestState(config.feature_set, validator, merchants.count)
+            users.build(partition, state, lambda records, state=state: reapply(state, records), told)  # type: ignore[misc]
+        for partition in range(merchants.count):
+            merchant_state = ScoreState(config.feature_set, merchants.count, users.count)
+
+            def learn(records: Sequence[LogRecord], partition: int = partition, state: ScoreState = merchant_state) -> None:
+                relearn(state, [decode_any(record, partition) for record in records])
+
+            merchants.build(partition, merchant_state, learn, told)
+    finally:
+        users.close()
+        merchants.close()
+
+
+class _Side:
+    """One stage's log and its states."""
+
+    def __init__(self, config: StreamConfig, stage: str, source: Topic, states: Topic) -> None:
+        self.count = partition_count(config.kafka, source.name)
+        self._source, self._states = source, states
+        self._log = KafkaLog(config.kafka, config.group(stage))
+        self._producer = StageProducer(config.kafka, transactional_id=f"{config.group(stage)}-backfill")
+        self._producer.fence()
+        self._positions = self._log.positions(source.name, range(self.count))
+
+    def require_whole(self) -> None:
+        for partition in range(self.count):
+            begin, _ = self._log.bounds(self._source.name, partition)
+            if begin > 0:
+                raise UserError(
+                    f"{self._source.name}[{partition}] begins at offset {begin}: the log no longer has all that the states rest on; "
+                    "replay the whole history into a new application"
+                )
+
+    def require_drained(self) -> None:
+        for partition, position in self._positions.items():
+            if self._log.has_records(self._source.name, partition, position):
+                raise UserError(
+                    f"{self._source.name}[{partition}] has records from offset {position} on that were made for the former features; "
+                    "let a worker with these finish them: tidemark worker --until-idle"
+                )
+
+    def build(self, partition: int, state: Savable, learn: Callable[[Sequence[LogRecord]], None], told: Callable[[str], None]) -> None:
+        position = self._positions[partition]
+        for records in self._log.read(self._source.name, partition, 0, position):
+            learn(records)
+        saver = Saver(state)
+        while saver.in_round or saver.saved != position:
+            self._producer.begin()
+            for key, value in saver.chunk(position, _CHUNK_KEYS):
+                self._producer.send(self._states.name, value, key, partition)
+            self._producer.commit()
+        told(f"{self._states.name}[{partition}]: {len(state.entity):,} keys as of offset {position:,}")
+
+    def close(self) -> None:
+        self._producer.close()
+        self._log.close()
+
+
+def decode_any(record: Record, partition: int) -> batches.Batch:
+    """A record of transactions.by-merchant as a batch, whichever feature set it was made for."""
+    feature_set: FeatureSet = feature_set_of(dict(record.headers)["features"].decode())
+    schema = batches.batch_schema(feature_set)
+    return batches.decode(record.value or b"", record.headers, (partition, record.offset), schema, feature_set)
+
+
+def _require_no_workers(config: StreamConfig) -> None:
+    groups = [config.group(stage) for stage in (INGEST, SCORE)]
+    found = AdminClient({"bootstrap.servers": config.kafka}).describe_consumer_groups(groups, request_timeout=_TIMEOUT_S)
+    for group, description in found.items():
+        state = description.result().state
+        if state not in (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD):
+            raise UserError(f"group {group} has members; stop all workers first, and wait some seconds if one was killed")

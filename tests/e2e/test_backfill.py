@@ -1,0 +1,90 @@
+"""From one feature set to another on a living log: refused until the states are built, then as if it had always been the other."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from features.feast_online import OnlineReader
+from models import mlflow_registry
+from streams.config import StreamConfig
+from streams.events import Decision
+from streams.ingest import IngestState, reapply
+from streams.kafka_backfill import decode_any
+from streams.kafka_log import KafkaLog
+from streams.score import ScoreState, relearn
+from streams.validation import Validator
+from tests.deployment import Deployment, champion, deployed
+from tests.faults.oracle import contents, restore
+from tests.streams.logs import label, transaction
+
+START = 1_700_000_000_000
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Iterator[Deployment]:
+    with deployed(tmp_path / "home", partitions=2) as deployment:
+        yield deployment
+
+
+def test_states_of_another_feature_set_are_built_beside_and_taken_up(deployment: Deployment) -> None:
+    champion(deployment.config)
+    made = [transaction(i, f"u{i % 7}", f"m{i % 5}", START + i * 3_600_000, device_id=f"d{i % 3}") for i in range(300)]
+    deployment.send([*made[:150], label(0, made[3], START + 8 * 86_400_000)])
+    deployment.work_until_idle()
+
+    other: StreamConfig = msgspec.structs.replace(deployment.config, features="fraud_v2")
+    refused = deployment.tidemark("worker", "--until-idle", "--features", "fraud_v2", timeout=120)
+    assert refused.returncode == 1
+    assert "tidemark backfill-state" in refused.stderr
+
+    done = deployment.tidemark("backfill-state", "--features", "fraud_v2")
+    assert done.returncode == 0, done.stderr
+    assert "state.users[0]: " in done.stdout
+    registered = champion(other)
+    mlflow_registry.promote(registered.version, other.mlflow)
+    deployment.send(made[150:])
+    deployment.work_until_idle("--features", "fraud_v2")
+
+    decisions = deployment.messages("decisions", Decision)
+    assert Counter(decision.transaction_id for decision in decisions) == Counter(f"t{i}" for i in range(300))
+    by_features = Counter(decision.features_digest for decision in decisions)
+    assert by_features == {deployment.config.feature_set.digest: 150, other.feature_set.digest: 150}
+    log, reader = KafkaLog(other.kafka, "test"), OnlineReader(other.feast_path)
+    records, batches = deployment.read("transactions"), deployment.read("transactions.by-merchant")
+    for partition in (0, 1):
+        states: list[IngestState | ScoreState] = []
+        for _ in range(2):
+            states.append(IngestState(other.feature_set, Validator("transactions", partition, 2, "EUR"), 2))
+            states.append(ScoreState(other.feature_set, 2, 2))
+        users, merchants, saved_users, saved_merchants = states
+        assert isinstance(users, IngestState)
+        assert isinstance(merchants, ScoreState)
+        reapply(users, [record for record in records if record.partition == partition])
+        relearn(merchants, [decode_any(record, partition) for record in batches if record.partition == partition])
+        for topic, computed, saved in (("state.users", users, saved_users), ("state.merchants", merchants, saved_merchants)):
+            assert restore(log, topic, partition, saved)
+            assert contents(saved) == contents(computed)
+            for name, encoded in zip(computed.entity.names, computed.entity.encode(np.arange(len(computed.entity))), strict=True):
+                online = reader.states(name, name)[0 if computed is users else 1]
+                assert online is not None
+                assert (online.digest, online.state) == (other.feature_set.digest, encoded)
+    log.close()
+
+
+def test_a_backfill_waits_for_workers_and_for_what_is_under_way(deployment: Deployment) -> None:
+    champion(deployment.config)
+    deployment.send([transaction(i) for i in range(20)])
+    with deployment.running("worker"):
+        deployment.settle()
+        done = deployment.tidemark("backfill-state", "--features", "fraud_v2")
+        assert done.returncode == 2
+        assert "has members; stop all workers first" in done.stderr
+    deployment.send([transaction(i) for i in range(20, 40)])
+    deployment.work_until_idle("--stages", "ingest")
+    done = deployment.tidemark("backfill-state", "--features", "fraud_v2")
+    assert done.returncode == 2
+    assert "were made for the former features" in done.stderr
