@@ -14,8 +14,10 @@ from faust.serializers.schemas import Schema
 
 from streams.config import StreamConfig
 from streams.faust_transport import SCHEME, BatchesApp, Consumer
+from streams.kafka_watchdog import Watchdog
 from streams.partitions import Partitions, Positions
 from streams.stages import STAGES, Stage
+from streams.stall import exit_now
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +71,8 @@ def create_app(stage: Stage, config: StreamConfig, fail: Callable[[BaseException
 
     partitions = Partitions(stage.connect(config), stage.limit, commit, fail)
 
+    watchdog = Watchdog(config, stage.topic, partitions.positions, exit_now)
+
     @app.on_partitions_assigned.connect
     async def assigned(*arguments: Any, **_: Any) -> None:
         _, here = arguments
@@ -82,6 +86,7 @@ def create_app(stage: Stage, config: StreamConfig, fail: Callable[[BaseException
     @app.on_before_shutdown.connect
     async def stopping(*_arguments: Any, **_: Any) -> None:
         _end_for_certain()
+        watchdog.close()
         await partitions.end()
 
     @app.agent(app.topic(stage.topic.name, schema=_Untouched()), name=f"{stage.name}.records")
@@ -97,8 +102,7 @@ def _end_for_certain() -> None:
 
     def end() -> None:
         logger.error("an orderly end took more than %.0f s; given up", _END_S)
-        logging.shutdown()
-        os._exit(1)
+        exit_now()
 
     timer = threading.Timer(_END_S, end)
     timer.daemon = True

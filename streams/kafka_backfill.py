@@ -112,8 +112,9 @@ def decode_any(record: Record, partition: int) -> batches.Batch:
 
 def _require_no_workers(config: StreamConfig) -> None:
     groups = [config.group(stage) for stage in (INGEST, SCORE)]
-    found = AdminClient({"bootstrap.servers": config.kafka}).describe_consumer_groups(groups, request_timeout=_TIMEOUT_S)
-    for group, description in found.items():
-        state = description.result().state
+    # Its answers come only as long as it lives.
+    admin = AdminClient({"bootstrap.servers": config.kafka})
+    for group, description in admin.describe_consumer_groups(groups, request_timeout=_TIMEOUT_S).items():
+        state = description.result(_TIMEOUT_S).state
         if state not in (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD):
             raise UserError(f"group {group} has members; stop all workers first, and wait some seconds if one was killed")

@@ -12,10 +12,13 @@ from typing import Protocol
 from streams.kafka_producer import Membership, StageProducer
 from streams.kafka_states import StateRecord
 from streams.partitions import Positions
+from streams.stall import StallWatch
 from streams.topics import Topic
 
 # Waiting for acknowledgements costs a round trip, so it is done this often rather than for every turn.
 _SETTLE_EVERY_S = 0.2
+# Brokers abort a transaction after 6 s; one that isn't over by then will not be.
+_COMMITTED_WITHIN_S = 15.0
 
 Send = Callable[[StageProducer], None]
 
@@ -84,6 +87,7 @@ class ExactlyOnce:
         self._producer.fence()
         self._membership: Membership | None = None
         self._positions: dict[int, int] = {}
+        self._stall = StallWatch()
 
     def open(self, positions: Mapping[int, int], membership: Membership) -> None:
         """See ``Delivery``."""
@@ -95,15 +99,18 @@ class ExactlyOnce:
         self._positions |= positions
         if send is None and not states:
             return {}
-        self._producer.begin()
-        if send is not None:
-            send(self._producer)
-        for record in states:
-            self._producer.send(self._states.name, record.value, record.key, record.partition)
-        self._producer.add_positions(self._source.name, positions or self._positions, self._membership)
-        self._producer.commit()
+        with self._stall.within(_COMMITTED_WITHIN_S, f"a transaction of {self._source.name}'s stage"):
+            self._producer.begin()
+            if send is not None:
+                send(self._producer)
+            for record in states:
+                self._producer.send(self._states.name, record.value, record.key, record.partition)
+            self._producer.add_positions(self._source.name, positions or self._positions, self._membership)
+            self._producer.commit()
         return {}
 
     def close(self) -> None:
         """See ``Delivery``."""
-        self._producer.close()
+        with self._stall.within(_COMMITTED_WITHIN_S, "closing a producer"):
+            self._producer.close()
+        self._stall.close()

@@ -47,9 +47,12 @@ def _record(message: Message) -> LogRecord:
 
 
 class KafkaLog:
-    """A consumer of one group's log that never joins the group; it sees committed records only. Close it after use."""
+    """A consumer of one group's log that never joins the group. Close it after use.
 
-    def __init__(self, bootstrap_servers: str, group: str) -> None:
+    It sees committed records only, and the end of these, unless ``committed_only`` is false.
+    """
+
+    def __init__(self, bootstrap_servers: str, group: str, *, committed_only: bool = True) -> None:
         self.group = group
         self._consumer = Consumer(
             {
@@ -57,7 +60,7 @@ class KafkaLog:
                 "group.id": group,
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
-                "isolation.level": "read_committed",
+                "isolation.level": "read_committed" if committed_only else "read_uncommitted",
                 "auto.offset.reset": "error",
                 "enable.partition.eof": True,
                 "fetch.wait.max.ms": 100,
@@ -123,6 +126,12 @@ class KafkaLog:
                     yield records
         finally:
             self._consumer.unassign()
+
+    def leader(self, topic: str, partition: int) -> tuple[str, int]:
+        """Host and port of the broker that leads a partition."""
+        found = self._consumer.list_topics(topic, timeout=_TIMEOUT_S)
+        broker = found.brokers[found.topics[topic].partitions[partition].leader]
+        return broker.host, broker.port
 
     def has_records(self, topic: str, partition: int, begin: int) -> bool:
         """Whether any committed record lies at or after ``begin``."""

@@ -79,6 +79,7 @@ class Partitions:
         self._turns: asyncio.Task[None] | None = None
         self._queues: dict[int, _Queue] = {}
         self._fetches = 0
+        self._done: dict[int, int] = {}
         self._arrived = asyncio.Event()
         self._room = asyncio.Event()
 
@@ -118,6 +119,10 @@ class Partitions:
         if self._fetches >= _MOST_WAITING:
             self._room.clear()
 
+    def positions(self) -> Positions:
+        """The next offset of each partition as of the last turn; none while states are recovered or the worker isn't ready."""
+        return self._done if self._worker.ready() else {}
+
     async def end(self) -> None:
         """Closes the partitions and ends the worker and its thread."""
         await self.revoke()
@@ -129,8 +134,10 @@ class Partitions:
             for number, position in (await self._call(self._worker.open, tuple(queues), membership)).items():
                 queues[number].next = position
             while self._generation == generation:
+                self._done = {number: queue.next for number, queue in queues.items()}
                 records = await self._take(queues)
                 await self._commit_if_any(await (self._call(self._worker.process, records) if records else self._call(self._worker.tick)))
+            self._done = {}
             await self._commit_if_any(await self._call(self._worker.close))
         except Exception as error:
             self._fail(error)
