@@ -2,7 +2,7 @@
 # ARGS goes to the command: make demo ARGS="--exit --transactions 20000", make test ARGS="tests/features -k windows".
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo test check bench faults clean
 
 BIN := .venv/bin
 STAMP := .venv/.set-up
@@ -13,6 +13,7 @@ help:
 	@echo "make test    run the tests"
 	@echo "make check   format, lint, types, import contracts, tests"
 	@echo "make bench   measure rates and latencies"
+	@echo "make faults  kill, stall and cut off workers, broker and Redis under load for most of an hour, and judge what came of it"
 	@echo "make setup   only make .venv with everything in it (the others do that first)"
 	@echo "make clean   end the services and remove what make has made; .tidemark, the services' data, stays"
 
@@ -38,6 +39,9 @@ check: setup
 
 bench: setup
 	@$(BIN)/tidemark bench $(ARGS)
+
+faults: setup
+	@$(BIN)/python -m tests.faults.campaign $(ARGS)
 
 clean:
 	@if [ -x $(BIN)/tidemark ]; then $(BIN)/tidemark down; fi

@@ -1,11 +1,8 @@
 """Finds the records that can't be processed among those that can."""
 
-import logging
 from bisect import bisect_left
 from collections.abc import Callable
 from typing import TypeVar
-
-logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
@@ -30,7 +27,6 @@ def process_but_culprits(
             error = raised
         failures += 1
         if failures >= _ATTEMPTS:
-            logger.warning("%d records have failed together %d times, looking for the one at fault: %s", size, failures, error)
             culprit = bisect_left(range(1, size), True, key=lambda n: _fails(n, attempt, undo))
             undo()
             give_up(culprit, error)

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
+import pyarrow as pa
+
 from streams import batches, saved_state
 from streams.batches import Batch
 from streams.champion import Champion
@@ -70,7 +72,7 @@ class ScoreWorker:
             logger.exception("SCORE failed on %d batches", sum(map(len, turn.values())))
             observed = self._advance_but_culprits(turn)
         variant = self._champion.current()
-        outcome = decide_each(observed, variant, self._config.currency, decided_at=time.time_ns() // 1_000_000)
+        outcome = decide_each(observed, variant, self._config.currency, time.time_ns() // 1_000_000, _tell_failure)
         positions = {partition: read[-1].offset + 1 for partition, read in records.items()}
         self._states.advance(positions)
         changed = self._note_variant(variant, {partition: read[0].offset for partition, read in records.items()})
@@ -153,3 +155,10 @@ class ScoreWorker:
             batches.decode(record.value or b"", record.headers, (partition, record.offset), self._schema, self._config.feature_set)
             for record in records
         ]
+
+
+def _tell_failure(rows: pa.RecordBatch, error: Exception) -> None:
+    if len(rows) == 1:
+        logger.error("gave up transaction %s: %s", rows["transaction_id"][0], error, exc_info=error)
+    else:
+        logger.warning("%d transactions can't be decided together, looking for the one at fault: %s", len(rows), error)

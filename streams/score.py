@@ -4,9 +4,8 @@ A pure function of its partitions of ``transactions.by-merchant`` and the model.
 """
 
 import base64
-import logging
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain, pairwise
 
@@ -25,8 +24,6 @@ from streams.duplicates import Piece
 from streams.events import RISK_LEVELS, VERDICTS, DeadLetter, Decision, Source, encode
 from streams.saved_state import Place, Standing
 from streams.topics import TRANSACTIONS
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -169,24 +166,28 @@ def decide(observed: Observed, variant: Variant, currency: str, decided_at: int)
     return Outcome(messages, observed.refused, log)
 
 
-def decide_each(observed: Observed, variant: Variant, currency: str, decided_at: int) -> Outcome:
-    """As ``decide``, but a transaction on which that raises becomes a dead letter, the rest being decided."""
+def decide_each(
+    observed: Observed, variant: Variant, currency: str, decided_at: int, failed: Callable[[pa.RecordBatch, Exception], None]
+) -> Outcome:
+    """As ``decide``, but a transaction on which that raises becomes a dead letter, the rest being decided.
+
+    ``failed`` is told of each attempt that failed, with its rows: a single one is the one at fault.
+    """
+    n = len(observed.rows)
     try:
         return decide(observed, variant, currency, decided_at)
     except Exception as error:
-        n = len(observed.rows)
         if n == 0:
             raise
-        if n == 1:
-            logger.exception("can't decide on %s", observed.rows["transaction_id"][0])
-            return Outcome([], [*observed.refused, _gave_up(observed.rows, 0)], [])
-        logger.warning("%d transactions can't be decided together, looking for the one at fault: %s", n, error)
+        failed(observed.rows, error)
+    if n == 1:
+        return Outcome([], [*observed.refused, _gave_up(observed.rows, 0)], [])
     half = n // 2
     parts = [
         Observed(observed.rows.slice(begin, end - begin), observed.position[begin:end], observed.vectors[begin:end], refused)
         for begin, end, refused in ((0, half, observed.refused), (half, n, []))
     ]
-    first, second = (decide_each(part, variant, currency, decided_at) for part in parts)
+    first, second = (decide_each(part, variant, currency, decided_at, failed) for part in parts)
     return Outcome(first.decisions + second.decisions, first.dead_letters + second.dead_letters, first.log + second.log)
 
 

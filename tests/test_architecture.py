@@ -25,6 +25,7 @@ OTHER_EDGES = {
     "streams.replay",
     "streams.stage_process",
     "streams.stages",
+    "streams.stall",
     "streams.worker",
 }
 

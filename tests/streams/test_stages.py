@@ -315,7 +315,9 @@ def test_a_transaction_on_which_the_model_fails_costs_no_other_its_decision() ->
     records = [transaction(offset, amount=666 if offset in (4, 11, 12) else 100 + offset) for offset in range(20)]
     records[7] = records[7]._replace(value=b"{")
     observed = advanced(score_state(), received(routed(ingest_state(), records)))
-    outcome = decide_each(observed, Variant(broken), "EUR", 1)
+    told: list[int] = []
+    outcome = decide_each(observed, Variant(broken), "EUR", 1, lambda rows, _error: told.append(len(rows)))
+    assert (told[0], told.count(1)) == (19, 3)
     letters = [msgspec.json.decode(letter, type=DeadLetter) for letter in outcome.dead_letters]
     assert sorted((letter.offset, letter.reason) for letter in letters) == [
         (4, "processing_failed"), (7, "not_json"), (11, "processing_failed"), (12, "processing_failed"),
@@ -324,3 +326,41 @@ def test_a_transaction_on_which_the_model_fails_costs_no_other_its_decision() ->
     assert decided == [offset for offset in range(20) if offset not in (4, 7, 11, 12)]
     logged = [offset for log in outcome.log for offset in scoring_log.decode(log)["source_offset"].to_pylist()]
     assert logged == decided
+
+
+def merchant_frauds(records: list[LogRecord]) -> float:
+    """How many frauds the last transaction's merchant is known for."""
+    seen = advanced(score_state(), received(routed(ingest_state(), records)))
+    return float(seen.vectors[-1, FRAUD_V1.names.index("merchant_fraud_count_30d")])
+
+
+def test_labels_before_their_transaction_of_an_unknown_one_repeated_and_reversed() -> None:
+    first = transaction(0, "u1", "m1", START)
+    later = transaction(9, "u9", "m1", START + 10 * DAY)
+    found = label(1, first, START + DAY)
+    reversed_ = label(2, first, START + 2 * DAY, is_fraud=False)
+
+    def in_order(*log: LogRecord) -> list[LogRecord]:
+        return [record._replace(offset=offset) for offset, record in enumerate(log)]
+
+    assert merchant_frauds(in_order(first, found, later)) == 1
+    assert merchant_frauds(in_order(found, first, later)) == 1
+    assert merchant_frauds(in_order(found, later)) == 1
+    assert merchant_frauds(in_order(first, found, found, found, later)) == 1
+    assert merchant_frauds(in_order(first, found, reversed_, later)) == 0
+    assert merchant_frauds(in_order(first, reversed_, found, later)) == 0
+
+
+def test_a_label_beyond_its_users_horizon_counts_nowhere() -> None:
+    records = [
+        transaction(0, "u1", "m1", START),
+        transaction(1, "u1", "m2", START + 60 * DAY),
+        # No window of u1 reaches its first transaction any more, though m1's do.
+        label(2, transaction(0, "u1", "m1", START), START + 61 * DAY),
+        transaction(3, "u2", "m1", START + 10 * DAY),
+    ]
+    counts: Counter[str] = Counter()
+    routed(ingest_state(), records, counts=counts)
+    assert counts["too_late"] == 1
+    assert merchant_frauds(records) == 0
+    assert merchant_frauds([records[0], records[2]._replace(offset=1), records[3]]) == 1
