@@ -181,7 +181,7 @@ def decide_each(
             raise
         failed(observed.rows, error)
     if n == 1:
-        return Outcome([], [*observed.refused, _gave_up(observed.rows, 0)], [])
+        return Outcome([], [*observed.refused, gave_up(observed.rows, 0)], [])
     half = n // 2
     parts = [
         Observed(observed.rows.slice(begin, end - begin), observed.position[begin:end], observed.vectors[begin:end], refused)
@@ -220,13 +220,13 @@ def _without_failed(rows: pa.RecordBatch, failed: Collection[Place]) -> pa.Recor
         return rows
     kind, payload = rows["kind"].to_numpy().copy(), rows["payload"].to_pylist()
     for i in here:
-        kind[i], payload[i] = REFUSED, _gave_up(rows, i)
+        kind[i], payload[i] = REFUSED, gave_up(rows, i)
     names = rows.schema.names
     columns = {**dict(zip(names, rows.columns, strict=True)), "kind": pa.array(kind), "payload": pa.array(payload, pa.binary())}
     return pa.RecordBatch.from_arrays([columns[name] for name in names], schema=rows.schema)
 
 
-def _gave_up(rows: pa.RecordBatch, i: int) -> bytes:
+def gave_up(rows: pa.RecordBatch, i: int) -> bytes:
     """The dead letter of a valid transaction, or label, that SCORE can't process; its bytes lie at its place in the log."""
     return encode(
         DeadLetter(

@@ -1,8 +1,10 @@
 """One stage's process: ``python -m streams.stage_process PARENT STAGE CONFIG``, as ``streams/worker.py`` starts it.
 
-PARENT is the process id to end with, CONFIG a ``StreamConfig`` as JSON.
+PARENT is the process id to end with, CONFIG a ``StreamConfig`` as JSON. On SIGUSR1 it writes to stderr where each thread stands.
 """
 
+import faulthandler
+import signal
 import sys
 from collections.abc import Callable
 
@@ -12,6 +14,7 @@ from streams.parent import end_with
 def run(before: Callable[[str], None] = lambda _stage: None) -> None:
     """Does what the command line says; ``before`` is called with the stage's name before anything is opened."""
     end_with(int(sys.argv[1]))
+    faulthandler.register(signal.SIGUSR1)
 
     import logging
 

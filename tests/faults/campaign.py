@@ -292,7 +292,8 @@ def run(scenario: Scenario, home: Path, seed: int = 0) -> Row:
             assert took < 10, f"a worker took {took:.1f} s to end"
         finally:
             fleet.kill()
-        verdict = Oracle(deployment.config, world.versions).judge()
+        failing = FAILING if scenario.sabotage == "fail_on_some" else None
+        verdict = Oracle(deployment.config, world.versions, failing).judge()
     return Row(scenario.name, injected, verdict, world.recoveries, world.notes, time.monotonic() - began)
 
 

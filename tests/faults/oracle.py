@@ -5,7 +5,7 @@ must be that, as a set. SCORE is computed again over the committed merchants' lo
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
@@ -23,8 +23,8 @@ from streams.events import DeadLetter, Decision, encode
 from streams.ingest import IngestState, Routed, ingest
 from streams.kafka_log import KafkaLog, LogRecord
 from streams.kafka_topics import partition_count
-from streams.saved_state import Savable
-from streams.score import Observed, ScoreState, Variant, advance, decide
+from streams.saved_state import Place, Savable
+from streams.score import Observed, ScoreState, Variant, advance, decide, gave_up
 from streams.topics import BY_MERCHANT, DEAD_LETTERS, DECISIONS, SCORING_LOG, STATE_MERCHANTS, STATE_USERS, TRANSACTIONS
 from streams.validation import Validator
 
@@ -78,9 +78,12 @@ class _Said:
 
 
 class Oracle:
-    """Looks at a deployment whose workers have stopped after all was done; ``versions`` are those of the models that served."""
+    """Looks at a deployment whose workers have stopped after all was done; ``versions`` are those of the models that served.
 
-    def __init__(self, config: StreamConfig, versions: Sequence[str] = ("1",)) -> None:
+    ``failing``: the amounts on which users' states, merchants' states and the model fail, so that such a record must be given up.
+    """
+
+    def __init__(self, config: StreamConfig, versions: Sequence[str] = ("1",), failing: Mapping[str, int] | None = None) -> None:
         self._config = config
         self._versions = versions
         self._log = KafkaLog(config.kafka, "oracle")
@@ -93,6 +96,8 @@ class Oracle:
         self._users: dict[int, IngestState] = {}
         self._merchants: dict[int, ScoreState] = {}
         self._letters: Counter[bytes] = Counter()
+        self._failing = {kind: f'"amount":{amount},'.encode() for kind, amount in (failing or {}).items()}
+        self._culprits: dict[str, set[Place]] = {kind: set() for kind in ("user", "merchant", "model")}
         self.verdict = Verdict()
 
     def judge(self, *, online: bool = True) -> Verdict:
@@ -153,18 +158,25 @@ class Oracle:
         validator = Validator(TRANSACTIONS.name, source, self._sources, self._config.currency)
         state = self._users[source] = IngestState(self._config.feature_set, validator, self._targets)
         counts: Counter[str] = Counter()
+        state.failed = self._culprits["user"]
         for records in self._records(TRANSACTIONS.name, source):
+            self._find_culprits(source, records)
             for routed in ingest([(state, records)], counts):
                 rows = self._decode(routed).rows
                 offsets = rows["offset"].to_numpy()
                 self._said[source].row[offsets] = _row_hashes(rows)
                 self._said[source].target[offsets] = routed.partition
 
+    def _find_culprits(self, source: int, records: Sequence[LogRecord]) -> None:
+        for kind, amount in self._failing.items():
+            self._culprits[kind] |= {(source, record.offset) for record in records if amount in (record.value or b"")}
+
     def _decode(self, routed: Routed) -> batches.Batch:
         return batches.decode(routed.value, routed.headers, (routed.partition, 0), self._schema, self._config.feature_set)
 
     def _compute_merchants(self, target: int) -> None:
         state = self._merchants[target] = ScoreState(self._config.feature_set, self._targets, self._sources)
+        state.failed = self._culprits["merchant"]
         counts: Counter[str] = Counter()
         for records in self._records(BY_MERCHANT.name, target):
             read = [
@@ -188,6 +200,7 @@ class Oracle:
 
     def _compare_decisions(self, observed: Observed) -> None:
         verdict = self.verdict
+        observed = self._without_undecidable(observed)
         self._letters.update(observed.refused)
         n = len(observed.rows)
         verdict.transactions += n
@@ -214,6 +227,15 @@ class Oracle:
             twice = np.maximum(said.decided[off], said.logged[off]) > 1
             verdict.note("duplicated", int(twice.sum()), f"transactions[{source}] at {off[twice][:3]}")
             said.decided[off] = said.logged[off] = 0
+
+    def _without_undecidable(self, observed: Observed) -> Observed:
+        """Those on which the model fails refused."""
+        places = zip(observed.rows["source"].to_pylist(), observed.rows["offset"].to_pylist(), strict=True)
+        here = np.array([place in self._culprits["model"] for place in places], np.bool_)
+        if not here.any():
+            return observed
+        refused = [*observed.refused, *(gave_up(observed.rows, i) for i in np.flatnonzero(here).tolist())]
+        return Observed(observed.rows.filter(pa.array(~here)), observed.position[~here], observed.vectors[~here], refused)
 
     def _compare_rows(self) -> None:
         for source, said in enumerate(self._said):

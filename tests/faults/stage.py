@@ -124,7 +124,7 @@ def acknowledge_early() -> None:
     def deliver(self: Any, send: Any, positions: Any, states: Any) -> Any:
         for late in held:
             late(self._producer)
-        held[:] = [send] if send is not None else held
+        held[:] = [send] if send is not None else []
         self._reached |= positions
         self._settled |= self._reached
         return dict(positions)

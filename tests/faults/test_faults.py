@@ -24,7 +24,6 @@ def test_killed_between_two_side_effects_nothing_is_lost_repeated_or_wrong(tmp_p
 
 
 def test_records_that_cannot_be_processed_cost_no_other_its_decision(tmp_path: Path) -> None:
-    """The oracle doesn't fail on them: but for their own decisions, and what their users and merchants know of them, all is as ever."""
     found: list[str] = []
 
     def inject(world: World) -> int:
@@ -33,12 +32,10 @@ def test_records_that_cannot_be_processed_cost_no_other_its_decision(tmp_path: P
         return count
 
     row = run(Scenario(inject, 1, rate=500, sabotage="fail_on_some"), tmp_path / "home")
-    verdict = row.verdict
     assert found == ["processing_failed"] * 3
     assert any("gave up transactions" in line for line in said(tmp_path / "home" / "fleet"))
-    # Three decisions and log rows are missing, three dead letters are not the oracle's.
-    assert (verdict.duplicated, verdict.lost) == (0, 3), verdict
-    assert verdict.transactions > 1_000
+    assert row.verdict.holds, row.verdict
+    assert row.verdict.transactions > 1_000
 
 
 def undisturbed(world: World) -> int:
