@@ -19,7 +19,7 @@ DAY = 24 * HOUR
 Entity = Literal["request", "user", "merchant"]
 
 # Raise it when the meaning of a feature changes under an unchanged name: models and states of the old meaning are then refused.
-SEMANTICS = 1
+SEMANTICS = 2
 
 REMEMBERED_DEVICES = 8
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from features import encoding
 from features.definitions import Entity, FeatureSet
 from features.windows import (
+    NEVER,
     SIZES,
     Float32,
     Int8,
@@ -21,7 +22,10 @@ from features.windows import (
     empty_keys,
     empty_tiles,
     find_horizons,
+    forget_idle,
+    move_clock,
     observe_rows,
+    start_clock,
 )
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -30,10 +34,12 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 class EntityState:
     """All keys of one entity (``user`` or ``merchant``) that one partition holds. Not thread-safe; a pure function of the rows applied.
 
-    ``keys`` maps a key to its slot, ``names`` a slot to its key; slots are given out in order of first sight and never reused.
+    ``keys`` maps a key to its slot, ``names`` a slot to its key; slots are given out in order of first sight and never reused. A key that
+    isn't seen for longer than any window reaches, and another week, by the clock of the slowest of the ``sources`` that the rows come
+    from, shrinks to its all-time figures and its last transaction.
     """
 
-    def __init__(self, feature_set: FeatureSet, entity: Entity, capacity: int = 1024) -> None:
+    def __init__(self, feature_set: FeatureSet, entity: Entity, capacity: int = 1024, sources: int = 1) -> None:
         self.feature_set = feature_set
         self.entity = entity
         self.width = len(feature_set.of(entity))
@@ -42,6 +48,7 @@ class EntityState:
         self._spec = compile_spec(feature_set)
         self._rows = empty_keys(capacity, feature_set.has_devices(entity))
         self._tiles = empty_tiles(16 * capacity)
+        self._clock = start_clock(sources)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -64,21 +71,49 @@ class EntityState:
             self.names.append(key)
         return slot
 
-    def apply(self, kind: Int8, slots: Int64, time: Int64, amount: Int64, fraud: Int64, device: Int64) -> tuple[Float32, Int8]:
-        """Applies rows in order; see ``windows.apply_rows``. ``time`` in ms, ``amount`` in minor units, ``device`` a hash or 0.
+    @property
+    def clock(self) -> list[int]:
+        """The end of the youngest day seen of each source, in ms; NEVER if none was."""
+        until: list[int] = self._clock.until.tolist()
+        return until
 
-        Returns the features (float32, n × width; NaN in label rows) of each transaction as of before it, and each row's lateness.
+    def set_clock(self, until: Sequence[int]) -> None:
+        """Has the clock stand where ``clock`` said; ValueError if that was of another number of sources."""
+        if len(until) != len(self._clock.until):
+            raise ValueError(f"a clock of {len(until)} sources can't be that of {len(self._clock.until)}")
+        self._clock = start_clock(len(until))
+        for source, end in enumerate(until):
+            if end != NEVER:
+                move_clock(self._spec, self._clock, source, end - 1)
+
+    def apply(
+        self,
+        kind: Int8,
+        slots: Int64,
+        time: Int64,
+        amount: Int64,
+        fraud: Int64,
+        device: Int64,
+        source: Int64 | None = None,
+    ) -> tuple[Float32, Int8]:
+        """Applies rows in order; see ``windows.apply_rows``. ``time`` in ms, ``amount`` in minor units, ``device`` a hash or 0, ``source``
+        the number of each row's source, 0 if not given.
+
+        Returns the features (float32, n × width; NaN in other rows) of each transaction as of before it, and each row's lateness.
         """
         out = np.full((len(slots), self.width), np.nan, np.float32)
         lateness = np.zeros(len(slots), np.int8)
         kind, slots, time, amount = _frozen(kind), _frozen(slots), _frozen(time), _frozen(amount)
         fraud, device = _frozen(fraud), _frozen(device)
-        done = 0
-        while True:
-            done = apply_rows(self._spec, self._rows, self._tiles, done, kind, slots, time, amount, fraud, device, out, lateness)
-            if done == len(slots):
-                return out, lateness
+        source = _frozen(np.zeros(len(slots), np.int64) if source is None else source)
+        rows, clock, floor = (kind, slots, source, time, amount, fraud, device), self._clock, int(self._clock.floor[0])
+        done = apply_rows(self._spec, self._rows, self._tiles, clock, 0, *rows, out, lateness)
+        while done < len(slots):
             self._tiles = _grown_tiles(self._tiles, 0)
+            done = apply_rows(self._spec, self._rows, self._tiles, clock, done, *rows, out, lateness)
+        if clock.floor[0] > floor:
+            forget_idle(self._spec, self._rows, self._tiles, clock, len(self))
+        return out, lateness
 
     def observe(self, slots: Int64, time: Int64, amount: Int64, device: Int64) -> Float32:
         """The features (float32, n × width) that a transaction of each slot would see at ``max(time, anchor)``; changes nothing."""
@@ -112,12 +147,12 @@ class EntityState:
     def horizons(self, slots: Int64) -> Int64:
         """The event time (ms) of each slot before which transactions and labels come too late."""
         out = np.empty(len(slots), np.int64)
-        find_horizons(self._spec, self._rows, _frozen(slots), out)
+        find_horizons(self._spec, self._rows, self._clock, _frozen(slots), out)
         return out * self._spec.unit
 
     def encode(self, slots: Int64) -> list[bytes]:
         """The slots' states as bytes."""
-        compact(self._spec, self._rows, self._tiles, slots)
+        compact(self._spec, self._rows, self._tiles, self._clock, slots)
         return encoding.encode(self._rows, self._tiles, slots)
 
     def restore(self, keys: Sequence[str], encoded: Sequence[bytes]) -> Int64:

@@ -2,7 +2,8 @@
 
 A key's past is a run of tiles ``(start, count, amount, fraud)``, sorted by start. Tiles are born at the finest hop. ``compact`` drops
 those that no window reaches any more and merges old ones into coarser hops, where no window can tell the difference; both follow from
-the key's anchor alone, so equal pasts have equal compacted tiles. All sums are integers, so the order of addition cannot matter;
+the key's anchor alone, so equal pasts have equal compacted tiles. All that lies before the clock's ``floor`` is forgotten, and keys of
+which nothing is younger give back their tiles and devices. All sums are integers, so the order of addition cannot matter;
 floats appear only in the last step.
 
 Times inside are in units of the finest hop. Compiled functions mutate only the arrays they are given. They stand in one file because
@@ -15,7 +16,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from features.definitions import REMEMBERED_DEVICES, FeatureSet
+from features.definitions import DAY, REMEMBERED_DEVICES, FeatureSet
 
 Int64 = npt.NDArray[np.int64]
 Int8 = npt.NDArray[np.int8]
@@ -24,7 +25,8 @@ Records = npt.NDArray[np.void]
 
 NEVER = -(2**62)
 
-TRANSACTION, LABEL = 0, 1
+# What a row is. SEEN is added to it if its key knows it already: then it does nothing, but that a transaction moves the clock.
+TRANSACTION, LABEL, SEEN = 0, 1, 2
 ON_TIME, LATE, TOO_LATE = 0, 1, 2
 
 # Hops are never 0 and divisions by a count are guarded, so Python's check before each division would be in vain.
@@ -38,10 +40,13 @@ class Spec(NamedTuple):
 
     ``borders`` (int64, b × 3) holds hop, delay and distance: at unit time q a border lies ``distance`` before the tile of ``q - delay``.
     First come the older borders of the ``activity`` windows, then those of the ``outcome`` windows, then the latter's younger borders.
-    ``hops`` (int64) are the distinct hops, finest first.
+    ``hops`` (int64) are the distinct hops, finest first. A ``day``, in ms, is a day or the coarsest hop if that is longer; what is older
+    than ``patience`` (ms, whole such days) on the clock is forgotten.
     """
 
     unit: int
+    day: int
+    patience: int
     activity: int
     outcome: int
     borders: Int64
@@ -102,17 +107,34 @@ class View(NamedTuple):
     total: Int64
 
 
+class Clock(NamedTuple):
+    """How far event time has come in what was applied: ``until`` (int64, one a source) is the end of the youngest day seen of a source, in
+    ms, NEVER if none; ``floor`` (int64, 1) is where memory begins, in ms, by the source that is furthest behind."""
+
+    until: Int64
+    floor: Int64
+
+
 # How many tiles a key's run may hold.
 SIZES = np.array([0, *(2**exponent for exponent in range(2, 31))], np.int64)
+
+
+# By so much a transaction may be behind its source's clock and yet see all that its windows cover.
+_DISORDER = 7 * DAY
 
 
 def compile_spec(feature_set: FeatureSet) -> Spec:
     """The kernel's parameters for a feature set."""
     unit = feature_set.hops[0]
+    # Days are whole coarse tiles, so that merging tiles brings none below the floor.
+    day = -(-DAY // feature_set.hops[-1]) * feature_set.hops[-1]
+    reach = max(w.delay + w.length + w.hop for w in (*feature_set.activity, *feature_set.outcome))
     older = [(w.hop, w.delay, w.length) for w in (*feature_set.activity, *feature_set.outcome)]
     younger = [(w.hop, w.delay, 0) for w in feature_set.outcome]
     return Spec(
         unit,
+        day,
+        -(-(reach + _DISORDER) // day) * day,
         len(feature_set.activity),
         len(feature_set.outcome),
         np.array([*older, *younger], np.int64).reshape(-1, 3) // unit,
@@ -161,7 +183,7 @@ def _sum_tiles(tiles: Tiles, first: int, length: int, view: View) -> None:
 
 
 @inlined
-def _finish(spec: Spec, keys: Keys, slot: int, anchor: int, amount: int, device: int, total: Int64, out: Float32) -> None:
+def _finish(spec: Spec, keys: Keys, slot: int, anchor: int, amount: int, device: int, returns: bool, total: Int64, out: Float32) -> None:
     """Writes one key's features, in the order of ``FeatureSet.of``; divisions in float64, results in float32, NaN for missing."""
     key = keys.row[slot]
     i = 0
@@ -187,13 +209,13 @@ def _finish(spec: Spec, keys: Keys, slot: int, anchor: int, amount: int, device:
         out[i + 2] = fraud / count if count != 0 else np.nan
         i += 3
     if keys.device.shape[1]:
-        _finish_devices(keys, slot, anchor, device, out[i:])
+        _finish_devices(keys, slot, anchor, device, returns, out[i:])
 
 
 @jit
-def _finish_devices(keys: Keys, slot: int, anchor: int, device: int, out: Float32) -> None:
+def _finish_devices(keys: Keys, slot: int, anchor: int, device: int, returns: bool, out: Float32) -> None:
     known, at = 0, -1
-    for d in range(keys.device.shape[1]):
+    for d in range(0 if returns else keys.device.shape[1]):
         known += keys.device[slot, d] != 0
         if keys.device[slot, d] == device:
             at = d
@@ -247,10 +269,65 @@ def _compact(spec: Spec, keys: Keys, tiles: Tiles, slot: int) -> None:
 
 
 @jit
-def compact(spec: Spec, keys: Keys, tiles: Tiles, slots: Int64) -> None:
+def compact(spec: Spec, keys: Keys, tiles: Tiles, clock: Clock, slots: Int64) -> None:
     """Brings the tiles of the slots into their one canonical form; no window tells a difference."""
     for slot in slots:
-        _compact(spec, keys, tiles, slot)
+        if not _forget_idle(spec, keys, tiles, slot, clock.floor[0]):
+            _compact(spec, keys, tiles, slot)
+
+
+@jit
+def move_clock(spec: Spec, clock: Clock, source: int, time: int) -> None:
+    """A source has come to another day."""
+    clock.until[source] = time // spec.day * spec.day + spec.day
+    behind = clock.until.min()
+    if behind != NEVER:
+        clock.floor[0] = behind - spec.day - spec.patience
+
+
+@jit
+def _forget_devices(keys: Keys, slot: int) -> bool:
+    """Whether there were any."""
+    known = False
+    for d in range(keys.device.shape[1]):
+        known |= keys.device[slot, d] != 0
+        keys.device[slot, d] = keys.device_first[slot, d] = 0
+    return known
+
+
+@jit
+def _forget_idle(spec: Spec, keys: Keys, tiles: Tiles, slot: int, floor: int) -> bool:
+    """Whether a key had tiles or devices that it gave back, for nothing of it is as young as the floor."""
+    key = keys.row[slot]
+    if key.anchor >= floor:
+        return False
+    # A label may be ahead of its transaction.
+    for at in range(key.offset + key.length - 1, key.offset - 1, -1):
+        tile = tiles.cell[at]
+        if tile.start * spec.unit < floor:
+            break
+        if tile.count != 0 or tile.fraud != 0 or tile.amount != 0:
+            return False
+    known = _forget_devices(keys, slot)
+    if key.size_class == 0:
+        return known
+    _give_back(tiles, key.offset, key.size_class)
+    key.offset = key.length = key.size_class = 0
+    return True
+
+
+@jit
+def forget_idle(spec: Spec, keys: Keys, tiles: Tiles, clock: Clock, n: int) -> None:
+    """Has the idle ones of the first n keys give back their tiles and devices; to those who must be told they have changed."""
+    for slot in range(n):
+        if _forget_idle(spec, keys, tiles, slot, clock.floor[0]):
+            keys.row[slot].touched = UNPROJECTED | UNSAVED
+
+
+@inlined
+def _give_back(tiles: Tiles, first: int, size: int) -> None:
+    tiles.cell[first].amount = tiles.free[size]
+    tiles.free[size] = first
 
 
 @jit
@@ -274,8 +351,7 @@ def _grow(spec: Spec, keys: Keys, tiles: Tiles, slot: int) -> bool:
     for i in range(key.length):
         tiles.cell[first + i] = tiles.cell[key.offset + i]
     if size > 0:
-        tiles.cell[key.offset].amount = tiles.free[size]
-        tiles.free[size] = key.offset
+        _give_back(tiles, key.offset, size)
     key.offset = first
     key.size_class = wanted
     return True
@@ -328,9 +404,11 @@ def apply_rows(
     spec: Spec,
     keys: Keys,
     tiles: Tiles,
+    clock: Clock,
     begin: int,
     kind: Int8,
     slots: Int64,
+    source: Int64,
     time: Int64,
     amount: Int64,
     fraud: Int64,
@@ -341,29 +419,41 @@ def apply_rows(
     """Applies rows in order from ``begin`` on; returns the first row not applied: all rows, or the one for which the arena must grow.
 
     A TRANSACTION row first writes its key's features to ``out`` (n × features), then counts; a LABEL row adds ``fraud`` (+1, 0 or −1) to
-    the tile of its transaction's ``time``. ``lateness`` tells ON_TIME, LATE (behind the key's anchor) or TOO_LATE (no window reaches it).
+    the tile of its transaction's ``time``. A transaction, SEEN or not, moves the clock of its ``source``. ``lateness`` tells ON_TIME, LATE
+    (behind the key's anchor) or TOO_LATE (no window reaches it, or it lies before the floor).
     """
     view = _new_view(spec)
     for row in range(begin, slots.shape[0]):
+        if time[row] >= clock.until[source[row]] and kind[row] in (TRANSACTION, TRANSACTION + SEEN):
+            move_clock(spec, clock, source[row], time[row])
+        if kind[row] >= SEEN:
+            continue
         slot = slots[row]
         key = keys.row[slot]
+        floor = clock.floor[0]
+        if key.anchor < floor:
+            _forget_idle(spec, keys, tiles, slot, floor)
         if key.length == SIZES[key.size_class] and not _grow(spec, keys, tiles, slot):
             return row
         key.touched = UNPROJECTED | UNSAVED
         start = time[row] // spec.unit
         if kind[row] == LABEL:
             _place_borders(spec, key.anchor // spec.unit, view)
-            if not _add(keys, tiles, slot, start, view.place[-1], 0, 0, fraud[row]):
+            if not _add(keys, tiles, slot, start, max(view.place[-1], floor // spec.unit), 0, 0, fraud[row]):
                 lateness[row] = TOO_LATE
             continue
-        if time[row] < key.anchor:
+        before = key.anchor
+        if time[row] < before:
             lateness[row] = LATE
         else:
             key.anchor = time[row]
         _place_borders(spec, key.anchor // spec.unit, view)
         _sum_tiles(tiles, key.offset, key.length, view)
-        _finish(spec, keys, slot, key.anchor, amount[row], device[row], view.total, out[row])
-        if not _add(keys, tiles, slot, start, view.place[-1], 1, amount[row], 0):
+        # One whom no window remembers is not known by devices either.
+        if keys.device.shape[1] and before // spec.unit < view.place[-1]:
+            _forget_devices(keys, slot)
+        _finish(spec, keys, slot, key.anchor, amount[row], device[row], False, view.total, out[row])
+        if not _add(keys, tiles, slot, start, max(view.place[-1], floor // spec.unit), 1, amount[row], 0):
             lateness[row] = TOO_LATE
         key.total_count += 1
         key.total_amount += amount[row]
@@ -378,12 +468,12 @@ def apply_rows(
 
 
 @jit
-def find_horizons(spec: Spec, keys: Keys, slots: Int64, out: Int64) -> None:
-    """Writes the unit time before which no window reaches, by each slot's anchor, to ``out``; rows before it are TOO_LATE."""
+def find_horizons(spec: Spec, keys: Keys, clock: Clock, slots: Int64, out: Int64) -> None:
+    """Writes the unit time before which no window reaches, by each slot's anchor and the floor, to ``out``; rows before it are TOO_LATE."""
     view = _new_view(spec)
     for i in range(slots.shape[0]):
         _place_borders(spec, keys.row[slots[i]].anchor // spec.unit, view)
-        out[i] = view.place[-1]
+        out[i] = max(view.place[-1], clock.floor[0] // spec.unit)
 
 
 @jit
@@ -396,7 +486,8 @@ def observe_rows(spec: Spec, keys: Keys, tiles: Tiles, slots: Int64, time: Int64
         anchor = max(key.anchor, time[row])
         _place_borders(spec, anchor // spec.unit, view)
         _sum_tiles(tiles, key.offset, key.length, view)
-        _finish(spec, keys, slot, anchor, amount[row], device[row], view.total, out[row])
+        returns = key.anchor // spec.unit < view.place[-1]
+        _finish(spec, keys, slot, anchor, amount[row], device[row], returns, view.total, out[row])
 
 
 def empty_keys(capacity: int, devices: bool) -> Keys:
@@ -405,6 +496,11 @@ def empty_keys(capacity: int, devices: bool) -> Keys:
     row["anchor"] = row["newest"] = row["first_seen"] = NEVER
     remembered = (capacity, REMEMBERED_DEVICES if devices else 0)
     return Keys(row, np.zeros(remembered, np.int64), np.zeros(remembered, np.int64))
+
+
+def start_clock(sources: int) -> Clock:
+    """Nothing of any source was seen."""
+    return Clock(np.full(sources, NEVER, np.int64), np.full(1, NEVER, np.int64))
 
 
 def empty_tiles(capacity: int) -> Tiles:

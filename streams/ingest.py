@@ -16,7 +16,7 @@ from features.definitions import FeatureSet
 from features.labels import LabelBook
 from features.state import EntityState
 from features.vector import device_hashes
-from features.windows import LATE, TOO_LATE, Float32, Int8, Int64
+from features.windows import LATE, SEEN, TOO_LATE, Float32, Int8, Int64
 from streams import batches
 from streams.answer import HEADER
 from streams.batches import LABEL, REFUSED, TRANSACTION
@@ -68,7 +68,7 @@ class IngestState:
 
     def standing(self) -> Standing:
         """See ``saved_state.Savable``."""
-        return Standing(self.validator.partitions, self.merchant_partitions, dict(enumerate(self.previous)))
+        return Standing(self.validator.partitions, self.merchant_partitions, dict(enumerate(self.previous)), self.users.clock)
 
     def labels(self, names: Sequence[str], horizons: Sequence[int]) -> list[bytes]:
         """See ``saved_state.Savable``."""
@@ -81,6 +81,7 @@ class IngestState:
     def resume(self, standing: Standing, pieces: Iterable[Piece], labels: Mapping[str, bytes]) -> None:
         """See ``saved_state.Savable``."""
         self.previous = [standing.marks[target] for target in range(self.merchant_partitions)]
+        self.users.set_clock(standing.clock)
         self.taken.restore(pieces)
         for user_id, encoded in labels.items():
             self.book.restore(user_id, encoded)
@@ -145,20 +146,13 @@ def _apply_part(state: IngestState, records: Sequence[Record], rows: _Rows, begi
     refuge = state.validator.partition % state.merchant_partitions
     rows.target[here] = np.where(rows.kind[here] == REFUSED, refuge, _NOWHERE)
     rows.target[accepted] = [state.target(event.merchant_id) for event in events]
-    fresh = np.arange(len(accepted))
+    kind = rows.kind[accepted]
     if state.ahead:
-        fresh = np.flatnonzero(
-            [not state.has_applied(event.user_id, int(rows.offset[row])) for event, row in zip(events, accepted, strict=True)]
-        )
-        events = [events[i] for i in fresh]
-    of_fresh = np.array(accepted, np.int64)[fresh]
-    applied, lateness = _apply(state, events, rows.kind[of_fresh], rows.fraud[of_fresh], counts)
+        seen = [state.has_applied(event.user_id, int(rows.offset[row])) for event, row in zip(events, accepted, strict=True)]
+        kind[seen] += SEEN
+    features, lateness = _apply(state, events, kind, rows.fraud[accepted], counts)
     # A label too late for its user counts nowhere.
-    rows.fraud[of_fresh[lateness == TOO_LATE]] = 0
-    if len(fresh) == len(accepted):
-        return applied
-    features = np.full((len(accepted), applied.shape[1]), np.nan, np.float32)
-    features[fresh] = applied
+    rows.fraud[np.array(accepted, np.int64)[lateness == TOO_LATE]] = 0
     return features
 
 

@@ -33,12 +33,13 @@ class Standing(msgspec.Struct, frozen=True):
     """What a partition knows beside its keys.
 
     ``marks`` are INGEST's last offset for each merchant partition, or SCORE's last of each source partition; ``counterparts`` is how many
-    of those there are, ``partitions`` how many the topic has that the stage reads.
+    of those there are, ``partitions`` how many the topic has that the stage reads. ``clock``: see ``EntityState.clock``.
     """
 
     partitions: int
     counterparts: int
     marks: dict[int, int]
+    clock: list[int]
 
 
 class _At(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ import pyarrow as pa
 from features.definitions import FeatureSet
 from features.state import EntityState
 from features.vector import assemble
-from features.windows import LATE, TOO_LATE, Float32, Int64
+from features.windows import LATE, SEEN, TOO_LATE, Float32, Int64
 from models.reasons import Reason, reasons
 from models.scoring import Scorer, Scores
 from streams import answer, scoring_log
@@ -43,7 +43,7 @@ class ScoreState:
     failed: set[Place] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
-        self.merchants = EntityState(self.feature_set, "merchant")
+        self.merchants = EntityState(self.feature_set, "merchant", sources=self.sources)
 
     @property
     def entity(self) -> EntityState:
@@ -52,7 +52,7 @@ class ScoreState:
 
     def standing(self) -> Standing:
         """See ``saved_state.Savable``."""
-        return Standing(self.partitions, self.sources, dict(self.high_water))
+        return Standing(self.partitions, self.sources, dict(self.high_water), self.merchants.clock)
 
     def labels(self, names: Sequence[str], horizons: Sequence[int]) -> list[bytes]:
         """None: which label counts is INGEST's to know."""
@@ -65,6 +65,7 @@ class ScoreState:
     def resume(self, standing: Standing, pieces: Iterable[Piece], labels: Mapping[str, bytes]) -> None:
         """See ``saved_state.Savable``."""
         self.high_water = dict(standing.marks)
+        self.merchants.set_clock(standing.clock)
 
 
 @dataclass(frozen=True)
@@ -248,18 +249,15 @@ def _apply(states: Sequence[ScoreState], cuts: Sequence[int], rows: pa.RecordBat
     rows that were applied before. ``offset`` is each row's on transactions.by-merchant."""
     names = rows["merchant_id"].to_pylist()
     kind, time, amount = (rows[name].to_numpy() for name in ("kind", "event_time", "amount"))
-    fraud = rows["fraud"].to_numpy().astype(np.int64)
+    fraud, source = (rows[name].to_numpy().astype(np.int64) for name in ("fraud", "source"))
     features = np.full((len(names), states[0].merchants.width), np.nan, np.float32)
     for state, (begin, end) in zip(states, pairwise(cuts), strict=True):
-        here: slice | Int64 = slice(begin, end)
-        of_state = names[here]
+        here, of_state = slice(begin, end), kind[begin:end]
         if state.ahead:
-            here = begin + np.flatnonzero([offset[i] >= state.ahead.get(names[i], -1) for i in range(begin, end)])
-            of_state = [names[i] for i in here.tolist()]
-        no_device = np.zeros(len(of_state), np.int64)
-        merchants = state.merchants
-        of_merchant, lateness = merchants.apply(kind[here], merchants.slots(of_state), time[here], amount[here], fraud[here], no_device)
-        features[here] = of_merchant
+            seen = [offset[i] < state.ahead.get(names[i], -1) for i in range(begin, end)]
+            of_state = np.where(seen, of_state + SEEN, of_state).astype(np.int8)
+        slots, no_device = state.merchants.slots(names[here]), np.zeros(end - begin, np.int64)
+        features[here], lateness = state.merchants.apply(of_state, slots, time[here], amount[here], fraud[here], no_device, source[here])
         counts["late"] += int(np.count_nonzero(lateness == LATE))
         counts["too_late"] += int(np.count_nonzero(lateness == TOO_LATE))
     return features

@@ -125,9 +125,8 @@ def acknowledge_early() -> None:
         for late in held:
             late(self._producer)
         held[:] = [send] if send is not None else []
-        self._reached |= positions
-        self._settled |= self._reached
-        return dict(positions)
+        self._settled |= positions
+        return self._saves.deliver(None, self._settled, states) if states else dict(positions)
 
     AtLeastOnce.deliver = deliver  # type: ignore[method-assign]
 

@@ -17,6 +17,8 @@ from streams.topics import LABELS, TRANSACTIONS
 
 _START = 1_600_000_000_000
 _STEP_MS = 2_000
+_QUIET_EVERY, _QUIET_MS = 2_000, 6 * DAY
+_RARE = 0.05
 _TICK_S = 0.02
 _POISON = (b"{", b"", b"[]", b"null", b'{"amount":-1}', b"\xff\xfe", b'{"transaction_id":"p"}')
 
@@ -31,7 +33,11 @@ class Message(NamedTuple):
 
 
 class Traffic:
-    """An endless, seeded sequence of records; event time goes on by two seconds a transaction, so windows of weeks roll."""
+    """An endless, seeded sequence of records.
+
+    Event time goes on by two seconds a transaction, and now and then by days, so that windows of weeks roll and keys become idle: besides
+    users and merchants who are seen all the time there are some who come once, or again after months.
+    """
 
     def __init__(self, seed: int, users: int = 3_000, merchants: int = 600) -> None:
         self._random = Random(seed)
@@ -82,14 +88,20 @@ class Traffic:
         late = random.randrange(10 * MINUTE) if random.random() < 0.1 else 0
         made: dict[str, object] = {
             "transaction_id": f"t{self._number}",
-            "event_time": _START + self._number * _STEP_MS - late,
-            "user_id": f"u{int(self._users * random.random() ** 2)}",
-            "merchant_id": f"m{int(self._merchants * random.random() ** 2)}",
+            "event_time": _START + self._number * _STEP_MS + self._number // _QUIET_EVERY * _QUIET_MS - late,
+            "user_id": self._rare("u") or f"u{int(self._users * random.random() ** 2)}",
+            "merchant_id": self._rare("m") or f"m{int(self._merchants * random.random() ** 2)}",
             "amount": random.randrange(100_000),
             "currency": "EUR",
         }
         self._recent.append(made)
         return made
+
+    def _rare(self, kind: str) -> str:
+        """One that is seldom seen, mostly none."""
+        if self._random.random() >= _RARE:
+            return ""
+        return f"rare-{kind}{self._random.randrange(int(_RARE * self._number) + 1)}"
 
     def _label(self, of: dict[str, object], is_fraud: bool) -> Message:
         keep = {name: of[name] for name in ("transaction_id", "user_id", "merchant_id", "event_time")}

@@ -65,6 +65,8 @@ class Kernel:
         other = Kernel(self.feature_set, capacity)
         for (entity, key), encoded in self.encoded().items():
             other.states[entity].restore([key], [encoded])
+        for entity, state in self.states.items():
+            other.states[entity].set_clock(state.clock)
         users = self.states["user"]
         for user, horizon in zip(users.names, users.horizons(np.arange(len(users))).tolist(), strict=True):
             other.labels.restore(user, self.labels.encode(user, horizon))

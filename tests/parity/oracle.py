@@ -1,14 +1,15 @@
 """A slow, obviously right statement of every feature, written from the design alone.
 
-It imports nothing of Tidemark. It keeps every event of each key in plain lists, forgets nothing, and recomputes each
-feature from scratch for each transaction. Where the compiled kernel and this file disagree, this file is read first.
+It imports nothing of Tidemark. It keeps every event of each key in plain lists and recomputes each feature from scratch for
+each transaction. It forgets only what must be: a key that the clock, the latest event time of all, has left far behind.
+Where the compiled kernel and this file disagree, this file is read first.
 
 Times are integer milliseconds since 1970 (UTC), amounts integer minor units; every feature is a float32 value.
 """
 
 import math
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
@@ -87,11 +88,12 @@ class Label(Protocol):
 
 
 class Event(NamedTuple):
-    """One applied transaction of a key."""
+    """One applied transaction of a key; one so old that it is beyond all memory counts in no window."""
 
     time: int
     amount: int
     device: str | None
+    in_windows: bool = True
 
 
 class Verdict(NamedTuple):
@@ -120,6 +122,15 @@ class Key:
     verdicts: dict[tuple[str, str], Verdict] = field(default_factory=dict)
     anchor: int | None = None
     too_late: int = 0
+    forgotten: int = 0  # how many of the first events count in no window and have left no device
+
+    def as_remembered(self, floor: float) -> "Key":
+        """The key itself, or what is left of it if nothing of it is as young as `floor`."""
+        frauds = [verdict.event_time for verdict in self.verdicts.values() if verdict.is_fraud]
+        youngest = max(frauds if self.anchor is None else [self.anchor, *frauds], default=None)
+        if youngest is None or youngest >= floor:
+            return self
+        return Key(self.events, {}, self.anchor, self.too_late, len(self.events))
 
     def anchor_for(self, event_time: int) -> int:
         """A late transaction is judged by what is known now; it never rewinds its key."""
@@ -127,16 +138,24 @@ class Key:
 
     def amounts_within(self, bounds: tuple[int, int]) -> list[int]:
         start, end = bounds
-        return [event.amount for event in self.events if start <= event.time < end]
+        return [event.amount for event in self.events[self.forgotten :] if event.in_windows and start <= event.time < end]
 
     def frauds_within(self, bounds: tuple[int, int]) -> int:
         start, end = bounds
         return sum(1 for verdict in self.verdicts.values() if verdict.is_fraud and start <= verdict.event_time < end)
 
-    def devices(self) -> dict[str, int]:
-        """The devices remembered, least recently used first, each with its smallest event time since it is remembered."""
+    def devices(self, anchor: int, oldest_covered: Callable[[int], int]) -> dict[str, int]:
+        """The devices remembered at `anchor`, least recently used first, each with its smallest event time since it is remembered.
+
+        Whoever comes back when no window covers the last anchor any more has none.
+        """
         remembered: dict[str, int] = {}
-        for event in self.events:
+        last: int | None = None
+        for number, event in enumerate([*self.events, Event(anchor, 0, None)]):
+            now = event.time if last is None else max(last, event.time)
+            if number == self.forgotten or (last is not None and last < oldest_covered(now)):
+                remembered = {}
+            last = now
             if event.device is None:
                 continue
             smallest = min(event.time, remembered.pop(event.device, event.time))
@@ -159,24 +178,28 @@ class Oracle:
         self.fraud_windows = {**FRAUD_WINDOWS, **{name: window for name, window in extra.items() if window.delay}}
         self.users: dict[str, Key] = {}
         self.merchants: dict[str, Key] = {}
+        self.clock: int | None = None
 
     def observe(self, transaction: Transaction) -> dict[str, float]:
         """The features of `transaction` given what was applied so far; changes nothing."""
-        user = self.users.get(transaction.user_id, Key())
-        merchant = self.merchants.get(transaction.merchant_id, Key())
+        floor = self._floor(transaction.event_time)
+        user = self.users.get(transaction.user_id, Key()).as_remembered(floor)
+        merchant = self.merchants.get(transaction.merchant_id, Key()).as_remembered(floor)
         features = request_features(transaction)
         features |= self.key_features("user", user, transaction)
         features |= self.key_features("merchant", merchant, transaction)
         if self.with_devices:
-            features |= device_features(user, transaction)
+            features |= self.device_features(user, transaction)
         return {name: as_float32(value) for name, value in features.items()}
 
     def apply_transaction(self, transaction: Transaction) -> None:
         """Make `transaction` part of what its user and its merchant have seen."""
-        event = Event(transaction.event_time, transaction.amount, transaction.device_id)
+        floor = self._floor(transaction.event_time)
+        self.clock = transaction.event_time if self.clock is None else max(self.clock, transaction.event_time)
+        event = Event(transaction.event_time, transaction.amount, transaction.device_id, transaction.event_time >= floor)
         for key in self._keys_of(transaction):
             key.anchor = key.anchor_for(event.time)
-            if event.time < key.anchor and event.time < self._oldest_covered(key.anchor):
+            if event.time < max(self._oldest_covered(key.anchor), floor):
                 key.too_late += 1
             key.events.append(event)
 
@@ -186,8 +209,10 @@ class Oracle:
             self.note_label(label)
 
     def is_beyond_horizon(self, label: Label) -> bool:
-        """Whether the labelled transaction lies before every window of its user."""
+        """Whether the labelled transaction lies before every window of its user, or beyond all memory."""
         anchor = self.users.get(label.user_id, Key()).anchor
+        if label.event_time < self._floor():
+            return True
         return anchor is not None and label.event_time < self._oldest_covered(anchor)
 
     def note_label(self, label: Label) -> None:
@@ -199,11 +224,11 @@ class Oracle:
                 key.verdicts[identity] = Verdict(label.label_time, label.is_fraud, label.event_time)
 
     def summary(self, user_id: str) -> Summary:
-        """Count and mean of the last 30 days and of all time, as of the user's last event and with it.
+        """Count and mean of the last 30 days and of all time, as of the user's last event and with it, as far as that is remembered.
 
         Raises KeyError for a user without a transaction.
         """
-        key = self.users[user_id]
+        key = self.users[user_id].as_remembered(self._floor())
         if key.anchor is None:
             raise KeyError(user_id)
         month = key.amounts_within(self.amount_windows["30d"].bounds(key.anchor))
@@ -236,11 +261,35 @@ class Oracle:
             features[f"{entity}_last_amount"] = math.nan
         return features
 
+    def device_features(self, user: Key, transaction: Transaction) -> dict[str, float]:
+        """What the user's last devices say about the one at hand."""
+        anchor = user.anchor_for(transaction.event_time)
+        remembered = user.devices(anchor, self._oldest_covered)
+        device = transaction.device_id
+        if device is None:
+            new, age = math.nan, math.nan
+        elif device in remembered:
+            new, age = 0.0, (anchor - remembered[device]) / 1000
+        else:
+            new, age = 1.0, 0.0
+        return {"user_new_device": new, "user_device_age_seconds": age, "user_device_count": len(remembered)}
+
     def _keys_of(self, message: Transaction | Label) -> tuple[Key, Key]:
-        return (
-            self.users.setdefault(message.user_id, Key()),
-            self.merchants.setdefault(message.merchant_id, Key()),
-        )
+        floor = self._floor()
+        user = self.users[message.user_id] = self.users.get(message.user_id, Key()).as_remembered(floor)
+        merchant = self.merchants[message.merchant_id] = self.merchants.get(message.merchant_id, Key()).as_remembered(floor)
+        return user, merchant
+
+    def _floor(self, time: int | None = None) -> float:
+        """Where memory begins once the clock has come to `time`: whole days before its day, as many as the windows reach and seven more."""
+        times = [moment for moment in (self.clock, time) if moment is not None]
+        if not times:
+            return -math.inf
+        windows = [*self.amount_windows.values(), *self.fraud_windows.values()]
+        coarsest = max(window.hop for window in windows)
+        day = math.ceil(DAY / coarsest) * coarsest
+        reach = max(window.delay + window.length + window.hop for window in windows)
+        return max(times) // day * day - math.ceil((reach + 7 * DAY) / day) * day
 
     def _oldest_covered(self, anchor: int) -> int:
         """The smallest event time that any window covers at `anchor`; what is older is too late."""
@@ -258,19 +307,6 @@ def request_features(transaction: Transaction) -> dict[str, float]:
         "night": moment.hour <= 6,
         "weekend": moment.weekday() in (5, 6),
     }
-
-
-def device_features(user: Key, transaction: Transaction) -> dict[str, float]:
-    """What the user's last devices say about the one at hand."""
-    remembered = user.devices()
-    device = transaction.device_id
-    if device is None:
-        new, age = math.nan, math.nan
-    elif device in remembered:
-        new, age = 0.0, (user.anchor_for(transaction.event_time) - remembered[device]) / 1000
-    else:
-        new, age = 1.0, 0.0
-    return {"user_new_device": new, "user_device_age_seconds": age, "user_device_count": len(remembered)}
 
 
 def mean_of(amounts: Iterable[int]) -> float:

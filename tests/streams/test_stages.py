@@ -354,9 +354,9 @@ def test_labels_before_their_transaction_of_an_unknown_one_repeated_and_reversed
 def test_a_label_beyond_its_users_horizon_counts_nowhere() -> None:
     records = [
         transaction(0, "u1", "m1", START),
-        transaction(1, "u1", "m2", START + 60 * DAY),
+        transaction(1, "u1", "m2", START + 40 * DAY),
         # No window of u1 reaches its first transaction any more, though m1's do.
-        label(2, transaction(0, "u1", "m1", START), START + 61 * DAY),
+        label(2, transaction(0, "u1", "m1", START), START + 41 * DAY),
         transaction(3, "u2", "m1", START + 10 * DAY),
     ]
     counts: Counter[str] = Counter()
