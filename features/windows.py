@@ -423,14 +423,17 @@ def apply_rows(
     (behind the key's anchor) or TOO_LATE (no window reaches it, or it lies before the floor).
     """
     view = _new_view(spec)
+    floor = clock.floor[0]
+    first_start = floor // spec.unit
     for row in range(begin, slots.shape[0]):
-        if time[row] >= clock.until[source[row]] and kind[row] in (TRANSACTION, TRANSACTION + SEEN):
+        if time[row] >= clock.until[source[row]] and (kind[row] == TRANSACTION or kind[row] == TRANSACTION + SEEN):
             move_clock(spec, clock, source[row], time[row])
+            floor = clock.floor[0]
+            first_start = floor // spec.unit
         if kind[row] >= SEEN:
             continue
         slot = slots[row]
         key = keys.row[slot]
-        floor = clock.floor[0]
         if key.anchor < floor:
             _forget_idle(spec, keys, tiles, slot, floor)
         if key.length == SIZES[key.size_class] and not _grow(spec, keys, tiles, slot):
@@ -439,7 +442,7 @@ def apply_rows(
         start = time[row] // spec.unit
         if kind[row] == LABEL:
             _place_borders(spec, key.anchor // spec.unit, view)
-            if not _add(keys, tiles, slot, start, max(view.place[-1], floor // spec.unit), 0, 0, fraud[row]):
+            if not _add(keys, tiles, slot, start, max(view.place[-1], first_start), 0, 0, fraud[row]):
                 lateness[row] = TOO_LATE
             continue
         before = key.anchor
@@ -453,7 +456,7 @@ def apply_rows(
         if keys.device.shape[1] and before // spec.unit < view.place[-1]:
             _forget_devices(keys, slot)
         _finish(spec, keys, slot, key.anchor, amount[row], device[row], False, view.total, out[row])
-        if not _add(keys, tiles, slot, start, max(view.place[-1], floor // spec.unit), 1, amount[row], 0):
+        if not _add(keys, tiles, slot, start, max(view.place[-1], first_start), 1, amount[row], 0):
             lateness[row] = TOO_LATE
         key.total_count += 1
         key.total_amount += amount[row]
