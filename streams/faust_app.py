@@ -1,5 +1,6 @@
 """The Faust apps, one a stage: an agent takes the stage's records and feeds them to the partitions this process owns."""
 
+import faulthandler
 import logging
 import os
 import signal
@@ -85,7 +86,6 @@ def create_app(stage: Stage, config: StreamConfig, fail: Callable[[BaseException
 
     @app.on_before_shutdown.connect
     async def stopping(*_arguments: Any, **_: Any) -> None:
-        _end_for_certain()
         watchdog.close()
         await partitions.end()
 
@@ -97,11 +97,20 @@ def create_app(stage: Stage, config: StreamConfig, fail: Callable[[BaseException
     return app
 
 
+class _Worker(faust.Worker):
+    """Ends for certain, wherever Faust's orderly end may wait."""
+
+    def _on_sigterm(self) -> None:
+        _end_for_certain()
+        super()._on_sigterm()
+
+
 def _end_for_certain() -> None:
     """Ends the process if an orderly end takes too long; whatever is under way then is given up, and done again from what is committed."""
 
     def end() -> None:
-        logger.error("an orderly end took more than %.0f s; given up", _END_S)
+        logger.error("an orderly end took more than %.0f s; given up while the threads stood so:", _END_S)
+        faulthandler.dump_traceback()
         exit_now()
 
     timer = threading.Timer(_END_S, end)
@@ -116,11 +125,10 @@ def main(stage_name: str, config: StreamConfig) -> None:
     def fail(error: BaseException) -> None:
         if not failures:
             logger.error("stage %s can't go on: %s", stage_name, error, exc_info=error)
-            _end_for_certain()
             os.kill(os.getpid(), signal.SIGTERM)
         failures.append(error)
 
-    worker = faust.Worker(create_app(STAGES[stage_name], config, fail), quiet=True, override_logging=False, redirect_stdouts=False)
+    worker = _Worker(create_app(STAGES[stage_name], config, fail), quiet=True, override_logging=False, redirect_stdouts=False)
     # It would write control sequences to what is no terminal.
     worker.spinner = None
     try:

@@ -1,6 +1,6 @@
 """One stage's process: ``python -m streams.stage_process PARENT STAGE CONFIG``, as ``streams/worker.py`` starts it.
 
-PARENT is the process id to end with, CONFIG a ``StreamConfig`` as JSON. On SIGUSR1 it writes to stderr where each thread stands.
+PARENT is the process id to end with, CONFIG a ``StreamConfig`` as JSON. On SIGQUIT it writes to stderr where each thread stands.
 """
 
 import faulthandler
@@ -14,7 +14,7 @@ from streams.parent import end_with
 def run(before: Callable[[str], None] = lambda _stage: None) -> None:
     """Does what the command line says; ``before`` is called with the stage's name before anything is opened."""
     end_with(int(sys.argv[1]))
-    faulthandler.register(signal.SIGUSR1)
+    faulthandler.register(signal.SIGQUIT)
 
     import logging
 

@@ -70,7 +70,7 @@ class Worker:
                 process.wait(max(0.0, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 logger.error("stage %s didn't end within %.0f s of SIGTERM; killed", stage, _STOP_S)
-                process.send_signal(signal.SIGUSR1)
+                process.send_signal(signal.SIGQUIT)
                 time.sleep(_SAY_S)
                 process.kill()
                 process.wait()
