@@ -15,7 +15,7 @@ _PROJECTING = (INGEST, SCORE)
 class IdleWatch:
     """Looks at committed positions and at what Feast has been given. Close it after use."""
 
-    def __init__(self, config: StreamConfig, stages: Sequence[str] = tuple(STAGES), unchanged_s: float = 5.0) -> None:
+    def __init__(self, config: StreamConfig, stages: Sequence[str] = tuple(STAGES), unchanged_s: float = 2.0) -> None:
         self._logs = {stage: KafkaLog(config.kafka, config.group(stage)) for stage in stages}
         self._writers = {
             stage: OnlineWriter(config.feast_path, config.application, stage, config.feature_set.digest)

@@ -24,10 +24,13 @@ def run(before: Callable[[str], None] = lambda _stage: None) -> None:
     from streams.config import StreamConfig
     from streams.faust_app import main
     from streams.garbage import collect_rarely
+    from streams.repeated_log import LeaveOutRepeated
 
     uvloop.install()
     collect_rarely()
     logging.basicConfig(level=logging.WARNING, format=f"%(asctime)s %(levelname)s {sys.argv[2]}: %(message)s", stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(LeaveOutRepeated("aiokafka"))
     logging.getLogger("streams").setLevel(logging.INFO)
     # Faust's services log their coming and going under the module that defines them.
     logging.getLogger("streams.faust_transport").setLevel(logging.WARNING)

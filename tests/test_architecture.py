@@ -22,6 +22,7 @@ OTHER_EDGES = {
     "streams.parent",
     "streams.partitions",
     "streams.project",
+    "streams.repeated_log",
     "streams.replay",
     "streams.stage_process",
     "streams.stages",

@@ -221,7 +221,7 @@ app = create_app(STAGES["ingest"], msgspec.json.decode(sys.argv[1], type=StreamC
 async def switch(app):
     (agent,) = app.agents.values()
     await agent.stop() if sys.argv[2] == "stopped" else None
-    await asyncio.sleep(12)
+    await asyncio.sleep(9)
     await app.stop()
     sys.exit(0)
 faust.Worker(app, quiet=True, override_logging=False, redirect_stdouts=False).execute_from_commandline()

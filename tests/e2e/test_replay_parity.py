@@ -14,7 +14,7 @@ from streams.events import Decision
 from tests.deployment import Deployment, champion, deployed
 from tests.parity.replayed import compare, read_logs
 
-FIRST_DAYS, DAY_MS = 24, 86_400_000
+FIRST_DAYS, DAY_MS = 16, 86_400_000
 
 
 @pytest.fixture(scope="module")

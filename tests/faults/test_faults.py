@@ -9,18 +9,17 @@ from tests.faults.fleet import said
 from tests.faults.oracle import letters
 
 
-def test_killed_at_any_moment_nothing_is_lost_repeated_or_wrong(tmp_path: Path) -> None:
-    row = run(Scenario(kills, 4, rate=1_000), tmp_path / "home", seed=1)
-    assert row.verdict.holds, row.verdict
-    assert row.injected == 4
-    assert row.verdict.transactions > 20_000
+def test_killed_at_any_moment_or_between_two_side_effects_nothing_is_lost_repeated_or_wrong(tmp_path: Path) -> None:
+    def inject(world: World) -> int:
+        at_random = kills(world)
+        world.times = 3
+        return at_random + crash_points(world)
+
+    row = run(Scenario(inject, 6, rate=1_000), tmp_path / "home", seed=1)
+    assert row.holds, row.verdict
+    assert row.injected == 9
+    assert row.verdict.transactions > 30_000
     assert row.verdict.dead_letters > 100
-
-
-def test_killed_between_two_side_effects_nothing_is_lost_repeated_or_wrong(tmp_path: Path) -> None:
-    row = run(Scenario(crash_points, 3, rate=1_000), tmp_path / "home", seed=2)
-    assert row.verdict.holds, row.verdict
-    assert row.injected == 3
 
 
 def test_records_that_cannot_be_processed_cost_no_other_its_decision(tmp_path: Path) -> None:
