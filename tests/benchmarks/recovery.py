@@ -8,6 +8,7 @@ after them.
 import argparse
 import json
 import re
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from api.bench.provenance import provenance
 from streams.kafka_idle import IdleWatch
 from tests.deployment import champion, deployed, eventually
 from tests.faults.fleet import Fleet, said
@@ -97,11 +99,12 @@ def _main() -> None:
     parser.add_argument("--load", type=float, default=20.0, help="seconds of load before the kill")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    made_on = provenance(["python", "-m", "tests.benchmarks.recovery", *sys.argv[1:]])
     with tempfile.TemporaryDirectory(prefix="tidemark-recovery-") as folder:
         figures = measure(arguments.users, arguments.each, Path(folder) / "home", arguments.load)
     print(json.dumps(figures, indent=1))
     if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
+        arguments.json.write_text(json.dumps({**made_on, **figures}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

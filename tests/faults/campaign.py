@@ -3,11 +3,10 @@
 import argparse
 import json
 import os
-import platform
 import shutil
 import signal
 import statistics
-import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ from random import Random
 import msgspec
 import redis
 
+from api.bench.provenance import provenance
 from infra.local import kafka, processes, services
 from infra.local import redis as redis_server
 from infra.local.processes import Slot
@@ -26,7 +26,7 @@ from streams.kafka_idle import IdleWatch
 from streams.kafka_log import KafkaLog
 from streams.stages import STAGES
 from streams.topics import STATE_MERCHANTS, STATE_USERS
-from tests.deployment import ROOT, Deployment, champion, deployed
+from tests.deployment import Deployment, champion, deployed
 from tests.faults.fleet import Fleet
 from tests.faults.oracle import Oracle, Verdict
 from tests.faults.stage import FAILING, Order
@@ -379,6 +379,7 @@ def _main() -> None:
     parser.add_argument("--keep", action="store_true", help="keep the deployments' folders")
     arguments = parser.parse_args()
     chosen = [scenario for scenario in FULL if not arguments.only or scenario.inject.__name__ in arguments.only.split(",")]
+    made_on = provenance(["python", "-m", "tests.faults.campaign", *sys.argv[1:]])
     rows = []
     for scenario in chosen:
         folder = Path(tempfile.mkdtemp(prefix="tidemark-faults-"))
@@ -394,15 +395,7 @@ def _main() -> None:
         print(" | ".join(cells(row)), f"| {row.seconds:.0f} s", *filter(None, said), sep="\n  ", flush=True)
     print(table(rows))
     if arguments.json:
-        commit = subprocess.run(
-            ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-        ).stdout.strip()
-        figures = {
-            "seed": arguments.seed,
-            "commit": commit,
-            "machine": f"{os.cpu_count()} cores, {platform.machine()}",
-            "rows": [{**msgspec.to_builtins(row), "notes": row.notes} for row in rows],
-        }
+        figures = {**made_on, "seed": arguments.seed, "rows": [msgspec.to_builtins(row) for row in rows]}
         arguments.json.write_text(json.dumps(figures, indent=1) + "\n")
     if not all(row.holds for row in rows):
         raise SystemExit(1)
