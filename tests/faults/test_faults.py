@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.campaign import Scenario, World, crash_points, culprits, kills, run
+from tests.faults.campaign import Row, Scenario, World, crash_points, culprits, kills, run, table
 from tests.faults.fleet import said
-from tests.faults.oracle import letters
+from tests.faults.oracle import Verdict, letters
 
 
 def test_killed_at_any_moment_or_between_two_side_effects_nothing_is_lost_repeated_or_wrong(tmp_path: Path) -> None:
@@ -67,3 +67,16 @@ def test_a_broken_promise_is_found_out(tmp_path: Path, sabotage: str, inject: ob
     assert getattr(verdict, sign) > 0, verdict
     others = {"lost", "duplicated", "wrong_state"} - {sign}
     assert all(getattr(verdict, other) == 0 for other in others), verdict
+
+
+def test_the_table_adds_up_and_tells_what_did_not_come_to_its_end() -> None:
+    rows = [
+        Row("kills", 3, Verdict(transactions=1_000, lost=1), [8.0, 9.0, 12.0], [], 60.0),
+        Row("broker", 2, Verdict(), [], [], 60.0, failed="score didn't go on within 90 s"),
+    ]
+    assert [row.holds for row in rows] == [False, False]
+    assert table(rows).splitlines()[2:] == [
+        "| kills | 3 | 1,000 | 1 | 0 | 0 | 0 | 0 | 9.0, 12.0 |",
+        "| broker | 2 | failed | failed | failed | failed | failed | failed |  |",
+        "| all | 5 | 1,000 | 1 | 0 | 0 | 0 | 0 |  |",
+    ]
