@@ -9,6 +9,7 @@ import statistics
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -386,8 +387,8 @@ def _main() -> None:
         times = max(1, round(scenario.times * arguments.scale))
         try:
             row = run(replace(scenario, times=times), folder / "home", arguments.seed)
-        except AssertionError as error:
-            row = Row(scenario.name, times, Verdict(), [], [], 0.0, failed=str(error))
+        except Exception as error:  # the other scenarios are to run all the same
+            row = Row(scenario.name, times, Verdict(), [], [], 0.0, failed="".join(traceback.format_exception(error)))
         if not arguments.keep:
             shutil.rmtree(folder)
         rows.append(row)

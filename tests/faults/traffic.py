@@ -129,6 +129,7 @@ class Sender:
             {"bootstrap.servers": kafka, "enable.idempotence": True, "delivery.timeout.ms": 300_000, "linger.ms": 5, **PRODUCER_SETTING}
         )
         self._stopping = threading.Event()
+        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="traffic", daemon=True)
 
     def __enter__(self) -> "Sender":
@@ -149,7 +150,12 @@ class Sender:
     def burst(self, count: int) -> None:
         """Sends so many at once, besides."""
         for _ in range(count):
-            self.send(next(self._traffic))
+            self._send_next()
+
+    def _send_next(self) -> None:
+        with self._lock:
+            message = next(self._traffic)
+        self.send(message)
 
     def _run(self) -> None:
         owed, last = 0.0, time.monotonic()
@@ -157,7 +163,7 @@ class Sender:
             now = time.monotonic()
             owed, last = owed + self.rate * (now - last), now
             for _ in range(int(owed)):
-                self.send(next(self._traffic))
+                self._send_next()
             owed -= int(owed)
 
     def send(self, message: Message) -> None:
