@@ -15,9 +15,10 @@ from streams.kafka_labels import LABEL_HEADER
 from streams.partitioner import PRODUCER_SETTING
 from streams.topics import LABELS, TRANSACTIONS
 
-_START = 1_600_000_000_000
+# So long ago that months of silence can be put in between without running into the future.
+_START = 1_260_000_000_000
 _STEP_MS = 2_000
-_QUIET_EVERY, _QUIET_MS = 2_000, 6 * DAY
+_QUIET_EVERY, _QUIET_MS = 2_000, 4 * DAY
 _RARE = 0.05
 _TICK_S = 0.02
 _POISON = (b"{", b"", b"[]", b"null", b'{"amount":-1}', b"\xff\xfe", b'{"transaction_id":"p"}')
