@@ -130,7 +130,8 @@ class Key:
         youngest = max(frauds if self.anchor is None else [self.anchor, *frauds], default=None)
         if youngest is None or youngest >= floor:
             return self
-        return Key(self.events, {}, self.anchor, self.too_late, len(self.events))
+        verdicts = {identity: verdict for identity, verdict in self.verdicts.items() if verdict.event_time >= floor}
+        return Key(self.events, verdicts, self.anchor, self.too_late, len(self.events))
 
     def anchor_for(self, event_time: int) -> int:
         """A late transaction is judged by what is known now; it never rewinds its key."""
