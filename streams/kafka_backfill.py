@@ -5,6 +5,7 @@ whole log, up to where the stages stand. The workers of that feature set then go
 as nobody else has moved on.
 """
 
+import time
 from collections.abc import Callable, Sequence
 
 from confluent_kafka import ConsumerGroupState
@@ -26,6 +27,8 @@ from streams.topics import BY_MERCHANT, STATE_MERCHANTS, STATE_USERS, TRANSACTIO
 from streams.validation import Record, Validator
 
 _CHUNK_KEYS = 20_000
+# A killed worker is a member until its session is over.
+_SESSION_S = 10.0
 _TIMEOUT_S = 15
 
 
@@ -114,7 +117,13 @@ def _require_no_workers(config: StreamConfig) -> None:
     groups = [config.group(stage) for stage in (INGEST, SCORE)]
     # Its answers come only as long as it lives.
     admin = AdminClient({"bootstrap.servers": config.kafka})
-    for group, description in admin.describe_consumer_groups(groups, request_timeout=_TIMEOUT_S).items():
-        state = description.result(_TIMEOUT_S).state
-        if state not in (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD):
-            raise UserError(f"group {group} has members; stop all workers first, and wait some seconds if one was killed")
+    deadline = time.monotonic() + _SESSION_S
+    while True:
+        described = admin.describe_consumer_groups(groups, request_timeout=_TIMEOUT_S)
+        states = {group: description.result(_TIMEOUT_S).state for group, description in described.items()}
+        busy = [group for group, state in states.items() if state not in (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD)]
+        if not busy:
+            return
+        if time.monotonic() > deadline:
+            raise UserError(f"group {' and '.join(busy)} has members; stop all workers first")
+        time.sleep(0.5)

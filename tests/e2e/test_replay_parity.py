@@ -14,7 +14,7 @@ from streams.events import Decision
 from tests.deployment import Deployment, champion, deployed
 from tests.parity.replayed import compare, read_logs
 
-FIRST_DAYS, DAY_MS = 16, 86_400_000
+FIRST_DAYS, DAY_MS = 20, 86_400_000
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def four(tmp_path_factory: pytest.TempPathFactory, month: Path) -> Iterator[Depl
 def test_two_workers_over_four_partitions_agree_with_kernel_and_oracle(four: Deployment) -> None:
     logs = read_logs(four)
     found = compare(logs, four.config.feature_set, sampled=1_500, least=300)
-    assert found.scored == sum(type(event).__name__ == "Transaction" for event in logs.events.values()) > 100_000
+    assert found.scored == sum(type(event).__name__ == "Transaction" for event in logs.events.values()) > 80_000
     assert found.sampled_with_merchant_frauds >= 300
     assert found.sampled_first_seen >= 300
     assert (found.kernel_mismatches, found.oracle_mismatches) == (0, 0)
