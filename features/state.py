@@ -9,8 +9,10 @@ import numpy.typing as npt
 from features import encoding
 from features.definitions import Entity, FeatureSet
 from features.windows import (
+    LATE,
     NEVER,
     SIZES,
+    TOO_LATE,
     Float32,
     Int8,
     Int64,
@@ -179,6 +181,11 @@ class EntityState:
             self._tiles.end[0] = used
             raise
         return slots
+
+
+def count_lateness(lateness: Int8) -> dict[str, int]:
+    """How many rows ``apply`` told to be late, and too late."""
+    return {"late": int(np.count_nonzero(lateness == LATE)), "too_late": int(np.count_nonzero(lateness == TOO_LATE))}
 
 
 def _frozen(column: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:

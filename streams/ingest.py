@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from features.definitions import FeatureSet
 from features.labels import LabelBook
-from features.state import EntityState
+from features.state import EntityState, count_lateness
 from features.vector import device_hashes
-from features.windows import LATE, SEEN, TOO_LATE, Float32, Int8, Int64
+from features.windows import SEEN, TOO_LATE, Float32, Int8, Int64
 from streams import batches
 from streams.answer import HEADER
 from streams.batches import LABEL, REFUSED, TRANSACTION
@@ -226,8 +226,7 @@ def _apply(state: IngestState, events: Sequence[Transaction], kind: Int8, fraud:
     amounts = np.fromiter([event.amount for event in events], np.int64, n)
     devices = device_hashes([event.device_id for event in events]) if state.feature_set.devices else np.zeros(n, np.int64)
     features, lateness = state.users.apply(kind, slots, times, amounts, fraud, devices)
-    counts["late"] += int(np.count_nonzero(lateness == LATE))
-    counts["too_late"] += int(np.count_nonzero(lateness == TOO_LATE))
+    counts.update(count_lateness(lateness))
     return features, lateness
 
 

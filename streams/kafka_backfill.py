@@ -7,6 +7,7 @@ as nobody else has moved on.
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from confluent_kafka import ConsumerGroupState
 from confluent_kafka.admin import AdminClient
@@ -48,14 +49,10 @@ def backfill(config: StreamConfig, told: Callable[[str], None]) -> None:
         for partition in range(users.count):
             validator = Validator(TRANSACTIONS.name, partition, users.count, config.currency)
             state = IngestState(config.feature_set, validator, merchants.count)
-            users.build(partition, state, lambda records, state=state: reapply(state, records), told)  # type: ignore[misc]
+            users.build(partition, state, partial(reapply, state), told)
         for partition in range(merchants.count):
             merchant_state = ScoreState(config.feature_set, merchants.count, users.count)
-
-            def learn(records: Sequence[LogRecord], partition: int = partition, state: ScoreState = merchant_state) -> None:
-                relearn(state, [decode_any(record, partition) for record in records])
-
-            merchants.build(partition, merchant_state, learn, told)
+            merchants.build(partition, merchant_state, partial(_relearn, merchant_state, partition), told)
     finally:
         users.close()
         merchants.close()
@@ -104,6 +101,10 @@ class _Side:
     def close(self) -> None:
         self._producer.close()
         self._log.close()
+
+
+def _relearn(state: ScoreState, partition: int, records: Sequence[LogRecord]) -> None:
+    relearn(state, [decode_any(record, partition) for record in records])
 
 
 def decode_any(record: Record, partition: int) -> batches.Batch:

@@ -128,6 +128,17 @@ class KafkaLog:
         finally:
             self._consumer.unassign()
 
+    def newest(self, topic: str, partition: int) -> dict[bytes, bytes]:
+        """The newest value of each key that a partition of a compacted topic holds; keys that were removed are not among them."""
+        found: dict[bytes, bytes] = {}
+        for records in self.read(topic, partition, *self.bounds(topic, partition)):
+            for record in records:
+                if record.value is None:
+                    found.pop(record.key or b"", None)
+                else:
+                    found[record.key or b""] = record.value
+        return found
+
     def leader(self, topic: str, partition: int) -> tuple[str, int]:
         """Host and port of the broker that leads a partition."""
         found = self._consumer.list_topics(topic, timeout=_TIMEOUT_S)

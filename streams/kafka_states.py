@@ -153,7 +153,7 @@ class PartitionStates(Generic[State]):
         began = time.monotonic()
         where = f"{self._topic.name}[{number}]"
         state = self._create(number)
-        restored = saved_state.restore(state, self._newest(number), where)
+        restored = saved_state.restore(state, self._log.newest(self._topic.name, number), where)
         begin, _ = self._log.bounds(self._source.name, number)
         if restored is None:
             if committed and begin > 0 and position > begin:
@@ -186,14 +186,3 @@ class PartitionStates(Generic[State]):
             "recovered %s: %d keys, then offsets %d to %d, in %.1f s",
             where, len(state.entity), begin, position, time.monotonic() - began,
         )  # fmt: skip
-
-    def _newest(self, number: int) -> dict[bytes, bytes]:
-        """The newest record of each key of a partition of the state topic."""
-        newest: dict[bytes, bytes] = {}
-        for records in self._log.read(self._topic.name, number, *self._log.bounds(self._topic.name, number)):
-            for record in records:
-                if record.value is None:
-                    newest.pop(record.key or b"", None)
-                else:
-                    newest[record.key or b""] = record.value
-        return newest

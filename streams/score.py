@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from features.definitions import FeatureSet
-from features.state import EntityState
+from features.state import EntityState, count_lateness
 from features.vector import assemble
-from features.windows import LATE, SEEN, TOO_LATE, Float32, Int64
+from features.windows import SEEN, Float32, Int64
 from models.reasons import Reason, reasons
 from models.scoring import Scorer, Scores
 from streams import answer, scoring_log
@@ -258,8 +258,7 @@ def _apply(states: Sequence[ScoreState], cuts: Sequence[int], rows: pa.RecordBat
             of_state = np.where(seen, of_state + SEEN, of_state).astype(np.int8)
         slots, no_device = state.merchants.slots(names[here]), np.zeros(end - begin, np.int64)
         features[here], lateness = state.merchants.apply(of_state, slots, time[here], amount[here], fraud[here], no_device, source[here])
-        counts["late"] += int(np.count_nonzero(lateness == LATE))
-        counts["too_late"] += int(np.count_nonzero(lateness == TOO_LATE))
+        counts.update(count_lateness(lateness))
     return features
 
 

@@ -98,9 +98,9 @@ class Deployment:
                 end_group(process.pid)
                 log.close()
 
-    def settle(self, timeout: float = 120) -> None:
+    def settle(self, timeout: float = 120, unchanged_s: float = 0.3) -> None:
         """Waits until a worker that runs has nothing left to do."""
-        watch = IdleWatch(self.config, unchanged_s=0.3)
+        watch = IdleWatch(self.config, unchanged_s=unchanged_s)
         try:
             eventually(watch.idle, timeout, "the worker's rest")
         finally:

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from api.bench.provenance import provenance
-from streams.kafka_idle import IdleWatch
 from tests.deployment import champion, deployed, eventually
 from tests.faults.fleet import Fleet, said
 from tests.faults.traffic import Sender
@@ -44,7 +43,7 @@ def measure(users: int, each: int, home: Path, load_s: float) -> dict[str, Any]:
                         for i, user in enumerate(chunk.tolist())
                     ]
                 )
-            _settle(deployment.config)
+            deployment.settle(timeout=900, unchanged_s=1.0)
             # Saved to the last key: a clean stop.
             fleet.stop()
             fleet.add()
@@ -58,7 +57,7 @@ def measure(users: int, each: int, home: Path, load_s: float) -> dict[str, Any]:
                 eventually(lambda: _decisions(deployment.config) > decided, 300, "a decision by the successor")
                 took = time.monotonic() - died
                 assert sender.sent > 0
-            _settle(deployment.config)
+            deployment.settle(timeout=900, unchanged_s=1.0)
         finally:
             fleet.kill()
         lines = [_RECOVERED.search(line) for line in said(home / "fleet")[before:]]
@@ -82,14 +81,6 @@ def _decisions(config: Any) -> int:
         return sum(log.bounds("decisions", partition)[1] for partition in range(4))
     finally:
         log.close()
-
-
-def _settle(config: Any) -> None:
-    watch = IdleWatch(config, unchanged_s=1.0)
-    try:
-        eventually(watch.idle, 900, "rest")
-    finally:
-        watch.close()
 
 
 def _main() -> None:

@@ -287,14 +287,7 @@ class Oracle:
 
 def restore(log: KafkaLog, topic: str, partition: int, empty: Savable) -> bool:
     """Puts an empty state where a partition of the state topic says; False if that says nothing."""
-    newest: dict[bytes, bytes] = {}
-    for records in log.read(topic, partition, *log.bounds(topic, partition)):
-        for record in records:
-            if record.value is None:
-                newest.pop(record.key or b"", None)
-            else:
-                newest[record.key or b""] = record.value
-    return saved_state.restore(empty, newest, topic) is not None
+    return saved_state.restore(empty, log.newest(topic, partition), topic) is not None
 
 
 def contents(state: Savable) -> dict[object, object]:
