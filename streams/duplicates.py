@@ -28,13 +28,13 @@ class Seen(Enum):
 
 
 class Piece(NamedTuple):
-    """Part of the memory as it is saved: neighbours in the log, of one segment, the first being number ``start`` of it.
+    """Part of the memory as it is saved: neighbours in the log, of one segment, after those of the pieces with lower numbers.
 
     ``begun`` is the log time (ms) at which the segment begins; identities and checksums go together.
     """
 
     segment: int
-    start: int
+    number: int
     begun: int
     identities: list[str]
     checksums: list[int]
@@ -47,7 +47,7 @@ class _Segment:
     number: int
     begun: int
     identities: list[str] = field(default_factory=list)
-    pieces: list[int] = field(default_factory=list)
+    pieces: int = 0
     told: int = 0
 
 
@@ -93,7 +93,7 @@ class TransactionMemory:
         return found
 
     def news(self) -> tuple[list[Piece], list[tuple[int, int]]]:
-        """What was noted since the last call, and the (segment, start) of the pieces told before that are forgotten since."""
+        """What was noted since the last call, and the (segment, number) of the pieces told before that are forgotten since."""
         pieces = [piece for segment in self._segments for piece in self._untold(segment)]
         forgotten, self._forgotten = self._forgotten, []
         return pieces, forgotten
@@ -101,26 +101,25 @@ class TransactionMemory:
     def restore(self, pieces: Iterable[Piece]) -> None:
         """Puts a memory that has noted nothing where the one was whose ``news`` these pieces are, all that aren't forgotten."""
         segments: deque[_Segment] = deque()
-        for piece in sorted(pieces, key=lambda piece: (piece.segment, piece.start)):
+        for piece in sorted(pieces, key=lambda piece: (piece.segment, piece.number)):
             if not segments or segments[-1].number != piece.segment:
                 segments.append(_Segment(piece.segment, piece.begun))
             segment = segments[-1]
             segment.identities += piece.identities
-            segment.pieces.append(piece.start)
+            segment.pieces = piece.number + 1
             segment.told = len(segment.identities)
             self._taken.update(zip(piece.identities, piece.checksums, strict=True))
         if segments:
             self._segments = segments
 
     def _untold(self, segment: _Segment) -> Iterable[Piece]:
-        # An empty segment is told too, once, for it decides when the next one begins.
+        # An empty segment is told too, once, for it decides when the next one begins. No piece is ever told anew with more in it: if that
+        # came from a save that was broken off, it would not be believed, and what was told first would be gone.
         while segment.told < len(segment.identities) or not segment.pieces:
-            start = segment.told
-            identities = segment.identities[start : start + _MOST_IN_PIECE]
-            if start not in segment.pieces:
-                segment.pieces.append(start)
+            identities = segment.identities[segment.told : segment.told + _MOST_IN_PIECE]
+            number, segment.pieces = segment.pieces, segment.pieces + 1
             segment.told += len(identities)
-            yield Piece(segment.number, start, segment.begun, identities, [self._taken[identity] for identity in identities])
+            yield Piece(segment.number, number, segment.begun, identities, [self._taken[identity] for identity in identities])
 
     def _next_segment(self, timestamp: int) -> _Segment:
         """Begins a segment at this log time, once what is too old or too much by then is forgotten."""
@@ -128,7 +127,7 @@ class TransactionMemory:
         number = segments[-1].number + 1
         while segments and (segments[0].begun + self._span <= timestamp - self._age or len(self._taken) > (_SEGMENTS - 1) * self._room):
             gone = segments.popleft()
-            self._forgotten += [(gone.number, start) for start in gone.pieces]
+            self._forgotten += [(gone.number, number) for number in range(gone.pieces)]
             for identity in gone.identities:
                 del self._taken[identity]
         segments.append(_Segment(number, timestamp))

@@ -21,7 +21,7 @@ from streams.ingest import IngestState, reapply
 from streams.kafka_log import KafkaLog, LogRecord
 from streams.kafka_producer import StageProducer
 from streams.kafka_topics import partition_count
-from streams.saved_state import Savable, Saver
+from streams.saved_state import Savable, start_over
 from streams.score import ScoreState, relearn
 from streams.stages import INGEST, SCORE
 from streams.topics import BY_MERCHANT, STATE_MERCHANTS, STATE_USERS, TRANSACTIONS, Topic
@@ -88,9 +88,9 @@ class _Side:
 
     def build(self, partition: int, state: Savable, learn: Callable[[Sequence[LogRecord]], None], told: Callable[[str], None]) -> None:
         position = self._positions[partition]
+        saver = start_over(state, self._log.newest(self._states.name, partition))
         for records in self._log.read(self._source.name, partition, 0, position):
             learn(records)
-        saver = Saver(state)
         while saver.in_round or saver.saved != position:
             self._producer.begin()
             for key, value in saver.chunk(position, _CHUNK_KEYS):

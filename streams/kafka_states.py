@@ -96,7 +96,7 @@ class PartitionStates(Generic[State]):
         """Has a partition's state refuse a record of ``transactions`` from now on; returns what tells its later owners."""
         state = self._states[partition]
         state.failed.add(place)
-        return StateRecord(partition, *saved_state.failed_record(state.entity, place))
+        return StateRecord(partition, *saved_state.failed_record(place))
 
     def due(self) -> list[StateRecord]:
         """The records to save now, if any: write them in one transaction that commits ``positions``."""
@@ -155,15 +155,14 @@ class PartitionStates(Generic[State]):
         state = self._create(number)
         restored = saved_state.restore(state, self._log.newest(self._topic.name, number), where)
         begin, _ = self._log.bounds(self._source.name, number)
-        if restored is None:
+        if restored.saved is None:
             if committed and begin > 0 and position > begin:
                 raise UserError(
                     f"{where} holds no states, and {self._source.name}[{number}] begins at offset {begin}, so the log can't give them; "
                     f"restore {self._topic.name} from a copy, or start a new application"
                 )
-            saver = Saver(state)
         else:
-            saver, begin = restored.saver, restored.saved
+            begin = restored.saved
             if not committed and self._repeatable:
                 position = begin
             if not committed and not self._repeatable:
@@ -181,7 +180,7 @@ class PartitionStates(Generic[State]):
         for records in self._log.read(self._source.name, number, begin, position):
             self._reapply(number, state, records)
         state.ahead = {}
-        self._states[number], self._savers[number], self.positions[number] = state, saver, position
+        self._states[number], self._savers[number], self.positions[number] = state, restored.saver, position
         logger.info(
             "recovered %s: %d keys, then offsets %d to %d, in %.1f s",
             where, len(state.entity), begin, position, time.monotonic() - began,

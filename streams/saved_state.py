@@ -4,7 +4,8 @@ A save goes in rounds. A round takes the keys changed before it began, at positi
 when all are written, everything before P is saved. So saving never stops the stage, and a recovery reads the keys and applies the log
 again from P, leaving out what a key had seen when it was encoded. All is pure: what is written when, in which transaction, is the caller's.
 
-Keys of the topic begin with the digest of the feature set, so that states of two definitions never mix.
+Keys of the topic begin with the digest of the feature set, so that states of two definitions never mix. Only that a record was given up is
+said without one, for it holds whatever is computed.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +27,7 @@ SavedRecord = tuple[bytes, bytes | None]
 Place = tuple[int, int]
 """Partition and offset of a record of ``transactions``."""
 
-_AT, _KEY, _SEEN, _FAILED, _VARIANT = b"/at", b"/key/", b"/seen/", b"/failed/", b"/variant/"
+_AT, _KEY, _SEEN, _FAILED, _VARIANT = b"/at", b"/key/", b"/seen/", b"failed/", b"/variant/"
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -135,9 +136,9 @@ class Saver:
     def _begin(self, position: int) -> tuple["_Round", list[SavedRecord]]:
         pieces, forgotten = self._state.news()
         records: list[SavedRecord] = [
-            (_piece_key(self._prefix, piece.segment, piece.start), _encode(_Memory(position, piece))) for piece in pieces
+            (_piece_key(self._prefix, piece.segment, piece.number), _encode(_Memory(position, piece))) for piece in pieces
         ]
-        gone = {_piece_key(self._prefix, segment, start) for segment, start in forgotten}
+        gone = {_piece_key(self._prefix, segment, number) for segment, number in forgotten}
         gone |= self._leftover - {key for key, _ in records}
         self._leftover = set()
         return _Round(position, self._state.standing(), self._state.entity.take_changed(UNSAVED), sorted(gone)), records
@@ -153,15 +154,18 @@ class _Round:
 
 @dataclass(frozen=True)
 class Restored:
-    """A state as it was saved: apply the log from ``saved`` on. ``positions`` (int64) are those at which each slot was encoded."""
+    """A state as it was saved: apply the log from ``saved`` on, from its beginning if that is None, for then nothing was.
+
+    ``positions`` (int64) are those at which each slot was encoded.
+    """
 
     saver: Saver
-    saved: int
+    saved: int | None
     positions: Int64
 
 
-def restore(state: Savable, records: Mapping[bytes, bytes], where: str) -> Restored | None:
-    """Puts a state without keys where the newest ``records`` of each key say; None if nothing was saved for its feature set.
+def restore(state: Savable, records: Mapping[bytes, bytes], where: str) -> Restored:
+    """Puts a state without keys where the newest ``records`` of each key say.
 
     ``where`` names the topic and partition in errors. Raises UserError if what was saved belongs to another feature set or another number
     of partitions.
@@ -170,11 +174,11 @@ def restore(state: Savable, records: Mapping[bytes, bytes], where: str) -> Resto
     found = records.get(prefix + _AT)
     if found is None:
         _refuse_others(state.entity, records, where)
-        return None
+        return Restored(start_over(state, records), None, np.empty(0, np.int64))
     at = _decode_at(found)
     _refuse_other_counts(state.standing(), at.standing, where)
     names, kept = [], []
-    key, seen, failed = prefix + _KEY, prefix + _SEEN, prefix + _FAILED
+    key, seen = prefix + _KEY, prefix + _SEEN
     pieces, leftover = [], []
     for name, value in records.items():
         if name.startswith(key):
@@ -187,18 +191,26 @@ def restore(state: Savable, records: Mapping[bytes, bytes], where: str) -> Resto
                 pieces.append(memory.piece)
             else:
                 leftover.append(name)
-        elif name.startswith(failed):
-            partition, _, offset = name[len(failed) :].partition(b"/")
-            state.failed.add((int(partition), int(offset)))
+    state.failed = _given_up(records)
     state.entity.restore(names, [one.state for one in kept])
     state.resume(at.standing, pieces, {name: one.labels for name, one in zip(names, kept, strict=True) if one.labels})
     state.ahead = {name: one.position for name, one in zip(names, kept, strict=True) if one.position > at.saved}
     return Restored(Saver(state, at.saved, leftover), at.saved, np.array([one.position for one in kept], np.int64))
 
 
-def failed_record(entity: EntityState, place: Place) -> SavedRecord:
+def start_over(state: Savable, records: Mapping[bytes, bytes]) -> Saver:
+    """For a state that will learn the log from its beginning: what it saves takes the place of all that ``records`` have of its feature
+    set. It knows the records that were given up.
+    """
+    state.failed = _given_up(records)
+    seen = _prefix(state.entity) + _SEEN
+    # Keys are all written anew; the duplicates' memory may by then have forgotten what it told before.
+    return Saver(state, leftover=[name for name in records if name.startswith(seen)])
+
+
+def failed_record(place: Place) -> SavedRecord:
     """Says that a record was given up; to be written before anything is said of it."""
-    return _prefix(entity) + _FAILED + b"%d/%d" % place, b""
+    return _FAILED + b"%d/%d" % place, b""
 
 
 def variant_record(entity: EntityState, position: int, variant: Mapping[str, object]) -> SavedRecord:
@@ -210,8 +222,13 @@ def _prefix(entity: EntityState) -> bytes:
     return entity.feature_set.digest[:16].encode()
 
 
-def _piece_key(prefix: bytes, segment: int, start: int) -> bytes:
-    return prefix + _SEEN + b"%d/%d" % (segment, start)
+def _piece_key(prefix: bytes, segment: int, number: int) -> bytes:
+    return prefix + _SEEN + b"%d/%d" % (segment, number)
+
+
+def _given_up(records: Iterable[bytes]) -> set[Place]:
+    places = (name[len(_FAILED) :].split(b"/") for name in records if name.startswith(_FAILED))
+    return {(int(partition), int(offset)) for partition, offset in places}
 
 
 def _refuse_others(entity: EntityState, records: Iterable[bytes], where: str) -> None:

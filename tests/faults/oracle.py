@@ -287,7 +287,7 @@ class Oracle:
 
 def restore(log: KafkaLog, topic: str, partition: int, empty: Savable) -> bool:
     """Puts an empty state where a partition of the state topic says; False if that says nothing."""
-    return saved_state.restore(empty, log.newest(topic, partition), topic) is not None
+    return saved_state.restore(empty, log.newest(topic, partition), topic).saved is not None
 
 
 def contents(state: Savable) -> dict[object, object]:

@@ -88,7 +88,7 @@ def test_a_memory_put_together_from_its_pieces_goes_on_as_the_one_that_told_them
 
     def save() -> None:
         pieces, forgotten = memory.news()
-        saved.update({(piece.segment, piece.start): piece for piece in pieces})
+        saved.update({(piece.segment, piece.number): piece for piece in pieces})
         for place in forgotten:
             del saved[place]
 

@@ -179,7 +179,7 @@ class Stages(RuleBasedStateMachine):
 
     def recover(self, owned: Owned[State]) -> None:
         restored = saved_state.restore(owned.state, owned.topic, "here")
-        owned.saver, self.begin = (Saver(owned.state), 0) if restored is None else (restored.saver, restored.saved)
+        owned.saver, self.begin = restored.saver, restored.saved or 0
 
     @rule(number=st.integers(0, 1), stage=st.booleans())
     def reassign(self, number: int, stage: bool) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from features.definitions import DAY, FEATURE_SETS, HOUR
@@ -69,6 +69,9 @@ LIVES = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 20), st.integers(1
 
 
 @given(LIVES, st.integers(0, 3), st.booleans())
+# Died twice before anything was saved to the end; what the first life had begun to save was forgotten by the second.
+@example([(10, 4, 1, 1), (1, 1, 4, 1)], 1, False)
+@example([(12, 6, 1, 1), (27, 2, 1, 4), (54, 1, 1, 1)], 3, False)
 @settings(max_examples=60, deadline=None)
 def test_ingest_goes_on_as_if_it_had_never_died(lives: list[tuple[int, int, int, int]], seed: int, clean: bool) -> None:
     log = history(seed=seed)
@@ -118,7 +121,7 @@ def test_score_goes_on_as_if_it_had_never_died(lives: list[tuple[int, int, int, 
 
 def recovered(state: Savable, topic: Topic) -> tuple[Saver, int]:
     restored = saved_state.restore(state, topic, "here")
-    return (Saver(state), 0) if restored is None else (restored.saver, restored.saved)
+    return restored.saver, restored.saved or 0
 
 
 def save_all(saver: Saver, topic: Topic, position: int) -> None:
@@ -141,7 +144,6 @@ def saved() -> Topic:
 def test_a_clean_stop_leaves_nothing_to_apply_again() -> None:
     state = ingest_state(2)
     restored = saved_state.restore(state, saved(), "here")
-    assert restored is not None
     assert (restored.saved, state.ahead) == (120, {})
     assert restored.positions.tolist() == [120] * len(state.users)
     assert state.users.take_changed(3).tolist() == []
@@ -157,6 +159,28 @@ def test_what_is_forgotten_leaves_the_topic_too() -> None:
     seen = [key for key in topic if b"/seen/" in key]
     assert len(seen) <= 3
     assert len(topic) == len(seen) + 2
+
+
+def test_what_was_given_up_stays_given_up_whatever_is_computed() -> None:
+    topic = saved()
+    topic.write([saved_state.failed_record((0, 7))])
+    same, other = ingest_state(2), ingest_state(2, feature_set=V2)
+    saved_state.restore(same, topic, "here")
+    saved_state.start_over(other, topic)
+    assert same.failed == other.failed == {(0, 7)}
+
+
+def test_a_state_that_starts_over_leaves_nothing_of_the_memory_that_was_there() -> None:
+    topic, state = saved(), ingest_state(2)
+    saver = saved_state.start_over(state, topic)
+    before = {key for key in topic if b"/seen/" in key}
+    assert before
+    ingest([(state, history(seed=2)[:5])], Counter())
+    save_all(saver, topic, 5)
+    assert not before & set(topic)
+    again = ingest_state(2)
+    saved_state.restore(again, topic, "here")
+    assert contents(again)[2] == contents(state)[2]
 
 
 def test_states_of_other_features_are_refused() -> None:
@@ -178,6 +202,6 @@ def test_which_model_decides_from_where_on_stands_beside_the_states() -> None:
     topic, state = saved(), ingest_state(2)
     key, value = saved_state.variant_record(state.users, 7, {"model_digest": "f"})
     topic.write([(key, value)])
-    assert saved_state.restore(state, topic, "here") is not None
+    assert saved_state.restore(state, topic, "here").saved == 120
     assert value is not None
     assert msgspec.msgpack.decode(value) == {"model_digest": "f"}
