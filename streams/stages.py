@@ -55,6 +55,6 @@ STAGES = {
         Stage(LABELS_COPY, LABELS, _labels, fetch_wait=0.2, most_fetched=5_000, limit=Limit(5_000, _MB)),
         Stage(INGEST, TRANSACTIONS, _ingest, fetch_wait=0.015, most_fetched=8_000, limit=Limit(8_000, 8 * _MB)),
         # A record here is a batch of one to some thousand transactions, of some 200 bytes each.
-        Stage(SCORE, BY_MERCHANT, _score, fetch_wait=0.02, most_fetched=2_000, limit=Limit(2_000, 2 * _MB)),
+        Stage(SCORE, BY_MERCHANT, _score, fetch_wait=0.008, most_fetched=2_000, limit=Limit(2_000, 2 * _MB)),
     )
 }
