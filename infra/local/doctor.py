@@ -66,11 +66,11 @@ def _home(home: Path) -> Finding:
 
 
 def _jars() -> Finding:
-    folder = jars.folder()
-    wrong = jars.broken(folder)
+    folder = jars.KAFKA.folder()
+    wrong = jars.KAFKA.broken(folder)
     if not wrong:
         return Finding("Kafka's jars", True, str(folder))
-    what = "none" if len(wrong) == len(jars.locked()) else f"missing or damaged: {', '.join(wrong)}"
+    what = "none" if len(wrong) == len(jars.KAFKA.locked()) else f"missing or damaged: {', '.join(wrong)}"
     return Finding("Kafka's jars", False, f"{what} in {folder}", f"remove {folder} and run `make setup`, which fetches them")
 
 

@@ -69,7 +69,7 @@ log.cleaner.dedupe.buffer.size=67108864
 def requirements() -> None:
     """Find Java and fetch Kafka's jars if need be. Raises ServiceError."""
     java.for_broker()
-    jars.ensure()
+    jars.KAFKA.ensure()
 
 
 def start(home: Path, ports: Ports) -> None:
@@ -128,7 +128,7 @@ def answers(bootstrap_servers: str, timeout: float, cluster: str | None = None) 
 
 
 def _java(home: Path) -> list[str]:
-    classpath = f"{jars.ensure()}/*"
+    classpath = f"{jars.KAFKA.ensure()}/*"
     logs = [
         f"-Dlog4j2.configurationFile={LOG_SETTINGS}",
         f"-Dtidemark.log={Slot(home, NAME).log_file}",

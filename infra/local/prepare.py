@@ -18,9 +18,12 @@ def main() -> None:
         except ServiceError as error:
             print(f"note: {error}; all that does without Spark works")
         java.for_broker()
-        if jars.missing(jars.folder()):
+        if jars.KAFKA.missing(jars.KAFKA.folder()):
             print("fetching Kafka's jars (41 MB, once per user)")
-        jars.ensure()
+        jars.KAFKA.ensure()
+        if jars.SPARK.missing(jars.SPARK.folder()):
+            print("fetching Spark's connectors (23 MB, once per user)")
+        jars.SPARK.ensure()
     except ServiceError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -19,7 +19,7 @@ _CLASS = "org.apache.kafka.tools.consumer.ConsoleConsumer"
 
 def tools_jar() -> Path:
     """The jar, fetched through Ivy like the broker's if it isn't there yet."""
-    jar = jars.folder().with_name(f"kafka-tools-{jars.KAFKA_VERSION}") / _JAR
+    jar = jars.KAFKA.folder().with_name(f"kafka-tools-{jars.KAFKA_VERSION}") / _JAR
     if jar.is_file():
         return jar
     jar.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def tools_jar() -> Path:
 def committed_values(bootstrap_servers: str, topic: str, patience_ms: int = 20_000) -> Iterator[Iterator[bytes]]:
     """The values (JSON objects, one a line) of all committed records of a topic, from its beginning until none came for ``patience_ms``."""
     options = ("--bootstrap-server", bootstrap_servers, "--topic", topic, "--from-beginning", "--isolation-level", "read_committed")
-    classpath = f"{jars.ensure()}/*{os.pathsep}{tools_jar()}"
+    classpath = f"{jars.KAFKA.ensure()}/*{os.pathsep}{tools_jar()}"
     # Its log would go to the standard output, among the values.
     quiet = "-Dorg.apache.logging.log4j.level=OFF"
     command = [java.for_broker().executable, "-Xmx512m", quiet, "-cp", classpath, _CLASS, *options, "--timeout-ms", str(patience_ms)]

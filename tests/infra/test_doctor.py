@@ -61,11 +61,11 @@ def test_a_missing_piece_makes_the_command_fail(tmp_path: Path) -> None:
 
 
 def test_a_damaged_jar_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    whole = jars.ensure()
+    whole = jars.KAFKA.ensure()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    shutil.copytree(whole, jars.folder())
+    shutil.copytree(whole, jars.KAFKA.folder())
     assert finding(tmp_path, "Kafka's jars").ok
-    (jars.folder() / "jose4j-0.9.6.jar").write_bytes(b"half a download")
+    (jars.KAFKA.folder() / "jose4j-0.9.6.jar").write_bytes(b"half a download")
     found = finding(tmp_path, "Kafka's jars")
     assert not found.ok
     assert "jose4j-0.9.6.jar" in found.detail

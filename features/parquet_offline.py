@@ -1,0 +1,134 @@
+"""Tables of the offline store: Parquet files by day, and Delta's log, which says which of them count.
+
+A table lies at ``<store>/<name>/date=YYYY-MM-DD/*.parquet``. Whoever writes puts files there first and commits them afterwards, all at once
+and under a number of its own, so that a commit that is tried again changes nothing; whoever reads sees whole commits only.
+"""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.dataset as pa_dataset
+import pyarrow.parquet as pq
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
+from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Transaction
+
+from features.storage import Storage
+
+DAY = pa.field("date", pa.date32(), nullable=False)
+
+
+@dataclass(frozen=True)
+class WrittenFile:
+    """A file that lies in its place and doesn't count yet; ``path`` is relative to the table."""
+
+    path: str
+    day: date
+    rows: int
+    bytes: int
+
+
+def write_file(table: Storage, day: date, stem: str, rows: pa.Table) -> WrittenFile:
+    """Writes the rows of one day, without their ``date``, as ``date=<day>/<stem>.parquet``, replacing a file of that name at once."""
+    path = f"date={day.isoformat()}/{stem}.parquet"
+    content = pa.BufferOutputStream()
+    pq.write_table(rows, content, compression="zstd")
+    buffer = content.getvalue()
+    filesystem, root = table.arrow()
+    if table.is_remote:
+        _put(filesystem, f"{root}/{path}", buffer)
+    else:
+        filesystem.create_dir(f"{root}/date={day.isoformat()}")
+        # Under a name that readers pass over until it is whole.
+        _put(filesystem, f"{root}/date={day.isoformat()}/.{stem}.unfinished", buffer)
+        filesystem.move(f"{root}/date={day.isoformat()}/.{stem}.unfinished", f"{root}/{path}")
+    return WrittenFile(path, day, len(rows), buffer.size)
+
+
+class OfflineTable:
+    """A table of the offline store; created by its first commit. ``schema`` has the columns without ``date``."""
+
+    def __init__(self, store: Storage, name: str, schema: pa.Schema) -> None:
+        self.storage = store.at(name)
+        self.schema = schema
+
+    def exists(self) -> bool:
+        """Whether anything was ever committed."""
+        return bool(DeltaTable.is_deltatable(self.storage.url, dict(self.storage.delta_options())))
+
+    def committed(self, writer: str) -> int | None:
+        """The number of the writer's last commit, None before its first."""
+        return self._open().transaction_version(writer) if self.exists() else None
+
+    def commit(self, files: Sequence[WrittenFile], writer: str, number: int, replaced: Iterable[date] = ()) -> bool:
+        """Makes the files count, at once, and those of the ``replaced`` days no longer; False if the writer has committed this number.
+
+        Numbers of a writer must rise. Raises deltalake's CommitFailedError if another process commits as the same writer meanwhile.
+        """
+        table = self._open_or_create()
+        last = table.transaction_version(writer)
+        if last is not None and last >= number:
+            return False
+        now = int(time.time() * 1000)
+        adds: list[AddAction | RemoveAction] = [
+            AddAction(file.path, file.bytes, {DAY.name: file.day.isoformat()}, now, True, f'{{"numRecords":{file.rows}}}') for file in files
+        ]
+        days = sorted({day.isoformat() for day in replaced})
+        table.create_write_transaction(
+            adds,
+            mode="overwrite" if days else "append",
+            schema=table.schema(),
+            partition_by=[DAY.name],
+            partition_filters=[(DAY.name, "in", days)] if days else None,
+            commit_properties=CommitProperties(app_transactions=[Transaction(writer, number)]),
+        )
+        return True
+
+    def dataset(self) -> pa_dataset.Dataset:
+        """What counts now, columns in the order of the schema, then ``date`` (date32). Raises FileNotFoundError before the first commit."""
+        return self._open().to_pyarrow_dataset(schema=self._with_day())
+
+    def uris(self, begin: date | None = None, end: date | None = None) -> list[str]:
+        """The files that count now, of days from ``begin`` to before ``end``; none before the first commit."""
+        if not self.exists():
+            return []
+        filters = [(DAY.name, operator, day.isoformat()) for operator, day in ((">=", begin), ("<", end)) if day is not None]
+        return sorted(self._open().file_uris(filters or None))
+
+    def compact(self) -> int:
+        """Joins small files of a day into large ones and removes those no longer needed; returns how many were joined.
+
+        Readers that began before may have to begin again.
+        """
+        table = self._open()
+        joined = int(table.optimize.compact()["numFilesRemoved"])
+        table.vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
+        return joined
+
+    def _with_day(self) -> pa.Schema:
+        return pa.schema([*self.schema, DAY])
+
+    def _open(self) -> DeltaTable:
+        try:
+            return DeltaTable(self.storage.url, storage_options=dict(self.storage.delta_options()))
+        except TableNotFoundError as error:
+            raise FileNotFoundError(f"there is no table at {self.storage.url}") from error
+
+    def _open_or_create(self) -> DeltaTable:
+        if self.exists():
+            return self._open()
+        return DeltaTable.create(
+            self.storage.url,
+            schema=self._with_day(),
+            partition_by=[DAY.name],
+            mode="ignore",
+            storage_options=dict(self.storage.delta_options()),
+        )
+
+
+def _put(filesystem: object, path: str, content: pa.Buffer) -> None:
+    with filesystem.open_output_stream(path) as file:  # type: ignore[attr-defined]
+        file.write(content)

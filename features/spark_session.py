@@ -1,0 +1,52 @@
+"""Spark's session, as all of Tidemark's jobs want it: in this process, on as many cores as there are, quiet."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from features.storage import Storage
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+
+def start(
+    name: str,
+    java: Path,
+    jars: Sequence[Path],
+    store: Storage,
+    memory: str = "2g",
+    cores: int | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> "SparkSession":
+    """A session on the JVM whose executable is ``java``, with these jars, for an offline store; the caller stops it.
+
+    ``memory`` is the JVM's heap; Python's workers come on top. ``cores`` None: all.
+    """
+    from pyspark.sql import SparkSession
+
+    # Python's workers must be of this very environment, wherever PATH points.
+    os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    os.environ["JAVA_HOME"] = str(java.resolve().parent.parent)
+    cores = cores or os.cpu_count() or 1
+    chosen = {
+        "spark.master": f"local[{cores}]",
+        "spark.driver.memory": memory,
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.log.level": "ERROR",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": str(4 * cores),
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
+        "spark.driver.extraClassPath": os.pathsep.join(map(str, jars)),
+        **store.spark_settings(),
+        **(settings or {}),
+    }
+    builder = SparkSession.builder.appName(name)
+    for key, value in chosen.items():
+        builder = builder.config(key, value)
+    return builder.getOrCreate()
