@@ -122,7 +122,12 @@ class Fleet:
         self._workers = []
 
     def _any(self, stage: str) -> int:
-        eventually(lambda: bool(self.pids(stage)), 60, f"a process of stage {stage}")
+        def running() -> bool:
+            # A worker may just have given up, after too many kills in a minute.
+            self.look_after()
+            return bool(self.pids(stage))
+
+        eventually(running, 60, f"a process of stage {stage}")
         return self.pids(stage)[0]
 
     @staticmethod
