@@ -1,6 +1,7 @@
 """Where the services are, for every command and the API: resolved once, here, from the environment and from what `tidemark up` wrote."""
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -30,13 +31,18 @@ class Settings:
         """Where new MLflow experiments of an embedded store keep their artifacts; the server does so by itself, SQLite must be told."""
         return mlflow.artifact_root(self.home)
 
-    def stream_config(self, features: str = "fraud_v1", currency: str = "EUR", delivery: str = "exactly_once") -> StreamConfig:
-        """What the workers and the API are told of this deployment. Raises UserError for an unknown feature set or delivery."""
+    def stream_config(
+        self, features: str = "fraud_v1", currency: str = "EUR", delivery: str = "exactly_once", metrics: str = ""
+    ) -> StreamConfig:
+        """What the workers and the API are told of this deployment. Raises UserError for an unknown feature set or delivery, or for
+        metrics that are no host:port."""
         if features not in FEATURE_SETS:
             raise UserError(f"there is no feature set {features!r}; choose from {', '.join(FEATURE_SETS)}")
         chosen = next((known for known in get_args(Delivery) if known == delivery), None)
         if chosen is None:
             raise UserError(f"there is no delivery {delivery!r}; choose from {', '.join(get_args(Delivery))}")
+        if metrics and not re.fullmatch(r"[^:]+:\d{1,5}", metrics):
+            raise UserError(f"--metrics {metrics} is no address; write it as 127.0.0.1:9100")
         return StreamConfig(
             kafka=self.kafka,
             redis=self.redis,
@@ -45,6 +51,7 @@ class Settings:
             features=features,
             currency=currency,
             delivery=chosen,
+            metrics=metrics,
         )
 
     @classmethod

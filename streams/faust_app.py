@@ -13,6 +13,7 @@ import faust
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from faust.serializers.schemas import Schema
 
+from streams import stage_metrics
 from streams.config import StreamConfig
 from streams.faust_transport import SCHEME, BatchesApp, Consumer
 from streams.kafka_watchdog import Watchdog
@@ -70,7 +71,10 @@ def create_app(stage: Stage, config: StreamConfig, fail: Callable[[BaseException
             # The group is rebalancing: the next owner starts from the positions before, and says some things twice.
             logger.info("positions %s of %s not committed: %s", dict(positions), stage.topic.name, error)
 
-    partitions = Partitions(stage.connect(config), stage.limit, commit, fail)
+    worker = stage.connect(config)
+    if config.metrics:
+        stage_metrics.serve(config.metrics, list(STAGES).index(stage.name), stage.name, worker.counts)
+    partitions = Partitions(worker, stage.limit, commit, fail)
 
     watchdog = Watchdog(config, stage.topic, partitions.positions, exit_now)
 

@@ -1,5 +1,6 @@
 """LABELS: copies labels, unread, onto their users' logs."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from streams.config import StreamConfig
@@ -19,6 +20,7 @@ class LabelsWorker:
     def __init__(self, config: StreamConfig) -> None:
         self._log = KafkaLog(config.kafka, config.group(LABELS_COPY))
         self._producer = StageProducer(config.kafka)
+        self.counts: Counter[str] = Counter()
 
     def ready(self) -> bool:
         """Always."""
@@ -33,6 +35,7 @@ class LabelsWorker:
         for of_partition in records.values():
             for record in of_partition:
                 self._producer.send(TRANSACTIONS.name, record.value, record.key, headers=[LABEL_HEADER])
+            self.counts["copied"] += len(of_partition)
         self._producer.flush()
         return {partition: of_partition[-1].offset + 1 for partition, of_partition in records.items()}
 

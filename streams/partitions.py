@@ -5,7 +5,7 @@ A ``StageWorker`` holds their states and speaks to Kafka. What it does with a ba
 
 import asyncio
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -29,7 +29,10 @@ class StageWorker(Protocol):
     """A stage at the partitions that its process owns. Its methods block and are called one at a time.
 
     What they return are positions that the caller is to commit; none if they are unchanged, not safe yet, or committed by the stage itself.
+    ``counts`` says how many records were found to be what.
     """
+
+    counts: Counter[str]
 
     def ready(self) -> bool:
         """Whether records can be processed now; else they wait. Returns at once."""

@@ -26,6 +26,7 @@ OTHER_EDGES = {
     "streams.project",
     "streams.repeated_log",
     "streams.replay",
+    "streams.stage_metrics",
     "streams.stage_process",
     "streams.stages",
     "streams.stall",

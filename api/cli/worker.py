@@ -25,6 +25,10 @@ def worker(
     delivery: Annotated[
         str, typer.Option(metavar="exactly_once|at_least_once", help="Whether a failure may make some decisions be said twice.")
     ] = "exactly_once",
+    metrics: Annotated[
+        str,
+        typer.Option(metavar="HOST:PORT", help="Serve what the stages count to Prometheus, each on a port of its own from this one on."),
+    ] = "",
 ) -> None:
     """Score transactions as they come in. Start as many workers as you like: partitions are shared among them."""
     from api.settings import Settings
@@ -33,9 +37,10 @@ def worker(
     from streams.worker import Worker
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    config = Settings.resolve(require_services=True).stream_config(features, currency, delivery)
+    config = Settings.resolve(require_services=True).stream_config(features, currency, delivery, metrics)
     chosen = [name.strip() for name in stages.split(",") if name.strip()]
     running = Worker(config, chosen)
+    _require_free(metrics, chosen)
     create_missing(config.kafka)
 
     stopping = threading.Event()
@@ -60,3 +65,15 @@ def worker(
             watch.close()
     if not fine or (until_idle and stopping.is_set()):
         raise typer.Exit(1)
+
+
+def _require_free(metrics: str, chosen: list[str]) -> None:
+    """Two workers on one host serve their figures on ports of their own."""
+    from features.errors import UserError
+    from infra.local import ports
+    from streams.stages import STAGES
+
+    host, _, port = metrics.rpartition(":")
+    for place, stage in enumerate(STAGES):
+        if metrics and stage in chosen and ports.accepts(host, int(port) + place):
+            raise UserError(f"something listens at {host}:{int(port) + place} already; give this worker other ports with --metrics")

@@ -8,11 +8,13 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import count
 
+import httpx
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from features.feast_online import OnlineReader
+from infra.local import ports
 from models import mlflow_registry
 from streams import scoring_log
 from streams.events import DeadLetter, Decision
@@ -112,6 +114,22 @@ def test_at_least_once_decides_everything_too(deployment: Deployment) -> None:
     refused = deployment.tidemark("worker", "--delivery", "at_most_once")
     assert refused.returncode == 2
     assert "choose from exactly_once, at_least_once" in refused.stderr
+
+
+def test_what_the_stages_count_can_be_scraped(deployment: Deployment) -> None:
+    first = ports.choose([], set())
+    sent = some(20, user_id="counted", merchant_id="counted-shop")
+    late = transaction(next(NUMBER), "counted", "counted-shop", 1_700_000_000_000 - 60_000)
+    with deployment.running("worker", "--metrics", f"127.0.0.1:{first}"):
+        deployment.send([*sent, sent[0], late])
+        deployment.settle()
+        ingest, score = (httpx.get(f"http://127.0.0.1:{first + place}/metrics").text for place in (1, 2))
+        again = deployment.tidemark("worker", "--metrics", f"127.0.0.1:{first}")
+    assert 'tidemark_stage_records_total{stage="ingest",what="duplicates"} 1.0' in ingest
+    assert 'tidemark_stage_records_total{stage="ingest",what="late"} 1.0' in ingest
+    assert 'tidemark_stage_records_total{stage="score",what="late"} 1.0' in score
+    assert again.returncode == 2
+    assert "give this worker other ports" in again.stderr
 
 
 def test_labels_sent_to_their_topic_count(deployment: Deployment) -> None:
