@@ -14,6 +14,8 @@ ROOMS = ("features", "models", "streams")
 EDGE_NAMES = ("kafka_", "feast_", "mlflow_", "spark_", "faust_")
 # Edges whose names say what they do rather than to what: they read files, run threads and processes, or look at the clock.
 OTHER_EDGES = {
+    "streams.aligned_process",
+    "streams.aligned_replay",
     "streams.backtest",
     "streams.champion",
     "streams.contracts",
