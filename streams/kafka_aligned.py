@@ -6,7 +6,6 @@ import signal
 import sys
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
@@ -88,7 +87,10 @@ class AlignedIngest(ConsumerRebalanceListener):  # type: ignore[misc]
         await self._consumer.start()
         watchdog = Watchdog(self._config, TRANSACTIONS, lambda: self._positions, exit_now)
         try:
-            await asyncio.wait([self._assigned])
+            while not self._assigned.done():
+                await asyncio.wait([self._assigned], timeout=1.0)
+                # Nothing else would tell of a group that can't be joined.
+                self._consumer._coordinator.check_errors()
             if self._assigned.cancelled():
                 return False
             numbers = self._assigned.result()
@@ -139,16 +141,17 @@ class AlignedIngest(ConsumerRebalanceListener):  # type: ignore[misc]
         return merge.ended
 
     async def _turn(self, merge: Merge) -> None:
+        self._arrived.clear()
         turn = merge.take(_MOST_IN_TURN)
         self._room.set()
         if turn is not None:
             await self._commit(await self._call(self._worker.process_aligned, turn))
             self._positions |= {number: read[-1].offset + 1 for number, read in turn.records.items()}
             return
-        await self._commit(await self._call(self._worker.tick))
-        self._arrived.clear()
-        with suppress(TimeoutError):
+        try:
             await asyncio.wait_for(self._arrived.wait(), _TICK_S)
+        except TimeoutError:
+            await self._commit(await self._call(self._worker.tick))
 
     async def _read(self, merge: Merge) -> None:
         while True:
