@@ -105,7 +105,7 @@ class Key:
     """All that was ever applied to one user or one merchant, in the order of the log."""
 
     events: list[Event] = field(default_factory=list)
-    verdicts: dict[tuple[str, str], Verdict] = field(default_factory=dict)
+    verdicts: dict[tuple[str, str, int], Verdict] = field(default_factory=dict)
     anchor: int | None = None
     too_late: int = 0
     forgotten: int = 0  # how many of the first events count in no window and have left no device
@@ -228,7 +228,7 @@ class Oracle:
 
     def note_label(self, label: Label, entities: Iterable[Entity] = BOTH) -> None:
         """One label per transaction counts: the newest by label time, at equal label time the later in the log."""
-        identity = (label.user_id, label.transaction_id)
+        identity = (label.user_id, label.transaction_id, label.event_time)
         for key in self._keys_of(label, entities):
             known = key.verdicts.get(identity)
             if known is None or label.label_time >= known.label_time:
