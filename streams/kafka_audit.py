@@ -1,20 +1,23 @@
 """The auditor on a deployment: reads its logs, its models and its online store."""
 
+import heapq
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.errors import UserError
 from features.feast_online import KeyState, OnlineReader, OnlineStoreError
 from models import mlflow_registry
-from models.scoring import Scorer
 from streams import scoring_log, store_audit
 from streams.auditor import Auditor
 from streams.config import StreamConfig
 from streams.events import Decision, decode_decision
+from streams.explanation import explanation
 from streams.kafka_log import KafkaLog
 from streams.kafka_topics import partition_count
 from streams.partitioner import partition_of
@@ -26,7 +29,7 @@ from streams.store_audit import KeyName, StoreMismatch
 from streams.topics import BY_MERCHANT, DECISIONS, SCORING_LOG, STATE_MERCHANTS, STATE_USERS, TRANSACTIONS
 
 # So many transactions' rows are held at once.
-_ROUND = 50_000
+_ROUND, _AHEAD_KB = 50_000, 8_192
 _STORE_TIMEOUT_S = 2.0
 _LOOK_AGAIN_S = 0.5
 
@@ -47,30 +50,33 @@ class KafkaAudit:
     ) -> None:
         self._config = config
         self._log = KafkaLog(config.kafka, f"{config.application}-audit")
-        self._scoring_log = range(partition_count(config.kafka, SCORING_LOG.name))
-        self.positions = {partition: self._log.bounds(SCORING_LOG.name, partition)[0] for partition in self._scoring_log}
+        self._scorer_of = cache(lambda digest: mlflow_registry.load_digest(digest, config.mlflow))
+        partitions = range(partition_count(config.kafka, SCORING_LOG.name))
+        self._scoring_logs = {partition: KafkaLog(config.kafka, self._log.group, ahead_kb=_AHEAD_KB) for partition in partitions}
+        self.positions = {partition: log.bounds(SCORING_LOG.name, partition)[0] for partition, log in self._scoring_logs.items()}
         self.shape = self._shape()
         transactions = self._require_whole()
         portion = 1.0 if sample is None else min(1.0, sample / max(1, transactions))
         made = [watcher(self.shape) for watcher in watchers]
-        self.auditor = Auditor(config.feature_set, self.shape, self._log.read, self._scorers(), portion, oracle_share, made, observers)
+        self.auditor = Auditor(config.feature_set, self.shape, self._log.read, self._scorer_of, portion, oracle_share, made, observers)
 
     def catch_up(self, advance: Callable[[int], None] = lambda _: None) -> int:
-        """Takes what the scoring log has by now, all partitions in step; ``advance`` is told of every so many rows. Returns how many."""
-        ends = {partition: self._log.bounds(SCORING_LOG.name, partition)[1] for partition in self._scoring_log}
-        begins, taken = dict(self.positions), 0
-        rounds = max(1, sum(self._unlearned()) // _ROUND)
-        for number in range(1, rounds + 1):
-            rows: list[pa.Table] = []
-            for partition, end in ends.items():
-                until = begins[partition] + (end - begins[partition]) * number // rounds
-                rows += self._rows(partition, self.positions[partition], until)
-                self.positions[partition] = until
-            if rows:
-                self.auditor.take(rows)
-                taken += sum(map(len, rows))
-                advance(sum(map(len, rows)))
-        return taken
+        """Takes what the scoring log has by now; ``advance`` is told of every so many rows. Returns how many there were."""
+        ends = {partition: log.bounds(SCORING_LOG.name, partition)[1] for partition, log in self._scoring_logs.items()}
+        taken, round_, held = 0, list[pa.Table](), 0
+        # In the order in which they were decided: what is far ahead on one partition would have to wait for the others.
+        for _, rows in heapq.merge(*map(self._dated_rows, ends, ends.values()), key=lambda dated: dated[0]):
+            round_.append(rows)
+            held += len(rows)
+            if held >= _ROUND:
+                self.auditor.take(round_)
+                advance(held)
+                taken, round_, held = taken + held, [], 0
+        if round_:
+            self.auditor.take(round_)
+            advance(held)
+        self.positions = ends
+        return taken + held
 
     def check_store(self, most: int, patience_s: float) -> tuple[int, list[StoreMismatch]]:
         """Compares up to ``most`` users' and merchants' states with what the online store serves; one that is merely behind is given
@@ -85,43 +91,52 @@ class KafkaAudit:
             wrong += found
         return len(keys), wrong + store_audit.lagging(behind, patience_s)
 
-    def find(self, transaction_id: str) -> pa.Table:
-        """The rows of the scoring log with this id, of whichever user; several if several users have used it."""
-        found = []
-        for partition in self._scoring_log:
-            for rows in self._rows(partition, *self._log.bounds(SCORING_LOG.name, partition)):
-                here = rows.filter(pc.equal(rows["transaction_id"], transaction_id))
-                if len(here):
-                    found.append(here)
+    def explain(self, transaction_id: str, user_id: str | None = None) -> dict[str, Any]:
+        """See ``explanation``. Raises UserError if there is no such decision, or several users have used the id and none is named."""
+        rows = self._find(transaction_id, user_id)
+        self.auditor.take([rows])
+        found = self.auditor.finish()
+        scored = Scored.of(rows, 0)
+        scorer = self._scorer_of(scored.model_digest)
+        return explanation(self._config.feature_set, scored, self.auditor.history(scored), found, scorer, self._decision(scored))
+
+    def _find(self, transaction_id: str, user_id: str | None) -> pa.Table:
+        """The decision's row of the scoring log."""
+        found: dict[str, pa.Table] = {}
+        for partition, log in self._scoring_logs.items():
+            for _, rows in self._dated_rows(partition, log.bounds(SCORING_LOG.name, partition)[1]):
+                for row in np.flatnonzero(pc.equal(rows["transaction_id"], transaction_id).to_numpy()).tolist():
+                    found.setdefault(rows["user_id"][row].as_py(), rows.slice(row, 1))
+        if user_id is not None:
+            found = {user: row for user, row in found.items() if user == user_id}
+        if len(found) > 1:
+            raise UserError(f"users {', '.join(sorted(found))} each have a transaction {transaction_id!r}; say which with --user")
         if not found:
             raise UserError(
-                f"no decision on transaction {transaction_id!r} is in {SCORING_LOG.name}; look whether the id is right, and among "
-                "the dead letters"
+                f"there is no decision on transaction {transaction_id!r} in {SCORING_LOG.name}; check the id, and look among dead-letters"
             )
-        return pa.concat_tables(found)
+        return next(iter(found.values()))
 
-    def decision(self, scored: Scored) -> Decision | None:
+    def _decision(self, scored: Scored) -> Decision | None:
         """What ``decisions`` says about it; None if it isn't there any more."""
         partition = partition_of(scored.user_id.encode(), partition_count(self._config.kafka, DECISIONS.name))
         for records in self._log.read(DECISIONS.name, partition, *self._log.bounds(DECISIONS.name, partition)):
             for record in records:
-                decision = decode_decision(record.value or b"")
-                if (decision.source.partition, decision.source.offset) == scored.place:
-                    return decision
+                if scored.transaction_id.encode() in (record.value or b""):
+                    decision = decode_decision(record.value or b"")
+                    if (decision.source.partition, decision.source.offset) == scored.place:
+                        return decision
         return None
 
     def close(self) -> None:
-        """Lets go of the connection."""
-        self._log.close()
+        """Lets go of the connections."""
+        for log in (self._log, *self._scoring_logs.values()):
+            log.close()
 
-    def _rows(self, partition: int, begin: int, end: int) -> Iterator[pa.Table]:
-        for records in self._log.read(SCORING_LOG.name, partition, begin, end):
+    def _dated_rows(self, partition: int, end: int) -> Iterator[tuple[int, pa.Table]]:
+        for records in self._scoring_logs[partition].read(SCORING_LOG.name, partition, self.positions[partition], end):
             for record in records:
-                yield scoring_log.decode(record.value or b"")
-
-    def _unlearned(self) -> Iterator[int]:
-        for source, learned in enumerate(self.auditor.recomputation.learned):
-            yield self._log.bounds(TRANSACTIONS.name, source)[1] - learned
+                yield record.timestamp, scoring_log.decode(record.value or b"")
 
     def _shape(self) -> Shape:
         counts = [partition_count(self._config.kafka, topic.name) for topic in (TRANSACTIONS, BY_MERCHANT)]
@@ -144,9 +159,6 @@ class KafkaAudit:
                     )
                 total += end if topic is TRANSACTIONS else 0
         return total
-
-    def _scorers(self) -> Callable[[str], Scorer]:
-        return cache(lambda digest: mlflow_registry.load_digest(digest, self._config.mlflow))
 
 
 def _served(reader: OnlineReader, keys: Sequence[KeyName]) -> dict[KeyName, KeyState | None]:

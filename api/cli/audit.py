@@ -1,5 +1,6 @@
 """``tidemark audit`` and ``tidemark explain``: decisions computed again from the raw logs."""
 
+import json
 import sys
 import time
 from collections import Counter
@@ -26,6 +27,7 @@ CurrencyOption = Annotated[str, typer.Option(help="The deployment's settlement c
 def register(app: typer.Typer) -> None:
     """Adds the commands."""
     app.command()(audit)
+    app.command()(explain)
 
 
 def audit(
@@ -98,6 +100,36 @@ def audit(
         for line in by_event_time.text(found["event_time"]):
             typer.echo(line)
     if not audit_report.passed(found):
+        raise typer.Exit(1)
+
+
+def explain(
+    transaction_id: Annotated[str, typer.Argument(metavar="TRANSACTION_ID")],
+    user: Annotated[str | None, typer.Option(metavar="USER_ID", help="Whose, if several users have used this id.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    features: FeaturesOption = "fraud_v1",
+    currency: CurrencyOption = "EUR",
+) -> None:
+    """Take one decision apart and make it again: the events in each window, the vector, model, score, policy, reasons and verdict.
+
+    Fails with 1 if anything comes out otherwise, with 2 if there is no such decision.
+    """
+    from api.settings import Settings
+    from streams import explanation
+    from streams.kafka_audit import KafkaAudit
+
+    config = Settings.resolve(require_services=True).stream_config(features, currency)
+    running = KafkaAudit(config)
+    try:
+        told = running.explain(transaction_id, user)
+    finally:
+        running.close()
+    if as_json:
+        typer.echo(json.dumps(told, indent=2))
+    else:
+        for line in explanation.text(told):
+            typer.echo(line)
+    if not told["reproduced"]:
         raise typer.Exit(1)
 
 
