@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 from features.errors import UserError
 from models import mlflow_client
-from models.mlflow_registry import MODEL_NAME
+from models.mlflow_registry import MODEL_NAME, features_digest
 
 _TAG = "audit."
 
@@ -20,24 +20,25 @@ class AuditVerdict:
     at: str
 
 
-def record(features_digest: str, verdict: AuditVerdict, tracking_uri: str) -> None:
+def record(digest: str, verdict: AuditVerdict, tracking_uri: str) -> None:
     """Notes the verdict as the latest of this features digest."""
     client = mlflow_client.connect(tracking_uri)
-    client.set_registered_model_tag(MODEL_NAME, _TAG + features_digest, json.dumps(asdict(verdict)))
+    client.set_registered_model_tag(MODEL_NAME, _TAG + digest, json.dumps(asdict(verdict)))
 
 
-def latest(features_digest: str, tracking_uri: str) -> AuditVerdict | None:
+def latest(digest: str, tracking_uri: str) -> AuditVerdict | None:
     """The latest verdict on this features digest, None before the first."""
-    told = mlflow_client.connect(tracking_uri).get_registered_model(MODEL_NAME).tags.get(_TAG + features_digest)
+    told = mlflow_client.connect(tracking_uri).get_registered_model(MODEL_NAME).tags.get(_TAG + digest)
     return None if told is None else AuditVerdict(**json.loads(told))
 
 
-def require_passed(version: str, features_digest: str, tracking_uri: str) -> None:
-    """Raises UserError if the features of this version failed their latest audit."""
-    verdict = latest(features_digest, tracking_uri)
+def require_passed(version: str, tracking_uri: str) -> None:
+    """Raises UserError if the features of this version failed their latest audit, or if there is no such version."""
+    digest = features_digest(version, tracking_uri)
+    verdict = latest(digest, tracking_uri)
     if verdict is not None and not verdict.passed:
         raise UserError(
             f"version {version} can't be promoted: by the audit of {verdict.at}, {verdict.mismatches} of {verdict.audited} decisions on "
-            f"its features ({features_digest[:12]}) can't be reproduced; mend the cause that tidemark audit names until it passes, or say "
+            f"its features ({digest[:12]}) can't be reproduced; mend the cause that tidemark audit names until it passes, or say "
             "--despite-audit"
         )

@@ -104,6 +104,11 @@ def champion_version(tracking_uri: str) -> str | None:
         raise
 
 
+def features_digest(version: str, tracking_uri: str) -> str:
+    """The digest of the features that a version was trained on. Raises UserError if there is no such version."""
+    return str(_version(MODEL_NAME, False, version, tracking_uri).tags["features_digest"])
+
+
 def promote(version: str, tracking_uri: str) -> None:
     """Make a version the champion; workers and API follow within seconds. Raises UserError if there is no such version."""
     known = _version(MODEL_NAME, False, version, tracking_uri)

@@ -113,6 +113,11 @@ def _of_half(feature_set: FeatureSet, entity: Entity, history: History, served: 
 def _changes(entity: Entity, at_hand: Applied, past: list[Applied]) -> Iterator[tuple[Suspicion, list[Applied]]]:
     """Pasts with one thing changed, and what it would mean."""
     of = f"the {entity}'s"
+    # To one that comes late, the events that are ahead of it in time look like the newest.
+    time = int(at_hand.event.event_time)
+    ordered = sorted(past, key=lambda applied: int(applied.event.event_time))
+    yield Suspicion("late", f"{of} anchor was rewound to a late transaction"), [a for a in ordered if int(a.event.event_time) <= time]
+    yield Suspicion("late", f"{of} events were taken in the order of their event times"), ordered
     for k in range(1, min(_MOST_BEHIND, len(past)) + 1):
         yield Suspicion("lag", f"{of} newest {k} of {len(past)} events were not there yet"), past[:-k]
     for number in range(len(past) - 1, max(-1, len(past) - 1 - _EVENTS), -1):
@@ -123,10 +128,6 @@ def _changes(entity: Entity, at_hand: Applied, past: list[Applied]) -> Iterator[
         if isinstance(event.event, Transaction):
             yield Suspicion("duplicate", f"{of} {title} was counted twice", where), [*past[: number + 1], *past[number:]]
     yield Suspicion("duplicate", f"{of} transaction at hand was counted before it was judged"), [*past, at_hand]
-    time = int(at_hand.event.event_time)
-    ordered = sorted(past, key=lambda applied: int(applied.event.event_time))
-    yield Suspicion("late", f"{of} anchor was rewound to a late transaction"), [a for a in ordered if int(a.event.event_time) <= time]
-    yield Suspicion("late", f"{of} events were taken in the order of their event times"), ordered
 
 
 def _title(applied: Applied) -> str:
