@@ -68,12 +68,12 @@ def compare(feature_set: FeatureSet, auditor: Auditor, served: Mapping[KeyName, 
     doubtful = {name: at for name, at in named.items() if _state(served, name) != _present(auditor, at)}
     expected |= auditor.states([at for at in doubtful.values() if at not in expected])
     for (entity, key), at in doubtful.items():
-        found, should = _state(served, (entity, key)), expected[at]
-        if found == should:
+        state, should = _state(served, (entity, key)), expected[at]
+        if state == should:
             behind.append((entity, key))
         else:
             sentence = f"its state isn't that of the logs up to offset {at.offset} of partition {at.partition}"
-            wrong.append(StoreMismatch(entity, key, "unknown", sentence, _differences(feature_set, entity, found, should)))
+            wrong.append(StoreMismatch(entity, key, "unknown", sentence, _differences(feature_set, entity, state, should)))
     return StoreFindings(wrong, behind)
 
 

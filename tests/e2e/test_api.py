@@ -227,6 +227,21 @@ def test_decisions_of_stream_and_api_pass_the_audit_and_are_explained(deployment
     assert "there is no decision on transaction 'no-such-thing'" in unknown.stderr
 
 
+def test_a_following_audit_tells_prometheus_what_it_has_audited(deployment: Deployment) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    told = Api(f"http://127.0.0.1:{port}")
+    before = len(deployment.read("decisions"))
+    with deployment.running("audit", "--all", "--follow", "--dry-run", "--metrics-port", str(port)):
+        eventually(lambda: f"tidemark_audit_decisions_total {before}.0".encode() in told.get("/metrics")[1], what="the first audit")
+        deployment.send([transaction(40_000 + i, f"followed{i % 3}", "m1", START + 70 * DAY + i) for i in range(30)])
+        eventually(lambda: f"tidemark_audit_decisions_total {before + 30}.0".encode() in told.get("/metrics")[1], what="the next decisions")
+        metrics = told.get("/metrics")[1]
+    assert b'tidemark_audit_mismatches_total{cause="lag"} 0.0' in metrics
+    assert b'tidemark_audit_offset{partition="0"}' in metrics
+
+
 def test_an_audit_finds_a_key_of_the_store_that_somebody_has_changed(deployment: Deployment, tmp_path: Path) -> None:
     client = redis.Redis.from_url(deployment.config.redis)
     (key,) = (key for key in client.scan_iter() if b"never-seen" in key and b"merchant_id" in key)
