@@ -70,7 +70,7 @@ class EventTime:
 
     def report(self) -> dict[str, object]:
         """Shares of rows and of values that differ, and for each feature that does how often and by how much."""
-        places, served = (np.concatenate(column) for column in zip(*self._served, strict=True)) if self._served else (np.zeros(0), None)
+        places, served = self._take_served()
         rows, width, values = len(places), len(self.feature_set.names), 0
         any_differs = np.zeros(rows, np.bool_)
         features: dict[str, object] = {}
@@ -80,8 +80,7 @@ class EventTime:
             order = np.argsort(ideal_places)
             at = order[np.searchsorted(ideal_places, places, sorter=order)] if rows else np.zeros(0, np.int64)
             for column, feature in enumerate(self.feature_set.of(entity)):
-                was = served[:, begin + column] if served is not None else np.zeros(0, np.float32)
-                should = ideal[at, column]
+                was, should = np.ascontiguousarray(served[:, begin + column]), ideal[at, column]
                 differs = was.view(np.uint32) != should.view(np.uint32)
                 any_differs |= differs
                 if differs.any():
@@ -96,6 +95,16 @@ class EventTime:
             "share_of_values": _share(values, rows * width),
             "features": features,
         }
+
+    def _take_served(self) -> tuple[Int64, Float32]:
+        """Places and vectors of all that was observed; given away piece by piece, for they fill much of the memory."""
+        rows = sum(len(places) for places, _ in self._served)
+        places, vectors = np.empty(rows, np.int64), np.empty((rows, len(self.feature_set.names)), np.float32)
+        while self._served:
+            some, of_these = self._served.pop()
+            rows -= len(some)
+            places[rows : rows + len(some)], vectors[rows : rows + len(some)] = some, of_these
+        return places, vectors
 
     def _append(self, entity: Entity, events: Sequence[Applied], turns: Sequence[int]) -> None:
         if not events:

@@ -99,6 +99,7 @@ def text(told: Mapping[str, Any]) -> list[str]:
         f"score      {told['probability']:.6f}, risk {told['risk_score']}, {told['risk_level']}",
         f"policy     {policy['digest'][:12]}: review from {policy['review']:.6g}, block from {policy['block']:.6g}",
         f"verdict    {told['decision']}",
+        f"code       {told['code_digest'][:12]}, {'that of this version' if told['same_code'] else 'another than of this version'}",
     ]
     for reason in told["reasons"]:
         lines.append(f"  because  {reason['feature']} = {reason['value']} ({reason['contribution']:+.3f} log-odds)")

@@ -45,7 +45,7 @@ class KafkaAudit:
         config: StreamConfig,
         sample: int | None = None,
         oracle_share: float = 0.0,
-        watchers: Sequence[Callable[[Shape], Watcher]] = (),
+        watchers: Sequence[Watcher] = (),
         observers: Sequence[Callable[[Observed], None]] = (),
     ) -> None:
         self._config = config
@@ -57,8 +57,7 @@ class KafkaAudit:
         self.shape = self._shape()
         transactions = self._require_whole()
         portion = 1.0 if sample is None else min(1.0, sample / max(1, transactions))
-        made = [watcher(self.shape) for watcher in watchers]
-        self.auditor = Auditor(config.feature_set, self.shape, self._log.read, self._scorer_of, portion, oracle_share, made, observers)
+        self.auditor = Auditor(config.feature_set, self.shape, self._log.read, self._scorer_of, portion, oracle_share, watchers, observers)
 
     def catch_up(self, advance: Callable[[int], None] = lambda _: None) -> int:
         """Takes what the scoring log has by now; ``advance`` is told of every so many rows. Returns how many there were."""

@@ -4,7 +4,8 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,7 @@ from api.cli.conventions import progress, until_interrupted, write_summary
 from features.errors import UserError
 
 if TYPE_CHECKING:
+    from streams.config import StreamConfig
     from streams.kafka_audit import KafkaAudit
 
 _SAMPLE, _STORE_KEYS, _MOST_STORE_KEYS = 10_000, 500, 20_000
@@ -59,7 +61,6 @@ def audit(
     from api.settings import Settings
     from streams import audit_report
     from streams import event_time as by_event_time
-    from streams.kafka_audit import KafkaAudit
 
     if event_time and follow:
         raise UserError("--event-time needs a log that is done; leave out --follow")
@@ -69,15 +70,9 @@ def audit(
     if metrics_port is not None:
         metrics.serve(metrics_port)
     disorder = by_event_time.EventTime(config.feature_set) if event_time else None
-    running = KafkaAudit(
-        config,
-        None if everything else sample,
-        oracle_share,
-        [] if disorder is None else [lambda _: disorder],
-        [] if disorder is None else [disorder.observe],
-    )
+    watchers, observers = ([], []) if disorder is None else ([disorder], [disorder.observe])
     keys = _MOST_STORE_KEYS if everything else _STORE_KEYS
-    try:
+    with _auditing(config, None if everything else sample, oracle_share, watchers, observers) as running:
         with progress("auditing", None) as advance:
             running.catch_up(advance)
         running.auditor.finish()
@@ -86,8 +81,6 @@ def audit(
         if follow:
             checked, in_store = _follow(running, metrics.update, keys, store_patience)
         found = audit_report.report(running.auditor, running.positions, checked, in_store)
-    finally:
-        running.close()
     if disorder is not None:
         found["event_time"] = disorder.report()
     found |= {"command": " ".join(["tidemark", *sys.argv[1:]]), "seconds": round(time.monotonic() - began, 1)}
@@ -116,14 +109,10 @@ def explain(
     """
     from api.settings import Settings
     from streams import explanation
-    from streams.kafka_audit import KafkaAudit
 
     config = Settings.resolve(require_services=True).stream_config(features, currency)
-    running = KafkaAudit(config)
-    try:
+    with _auditing(config) as running:
         told = running.explain(transaction_id, user)
-    finally:
-        running.close()
     if as_json:
         typer.echo(json.dumps(told, indent=2))
     else:
@@ -131,6 +120,20 @@ def explain(
             typer.echo(line)
     if not told["reproduced"]:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _auditing(config: "StreamConfig", *arguments: Any) -> Iterator["KafkaAudit"]:
+    """An auditor; that Kafka fails is no mismatch, but something to mend."""
+    from confluent_kafka import KafkaException
+
+    from streams.kafka_audit import KafkaAudit
+
+    try:
+        with closing(KafkaAudit(config, *arguments)) as running:
+            yield running
+    except KafkaException as error:
+        raise UserError(f"Kafka at {config.kafka} failed ({error.args[0].str()}); see `tidemark doctor`, then audit again") from error
 
 
 def _follow(
