@@ -1,7 +1,7 @@
 """Audits what the online store serves: is each key's state the one that the logs give at the position that it names?"""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -14,10 +14,20 @@ from streams.partitioner import partition_of
 from streams.recomputation import StateAt
 from streams.scored import Difference, differences
 
-if TYPE_CHECKING:
-    from features.feast_online import KeyState
-
 KeyName = tuple[Entity, str]
+
+
+class Served(Protocol):
+    """What the store serves of a key; see ``feast_online.KeyState``."""
+
+    @property
+    def state(self) -> bytes: ...  # noqa: D102
+    @property
+    def partition(self) -> int: ...  # noqa: D102
+    @property
+    def offset(self) -> int: ...  # noqa: D102
+    @property
+    def digest(self) -> str: ...  # noqa: D102
 
 
 class StoreMismatch(NamedTuple):
@@ -48,7 +58,7 @@ def keys_to_check(auditor: Auditor, most: int) -> list[KeyName]:
     return found
 
 
-def compare(feature_set: FeatureSet, auditor: Auditor, served: Mapping[KeyName, "KeyState | None"]) -> StoreFindings:
+def compare(feature_set: FeatureSet, auditor: Auditor, served: Mapping[KeyName, Served | None]) -> StoreFindings:
     """Compares what was served with the states of the logs, which may have gone on meanwhile; they are followed as far as need be."""
     wrong, behind = [], []
     named: dict[KeyName, StateAt] = {}
@@ -87,7 +97,7 @@ def _partition(auditor: Auditor, entity: Entity, key: str) -> int:
     return partition_of(key.encode(), len(recomputed.users if entity == "user" else recomputed.merchants))
 
 
-def _state(served: Mapping[KeyName, "KeyState | None"], name: KeyName) -> bytes:
+def _state(served: Mapping[KeyName, Served | None], name: KeyName) -> bytes:
     found = served[name]
     return b"" if found is None else found.state
 

@@ -27,6 +27,7 @@ from streams.replay_messages import encode_labels, encode_transactions
 from tests.deployment import Deployment, champion, deployed, eventually
 
 DISORDER_MS, DUPLICATES = 10 * MINUTE, 0.05
+_AT_ONCE = 50_000
 
 
 class Sent(NamedTuple):
@@ -56,15 +57,21 @@ def disordered(table: pa.Table, seed: int = 0) -> list[Sent]:
     ]
 
 
+def send(deployment: Deployment, records: list[Sent]) -> None:
+    """As many at a time as a producer takes."""
+    for begin in range(0, len(records), _AT_ONCE):
+        deployment.send(records[begin : begin + _AT_ONCE])
+
+
 def run(deployment: Deployment, records: list[Sent], more: list[str]) -> dict[str, Any]:
     """Decides all with two workers, one of which is killed half-way, and audits every decision."""
     half = len(records) // 2
     with deployment.running("worker") as killed, deployment.running("worker"):
-        deployment.send(records[:half])
+        send(deployment, records[:half])
         eventually(lambda: bool(deployment.read("scoring-log")), timeout=120, what="the first decisions")
         os.killpg(killed.pid, signal.SIGKILL)
         killed.wait()
-        deployment.send(records[half:])
+        send(deployment, records[half:])
         deployment.settle(timeout=1_800)
     out = deployment.home / "audit.json"
     done = deployment.tidemark("audit", "--all", "--json", str(out), *more, timeout=3_600)
