@@ -18,14 +18,13 @@ from features.on_demand import vector, vector_of_request
 from features.windows import Float32, Int64
 from models.scoring import Scorer
 from streams import answer, scoring_log
+from streams.computed import Computed, keys_of_logged, keys_of_recomputed
 from streams.oracle_share import OracleShare
 from streams.recomputation import Recomputation, StateAt
 from streams.saved_state import Place
 from streams.score import Observed
 from streams.scored import Mismatch, Scored, differences
 
-# Two ids that no log is long enough to confuse.
-_OFFSETS = 1 << 44
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -114,14 +113,14 @@ class Audit:
                 place = observed.rows["source"][row].as_py(), observed.rows["offset"][row].as_py()
                 self._disagreed[place] = (observed.vectors[row], expected)
         if self._portion < 1.0:
-            chosen = self._is_chosen(_computed_keys(observed.rows))
+            chosen = self._is_chosen(keys_of_recomputed(observed.rows))
             observed = Observed(observed.rows.filter(pa.array(chosen)), observed.position[chosen], observed.vectors[chosen], [])
         self._observed.append(observed)
 
     def settle(self, expected: int | None = None) -> list[Mismatch]:
         """Compares all that is expected, or the first ``expected`` calls of that, for which the recomputation has come far enough."""
         due, self._expected = self._expected[:expected], self._expected[len(self._expected) if expected is None else expected :]
-        computed = _Computed.of(self._observed, len(self._feature_set.names))
+        computed = Computed.of(self._observed, len(self._feature_set.names))
         found = self._by_oracle(due) if self._disagreed else []
         for rows, answered in due:
             if len(rows):
@@ -141,14 +140,14 @@ class Audit:
     def _chosen(self, rows: pa.Table) -> pa.Table:
         if self._portion >= 1.0:
             return rows
-        return rows.filter(pa.array(self._is_chosen(_keys(rows))))
+        return rows.filter(pa.array(self._is_chosen(keys_of_logged(rows))))
 
     def _is_chosen(self, keys: Int64) -> np.ndarray:
         return np.asarray((keys.astype(np.uint64) * _SPREAD) >> np.uint64(32) < self._portion * 2**32)
 
-    def _compare(self, rows: pa.Table, answered: Mapping[Place, Scored], computed: "_Computed") -> list[Mismatch]:
+    def _compare(self, rows: pa.Table, answered: Mapping[Place, Scored], computed: Computed) -> list[Mismatch]:
         names, served = self._feature_set.names, scoring_log.vectors(rows)
-        at = computed.find(_keys(rows))
+        at = computed.find(keys_of_logged(rows))
         again = self._note(rows)
         by_api = pc.equal(rows["origin"].cast(pa.string()), "api").to_numpy()
         own = pc.equal(rows["features_digest"].cast(pa.string()), self._feature_set.digest).to_numpy()
@@ -245,54 +244,6 @@ def wrong_probability(scored: Scored, expected: float) -> Mismatch:
     close = np.float32(expected) != 0 and abs(scored.probability - expected) <= 4 * np.spacing(np.float32(expected))
     sentence = f"model {scored.model_digest[:12]} gives {expected!r} on the logged vector, {scored.probability!r} is logged"
     return Mismatch("probability", scored, None, "float" if close else "unknown", sentence)
-
-
-@dataclass
-class _Computed:
-    """Recomputed transactions, findable by place."""
-
-    rows: pa.Table
-    position: Int64
-    vectors: Float32
-    keys: Int64
-    order: Int64
-    found: np.ndarray
-
-    @classmethod
-    def of(cls, observed: Sequence[Observed], width: int) -> "_Computed":
-        some = [one for one in observed if len(one.rows)]
-        if not some:
-            empty = np.zeros(0, np.int64)
-            return cls(pa.table({}), empty.reshape(0, 2), np.zeros((0, width), np.float32), empty, empty, np.zeros(0, np.bool_))
-        rows = pa.Table.from_batches([one.rows for one in some])
-        keys = _computed_keys(rows)
-        position, vectors = np.concatenate([one.position for one in some]), np.concatenate([one.vectors for one in some])
-        return cls(rows, position, vectors, keys, np.argsort(keys, kind="stable"), np.zeros(len(keys), np.bool_))
-
-    def find(self, keys: Int64) -> Int64:
-        """The number of each place's row, −1 where there is none; notes these as found."""
-        if not len(self.keys):
-            return np.full(len(keys), -1, np.int64)
-        at = self.order[np.minimum(np.searchsorted(self.keys, keys, sorter=self.order), len(self.order) - 1)]
-        at = np.where(self.keys[at] == keys, at, -1)
-        self.found[at[at >= 0]] = True
-        return at
-
-    def rest(self) -> list[Observed]:
-        """What was not found."""
-        left = np.flatnonzero(~self.found)
-        if not len(left):
-            return []
-        rows = self.rows.take(pa.array(left)).combine_chunks().to_batches()[0]
-        return [Observed(rows, self.position[left], self.vectors[left], [])]
-
-
-def _keys(rows: pa.Table) -> Int64:
-    return np.asarray(rows["source_partition"].to_numpy().astype(np.int64) * _OFFSETS + rows["source_offset"].to_numpy())
-
-
-def _computed_keys(rows: pa.Table | pa.RecordBatch) -> Int64:
-    return np.asarray(rows["source"].to_numpy().astype(np.int64) * _OFFSETS + rows["offset"].to_numpy())
 
 
 def _place(rows: pa.Table, i: int) -> Place:
