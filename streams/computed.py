@@ -16,7 +16,7 @@ _OFFSETS = 1 << 44
 
 @dataclass
 class Computed:
-    """Recomputed transactions, findable by place. ``rows``, ``position`` and ``vectors`` are as in ``score.Observed``; ``found`` (bool) says
+    """Recomputed transactions. ``rows``, ``position`` and ``vectors`` are as in ``score.Observed``; ``found`` (bool) says
     which were asked for."""
 
     rows: pa.Table
