@@ -244,8 +244,10 @@ def test_a_following_audit_tells_prometheus_what_it_has_audited(deployment: Depl
 
 def test_an_audit_finds_a_key_of_the_store_that_somebody_has_changed(deployment: Deployment, tmp_path: Path) -> None:
     client = redis.Redis.from_url(deployment.config.redis)
-    (key,) = (key for key in client.scan_iter() if b"never-seen" in key and b"merchant_id" in key)
-    (whole,) = (key for key in client.scan_iter() if b"m1tidemark" in key)
+    deployment.send([transaction(50_000, "anybody", "tampered-with"), transaction(50_001, "anybody", "another", amount=7)])
+    deployment.settle()
+    (key,) = (key for key in client.scan_iter() if b"tampered-with" in key)
+    (whole,) = (key for key in client.scan_iter() if b"another" in key)
     kept = client.hgetall(key)
     client.hset(key, mapping=client.hgetall(whole))
     failed = deployment.tidemark("audit", "--json", str(tmp_path / "audit.json"))
@@ -253,7 +255,7 @@ def test_an_audit_finds_a_key_of_the_store_that_somebody_has_changed(deployment:
     assert failed.returncode == 1, failed.stdout + failed.stderr
     found = json.loads((tmp_path / "audit.json").read_text())
     (example,) = found["store"]["examples"]
-    assert example["about"] == "merchant never-seen in the online store"
+    assert example["about"] == "merchant tampered-with in the online store"
     assert found["mismatches"] == 0
     refused = deployment.tidemark("promote", "1")
     assert refused.returncode == 2
