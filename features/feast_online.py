@@ -174,6 +174,11 @@ class OnlineReader:
         with _redis_errors(self._address):
             return self._state("user", user_id), self._state("merchant", merchant_id)
 
+    def state(self, entity: Entity, key: str) -> KeyState | None:
+        """The state of one key, as ``states``."""
+        with _redis_errors(self._address):
+            return self._state(entity, key)
+
     def _state(self, entity: Entity, key: str) -> KeyState | None:
         from feast.protos.feast.types.EntityKey_pb2 import EntityKey
         from feast.protos.feast.types.Value_pb2 import Value

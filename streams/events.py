@@ -124,4 +124,5 @@ def milliseconds(moment: int | str) -> int:
 
 decode_transaction = msgspec.json.Decoder(Transaction).decode
 decode_label = msgspec.json.Decoder(Label).decode
+decode_decision = msgspec.json.Decoder(Decision).decode
 encode = msgspec.json.Encoder().encode

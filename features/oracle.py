@@ -1,7 +1,7 @@
-"""A slow, obviously right statement of every feature, written from the design alone.
+"""A slow, obviously right statement of every feature, written from the design alone, for auditors and tests.
 
-It imports nothing of Tidemark. It keeps every event of each key in plain lists and recomputes each feature from scratch for
-each transaction. It forgets only what must be: a key that the clock, the latest event time of all, has left far behind.
+It takes nothing of Tidemark but the windows of a feature set. It keeps every event of each key in plain lists and recomputes each feature
+from scratch for each transaction. It forgets only what must be: a key that the clock, the latest event time of all, has left far behind.
 Where the compiled kernel and this file disagree, this file is read first.
 
 Times are integer milliseconds since 1970 (UTC), amounts integer minor units; every feature is a float32 value.
@@ -12,14 +12,16 @@ import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, Self
 
-SECOND = 1_000
-MINUTE = 60 * SECOND
-HOUR = 60 * MINUTE
-DAY = 24 * HOUR
+from features.definitions import Entity, FeatureSet
+
+DAY = 86_400_000
 
 DEVICES_REMEMBERED = 8
+
+
+BOTH: tuple[Entity, Entity] = ("user", "merchant")
 
 
 class Window(NamedTuple):
@@ -37,54 +39,38 @@ class Window(NamedTuple):
         return oldest * self.hop, end * self.hop
 
 
-# The window table, restated.
-AMOUNT_WINDOWS: Mapping[str, Window] = {
-    "5m": Window(5 * MINUTE, 5 * SECOND),
-    "1h": Window(1 * HOUR, 1 * MINUTE),
-    "24h": Window(24 * HOUR, 30 * MINUTE),
-    "7d": Window(7 * DAY, 3 * HOUR),
-    "14d": Window(14 * DAY, 3 * HOUR),
-    "30d": Window(30 * DAY, 12 * HOUR),
-}
-FRAUD_WINDOWS: Mapping[str, Window] = {
-    "1d": Window(1 * DAY, 3 * HOUR, delay=7 * DAY),
-    "7d": Window(7 * DAY, 3 * HOUR, delay=7 * DAY),
-    "30d": Window(30 * DAY, 12 * HOUR, delay=7 * DAY),
-}
-
-
 class Transaction(Protocol):
     """What the oracle reads of a transaction."""
 
     @property
-    def transaction_id(self) -> str: ...
+    def transaction_id(self) -> str: ...  # noqa: D102
     @property
-    def event_time(self) -> int: ...
+    def event_time(self) -> int: ...  # noqa: D102
     @property
-    def user_id(self) -> str: ...
+    def user_id(self) -> str: ...  # noqa: D102
     @property
-    def merchant_id(self) -> str: ...
+    def merchant_id(self) -> str: ...  # noqa: D102
     @property
-    def amount(self) -> int: ...
+    def amount(self) -> int: ...  # noqa: D102
     @property
-    def device_id(self) -> str | None: ...
+    def device_id(self) -> str | None: ...  # noqa: D102
 
 
 class Label(Protocol):
     """What the oracle reads of a label; `event_time` is that of the labelled transaction."""
 
     @property
-    def transaction_id(self) -> str: ...
+    def transaction_id(self) -> str: ...  # noqa: D102
     @property
-    def event_time(self) -> int: ...
+    def event_time(self) -> int: ...  # noqa: D102
     @property
-    def user_id(self) -> str: ...
+    def user_id(self) -> str: ...  # noqa: D102
     @property
-    def merchant_id(self) -> str: ...
+    def merchant_id(self) -> str: ...  # noqa: D102
     @property
-    def label_time(self) -> int: ...
+    def label_time(self) -> int: ...  # noqa: D102
     @property
-    def is_fraud(self) -> bool: ...
+    def is_fraud(self) -> bool: ...  # noqa: D102
 
 
 class Event(NamedTuple):
@@ -119,7 +105,7 @@ class Key:
     """All that was ever applied to one user or one merchant, in the order of the log."""
 
     events: list[Event] = field(default_factory=list)
-    verdicts: dict[tuple[str, str], Verdict] = field(default_factory=dict)
+    verdicts: dict[tuple[str, str, int], Verdict] = field(default_factory=dict)
     anchor: int | None = None
     too_late: int = 0
     forgotten: int = 0  # how many of the first events count in no window and have left no device
@@ -138,10 +124,12 @@ class Key:
         return event_time if self.anchor is None else max(event_time, self.anchor)
 
     def amounts_within(self, bounds: tuple[int, int]) -> list[int]:
+        """The amounts of the events that a window with these bounds covers."""
         start, end = bounds
         return [event.amount for event in self.events[self.forgotten :] if event.in_windows and start <= event.time < end]
 
     def frauds_within(self, bounds: tuple[int, int]) -> int:
+        """How many of these turned out to be fraud."""
         start, end = bounds
         return sum(1 for verdict in self.verdicts.values() if verdict.is_fraud and start <= verdict.event_time < end)
 
@@ -169,40 +157,62 @@ class Key:
 class Oracle:
     """Recomputes the features of a transaction from everything that was applied before it.
 
-    `devices` adds the features of `fraud_v2`; `extra` adds windows to the table, by name: fraud windows if delayed, else of amounts.
+    Windows go by name. `devices` adds what is known of the user's device. What is older than the clock of the slowest of the `sources`
+    allows is forgotten; until each has said something, nothing is.
     """
 
-    def __init__(self, devices: bool = False, extra: Mapping[str, Window] | None = None) -> None:
+    def __init__(
+        self, amount_windows: Mapping[str, Window], fraud_windows: Mapping[str, Window], devices: bool = False, sources: int = 1
+    ) -> None:
+        self.amount_windows = amount_windows
+        self.fraud_windows = fraud_windows
         self.with_devices = devices
-        extra = extra or {}
-        self.amount_windows = {**AMOUNT_WINDOWS, **{name: window for name, window in extra.items() if not window.delay}}
-        self.fraud_windows = {**FRAUD_WINDOWS, **{name: window for name, window in extra.items() if window.delay}}
         self.users: dict[str, Key] = {}
         self.merchants: dict[str, Key] = {}
-        self.clock: int | None = None
+        self.clock: dict[int, int] = {}
+        self.sources = sources
+
+    @classmethod
+    def of(cls, feature_set: FeatureSet, sources: int = 1) -> Self:
+        """The oracle of a feature set: of its definition it takes length, hop and delay of each window, and whether there are devices."""
+        amounts, frauds = (
+            {window.name: Window(window.length, window.hop, window.delay) for window in windows}
+            for windows in (feature_set.activity, feature_set.outcome)
+        )
+        return cls(amounts, frauds, feature_set.devices, sources)
 
     def observe(self, transaction: Transaction) -> dict[str, float]:
         """The features of `transaction` given what was applied so far; changes nothing."""
-        floor = self._floor(transaction.event_time)
-        user = self.users.get(transaction.user_id, Key()).as_remembered(floor)
-        merchant = self.merchants.get(transaction.merchant_id, Key()).as_remembered(floor)
-        features = request_features(transaction)
-        features |= self.key_features("user", user, transaction)
-        features |= self.key_features("merchant", merchant, transaction)
-        if self.with_devices:
-            features |= self.device_features(user, transaction)
-        return {name: as_float32(value) for name, value in features.items()}
+        return request_features(transaction) | self.observe_key("user", transaction) | self.observe_key("merchant", transaction)
 
-    def apply_transaction(self, transaction: Transaction) -> None:
-        """Make `transaction` part of what its user and its merchant have seen."""
-        floor = self._floor(transaction.event_time)
-        self.clock = transaction.event_time if self.clock is None else max(self.clock, transaction.event_time)
+    def observe_key(self, entity: Entity, transaction: Transaction, source: int = 0) -> dict[str, float]:
+        """Only what is known of the transaction's user, or of its merchant."""
+        keys, name = (self.users, transaction.user_id) if entity == "user" else (self.merchants, transaction.merchant_id)
+        key = keys.get(name, Key()).as_remembered(self._floor(transaction.event_time, source))
+        features = self.key_features(entity, key, transaction)
+        if self.with_devices and entity == "user":
+            features |= self.device_features(key, transaction)
+        return {feature: as_float32(value) for feature, value in features.items()}
+
+    def apply_transaction(self, transaction: Transaction, source: int = 0, entities: Iterable[Entity] = BOTH) -> None:
+        """Make `transaction` part of what its user and its merchant, or one of them, have seen."""
+        floor = self._floor(transaction.event_time, source)
+        self.move_clock(transaction, source)
         event = Event(transaction.event_time, transaction.amount, transaction.device_id, transaction.event_time >= floor)
-        for key in self._keys_of(transaction):
+        for key in self._keys_of(transaction, entities):
             key.anchor = key.anchor_for(event.time)
             if event.time < max(self._oldest_covered(key.anchor), floor):
                 key.too_late += 1
             key.events.append(event)
+
+    def move_clock(self, transaction: Transaction, source: int = 0) -> None:
+        """Bring the clock on by a transaction."""
+        self.clock[source] = max(transaction.event_time, self.clock.get(source, transaction.event_time))
+
+    def move_anchor(self, transaction: Transaction) -> None:
+        """Bring on the anchor of a user about whom nothing is asked but which labels come too late."""
+        key = self.users.setdefault(transaction.user_id, Key())
+        key.anchor = key.anchor_for(transaction.event_time)
 
     def apply_label(self, label: Label) -> None:
         """A label that no window of its user reaches counts nowhere, whatever its merchant's windows."""
@@ -216,10 +226,10 @@ class Oracle:
             return True
         return anchor is not None and label.event_time < self._oldest_covered(anchor)
 
-    def note_label(self, label: Label) -> None:
+    def note_label(self, label: Label, entities: Iterable[Entity] = BOTH) -> None:
         """One label per transaction counts: the newest by label time, at equal label time the later in the log."""
-        identity = (label.user_id, label.transaction_id)
-        for key in self._keys_of(label):
+        identity = (label.user_id, label.transaction_id, label.event_time)
+        for key in self._keys_of(label, entities):
             known = key.verdicts.get(identity)
             if known is None or label.label_time >= known.label_time:
                 key.verdicts[identity] = Verdict(label.label_time, label.is_fraud, label.event_time)
@@ -275,22 +285,25 @@ class Oracle:
             new, age = 1.0, 0.0
         return {"user_new_device": new, "user_device_age_seconds": age, "user_device_count": len(remembered)}
 
-    def _keys_of(self, message: Transaction | Label) -> tuple[Key, Key]:
-        floor = self._floor()
-        user = self.users[message.user_id] = self.users.get(message.user_id, Key()).as_remembered(floor)
-        merchant = self.merchants[message.merchant_id] = self.merchants.get(message.merchant_id, Key()).as_remembered(floor)
-        return user, merchant
+    def _keys_of(self, message: Transaction | Label, entities: Iterable[Entity]) -> list[Key]:
+        floor, found = self._floor(), []
+        for entity in entities:
+            keys, name = (self.users, message.user_id) if entity == "user" else (self.merchants, message.merchant_id)
+            key = keys[name] = keys.get(name, Key()).as_remembered(floor)
+            found.append(key)
+        return found
 
-    def _floor(self, time: int | None = None) -> float:
-        """Where memory begins once the clock has come to `time`: whole days before its day, as many as the windows reach and seven more."""
-        times = [moment for moment in (self.clock, time) if moment is not None]
-        if not times:
+    def _floor(self, time: int | None = None, source: int = 0) -> float:
+        """Where memory begins once a source's clock has come to `time`: whole days before the slowest clock's day, as many as the windows
+        reach and seven more."""
+        clock = self.clock if time is None else {**self.clock, source: max(time, self.clock.get(source, time))}
+        if len(clock) < self.sources:
             return -math.inf
         windows = [*self.amount_windows.values(), *self.fraud_windows.values()]
         coarsest = max(window.hop for window in windows)
         day = math.ceil(DAY / coarsest) * coarsest
         reach = max(window.delay + window.length + window.hop for window in windows)
-        return max(times) // day * day - math.ceil((reach + 7 * DAY) / day) * day
+        return min(clock.values()) // day * day - math.ceil((reach + 7 * DAY) / day) * day
 
     def _oldest_covered(self, anchor: int) -> int:
         """The smallest event time that any window covers at `anchor`; what is older is too late."""
