@@ -44,6 +44,21 @@ def stats(rows: Sequence[tuple[str, datetime, float, int]]) -> pa.Table:
     )
 
 
+def users(rows: Sequence[tuple[str, datetime, str | None]]) -> pa.Table:
+    """``users`` of (user, since, segment) in the order of their log; all are of one country, or of none if removed."""
+    names, times, segments = zip(*rows, strict=True)
+    return pa.table(
+        {
+            "user_id": names,
+            "event_timestamp": pa.array(times, TIME),
+            "created": pa.array(range(len(rows)), pa.int64()).cast(TIME),
+            "created_at": pa.array([int(START.timestamp()) * 1000 if segment else None for segment in segments], pa.int64()),
+            "country": pa.array(["NL" if segment else None for segment in segments], pa.string()),
+            "segment": pa.array(segments, pa.string()),
+        }
+    )
+
+
 def vectors(feature_set: FeatureSet, ids: Sequence[str], times: Sequence[datetime], values: npt.NDArray[np.float32]) -> pa.Table:
     """Rows of ``scoring-log`` or of a backfill, in the columns that matter here."""
     columns = {name: pa.array(values[:, place], pa.float32()) for place, name in enumerate(feature_set.names)}

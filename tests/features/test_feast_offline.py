@@ -15,7 +15,7 @@ from features.errors import UserError
 from features.parquet_offline import write_file
 from features.storage import Storage
 from features.vector import from_columns
-from tests.features.offline import START, asked, at, put, stats, vectors
+from tests.features.offline import START, asked, at, put, stats, users, vectors
 
 V1 = FEATURE_SETS["fraud_v1"]
 STATS = ["transaction_stats:avg_transaction_amount", "transaction_stats:transaction_count"]
@@ -54,6 +54,7 @@ def store(home: Path, served: np.ndarray) -> FeatureStore:
             ]
         ),
     )
+    put(offline, "users", users([("u1", at(0), "new"), ("u1", at(10), "silver"), ("u1", at(10), "gold"), ("u1", at(30), None)]))
     times = [at(minute) for minute in range(len(served))]
     put(offline, "scoring-log", vectors(V1, [f"t{i}" for i in range(len(served))], times, served))
     feast_repo_writer.write(home / "feast", "redis://127.0.0.1:1/0", offline)
@@ -72,6 +73,15 @@ def test_a_user_is_told_as_of_the_last_event_at_or_before_the_time(store: Featur
     entity_df = asked("user_id", ["u1"] * len(moments), moments)
     found = store.get_historical_features(entity_df=entity_df, features=STATS).to_df()
     assert told(found) == [(None, None), (100.0, 1), (100.0, 1), (400.0, 4), (300.0, 3), (300.0, 3), (0.5, 5)]
+
+
+def test_a_profile_is_the_version_that_held_at_the_time(store: FeatureStore) -> None:
+    moments = [at(-1), at(0), at(9), at(10), at(29), at(30)]
+    features = ["user_profile:created_at", "user_profile:country", "user_profile:segment"]
+    found = store.get_historical_features(entity_df=asked("user_id", ["u1"] * 6, moments), features=features).to_arrow()
+    assert found["segment"].to_pylist() == [None, "new", "new", "gold", "gold", None]
+    assert found["country"].to_pylist() == [None, "NL", "NL", "NL", "NL", None]
+    assert found["created_at"].to_pylist() == [None, *[int(START.timestamp()) * 1000] * 4, None]
 
 
 def test_rows_come_back_as_they_were_asked_for_each_once(store: FeatureStore) -> None:
