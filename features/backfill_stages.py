@@ -48,7 +48,10 @@ def known_dtype(feature_set: FeatureSet) -> np.dtype[np.void]:
 
 
 class UserStage:
-    """Users and their labels. ``days`` (days since 1970, int64) are those of which anything is asked; sums only if there is a ``window``."""
+    """Users and their labels.
+
+    ``days`` (days since 1970, int64) are those of which anything is asked; there are sums only if there is a ``window``.
+    """
 
     def __init__(self, feature_set: FeatureSet, window: Window | None, days: Int64) -> None:
         self._feature_set = feature_set
@@ -117,7 +120,7 @@ class MerchantStage:
         found = batch.filter(mask)
         known = _records(found["of_user"], known_dtype(self._feature_set))
         vectors = assemble(self._feature_set, time[asked], amount[asked], known["features"], features[asked])
-        return Computed(*(found[name] for name in ("transaction_id", "user_id", "merchant_id")), time[asked], vectors, known["sums"])
+        return Computed(found["transaction_id"], found["user_id"], found["merchant_id"], time[asked], vectors, known["sums"])
 
 
 def _columns(batch: pa.RecordBatch) -> tuple[Int8, Int64, Int64]:

@@ -47,7 +47,7 @@ class Computed:
         cuts = [0, *(np.flatnonzero(days[1:] != days[:-1]) + 1).tolist(), len(days)]
         for begin, end in pairwise(cuts if len(days) else []):
             here = slice(begin, end)
-            names = (names[here] for names in (self.transaction_id, self.user_id, self.merchant_id))
+            names = self.transaction_id[here], self.user_id[here], self.merchant_id[here]
             yield day_at(int(self.event_time[begin])), Computed(*names, self.event_time[here], self.vectors[here], self.sums[here])
 
 
@@ -72,7 +72,8 @@ class BackfillTable:
             columns = [computed.transaction_id, computed.user_id, computed.merchant_id, timestamps, *features]
         else:
             count, amount = computed.sums.T[:2] if self.view is TRANSACTION_STATS else computed.sums.T[2:]
-            columns = [computed.user_id, timestamps, pa.array(computed.sums[:, 2]), pa.array(means(count, amount)), pa.array(count)]
+            created = pa.array(computed.sums[:, 2]).cast(EVENT_TIMESTAMP.type)
+            columns = [computed.user_id, timestamps, created, pa.array(means(count, amount)), pa.array(count)]
         return pa.table(columns, schema=self.schema)
 
 
@@ -84,11 +85,19 @@ def vector_table(feature_set: FeatureSet) -> BackfillTable:
 
 
 def view_table(view: OnlineView, feature_set: FeatureSet) -> BackfillTable:
-    """A user view's values after each transaction, under the view's name; ``created`` numbers the user's transactions, from 1 on, and so
-    tells apart those of one millisecond. Raises ValueError if the feature set lacks the stats window."""
+    """A user view's values after each transaction, under the view's name.
+
+    ``created``, which Feast wants to be a time, is the transaction's number among its user's, from 1 on, in µs: among those of one
+    millisecond it rises in the order of the log. Raises ValueError if the feature set lacks the stats window.
+    """
     window = stats_window(feature_set)
     values = [pa.field(feature.name, _KINDS[feature.kind]) for feature in view.features]
-    fields = [pa.field("user_id", pa.string(), nullable=False), EVENT_TIMESTAMP, pa.field("created", pa.int64(), nullable=False), *values]
+    fields = [
+        pa.field("user_id", pa.string(), nullable=False),
+        EVENT_TIMESTAMP,
+        pa.field("created", EVENT_TIMESTAMP.type, nullable=False),
+        *values,
+    ]
     meaning = json.dumps([SEMANTICS, view.name, window.length, window.hop])
     return BackfillTable(view.name, meaning, pa.schema(fields), view)
 

@@ -35,7 +35,14 @@ if TYPE_CHECKING:
 # What is read of the archive.
 _ARCHIVED = """partition int, offset bigint, kind string, seq bigint, transaction_id string, event_time bigint, user_id string,
     merchant_id string, amount bigint, device_id string, label_time bigint, is_fraud boolean"""
-_TYPES = {pa.int64(): "bigint", pa.int32(): "int", pa.int8(): "tinyint", pa.string(): "string", pa.bool_(): "boolean", pa.binary(): "binary"}
+_TYPES = {
+    pa.int64(): "bigint",
+    pa.int32(): "int",
+    pa.int8(): "tinyint",
+    pa.string(): "string",
+    pa.bool_(): "boolean",
+    pa.binary(): "binary",
+}
 _WRITER = "backfill"
 _LISTEN_EVERY_S = 0.25
 # Each commit reads the log of all before, so their number must not grow with that of the days.

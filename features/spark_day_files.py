@@ -18,7 +18,7 @@ _MOST_ROWS = 100_000
 
 @dataclass
 class DayFiles:
-    """The files of one task of ``tasks``; ``reports`` is a folder that it shares with whoever started it. ``origin`` goes into each file."""
+    """The files of one task of ``tasks``; ``reports`` is a folder that whoever started it reads, ``origin`` goes into each file."""
 
     targets: Sequence[Target]
     reports: Path

@@ -27,7 +27,7 @@ SCHEMA = pa.schema(
 _PARTITIONS = 4
 
 
-def records(table: pa.Table, with_seq: bool = True) -> pa.Table:
+def records(table: pa.Table) -> pa.Table:
     """The log of a canonical table, as one replay of it writes it, over some partitions."""
     time, known = table["event_time"].to_numpy(), table["label_time"].is_valid().to_numpy()
     kind, row = replay_order(time, table["label_time"].cast(pa.int64()).fill_null(0).to_numpy(), known)
@@ -43,7 +43,7 @@ def records(table: pa.Table, with_seq: bool = True) -> pa.Table:
     columns |= {name: pc.if_else(mask, log[name], None) for name in ("device_id", "amount")}
     columns |= {name: pc.if_else(mask, None, log[name]) for name in ("label_time", "is_fraud")}
     columns["kind"] = pc.if_else(mask, "transaction", "label")
-    columns |= {"partition": partition, "offset": offset, "seq": np.arange(len(row)) if with_seq else pa.nulls(len(row), pa.int64())}
+    columns |= {"partition": partition, "offset": offset, "seq": np.arange(len(row))}
     return pa.table({field.name: columns[field.name] for field in SCHEMA}, schema=SCHEMA)
 
 
