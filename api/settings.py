@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from features.definitions import FEATURE_SETS
 from features.errors import UserError
+from features.storage import Storage
 from infra.local import kafka as kafka_broker
 from infra.local import mlflow, ports, services
 from infra.local import redis as redis_server
@@ -73,6 +74,11 @@ class Settings:
             home.mkdir(parents=True, exist_ok=True)
             tracking = mlflow.database(home)
         return cls(home, kafka, redis, tracking, services.feast_repo(home))
+
+
+def offline_store(home: Path) -> Storage:
+    """Where the offline store lies: TIDEMARK_OFFLINE, a folder or s3:// prefix, else ``offline`` in TIDEMARK_HOME. Raises UserError."""
+    return Storage.of(os.environ.get("TIDEMARK_OFFLINE") or home / "offline")
 
 
 def _require(service: Service, home: Path, address: str) -> None:
