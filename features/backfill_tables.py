@@ -71,7 +71,7 @@ class BackfillTable:
             features = [pa.array(column) for column in computed.vectors.T]
             columns = [computed.transaction_id, computed.user_id, computed.merchant_id, timestamps, *features]
         else:
-            count, amount = computed.sums.T[:2] if self.view is TRANSACTION_STATS else computed.sums.T[2:]
+            count, amount = computed.sums.T[:2] if self.view == TRANSACTION_STATS else computed.sums.T[2:]
             created = pa.array(computed.sums[:, 2]).cast(EVENT_TIMESTAMP.type)
             columns = [computed.user_id, timestamps, created, pa.array(means(count, amount)), pa.array(count)]
         return pa.table(columns, schema=self.schema)
