@@ -44,6 +44,8 @@ _TYPES = {
     pa.binary(): "binary",
 }
 _WRITER = "backfill"
+# Spark's conditions for a file that isn't there when it is looked for, and when it is read.
+_FILE_GONE = ("PATH_NOT_FOUND", "FAILED_READ_FILE.FILE_NOT_EXIST")
 _LISTEN_EVERY_S = 0.25
 # Each commit reads the log of all before, so their number must not grow with that of the days.
 _COMMIT_EVERY_S = 3.0
@@ -52,7 +54,7 @@ _COMMIT_EVERY_S = 3.0
 def backfill(plan: BackfillPlan, spark: "SparkSession", done: Callable[[Sequence[date]], None] = lambda _days: None) -> None:
     """Computes and commits the plan's missing days; ``done`` hears of days that count now. The session must be a local one.
 
-    Raises UserError if another backfill writes to the tables meanwhile.
+    Raises UserError if another backfill writes to the tables meanwhile, or the archive is compacted.
     """
     missing = plan.missing
     if not missing:
@@ -77,10 +79,17 @@ def _compute(plan: BackfillPlan, spark: "SparkSession", reports: Path, tasks: in
     users = _Users(plan.feature_set, plan.window, days)
     origin = {"features_digest": plan.feature_set.digest, "archive": plan.archive.identity, "archive_version": str(plan.archive.version)}
     merchants = _Merchants(plan.feature_set, plan.targets, reports, tasks, origin)
-    by_user = _first_of_each(_records(spark, plan).repartition(tasks, "user_id")).select(*RECORDS.names).sortWithinPartitions(*_order())
-    with_users = by_user.mapInArrow(users, _ddl(WITH_USERS))
-    by_merchant = with_users.repartition(tasks, "merchant_id").sortWithinPartitions(*_order())
-    by_merchant.mapInArrow(merchants, "nothing int").collect()
+    try:
+        by_user = _first_of_each(_records(spark, plan).repartition(tasks, "user_id")).select(*RECORDS.names)
+        with_users = by_user.sortWithinPartitions(*_order()).mapInArrow(users, _ddl(WITH_USERS))
+        by_merchant = with_users.repartition(tasks, "merchant_id").sortWithinPartitions(*_order())
+        by_merchant.mapInArrow(merchants, "nothing int").collect()
+    except Exception as error:
+        if not any(condition in str(error) for condition in _FILE_GONE):
+            raise
+        raise UserError(
+            "files of the archive were removed that counted when the backfill began, as a compaction does; run the command again"
+        ) from error
 
 
 def _records(spark: "SparkSession", plan: BackfillPlan) -> "DataFrame":

@@ -55,7 +55,7 @@ def measure(transactions: int, home: Path, compared: bool) -> dict[str, Any]:
     span = ("--from", "2018-04-01", "--to", "2018-10-01", "--store", str(home), "--json", str(home / "run.json"))
     started = time.monotonic()
     with subprocess.Popen([sys.executable, "-c", run, "backfill", "--features", _FEATURES.name, *span]) as process:
-        cpu = _cpu_seconds(process)
+        cpu, memory = _used(process)
     seconds = time.monotonic() - started
     if process.returncode:
         raise RuntimeError(f"tidemark backfill ended with {process.returncode}")
@@ -65,23 +65,36 @@ def measure(transactions: int, home: Path, compared: bool) -> dict[str, Any]:
         "cpu_seconds": round(cpu, 1),
         "per_second": round(len(table) / seconds),
     }
+    figures["largest_worker_mb"] = memory >> 20
     if compared:
         figures["equal_to_the_history"] = _equal(table, store)
     figures["load_average_after"] = round(os.getloadavg()[0], 2)
     return figures
 
 
-def _cpu_seconds(process: "subprocess.Popen[bytes]") -> float:
-    """CPU seconds of the process and all below it until it ends. Nobody waits for Spark's, so they are looked at while they run."""
+def _used(process: "subprocess.Popen[bytes]") -> tuple[float, int]:
+    """CPU seconds of the process and all below it until it ends, and the most memory (bytes) that one of Spark's Python workers took.
+
+    Nobody waits for Spark's processes, so they are looked at while they run.
+    """
     used: dict[int, float] = {}
+    memory = 0
     top = psutil.Process(process.pid)
     while process.poll() is None:
-        with suppress(psutil.NoSuchProcess):
-            for one in (top, *top.children(recursive=True)):
+        for one in _family(top):
+            with suppress(psutil.NoSuchProcess):
                 times = one.cpu_times()
                 used[one.pid] = times.user + times.system
+                if one.pid != top.pid and "python" in one.name():
+                    memory = max(memory, one.memory_info().rss)
         time.sleep(0.2)
-    return sum(used.values())
+    return sum(used.values()), memory
+
+
+def _family(top: psutil.Process) -> list[psutil.Process]:
+    with suppress(psutil.NoSuchProcess):
+        return [top, *top.children(recursive=True)]
+    return []
 
 
 def _equal(table: pa.Table, store: Storage) -> bool:

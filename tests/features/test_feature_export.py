@@ -53,7 +53,7 @@ def test_a_backfill_is_exported_by_days_with_the_states_of_the_archive_that_it_r
     assert read(out)["user_tx_count_30d"].to_pylist() == [0.0, 1.0]
     assert read(out)["event_timestamp"].cast(pa.int64()).to_pylist() == [START * 1_000, (START + DAY) * 1_000]
     archived(store, 2, 1)
-    with pytest.raises(UserError, match="^2018-04-03 of fraud_v1 is computed") as told:
+    with pytest.raises(UserError, match=r"^2018-04-03 of fraud_v1 is computed") as told:
         export_backfill(store, V1, FIRST, AFTER, Storage.of(tmp_path / "other"))
     assert "--from 2018-04-01 --to 2018-05-01" in str(told.value)
     assert not (tmp_path / "other").exists()
