@@ -5,8 +5,8 @@ from collections import Counter
 from prometheus_client import REGISTRY, CollectorRegistry, Gauge, start_http_server
 from prometheus_client import Counter as Counted
 
-from streams.causes import CAUSES
-from streams.kafka_audit import KafkaAudit
+from streams.audit.causes import CAUSES
+from streams.audit.kafka_audit import KafkaAudit
 
 
 class AuditMetrics:

@@ -16,8 +16,8 @@ from api.cli.conventions import progress, until_interrupted, write_summary
 from features.errors import UserError
 
 if TYPE_CHECKING:
+    from streams.audit.kafka_audit import KafkaAudit
     from streams.config import StreamConfig
-    from streams.kafka_audit import KafkaAudit
 
 _SAMPLE, _STORE_KEYS, _MOST_STORE_KEYS = 10_000, 500, 20_000
 _LOOK_EVERY_S, _CHECK_STORE_EVERY_S = 1.0, 60.0
@@ -59,8 +59,8 @@ def audit(
     """
     from api.audit_metrics import AuditMetrics
     from api.settings import Settings
-    from streams import audit_report
-    from streams import event_time as by_event_time
+    from streams.audit import event_time as by_event_time
+    from streams.audit import report
 
     if event_time and follow:
         raise UserError("--event-time needs a log that is done; leave out --follow")
@@ -80,19 +80,19 @@ def audit(
         metrics.update(running, Counter(mismatch.cause for mismatch in in_store))
         if follow:
             checked, in_store = _follow(running, metrics.update, keys, store_patience)
-        found = audit_report.report(running.auditor, running.positions, checked, in_store)
+        found = report.report(running.auditor, running.positions, checked, in_store)
     if disorder is not None:
         found["event_time"] = disorder.report()
     found |= {"command": " ".join(["tidemark", *sys.argv[1:]]), "seconds": round(time.monotonic() - began, 1)}
     if not dry_run and found["audited"]:
         _note_verdict(found, config.mlflow)
     write_summary(summary, found)
-    for line in audit_report.text(found):
+    for line in report.text(found):
         typer.echo(line)
     if disorder is not None:
         for line in by_event_time.text(found["event_time"]):
             typer.echo(line)
-    if not audit_report.passed(found):
+    if not report.passed(found):
         raise typer.Exit(1)
 
 
@@ -108,7 +108,7 @@ def explain(
     Fails with 1 if anything comes out otherwise, with 2 if there is no such decision.
     """
     from api.settings import Settings
-    from streams import explanation
+    from streams.audit import explanation
 
     config = Settings.resolve(require_services=True).stream_config(features, currency)
     with _auditing(config) as running:
@@ -127,7 +127,7 @@ def _auditing(config: "StreamConfig", *arguments: Any) -> Iterator["KafkaAudit"]
     """An auditor; that Kafka fails is no mismatch, but something to mend."""
     from confluent_kafka import KafkaException
 
-    from streams.kafka_audit import KafkaAudit
+    from streams.audit.kafka_audit import KafkaAudit
 
     try:
         with closing(KafkaAudit(config, *arguments)) as running:

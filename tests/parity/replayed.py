@@ -5,8 +5,8 @@ import pyarrow as pa
 
 from features.windows import Float32
 from streams import scoring_log
+from streams.audit.kafka_audit import KafkaAudit
 from streams.events import Decision
-from streams.kafka_audit import KafkaAudit
 from streams.score import Observed
 from tests.deployment import Deployment
 

@@ -13,8 +13,8 @@ import pyarrow as pa
 
 from features.errors import UserError
 from features.log_order import Bool
+from streams.aligned.kafka_marks import sent_before
 from streams.config import StreamConfig
-from streams.kafka_marks import sent_before
 from streams.pacing import Rate
 from streams.partitioner import partition_of
 from streams.replay import Aligned, ReplaySummary, replay
@@ -51,7 +51,7 @@ def replay_aligned(
     on_log = sent_before(config, name)
     lacking = ~_was_sent(table, plan, on_log)
     advance(len(plan) - int(lacking.sum()))
-    worker = Worker(config, (INGEST,), "streams.aligned_process", (name,), finite=True)
+    worker = Worker(config, (INGEST,), "streams.aligned.process", (name,), finite=True)
     with _running(worker) as merging:
         left, aligned = plan.only(lacking), Aligned(name, len(plan), [number for number, seq in on_log.items() if seq < len(plan)])
         done = replay(table, left, config.kafka, rate, advance, lambda: stopped() or merging.done(), aligned)

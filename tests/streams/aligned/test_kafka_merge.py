@@ -11,13 +11,13 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from features.errors import UserError
-from streams import kafka_marks
-from streams.aligned import END_HEADER, Headers, headers_of
+from streams.aligned import kafka_marks
+from streams.aligned.kafka_marks import sent_before
+from streams.aligned.kafka_merge import AlignedIngest
+from streams.aligned.merge import END_HEADER, Headers, headers_of
 from streams.config import StreamConfig
-from streams.kafka_aligned import AlignedIngest
 from streams.kafka_ingest import IngestWorker
 from streams.kafka_log import KafkaLog
-from streams.kafka_marks import sent_before
 from streams.partitioner import partition_of
 from streams.stages import INGEST
 from tests.deployment import Deployment, deployed

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from streams.auditor import Auditor
+from streams.audit.auditor import Auditor
 from tests.deployment import ROOT
 from tests.streams.logs import FRAUD_V1, scorer
-from tests.streams.run_of_stages import Run, history, load, run
+from tests.streams.audit.run_of_stages import Run, history, load, run
 
 DROPPED = 100
 
@@ -61,7 +61,7 @@ def planted(tree: Path, tmp_path: Path) -> Callable[[Plant], Run]:
         (root / plant.file).write_text(source.replace(plant.before, plant.after))
         out = tmp_path / "left"
         done = subprocess.run(
-            [sys.executable, "-m", "tests.streams.run_of_stages", str(out)],
+            [sys.executable, "-m", "tests.streams.audit.run_of_stages", str(out)],
             cwd=root,
             env={"PYTHONPATH": str(root)},
             capture_output=True,

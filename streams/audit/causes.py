@@ -14,9 +14,9 @@ from features.definitions import Entity, FeatureSet
 from features.state import EntityState
 from features.vector import device_hashes
 from features.windows import LABEL, TRANSACTION, Float32
-from streams.dossier import History
+from streams.audit.dossier import History
+from streams.audit.recomputation import Applied
 from streams.events import Label, Transaction
-from streams.recomputation import Applied
 
 Cause = Literal["late", "duplicate", "code version", "definition version", "missing event", "lag", "float", "unknown"]
 CAUSES: tuple[Cause, ...] = ("late", "duplicate", "code version", "definition version", "missing event", "lag", "float", "unknown")

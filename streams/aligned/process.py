@@ -1,4 +1,4 @@
-"""The process of an aligned replay's INGEST: ``python -m streams.aligned_process PARENT ingest CONFIG REPLAY``, as its replay starts it.
+"""The process of an aligned replay's INGEST: ``python -m streams.aligned.process PARENT ingest CONFIG REPLAY``, as its replay starts it.
 
 REPLAY names the replay; for the rest see ``streams/stage_process.py``.
 """
@@ -11,8 +11,8 @@ if __name__ == "__main__":
 
     def main(_stage: str, config: object) -> None:
         """Imported late, so that the process ends with its parent from the first."""
+        from streams.aligned.kafka_merge import main as merge
         from streams.config import StreamConfig
-        from streams.kafka_aligned import main as merge
 
         assert isinstance(config, StreamConfig)
         merge(config, sys.argv[4])

@@ -11,15 +11,16 @@ import pyarrow as pa
 
 from features.definitions import FeatureSet
 from models.scoring import Scorer
-from streams import batches, causes
-from streams.audit import Audit
-from streams.causes import Case, Cause
+from streams import batches
+from streams.audit import causes
+from streams.audit.causes import Case, Cause
+from streams.audit.comparison import Audit
+from streams.audit.dossier import Dossiers, History
+from streams.audit.oracle_share import OracleShare
+from streams.audit.recomputation import Recomputation, Shape, StateAt, Watcher
+from streams.audit.scored import Mismatch, Scored
 from streams.code_digest import code_digest
-from streams.dossier import Dossiers, History
-from streams.oracle_share import OracleShare
-from streams.recomputation import Recomputation, Shape, StateAt, Watcher
 from streams.score import Observed
-from streams.scored import Mismatch, Scored
 from streams.topics import BY_MERCHANT, TRANSACTIONS
 from streams.validation import Record
 

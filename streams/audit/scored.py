@@ -10,8 +10,8 @@ import pyarrow as pa
 from features.definitions import Entity
 from features.oracle import BOTH
 from features.windows import Float32
-from streams.causes import Cause
-from streams.recomputation import StateAt
+from streams.audit.causes import Cause
+from streams.audit.recomputation import StateAt
 from streams.saved_state import Place
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from features.definitions import Entity, FeatureSet
 from features.oracle import Key, Oracle
 from features.windows import Float32
+from streams.audit.recomputation import Applied, Shape
 from streams.events import Label, Transaction
-from streams.recomputation import Applied, Shape
 from streams.saved_state import Place
 from streams.score import Observed
 

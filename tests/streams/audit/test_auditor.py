@@ -10,15 +10,17 @@ import pytest
 from features.definitions import FEATURE_SETS, HOUR, FeatureSet
 from features.feast_online import KeyState
 from features.on_demand import vector, vector_of_request
-from streams import answer, explanation, store_audit
-from streams.auditor import Auditor
+from streams import answer
+from streams.audit import explanation
+from streams.audit import store as store_audit
+from streams.audit.auditor import Auditor
+from streams.audit.recomputation import StateAt
+from streams.audit.scored import Scored
 from streams.code_digest import code_digest
 from streams.events import Decision, Source
 from streams.kafka_log import LogRecord
-from streams.recomputation import StateAt
-from streams.scored import Scored
 from tests.streams.logs import FRAUD_V1, scorer, transaction
-from tests.streams.run_of_stages import START, Run, history, run
+from tests.streams.audit.run_of_stages import START, Run, history, run
 
 LATER = START + 41 * 24 * HOUR
 

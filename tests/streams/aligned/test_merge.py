@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from features.definitions import HOUR
 from features.errors import UserError
 from features.history import HistoryLog, vectors
-from streams import aligned
-from streams.aligned import END_HEADER, Mark, Merge, Turn, begin_after, headers_of, mark_of, must_be_merged
+from streams.aligned import merge as aligned
+from streams.aligned.merge import END_HEADER, Mark, Merge, Turn, begin_after, headers_of, mark_of, must_be_merged
 from streams.batches import Batch
 from streams.ingest import IngestState, Routed, ingest, reapply
 from streams.kafka_log import LogRecord

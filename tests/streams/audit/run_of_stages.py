@@ -1,6 +1,6 @@
 """Both stages over one log without a broker, and what they leave on the topics, for tests of the auditor.
 
-``python -m tests.streams.run_of_stages FILE`` runs the log of ``history`` and writes that; with another tree first on the path it is that
+``python -m tests.streams.audit.run_of_stages FILE`` runs the log of ``history`` and writes that; with another tree first on the path it is that
 tree's stages that run.
 """
 
@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from features.definitions import DAY
 from streams import scoring_log
+from streams.audit.recomputation import Shape
 from streams.kafka_log import LogRecord
-from streams.recomputation import Shape
 from streams.score import Variant, decide
 from tests.streams.logs import advanced, ingest_state, label, received, routed, score_state, scorer, transaction
 

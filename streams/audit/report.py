@@ -4,10 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from streams.auditor import Auditor
+from streams.audit.auditor import Auditor
+from streams.audit.scored import Difference, Mismatch
+from streams.audit.store import StoreMismatch
 from streams.code_digest import code_digest
-from streams.scored import Difference, Mismatch
-from streams.store_audit import StoreMismatch
 from streams.topics import BY_MERCHANT, SCORING_LOG, TRANSACTIONS
 
 _EXAMPLES = 20

@@ -8,11 +8,11 @@ import numpy as np
 from features.definitions import Entity, FeatureSet
 from features.state import EntityState
 from features.windows import Float32
-from streams.auditor import Auditor
-from streams.causes import Cause
+from streams.audit.auditor import Auditor
+from streams.audit.causes import Cause
+from streams.audit.recomputation import StateAt
+from streams.audit.scored import Difference, differences
 from streams.partitioner import partition_of
-from streams.recomputation import StateAt
-from streams.scored import Difference, differences
 
 KeyName = tuple[Entity, str]
 

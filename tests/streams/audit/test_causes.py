@@ -8,10 +8,10 @@ import pytest
 from features.definitions import DAY, HOUR, MINUTE
 from features.oracle import Oracle
 from features.windows import Float32
-from streams.causes import Case, Suspicion, suspicions, verdicts
-from streams.dossier import History
+from streams.audit.causes import Case, Suspicion, suspicions, verdicts
+from streams.audit.dossier import History
+from streams.audit.recomputation import Applied
 from streams.events import Transaction
-from streams.recomputation import Applied
 from tests.streams.logs import FRAUD_V1
 
 START = 1_700_000_000_000

@@ -15,11 +15,11 @@ from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from features.errors import UserError
-from streams.aligned import Merge, begin_after
+from streams.aligned.kafka_marks import last_marks
+from streams.aligned.merge import Merge, begin_after
 from streams.config import StreamConfig
 from streams.kafka_ingest import IngestWorker
 from streams.kafka_log import KafkaLog
-from streams.kafka_marks import last_marks
 from streams.kafka_producer import Membership
 from streams.kafka_topics import partition_count
 from streams.kafka_watchdog import Watchdog

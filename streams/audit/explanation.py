@@ -11,12 +11,12 @@ from features.oracle import BOTH, Window
 from features.windows import Float32
 from models.reasons import reasons
 from models.scoring import Scorer
-from streams.audit_report import difference_json, finite
+from streams.audit.dossier import History
+from streams.audit.recomputation import Applied
+from streams.audit.report import difference_json, finite
+from streams.audit.scored import Mismatch, Scored
 from streams.code_digest import code_digest
-from streams.dossier import History
 from streams.events import RISK_LEVELS, VERDICTS, Decision, Label
-from streams.recomputation import Applied
-from streams.scored import Mismatch, Scored
 
 # Of each window so many events are listed.
 _LISTED = 10

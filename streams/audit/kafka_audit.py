@@ -13,19 +13,20 @@ import pyarrow.compute as pc
 from features.errors import UserError
 from features.feast_online import KeyState, OnlineReader, OnlineStoreError
 from models import mlflow_registry
-from streams import scoring_log, store_audit
-from streams.auditor import Auditor
+from streams import scoring_log
+from streams.audit import store as store_audit
+from streams.audit.auditor import Auditor
+from streams.audit.explanation import explanation
+from streams.audit.recomputation import Shape, Watcher
+from streams.audit.scored import Scored
+from streams.audit.store import KeyName, StoreMismatch
 from streams.config import StreamConfig
 from streams.events import Decision, decode_decision
-from streams.explanation import explanation
 from streams.kafka_log import KafkaLog
 from streams.kafka_topics import partition_count
 from streams.partitioner import partition_of
-from streams.recomputation import Shape, Watcher
 from streams.saved_state import given_up
 from streams.score import Observed
-from streams.scored import Scored
-from streams.store_audit import KeyName, StoreMismatch
 from streams.topics import BY_MERCHANT, DECISIONS, SCORING_LOG, STATE_MERCHANTS, STATE_USERS, TRANSACTIONS
 
 # So many transactions' rows are held at once.

@@ -7,7 +7,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from features.errors import UserError
-from streams.aligned import Mark, mark_of
+from streams.aligned.merge import Mark, mark_of
 from streams.config import StreamConfig
 from streams.kafka_log import KafkaLog
 from streams.kafka_topics import partition_count

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from features.definitions import Entity
-from streams.recomputation import Applied
+from streams.audit.recomputation import Applied
 from streams.saved_state import Place
 
 
