@@ -1,7 +1,7 @@
 """Both stages over one log without a broker, and what they leave on the topics, for tests of the auditor.
 
-``python -m tests.streams.audit.run_of_stages FILE`` runs the log of ``history`` and writes that; with another tree first on the path it is that
-tree's stages that run.
+``python -m tests.streams.audit.run_of_stages FILE`` runs the log of ``history`` and writes that; with another tree first on the path it is
+that tree's stages that run.
 """
 
 import sys

@@ -19,8 +19,8 @@ from streams.audit.scored import Scored
 from streams.code_digest import code_digest
 from streams.events import Decision, Source
 from streams.kafka_log import LogRecord
-from tests.streams.logs import FRAUD_V1, scorer, transaction
 from tests.streams.audit.run_of_stages import START, Run, history, run
+from tests.streams.logs import FRAUD_V1, scorer, transaction
 
 LATER = START + 41 * 24 * HOUR
 
