@@ -18,6 +18,7 @@ from features.state import EntityState, count_lateness
 from features.vector import device_hashes
 from features.windows import SEEN, TOO_LATE, Float32, Int8, Int64
 from streams import batches
+from streams.aligned import END_OF_REPLAY
 from streams.answer import HEADER
 from streams.batches import LABEL, REFUSED, TRANSACTION
 from streams.duplicates import Piece, Seen, TransactionMemory
@@ -111,12 +112,17 @@ class _Rows:
     payload: list[bytes | None] = field(default_factory=list)
 
 
-def ingest(turn: Sequence[tuple[IngestState, Sequence[Record]]], counts: Counter[str]) -> list[Routed]:
+def ingest(
+    turn: Sequence[tuple[IngestState, Sequence[Record]]], counts: Counter[str], places: Sequence[Int64] | None = None
+) -> list[Routed]:
     """Applies records of some source partitions, in order, to each one's state; returns what to send on, in order.
 
     Every record becomes one row: a transaction with its user's features as of before it, a label with what it adds, or a refused
-    record with its dead letter. A transaction sent before becomes none, unless its content differs: that is refused. ``counts`` gains late,
-    too_late, labels, duplicates, answers_overruled (duplicates to which the API had given an answer of its own) and refused.<reason>.
+    record with its dead letter. A transaction sent before becomes none, unless its content differs: that is refused; nor does the end of a
+    replay. ``counts`` gains late, too_late, labels, duplicates, answers_overruled (duplicates to which the API had given an answer of its
+    own) and refused.<reason>.
+
+    Rows are sent on partition after partition, or by ``places`` if given: each record's (int64, never falling in a partition) among all.
     """
     n = sum(len(records) for _, records in turn)
     rows = _Rows(np.zeros(n, np.int8), np.zeros(n, np.int64), np.empty(n, np.int32), np.empty(n, np.int64), np.empty(n, np.int64))
@@ -124,7 +130,8 @@ def ingest(turn: Sequence[tuple[IngestState, Sequence[Record]]], counts: Counter
     for state, records in turn:
         features.append(_apply_part(state, records, rows, begin, counts))
         begin += len(records)
-    return _route({state.validator.partition: state for state, _ in turn}, rows, np.concatenate(features))
+    order = np.arange(n) if places is None else np.argsort(np.concatenate(places), kind="stable")
+    return _route({state.validator.partition: state for state, _ in turn}, rows, np.concatenate(features), order)
 
 
 def reapply(state: IngestState, records: Sequence[Record]) -> None:
@@ -164,7 +171,11 @@ def _read(state: IngestState, records: Sequence[Record], rows: _Rows, begin: int
             if state.failed and (validator.partition, record.offset) in state.failed:
                 raise RefusedError("processing_failed", "INGEST failed on this record three times; see its log for why")
             headers = dict(record.headers) if record.headers else {}
-            if headers.get("type") == b"label":
+            kind = headers.get("type")
+            if kind == END_OF_REPLAY:
+                rows.payload.append(None)
+                continue
+            if kind == b"label":
                 label = validator.label(record)
                 rows.kind[i] = LABEL
                 if not (state.ahead and state.has_applied(label.user_id, record.offset)):
@@ -230,9 +241,9 @@ def _apply(state: IngestState, events: Sequence[Transaction], kind: Int8, fraud:
     return features, lateness
 
 
-def _route(states: Mapping[int, IngestState], rows: _Rows, features: Float32) -> list[Routed]:
+def _route(states: Mapping[int, IngestState], rows: _Rows, features: Float32, order: Int64) -> list[Routed]:
     feature_set, partitions = _common(states)
-    order = np.argsort(rows.target, kind="stable")
+    order = order[np.argsort(rows.target[order], kind="stable")]
     cuts = np.searchsorted(rows.target[order], np.arange(partitions + 1)).tolist()
     table = _table(feature_set, rows, features).take(pa.array(order))
     source, offset = rows.source[order], rows.offset[order]
@@ -254,9 +265,8 @@ def _common(states: Mapping[int, IngestState]) -> tuple[FeatureSet, int]:
 def _previous(states: Mapping[int, IngestState], target: int, source: npt.NDArray[np.int32], offset: Int64) -> dict[int, int]:
     """The offset before these rows, by source, noting the rows' last."""
     previous = {}
-    # Each source's rows stand together.
-    ends = [*(np.flatnonzero(source[1:] != source[:-1])).tolist(), len(source) - 1]
-    for number, last in zip(source[ends].tolist(), offset[ends].tolist(), strict=True):
+    numbers, from_end = np.unique(source[::-1], return_index=True)
+    for number, last in zip(numbers.tolist(), offset[::-1][from_end].tolist(), strict=True):
         state = states[number]
         previous[number], state.previous[target] = state.previous[target], last
     return previous

@@ -4,6 +4,9 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
+from features.errors import UserError
+from features.windows import Int64
+from streams.aligned import Turn, must_be_merged
 from streams.config import StreamConfig
 from streams.ingest import IngestState, Routed, ingest, reapply
 from streams.isolation import process_but_culprits
@@ -19,6 +22,8 @@ from streams.topics import BY_MERCHANT, STATE_USERS, TRANSACTIONS
 from streams.validation import Record, Validator
 
 logger = logging.getLogger(__name__)
+
+Places = Mapping[int, Int64] | None
 
 
 class IngestWorker:
@@ -47,12 +52,29 @@ class IngestWorker:
         return positions
 
     def process(self, records: Mapping[int, Sequence[Record]]) -> Positions:
-        """Sends the records' batches; the positions become safe once all are acknowledged."""
+        """Sends the records' batches; the positions become safe once all are acknowledged.
+
+        Raises UserError if a record belongs to an aligned replay, for then its place among those of other partitions matters.
+        """
+        for partition, read in records.items():
+            unmerged = next(filter(must_be_merged, read), None)
+            if unmerged is not None:
+                raise UserError(
+                    f"{TRANSACTIONS.name}[{partition}] has an aligned replay at offset {unmerged.offset} that was not finished; finish it "
+                    "with the `tidemark replay --aligned` that began it, while workers run with --stages labels,score"
+                )
+        return self._process(records, None)
+
+    def process_aligned(self, turn: Turn) -> Positions:
+        """As ``process``, for a turn of an aligned replay: rows are sent in its order."""
+        return self._process(turn.records, turn.places)
+
+    def _process(self, records: Mapping[int, Sequence[Record]], places: Places) -> Positions:
         try:
-            sent = self._ingest(records)
+            sent = self._ingest(records, places)
         except Exception:
             logger.exception("INGEST failed on %d records", sum(map(len, records.values())))
-            sent = self._ingest_but_culprits(records)
+            sent = self._ingest_but_culprits(records, places)
         positions = {partition: read[-1].offset + 1 for partition, read in records.items()}
         self._states.advance(positions)
 
@@ -84,10 +106,11 @@ class IngestWorker:
         self._delivery.close()
         self._log.close()
 
-    def _ingest(self, records: Mapping[int, Sequence[Record]]) -> list[Routed]:
-        return ingest([(self._states[partition], read) for partition, read in records.items()], self.counts)
+    def _ingest(self, records: Mapping[int, Sequence[Record]], places: Places) -> list[Routed]:
+        turn = [(self._states[partition], read) for partition, read in records.items()]
+        return ingest(turn, self.counts, None if places is None else [places[number][: len(read)] for number, read in records.items()])
 
-    def _ingest_but_culprits(self, records: Mapping[int, Sequence[Record]]) -> list[Routed]:
+    def _ingest_but_culprits(self, records: Mapping[int, Sequence[Record]], places: Places) -> list[Routed]:
         """As ``_ingest``, but records that can't be processed are refused."""
         items = [(partition, record) for partition, read in records.items() for record in read]
 
@@ -95,7 +118,7 @@ class IngestWorker:
             turn: dict[int, list[Record]] = {}
             for partition, record in items[:n]:
                 turn.setdefault(partition, []).append(record)
-            return self._ingest(turn)
+            return self._ingest(turn, places)
 
         def give_up(number: int, error: Exception) -> None:
             partition, record = items[number]

@@ -54,7 +54,10 @@ class StageProducer:
 
     def __init__(self, bootstrap_servers: str, transactional_id: str | None = None) -> None:
         settings: dict[str, str | int | bool] = {"bootstrap.servers": bootstrap_servers, **_BASE}
-        if transactional_id is not None:
+        if transactional_id is None:
+            # Nothing may follow a record that was refused: of another source, it would stand where it doesn't belong.
+            settings["enable.gapless.guarantee"] = True
+        else:
             settings |= {"transactional.id": transactional_id, "transaction.timeout.ms": _TRANSACTION_MS, "retry.backoff.ms": 10}
         self._producer = Producer(settings)
         self._failure: KafkaError | None = None

@@ -1,11 +1,12 @@
 """Replays a history onto ``transactions``: its labels in place among its transactions, in order, at full speed or paced.
 
 A record is keyed by its user and carries the headers ``seq`` (its place in the replay, decimal), ``type: label`` if it is one, and where
-a rate is given ``sent_at`` (ms UTC, decimal): when it was due, whenever it was really sent.
+a rate is given ``sent_at`` (ms UTC, decimal): when it was due, whenever it was really sent. An aligned replay's carry its name before that,
+and a record on each partition says where it ends (``streams/aligned.py``).
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +14,7 @@ import pyarrow as pa
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from features.log_order import LABEL, TRANSACTION
+from streams.aligned import END_HEADER, Headers, headers_of
 from streams.kafka_topics import partition_count
 from streams.pacing import MAX_RATE, Float64, Rate, due_ms
 from streams.partitioner import PRODUCER_SETTING
@@ -63,6 +65,15 @@ class ReplaySummary:
         return self.failed == self.unsent == 0
 
 
+@dataclass(frozen=True)
+class Aligned:
+    """An aligned replay by its name, how many records the whole of it has, and the partitions that don't hold its end yet."""
+
+    replay: str
+    records: int
+    partitions: Collection[int]
+
+
 @dataclass
 class _Deliveries:
     """Counts delivery reports, one a record."""
@@ -84,6 +95,10 @@ class _Deliveries:
         else:
             self._failed(error)
 
+    def end(self, error: KafkaError | None, message: Message | None) -> None:
+        if error is not None:
+            self._failed(error)
+
     def _failed(self, error: KafkaError) -> None:
         self.failed += 1
         self.first_failure = self.first_failure or error.str()
@@ -94,6 +109,7 @@ class _Clock:
     """When records fall due; without ``due`` (ms after the start) they all are at once."""
 
     due: Float64 | None
+    aligned: str | None = None
     start: float = field(init=False)
     start_ms: float = field(init=False)
 
@@ -113,21 +129,22 @@ class _Clock:
             time.sleep(min(_LONGEST_NAP_S, max(0.001, (self.due[index] - elapsed) / 1000)))
         return None
 
-    def headers(self, seq: int, is_label: bool) -> list[tuple[str, str | bytes | None]]:
-        """The headers of record ``seq``."""
-        headers: list[tuple[str, str | bytes | None]] = [("seq", b"%d" % seq)]
+    def headers(self, index: int, seq: int, is_label: bool) -> Headers:
+        """The headers of the record at ``index`` of the plan, whose place in the replay is ``seq``."""
+        headers: Headers = [("seq", b"%d" % seq)] if self.aligned is None else headers_of(self.aligned, seq)
         if is_label:
             headers.append(LABEL_HEADER)
         if self.due is not None:
-            headers.append(("sent_at", b"%d" % (self.start_ms + self.due[seq])))
+            headers.append(("sent_at", b"%d" % (self.start_ms + self.due[index])))
         return headers
 
 
 @dataclass(frozen=True)
 class _Block:
-    """Consecutive records of a replay, encoded: the ``seq`` of the first, and each one's key, value and whether it is a label."""
+    """Consecutive records of a plan, encoded: the index of the first, and each one's place, key, value and whether it is a label."""
 
-    seq: int
+    begin: int
+    seq: list[int]
     keys: list[bytes]
     values: list[bytes]
     is_label: list[bool]
@@ -140,12 +157,14 @@ def replay(
     rate: Rate = MAX_RATE,
     advance: Callable[[int], None] = lambda records: None,
     stopped: Callable[[], bool] = lambda: False,
+    aligned: Aligned | None = None,
 ) -> ReplaySummary:
     """Send the records of ``plan``, rows of the canonical ``table``, and wait until each is acknowledged or given up.
 
     ``advance`` is told how many more records were handed over; when ``stopped`` turns true nothing more is, and what was is still
-    flushed. After the first failed delivery nothing more is sent either, for the order would be broken. Raises UserError, before
-    anything is sent, if the broker can't be reached or lacks the topic.
+    flushed. After the first failed delivery nothing more is sent either, for the order would be broken. An ``aligned`` replay's records
+    say that they are its, and once all are acknowledged its partitions are told that it ends. Raises UserError, before anything is sent, if
+    the broker can't be reached or lacks the topic.
     """
     partition_count(bootstrap_servers, TRANSACTIONS.name)
     due = due_ms(rate, plan.time)
@@ -158,10 +177,16 @@ def replay(
         return stopped() or deliveries.failed > 0
 
     blocks = _blocks(table.combine_chunks(), plan)
-    clock = _Clock(due)
+    clock = _Clock(due, None if aligned is None else aligned.replay)
     handed_over = _send(producer, deliveries, blocks, clock, advance, over)
     while producer.flush(1.0):
         pass
+    if aligned is not None and handed_over == len(plan) and not deliveries.failed:
+        for partition in aligned.partitions:
+            headers = [*headers_of(aligned.replay, aligned.records), END_HEADER]
+            producer.produce(TRANSACTIONS.name, None, None, partition, headers=headers, on_delivery=deliveries.end)
+        while producer.flush(1.0):
+            pass
     seconds = max(time.monotonic() - clock.start, 1e-3)
     event_time = plan.time[plan.kind == TRANSACTION]
     return ReplaySummary(
@@ -185,7 +210,7 @@ def _blocks(table: pa.Table, plan: ReplayPlan) -> Iterator[_Block]:
         for of_kind, encode in ((~is_label, encode_transactions), (is_label, encode_labels)):
             values[of_kind] = encode(table.take(rows[of_kind]))
         keys = table["user_id"].take(rows).cast(pa.binary()).to_pylist()
-        yield _Block(begin, keys, values.tolist(), is_label.tolist())
+        yield _Block(begin, plan.seq[begin : begin + _BLOCK].tolist(), keys, values.tolist(), is_label.tolist())
 
 
 def _send(
@@ -197,30 +222,30 @@ def _send(
     stopped: Callable[[], bool],
 ) -> int:
     """Hand records over as they fall due, until all are or ``stopped``; returns how many were."""
-    seq = 0
+    sent = 0
     for block in blocks:
-        end = block.seq + len(block.keys)
-        while seq < end:
-            ready = clock.wait(seq, stopped)
-            until = min(end, seq + _POLL_EVERY, end if ready is None else ready)
+        end = block.begin + len(block.keys)
+        while sent < end:
+            ready = clock.wait(sent, stopped)
+            until = min(end, sent + _POLL_EVERY, end if ready is None else ready)
             if stopped():
-                return seq
-            for index in range(seq - block.seq, until - block.seq):
+                return sent
+            for index in range(sent - block.begin, until - block.begin):
                 is_label = block.is_label[index]
                 report = deliveries.label if is_label else deliveries.transaction
-                headers = clock.headers(block.seq + index, is_label)
+                headers = clock.headers(block.begin + index, block.seq[index], is_label)
                 if not _hand_over(producer, block.keys[index], block.values[index], headers, report):
-                    return block.seq + index + 1
-            advance(until - seq)
-            seq = until
-    return seq
+                    return block.begin + index + 1
+            advance(until - sent)
+            sent = until
+    return sent
 
 
 def _hand_over(
     producer: Producer,
     key: bytes,
     value: bytes,
-    headers: list[tuple[str, str | bytes | None]],
+    headers: Headers,
     report: Callable[[KafkaError | None, Message | None], None],
 ) -> bool:
     """Give one record to the producer, waiting while its queue is full; an error it meets at once is reported like a failed delivery."""

@@ -7,12 +7,19 @@ import faulthandler
 import signal
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from streams.parent import end_with
 
+if TYPE_CHECKING:
+    from streams.config import StreamConfig
 
-def run(before: Callable[[str], None] = lambda _stage: None) -> None:
-    """Does what the command line says; ``before`` is called with the stage's name before anything is opened."""
+
+def run(before: Callable[[str], None] = lambda _stage: None, main: Callable[[str, "StreamConfig"], None] | None = None) -> None:
+    """Does what the command line says; ``before`` is called with the stage's name before anything is opened.
+
+    ``main`` runs a stage otherwise than in turns of whatever was read.
+    """
     end_with(int(sys.argv[1]))
     faulthandler.register(signal.SIGQUIT)
 
@@ -22,7 +29,6 @@ def run(before: Callable[[str], None] = lambda _stage: None) -> None:
     import uvloop
 
     from streams.config import StreamConfig
-    from streams.faust_app import main
     from streams.garbage import collect_rarely
     from streams.repeated_log import LeaveOutRepeated
 
@@ -35,6 +41,10 @@ def run(before: Callable[[str], None] = lambda _stage: None) -> None:
     # Faust's services log their coming and going under the module that defines them.
     logging.getLogger("streams.faust_transport").setLevel(logging.WARNING)
     before(sys.argv[2])
+    if main is None:
+        from streams.faust_app import main as take_turns
+
+        main = take_turns
     main(sys.argv[2], msgspec.json.decode(sys.argv[3], type=StreamConfig))
 
 

@@ -17,6 +17,9 @@ from streams.stages import STAGES
 
 logger = logging.getLogger(__name__)
 
+# Exit statuses.
+DONE, REFUSED = 0, 2
+
 _STOP_S = 9.0
 _SAY_S = 0.1
 _LOOK_S = 0.25
@@ -26,15 +29,25 @@ _MOST_RESTARTS, _RESTART_WINDOW_S = 5, 60.0
 class Worker:
     """The stages' processes, in the caller's process group. A process that fails starts over from what is committed.
 
-    ``program`` is the module that runs a stage.
+    ``program`` is the module that runs a stage, ``arguments`` what it is told beside. A ``finite`` one ends with DONE when it has done its
+    work, with REFUSED when it has said why it can't; it isn't started again then.
     """
 
-    def __init__(self, config: StreamConfig, stages: Sequence[str] = tuple(STAGES), program: str = "streams.stage_process") -> None:
+    def __init__(
+        self,
+        config: StreamConfig,
+        stages: Sequence[str] = tuple(STAGES),
+        program: str = "streams.stage_process",
+        arguments: Sequence[str] = (),
+        *,
+        finite: bool = False,
+    ) -> None:
         unknown = [stage for stage in stages if stage not in STAGES]
         if unknown or not stages:
             raise UserError(f"there is no stage {', '.join(unknown) or '(none given)'}; choose from {', '.join(STAGES)}")
         self._config = config
-        self._program = program
+        self._program, self._arguments = program, tuple(arguments)
+        self._finite = finite
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._restarts: deque[float] = deque(maxlen=_MOST_RESTARTS)
         self.stages = tuple(stages)
@@ -45,11 +58,14 @@ class Worker:
             self._start(stage)
 
     def run(self, until: Callable[[], bool]) -> bool:
-        """Watches the stages until ``until()`` is true; False if one failed more than five times in a minute."""
+        """Watches the stages until ``until()`` is true, or a finite one ends; False if that refused, or one failed more than five times in
+        a minute."""
         while not until():
             for stage, process in self._processes.items():
                 if process.poll() is None:
                     continue
+                if self._finite and process.returncode in (DONE, REFUSED):
+                    return process.returncode == DONE
                 now = time.monotonic()
                 if len(self._restarts) == _MOST_RESTARTS and now - self._restarts[0] < _RESTART_WINDOW_S:
                     logger.error("stage %s ended with status %s again; giving up, see its messages above", stage, process.returncode)
@@ -81,4 +97,5 @@ class Worker:
 
     def _start(self, stage: str) -> None:
         command = [sys.executable, "-m", self._program, str(os.getpid()), stage, msgspec.json.encode(self._config).decode()]
+        command += self._arguments
         self._processes[stage] = subprocess.Popen(command, stdin=subprocess.DEVNULL)

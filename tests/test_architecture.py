@@ -16,6 +16,8 @@ EDGE_NAMES = ("kafka_", "feast_", "mlflow_", "spark_", "faust_")
 OTHER_EDGES = {
     "features.parquet_offline",
     "features.storage",
+    "streams.aligned_process",
+    "streams.aligned_replay",
     "streams.backtest",
     "streams.champion",
     "streams.contracts",

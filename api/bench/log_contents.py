@@ -34,7 +34,8 @@ def contents(config: StreamConfig, stage: str, partitions: int) -> list[Contents
 
 
 def _is_transaction(record: LogRecord) -> int:
-    return int(LABEL_HEADER not in record.headers)
+    # What ends a replay has no value.
+    return int(record.value is not None and LABEL_HEADER not in record.headers)
 
 
 class _BatchSize:

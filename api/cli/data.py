@@ -1,6 +1,9 @@
 """Commands that bring data in: ``simulate`` makes transactions, ``replay`` sends those of a file."""
 
+import logging
+import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +17,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from streams.pacing import Rate
+    from streams.replay import ReplaySummary
     from streams.replay_plan import ReplayPlan
+
+    Send = Callable[[Callable[[int], None], Callable[[], bool]], ReplaySummary]
 
 _DEFAULT_DAYS = 90
 
@@ -93,11 +99,19 @@ def replay(
     end: Annotated[str | None, typer.Option("--to", metavar="DATE", help="The day after the last, UTC.")] = None,
     rate: RateOption = "max",
     labels_after: LabelsAfterOption = None,
+    aligned: Annotated[
+        bool, typer.Option("--aligned", help="Run INGEST too, in event-time order over all partitions, for workers that don't.")
+    ] = False,
+    features: Annotated[str, typer.Option(help="The feature set that INGEST computes, if --aligned.")] = "fraud_v1",
+    currency: Annotated[str, typer.Option(help="The deployment's settlement currency, ISO 4217, if --aligned.")] = "EUR",
     summary: SummaryOption = None,
 ) -> None:
     """Send a file's transactions, in order and with their labels in place, onto the topic.
 
     Either every row can be used or nothing is sent. Labels that fall into the range are sent, also those of earlier transactions.
+
+    Over several partitions full speed disturbs the order in which merchants meet their customers. With --aligned it doesn't: decisions are
+    those of `tidemark backtest`, while workers run with --stages labels,score. Given again, an interrupted one goes on.
     """
     from streams.columns import parse_mapping
     from streams.datafile import read_transactions
@@ -113,7 +127,17 @@ def replay(
             f"{file.name} has no transaction and no label {_between(begin, end)}, its {table.num_rows:,} rows lie elsewhere; "
             "mend --from or --to"
         )
-    _send(table, plan, _kafka(), pace, f"replaying {file.name}", summary)
+    title = f"replaying {file.name}"
+    if not aligned:
+        _send(table, plan, _kafka(), pace, title, summary)
+        return
+    from api.settings import Settings
+    from streams.aligned_replay import name_of, replay_aligned
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    config = Settings.resolve(require_services=True).stream_config(features, currency)
+    name = name_of(file, columns, amount_unit, begin, end, labels_after)
+    _tell(lambda advance, stopped: replay_aligned(table, plan, name, config, pace, advance, stopped), title, len(plan), summary)
 
 
 def _kafka() -> str:
@@ -126,11 +150,15 @@ def _kafka() -> str:
 
 
 def _send(table: "pa.Table", plan: "ReplayPlan", kafka: str, rate: "Rate", title: str, summary: Path | None) -> None:
-    """Replay, tell what was done, and exit with 130 if Ctrl-C ended it, 1 if a delivery failed."""
     from streams.replay import replay as send
 
-    with until_interrupted() as stopped, progress(title, len(plan)) as advance:
-        done = send(table, plan, kafka, rate, advance, stopped)
+    _tell(lambda advance, stopped: send(table, plan, kafka, rate, advance, stopped), title, len(plan), summary)
+
+
+def _tell(send: "Send", title: str, records: int, summary: Path | None) -> None:
+    """Replay, tell what was done, and exit with 130 if Ctrl-C ended it, 1 if a delivery failed."""
+    with until_interrupted() as stopped, progress(title, records) as advance:
+        done = send(advance, stopped)
     write_summary(summary, asdict(done))
     typer.echo(f"{done.transactions:,} transactions and {done.labels:,} labels in {done.seconds:.1f} s, {done.rate:,.0f}/s")
     if done.failed:

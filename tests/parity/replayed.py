@@ -25,6 +25,7 @@ from features.state import EntityState
 from features.vector import assemble
 from features.windows import LABEL, TOO_LATE, TRANSACTION
 from streams import batches, scoring_log
+from streams.aligned import END_HEADER
 from streams.events import Label, Transaction, decode_label, decode_transaction
 from tests.deployment import ROOT, Deployment, champion, deployed
 from tests.parity.oracle import Oracle
@@ -61,6 +62,8 @@ def read_logs(deployment: Deployment) -> Logs:
     """Reads the logs of a finished run."""
     events: dict[Place, Event] = {}
     for record in deployment.read("transactions"):
+        if END_HEADER in record.headers:
+            continue
         decode = decode_label if ("type", b"label") in record.headers else decode_transaction
         events[record.partition, record.offset] = decode(record.value)
     feature_set = deployment.config.feature_set

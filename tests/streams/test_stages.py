@@ -25,12 +25,12 @@ from tests.streams.logs import FRAUD_V1, advanced, ingest_state, label, received
 START = 1_700_000_000_000
 
 
-def history(n: int = 60, seed: int = 1) -> list[LogRecord]:
-    """A log of one partition in event-time order, its labels among the transactions."""
+def history(n: int = 60, seed: int = 1, users: int = 4, tick: int = 1) -> list[LogRecord]:
+    """A log of one partition in event-time order, its labels among the transactions; times are whole ``tick`` ms."""
     rng = np.random.default_rng(seed)
-    times = np.sort(rng.integers(START, START + 40 * DAY, n))
+    times = np.sort(rng.integers(START, START + 40 * DAY, n)) // tick * tick
     made = [
-        transaction(0, f"u{rng.integers(4)}", f"m{rng.integers(3)}", int(time), int(rng.integers(0, 3_000)), transaction_id=f"t{i}")
+        transaction(0, f"u{rng.integers(users)}", f"m{rng.integers(3)}", int(time), int(rng.integers(0, 3_000)), transaction_id=f"t{i}")
         for i, time in enumerate(times)
     ]
     dated = [(int(time), 1, record) for time, record in zip(times, made, strict=True)]

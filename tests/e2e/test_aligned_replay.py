@@ -1,0 +1,112 @@
+"""An aligned replay over many partitions and workers decides what a backtest decides, bit for bit, whoever is killed on the way."""
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+import psutil
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from streams.columns import CANONICAL
+from streams.events import Decision
+from streams.kafka_log import KafkaLog
+from tests.deployment import Deployment, champion, deployed, eventually
+from tests.parity.replayed import read_logs
+
+PARTITIONS, DAYS, DAY_MS, MINUTE_MS = 8, 9, 86_400_000, 60_000
+REPLAY = ("--columns", "tidemark", "--labels-after", "1d")
+SCORING = ("worker", "--stages", "labels,score")
+
+
+@pytest.fixture(scope="module")
+def history(handbook: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first days, by the minute and at few merchants: many transactions and labels share their moment and what they change."""
+    start = pc.min(handbook["event_time"]).as_py() // DAY_MS * DAY_MS
+    rows = handbook.filter(pc.less(handbook["event_time"], start + DAYS * DAY_MS))
+    minute = pa.array(rows["event_time"].to_numpy() // MINUTE_MS * MINUTE_MS)
+    merchant = pa.array([f"m{crc32(name.encode()) % 300}" for name in rows["merchant_id"].to_pylist()])
+    for name, values in (("event_time", minute), ("merchant_id", merchant)):
+        rows = rows.set_column(rows.schema.get_field_index(name), name, values)
+    file = tmp_path_factory.mktemp("history") / "history.parquet"
+    pq.write_table(rows.select([name for name in CANONICAL.names if name != "label_time"]), file)
+    return file
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    with deployed(tmp_path_factory.mktemp("aligned") / "home", partitions=PARTITIONS) as deployment:
+        champion(deployment.config)
+        yield deployment
+
+
+def child(of: "subprocess.Popen[bytes]", argument: str) -> psutil.Process | None:
+    """The process below this one that was started with this argument."""
+    return next((process for process in psutil.Process(of.pid).children() if argument in process.cmdline()), None)
+
+
+def records_on(deployment: Deployment, topic: str) -> int:
+    log = KafkaLog(deployment.config.kafka, "test")
+    try:
+        return sum(log.bounds(topic, partition)[1] for partition in range(PARTITIONS))
+    finally:
+        log.close()
+
+
+def kill(process: psutil.Process | None) -> None:
+    assert process is not None
+    process.send_signal(signal.SIGKILL)
+
+
+def test_vectors_and_decisions_are_the_backtests_whoever_is_killed(deployment: Deployment, history: Path, tmp_path: Path) -> None:
+    command = ("replay", "--aligned", str(history), *REPLAY)
+    with deployment.running(*SCORING) as worker, deployment.running(*SCORING):
+        with deployment.running(*command, "--rate", "10000") as replay:
+            eventually(lambda: records_on(deployment, "transactions") > 10_000, what="a part of the replay")
+            replay.kill()
+            replay.wait(10)
+        sent, batches = records_on(deployment, "transactions"), records_on(deployment, "transactions.by-merchant")
+        assert sent < 30_000
+        # The same command goes on.
+        with deployment.running(*command, "--rate", "4000") as replay:
+            eventually(lambda: records_on(deployment, "transactions.by-merchant") > batches, what="INGEST's next batches")
+            kill(child(replay, "streams.aligned_process"))
+            kill(child(worker, "score"))
+            assert replay.wait(120) == 0
+        # A plain worker passes over the end of the replay.
+        deployment.work_until_idle()
+    scores = tmp_path / "scores.parquet"
+    done = deployment.tidemark("backtest", str(history), *REPLAY, "--scores", str(scores))
+    assert done.returncode == 0, done.stderr
+    assert_as_in_backtest(deployment, pq.read_table(scores))
+
+
+def assert_as_in_backtest(deployment: Deployment, scores: pa.Table) -> None:
+    logs = read_logs(deployment)
+    assert not deployment.read("dead-letters")
+    decided = {decision.transaction_id: decision for decision in deployment.messages("decisions", Decision)}
+    assert len(scores) == len(logs.scored) == len(decided) > 40_000
+    vectors = np.column_stack([scores[name].to_numpy() for name in deployment.config.feature_set.names])
+    expected = dict(zip(scores["transaction_id"].to_pylist(), vectors, strict=True))
+    differing = [name for place, name in logs.transaction_ids.items() if logs.scored[place].tobytes() != expected[name].tobytes()]
+    assert not differing, f"{len(differing):,} of {len(expected):,} vectors differ"
+    frauds = deployment.config.feature_set.names.index("merchant_fraud_count_30d")
+    assert sum(vector[frauds] > 0 for vector in logs.scored.values()) > 100
+    for name, probability, score, decision in zip(
+        *(scores[column].to_pylist() for column in ("transaction_id", "probability", "risk_score", "decision")), strict=True
+    ):
+        told = decided[name]
+        assert (told.probability, told.risk_score, told.decision) == (probability, score, decision)
+
+
+def test_given_again_it_sends_nothing(deployment: Deployment, history: Path) -> None:
+    before = deployment.read("transactions")
+    done = deployment.tidemark("replay", "--aligned", str(history), *REPLAY)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("0 transactions and 0 labels")
+    assert len(deployment.read("transactions")) == len(before)
