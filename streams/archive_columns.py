@@ -35,14 +35,17 @@ class Column:
 
 
 def columns_of(message: type[Struct]) -> list[Column]:
-    """One nullable column a field: int64, float64, bool, string, or a list of structs; a struct within becomes a column for each of its fields,
-    ``source.offset`` for example ``source_offset``. A time is int64 ms."""
+    """One nullable column a field: int64, float64, bool, string, or a list of structs; a time is int64 ms.
+
+    A struct within becomes a column for each of its fields, ``source.offset`` for example ``source_offset``.
+    """
     found = []
     for field in _of(message):
         kind = _present(field.type)
         if isinstance(kind, inspect.StructType):
             found += [
-                Column(inner.field.with_name(f"{field.name}_{inner.field.name}"), (field.name, *inner.path)) for inner in columns_of(kind.cls)
+                Column(inner.field.with_name(f"{field.name}_{inner.field.name}"), (field.name, *inner.path))
+                for inner in columns_of(kind.cls)
             ]
         else:
             found.append(Column(pa.field(field.name, _arrow(kind)), (field.name,)))
@@ -94,4 +97,3 @@ def _present(kind: inspect.Type) -> inspect.Type:
 def _is_time(kind: inspect.Type) -> bool:
     kind = _present(kind)
     return isinstance(kind, inspect.UnionType) and {type(option) for option in kind.types} == {inspect.IntType, inspect.StrType}
-
