@@ -46,14 +46,18 @@ class TopicArchive:
         self._table = OfflineTable(store, name, ARCHIVED[name].schema)
         self._checkpoint = Checkpoint(store.at("_checkpoints", WRITER, name), name)
 
+    def check(self) -> None:
+        """Raises UserError if checkpoint and table disagree."""
+        position = self._checkpoint.position()
+        if position is not None:
+            self._require_agreement(self._held(), position)
+
     def start(self, spark: "SparkSession", every_s: float | None, report: Report) -> "StreamingQuery":
         """Starts the query: a batch every so many seconds, or all that there is now and no more (None).
 
-        What goes wrong in a batch ends the query, and is left in ``failure``. Raises UserError if checkpoint and table disagree.
+        What goes wrong in a batch ends the query, and is left in ``failure``.
         """
-        held, position = self._held(), self._checkpoint.position()
-        if position is not None:
-            self._require_agreement(held, position)
+        held = self._held()
         source = {
             "kafka.bootstrap.servers": self._kafka,
             "subscribe": self.name,

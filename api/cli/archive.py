@@ -74,6 +74,9 @@ def _archive(settings: "Settings", place: "Storage", currency: str, memory: str,
     kafka = settings.require_kafka()
     partitions = partition_counts(kafka)
     topics = _topics(partitions)
+    archives = [TopicArchive(topic, place, kafka, partitions[topic], currency) for topic in topics]
+    for each in archives:
+        each.check()
     rows = Counter(dict.fromkeys(topics, 0))
     spark = spark_session.start(
         "tidemark archive",
@@ -93,7 +96,7 @@ def _archive(settings: "Settings", place: "Storage", currency: str, memory: str,
                 typer.echo(f"{topic}: {count:,} rows")
 
         try:
-            run(spark, [TopicArchive(topic, place, kafka, partitions[topic], currency) for topic in topics], every_s, report, stopped)
+            run(spark, archives, every_s, report, stopped)
         finally:
             spark.stop()
         return rows, stopped()
