@@ -28,7 +28,7 @@ class Settings:
     feast_repo: Path  # absolute
 
     @property
-    def mlflow_artifact_root(self) -> Path:
+    def mlflow_artifact_root(self) -> str:
         """Where new MLflow experiments of an embedded store keep their artifacts; the server does so by itself, SQLite must be told."""
         return mlflow.artifact_root(self.home)
 
