@@ -28,9 +28,19 @@ class Settings:
     feast_repo: Path  # absolute
 
     @property
-    def mlflow_artifact_root(self) -> Path:
+    def mlflow_artifact_root(self) -> str:
         """Where new MLflow experiments of an embedded store keep their artifacts; the server does so by itself, SQLite must be told."""
         return mlflow.artifact_root(self.home)
+
+    def require_kafka(self) -> str:
+        """The bootstrap servers. Raises UserError if none are known."""
+        if not self.kafka:
+            raise UserError("Kafka is not running; start it with `tidemark up`, or name one in TIDEMARK_KAFKA")
+        return self.kafka
+
+    def offline_store(self, chosen: str | None = None) -> Storage:
+        """The one ``chosen`` (--store), else that of TIDEMARK_OFFLINE, else the home's folder. Raises UserError if it can't be one."""
+        return Storage.of(chosen or os.environ.get("TIDEMARK_OFFLINE") or self.home / "offline")
 
     def stream_config(
         self, features: str = "fraud_v1", currency: str = "EUR", delivery: str = "exactly_once", metrics: str = ""

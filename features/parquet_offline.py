@@ -5,20 +5,26 @@ and under a number of its own, so that a commit that is tried again changes noth
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.dataset as pa_dataset
 import pyarrow.parquet as pq
-from deltalake import DeltaTable
+from deltalake import DeltaTable, Schema
 from deltalake.exceptions import TableNotFoundError
 from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Transaction
 
 from features.storage import Storage
 
 DAY = pa.field("date", pa.date32(), nullable=False)
+
+# Longer than any writer takes from a file to its commit: what nobody has committed by then is a killed compaction's.
+_ABANDONED_H = 24
+_READINGS = 5
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,10 @@ class TableState:
 
 
 class OfflineTable:
-    """A table of the offline store; created by its first commit. ``schema`` has the columns without ``date``."""
+    """A table of the offline store; created by its first commit. ``schema`` has the columns without ``date``.
+
+    Columns that the schema has and the table lacks are added by the next commit; in rows from before they are null.
+    """
 
     def __init__(self, store: Storage, name: str, schema: pa.Schema) -> None:
         self.storage = store.at(name)
@@ -72,10 +81,26 @@ class OfflineTable:
         """The number of the writer's last commit, None before its first."""
         return self._open().transaction_version(writer) if self.exists() else None
 
-    def commit(self, files: Sequence[WrittenFile], writer: str, number: int, replaced: Iterable[date] = ()) -> bool:
+    def positions(self, writer: str, names: Iterable[str]) -> dict[str, int]:
+        """Of these names those that the writer has committed a position of, each with the last one."""
+        if not self.exists():
+            return {}
+        table = self._open()
+        found = {name: table.transaction_version(_position_of(writer, name)) for name in names}
+        return {name: position for name, position in found.items() if position is not None}
+
+    def commit(
+        self,
+        files: Sequence[WrittenFile],
+        writer: str,
+        number: int,
+        replaced: Iterable[date] = (),
+        positions: Mapping[str, int] | None = None,
+    ) -> bool:
         """Makes the files count, at once, and those of the ``replaced`` days no longer; False if the writer has committed this number.
 
-        Numbers of a writer must rise. Raises deltalake's CommitFailedError if another process commits as the same writer meanwhile.
+        Numbers of a writer must rise. ``positions`` are the writer's own notes, by name, of how far it has come; they are kept with the
+        table. Raises deltalake's CommitFailedError if another process commits as the same writer meanwhile.
         """
         table = self._open_or_create()
         last = table.transaction_version(writer)
@@ -92,13 +117,25 @@ class OfflineTable:
             schema=table.schema(),
             partition_by=[DAY.name],
             partition_filters=[(DAY.name, "in", days)] if days else None,
-            commit_properties=CommitProperties(app_transactions=[Transaction(writer, number)]),
+            commit_properties=CommitProperties(
+                app_transactions=[
+                    Transaction(writer, number),
+                    *(Transaction(_position_of(writer, name), position) for name, position in (positions or {}).items()),
+                ]
+            ),
         )
         return True
 
     def dataset(self) -> pa_dataset.Dataset:
-        """What counts now, columns in the order of the schema, then ``date`` (date32). Raises FileNotFoundError before the first commit."""
+        """What counts now, columns in the order of the schema, then ``date`` (date32). Raises FileNotFoundError before the first commit.
+
+        A compaction meanwhile takes files away from under it: read within ``unless_compacted``.
+        """
         return self._open().to_pyarrow_dataset(schema=self._with_day())
+
+    def read(self, columns: Sequence[str] | None = None, rows: pa_dataset.Expression | None = None) -> pa.Table:
+        """What counts now, in memory: these columns of those ``rows`` for which the expression holds; None: all. Raises as ``dataset``."""
+        return unless_compacted(lambda: self.dataset().to_table(columns=None if columns is None else list(columns), filter=rows))
 
     def uris(self, begin: date | None = None, end: date | None = None) -> list[str]:
         """The files that count now, of days from ``begin`` to before ``end``; none before the first commit."""
@@ -116,11 +153,14 @@ class OfflineTable:
     def compact(self) -> int:
         """Joins small files of a day into large ones and removes those no longer needed; returns how many were joined.
 
-        Readers that began before may have to begin again.
+        Writers may go on meanwhile; readers that began before may have to begin again, see ``unless_compacted``. Raises FileNotFoundError
+        before the first commit.
         """
         table = self._open()
         joined = int(table.optimize.compact()["numFilesRemoved"])
+        # What was taken out of the log can go; a file that the log never had may be one that is about to be committed.
         table.vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False)
+        table.vacuum(retention_hours=_ABANDONED_H, dry_run=False, enforce_retention_duration=False, full=True)
         return joined
 
     def _with_day(self) -> pa.Schema:
@@ -133,15 +173,33 @@ class OfflineTable:
             raise FileNotFoundError(f"there is no table at {self.storage.url}") from error
 
     def _open_or_create(self) -> DeltaTable:
-        if self.exists():
+        wanted = Schema.from_arrow(self._with_day())
+        if not self.exists():
+            options = dict(self.storage.delta_options())
+            return DeltaTable.create(self.storage.url, schema=wanted, partition_by=[DAY.name], mode="ignore", storage_options=options)
+        table = self._open()
+        present = {column.name for column in table.schema().fields}
+        if added := [column for column in wanted.fields if column.name not in present]:
+            table.alter.add_columns(added)
             return self._open()
-        return DeltaTable.create(
-            self.storage.url,
-            schema=self._with_day(),
-            partition_by=[DAY.name],
-            mode="ignore",
-            storage_options=dict(self.storage.delta_options()),
-        )
+        return table
+
+
+def unless_compacted(read: Callable[[], _Result]) -> _Result:
+    """What ``read`` returns; called again if a file that it was about to read has been joined with others and removed meanwhile.
+
+    It must find out anew which files count each time it is called. Raises FileNotFoundError if that happens again and again.
+    """
+    for _ in range(_READINGS - 1):
+        try:
+            return read()
+        except FileNotFoundError:
+            continue
+    return read()
+
+
+def _position_of(writer: str, name: str) -> str:
+    return f"{writer}/{name}"
 
 
 def day_of(uri: str) -> date:

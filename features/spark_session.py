@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,9 @@ from features.storage import Storage
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+_LOGGING = Path(__file__).with_name("spark-log4j2.properties")
+_STDERR = 2
 
 
 def start(
@@ -20,10 +24,12 @@ def start(
     memory: str = "2g",
     cores: int | None = None,
     settings: Mapping[str, str] | None = None,
+    log: Path | None = None,
 ) -> "SparkSession":
     """A session on the JVM whose executable is ``java``, with these jars, for an offline store; the caller stops it.
 
-    ``memory`` is the JVM's heap; Python's workers come on top. ``cores`` None: all.
+    ``memory`` is the JVM's heap; Python's workers come on top. ``cores`` None: all. What the JVM and the workers print, which is only what
+    went wrong, is added to the file ``log``; None: it goes to this process's stderr.
     """
     from pyspark.sql import SparkSession
 
@@ -39,6 +45,7 @@ def start(
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.log.level": "ERROR",
+        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": str(4 * cores),
         "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
@@ -49,4 +56,24 @@ def start(
     builder = SparkSession.builder.appName(name)
     for key, value in chosen.items():
         builder = builder.config(key, value)
-    return builder.getOrCreate()
+    with _stderr_to(log):
+        return builder.getOrCreate()
+
+
+@contextmanager
+def _stderr_to(file: Path | None) -> Iterator[None]:
+    """Child processes that are started in the block have the file as their stderr."""
+    if file is None:
+        yield
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    sys.stderr.flush()
+    own = os.dup(_STDERR)
+    try:
+        with file.open("ab") as log:
+            os.dup2(log.fileno(), _STDERR)
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(own, _STDERR)
+        os.close(own)

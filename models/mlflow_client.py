@@ -32,8 +32,17 @@ def connect(tracking_uri: str) -> "MlflowClient":
 
 
 def artifact_location(tracking_uri: str, experiment: str) -> str | None:
-    """Where an experiment keeps its files: beside the SQLite file; None for a server, which knows its own place."""
-    return (_sqlite_file(tracking_uri).parent / "mlartifacts" / experiment).as_uri() if tracking_uri.startswith(_SQLITE) else None
+    """Where a new experiment keeps its files; None for a server, which knows its own place.
+
+    It is below TIDEMARK_ARTIFACTS, a folder or an s3:// URL, else beside the SQLite file.
+    """
+    if not tracking_uri.startswith(_SQLITE):
+        return None
+    chosen = os.environ.get("TIDEMARK_ARTIFACTS", "").rstrip("/")
+    if "://" in chosen:
+        return f"{chosen}/{experiment}"
+    root = Path(chosen).absolute() if chosen else _sqlite_file(tracking_uri).parent / "mlartifacts"
+    return (root / experiment).as_uri()
 
 
 def quiet() -> None:

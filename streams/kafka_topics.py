@@ -38,14 +38,20 @@ def create_missing(bootstrap_servers: str, partitions: int = DEFAULT_PARTITIONS)
 
 def partition_count(bootstrap_servers: str, topic: str) -> int:
     """How many partitions the topic has. Raises UserError if it is missing or the broker can't be reached."""
-    try:
-        # All topics: one that is asked for by name might be created by that.
-        found = AdminClient({"bootstrap.servers": bootstrap_servers}).list_topics(timeout=_TIMEOUT_S).topics.get(topic)
-    except KafkaException as error:
-        raise UserError(f"Kafka at {bootstrap_servers} can't be reached ({error.args[0].str()}); start it with tidemark up") from error
+    found = partition_counts(bootstrap_servers).get(topic)
     if found is None:
         raise UserError(f"topic {topic} is missing on {bootstrap_servers}; create it with tidemark up")
-    return len(found.partitions)
+    return found
+
+
+def partition_counts(bootstrap_servers: str) -> dict[str, int]:
+    """How many partitions each topic has. Raises UserError if the broker can't be reached."""
+    try:
+        # All topics: one that is asked for by name might be created by that.
+        found = AdminClient({"bootstrap.servers": bootstrap_servers}).list_topics(timeout=_TIMEOUT_S).topics
+    except KafkaException as error:
+        raise UserError(f"Kafka at {bootstrap_servers} can't be reached ({error.args[0].str()}); start it with tidemark up") from error
+    return {name: len(topic.partitions) for name, topic in found.items()}
 
 
 def _unless_exists(created: object) -> None:

@@ -9,6 +9,19 @@ from features.windows import Float32, Int64
 from streams.answer import Answer
 from streams.events import Decision
 
+COLUMNS = pa.schema(
+    [
+        *((name, pa.string()) for name in ("transaction_id", "user_id", "merchant_id")),
+        *((name, pa.int64()) for name in ("event_time", "amount")),
+        ("probability", pa.float64()),
+        *((name, pa.int32()) for name in ("source_partition", "log_partition", "user_state_partition", "merchant_state_partition")),
+        *((name, pa.int64()) for name in ("source_offset", "log_offset", "user_state_offset", "merchant_state_offset")),
+        *((name, pa.string()) for name in ("origin", "variant", "model_version", "model_digest", "policy_digest", "features_digest")),
+        ("control_revision", pa.int64()),
+    ]
+)
+"""What a row says beside its ``vector``; columns with few distinct values come as dictionaries of these."""
+
 # About 300 bytes a row, well below what a broker takes by default.
 _ROWS = 2_000
 

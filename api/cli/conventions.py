@@ -62,17 +62,18 @@ def progress(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
 
 
 @contextmanager
-def until_interrupted() -> Iterator[Callable[[], bool]]:
-    """Yields what tells whether Ctrl-C was pressed, so that work can end in order; the second Ctrl-C ends it at once."""
+def until_interrupted(*others: signal.Signals) -> Iterator[Callable[[], bool]]:
+    """Yields what tells whether Ctrl-C was pressed or another of these signals came, so that work can end in order; a second ends it."""
     pressed = False
 
     def press(number: int, frame: FrameType | None) -> None:
         nonlocal pressed
         pressed = True
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before[signal.Signals(number)])
 
-    before = signal.signal(signal.SIGINT, press)
+    before = {number: signal.signal(number, press) for number in (signal.SIGINT, *others)}
     try:
         yield lambda: pressed
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

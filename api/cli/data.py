@@ -143,10 +143,7 @@ def replay(
 def _kafka() -> str:
     from api.settings import Settings
 
-    kafka = Settings.resolve(require_services=False).kafka
-    if not kafka:
-        raise UserError("Kafka is not running; start it with `tidemark up`, or name one in TIDEMARK_KAFKA")
-    return kafka
+    return Settings.resolve(require_services=False).require_kafka()
 
 
 def _send(table: "pa.Table", plan: "ReplayPlan", kafka: str, rate: "Rate", title: str, summary: Path | None) -> None:

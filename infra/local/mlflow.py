@@ -1,6 +1,7 @@
 """MLflow's own tracking server on SQLite; clients read and write the artifacts' files themselves."""
 
 import http.client
+import os
 import sys
 import urllib.error
 import urllib.request
@@ -26,9 +27,9 @@ def database(home: Path) -> str:
     return f"sqlite:///{home / 'mlflow.db'}"
 
 
-def artifact_root(home: Path) -> Path:
-    """The folder of all artifacts."""
-    return home / "mlartifacts"
+def artifact_root(home: Path) -> str:
+    """Where all artifacts lie: the URL or folder that TIDEMARK_ARTIFACTS names, else a folder of the home."""
+    return os.environ.get("TIDEMARK_ARTIFACTS") or str(home / "mlartifacts")
 
 
 def installed() -> None:
@@ -39,11 +40,12 @@ def installed() -> None:
 
 def start(home: Path, ports: Ports) -> None:
     """Start it as a background process."""
-    artifact_root(home).mkdir(parents=True, exist_ok=True)
+    if "://" not in artifact_root(home):
+        Path(artifact_root(home)).mkdir(parents=True, exist_ok=True)
     settings = {
         "_MLFLOW_SERVER_FILE_STORE": database(home),
         "_MLFLOW_SERVER_REGISTRY_STORE": database(home),
-        "_MLFLOW_SERVER_ARTIFACT_ROOT": str(artifact_root(home)),
+        "_MLFLOW_SERVER_ARTIFACT_ROOT": artifact_root(home),
         "_MLFLOW_SGI_NAME": "uvicorn",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pytest
 
 from features.errors import UserError
-from features.parquet_offline import OfflineTable, WrittenFile, write_file
+from features.parquet_offline import OfflineTable, WrittenFile, unless_compacted, write_file
 from features.storage import Storage
 
 SCHEMA = pa.schema([("name", pa.string()), ("value", pa.float32())])
@@ -27,7 +27,7 @@ def put(table: OfflineTable, day: date, stem: str, names: Iterable[str]) -> Writ
 
 
 def names(table: OfflineTable) -> list[str]:
-    return sorted(table.dataset().to_table()["name"].to_pylist())
+    return sorted(table.read(["name"])["name"].to_pylist())
 
 
 def test_what_is_written_counts_once_it_is_committed(table: OfflineTable) -> None:
@@ -67,6 +67,48 @@ def test_compacting_joins_files_and_leaves_no_other(table: OfflineTable, tmp_pat
     assert names(table) == ["0", "1", "2", "3"]
     assert len(list(tmp_path.rglob("*.parquet"))) == 1
     assert table.committed("writer") == 3
+
+
+def test_a_file_that_is_not_committed_yet_outlives_a_compaction(table: OfflineTable) -> None:
+    table.commit([put(table, SUNDAY, "a-0", "a"), put(table, SUNDAY, "a-1", "b")], "writer", 0)
+    waiting = put(table, SUNDAY, "a-2", "c")
+    table.compact()
+    assert table.commit([waiting], "writer", 1)
+    assert names(table) == ["a", "b", "c"]
+
+
+def test_a_reader_begins_again_when_its_files_were_joined(table: OfflineTable) -> None:
+    table.commit([put(table, SUNDAY, "a-0", "a"), put(table, SUNDAY, "a-1", "b")], "writer", 0)
+    readings = 0
+
+    def read() -> list[str]:
+        nonlocal readings
+        readings += 1
+        begun = table.dataset()
+        if readings == 1:
+            table.compact()
+        return sorted(begun.to_table()["name"].to_pylist())
+
+    assert unless_compacted(read) == ["a", "b"]
+    assert readings == 2
+
+
+def test_a_writer_s_positions_are_kept_with_what_it_commits(table: OfflineTable) -> None:
+    assert table.positions("writer", ["0", "1"]) == {}
+    table.commit([put(table, SUNDAY, "a-0", "a")], "writer", 3, positions={"0": 3})
+    table.commit([], "writer", 8, positions={"0": 5, "1": 3})
+    assert table.positions("writer", ["0", "1", "2"]) == {"0": 5, "1": 3}
+    assert table.positions("another", ["0"]) == {}
+
+
+def test_a_column_that_is_new_is_null_in_what_was_there_before(table: OfflineTable) -> None:
+    table.commit([put(table, SUNDAY, "a-0", "a")], "writer", 0)
+    wider = OfflineTable(Storage(str(Path(table.storage.url).parent)), "things", SCHEMA.append(pa.field("more", pa.float32())))
+    row = pa.table({"name": ["b"], "value": [2.0], "more": [3.0]}, schema=wider.schema)
+    wider.commit([write_file(wider.storage, SUNDAY, "a-1", row)], "writer", 1)
+    wider.compact()
+    assert sorted(zip(*wider.read(["name", "more"]).to_pydict().values(), strict=True)) == [("a", None), ("b", 3.0)]
+    assert names(table) == ["a", "b"]
 
 
 def test_a_store_is_a_folder_or_an_s3_prefix(tmp_path: Path) -> None:
