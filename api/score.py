@@ -9,15 +9,13 @@ from typing import cast
 import numpy as np
 from confluent_kafka import KafkaError, Message, Producer
 
-from features.definitions import FeatureSet
 from features.feast_online import KeyState, OnlineReader, OnlineStoreError
-from features.on_demand import vector
-from features.online_views import JOIN_KEYS
-from features.vector import assemble
+from features.on_demand import vector, vector_of_request
 from features.windows import Float32
 from models.reasons import Reason, reasons
 from streams import answer
 from streams.champion import Champion
+from streams.code_digest import code_digest
 from streams.config import StreamConfig
 from streams.events import RISK_LEVELS, VERDICTS, Decision, Source, Transaction, encode
 from streams.partitioner import PRODUCER_SETTING
@@ -70,9 +68,10 @@ class SynchronousScorer:
             if not self._degrade:
                 raise
             user = merchant = None
-            features, degraded = _of_request(self._feature_set, transaction), True
+            features = vector_of_request(self._feature_set, int(transaction.event_time), transaction.amount)
+            degraded = True
         decision = self._decide(transaction, features, self._champion.current(), degraded)
-        told = answer.Answer(decision, features.tobytes(), _position(user), _position(merchant))
+        told = answer.Answer(decision, features.tobytes(), _position(user), _position(merchant), code_digest())
         decision.source = self._record(transaction, told)
         return decision
 
@@ -148,13 +147,6 @@ class SynchronousScorer:
     def _poll(self) -> None:
         while not self._closing.is_set():
             self._producer.poll(0.1)
-
-
-def _of_request(feature_set: FeatureSet, transaction: Transaction) -> Float32:
-    """The vector (float32, len(names)) of what the request says by itself, the rest missing (NaN)."""
-    of_user, of_merchant = (np.full((1, len(feature_set.of(entity))), np.nan, np.float32) for entity in JOIN_KEYS)
-    times, amounts = np.array([transaction.event_time], np.int64), np.array([transaction.amount], np.int64)
-    return assemble(feature_set, times, amounts, of_user, of_merchant).reshape(-1)
 
 
 def _position(state: KeyState | None) -> answer.StatePosition:

@@ -38,10 +38,6 @@ class Settings:
             raise UserError("Kafka is not running; start it with `tidemark up`, or name one in TIDEMARK_KAFKA")
         return self.kafka
 
-    def offline_store(self, chosen: str | None = None) -> Storage:
-        """The one ``chosen`` (--store), else that of TIDEMARK_OFFLINE, else the home's folder. Raises UserError if it can't be one."""
-        return Storage.of(chosen or os.environ.get("TIDEMARK_OFFLINE") or self.home / "offline")
-
     def stream_config(
         self, features: str = "fraud_v1", currency: str = "EUR", delivery: str = "exactly_once", metrics: str = ""
     ) -> StreamConfig:
@@ -84,6 +80,11 @@ class Settings:
             home.mkdir(parents=True, exist_ok=True)
             tracking = mlflow.database(home)
         return cls(home, kafka, redis, tracking, services.feast_repo(home))
+
+
+def offline_store(home: Path) -> Storage:
+    """Where the offline store lies: TIDEMARK_OFFLINE, a folder or s3:// prefix, else ``offline`` in TIDEMARK_HOME. Raises UserError."""
+    return Storage.of(os.environ.get("TIDEMARK_OFFLINE") or home / "offline")
 
 
 def _require(service: Service, home: Path, address: str) -> None:

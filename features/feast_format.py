@@ -8,12 +8,12 @@ holds both to the same bytes.
 
 import struct
 from collections.abc import Callable, Iterable, Iterator
-from itertools import repeat
+from itertools import chain, repeat
 
 import mmh3
 
-from features.online_views import JOIN_KEYS, PROJECT, TRANSACTION_STATS, USER_TRANSACTION_STATS, OnlineView, state_view
-from features.snapshot import Snapshot
+from features.online_views import JOIN_KEYS, PROJECT, TRANSACTION_STATS, USER_PROFILE, USER_TRANSACTION_STATS, OnlineView, state_view
+from features.snapshot import Profiles, Snapshot
 from features.windows import NEVER, Int64
 
 # Feast's ValueType.STRING.
@@ -50,11 +50,30 @@ def hset_commands(snapshot: Snapshot) -> list[Command]:
     return list(zip(*columns, strict=False))
 
 
+def profile_commands(profiles: Profiles) -> list[Command]:
+    """One HSET a user, which sets the view of profiles and no other; an HDEL for a user that was removed."""
+    encode, names = _key_encoder(JOIN_KEYS["user"]), _field_names(USER_PROFILE)
+    commands: list[Command] = []
+    for user, profile in profiles.of.items():
+        if profile is None:
+            commands.append((b"HDEL", encode(user), *names))
+            continue
+        time, created = timestamp_value(profile.since), int64_value(profile.created_at)
+        values = (time, created, string_value(profile.country), string_value(profile.segment))
+        commands.append((b"HSET", encode(user), *chain.from_iterable(zip(names, values, strict=True))))
+    return commands
+
+
 def _view_columns(view: OnlineView, times: list[bytes], *values: Iterable[bytes]) -> Iterator[Iterable[bytes]]:
     """Names and values of a view's hash fields, alternating; the event timestamp first."""
-    yield from (repeat(f"_ts:{view.name}".encode()), times)
-    for feature, value in zip(view.features, values, strict=True):
-        yield from (repeat(_pack_length(mmh3.hash(f"{view.name}:{feature.name}", signed=False))), value)
+    for name, value in zip(_field_names(view), (times, *values), strict=True):
+        yield from (repeat(name), value)
+
+
+def _field_names(view: OnlineView) -> list[bytes]:
+    """The names of a view's hash fields; that of the event timestamp first."""
+    hashes = (mmh3.hash(f"{view.name}:{feature.name}", signed=False) for feature in view.features)
+    return [f"_ts:{view.name}".encode(), *map(_pack_length, hashes)]
 
 
 def _mean_and_count(count: Int64, amount: Int64) -> tuple[Iterable[bytes], Iterable[bytes]]:

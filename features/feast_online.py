@@ -16,9 +16,9 @@ from redis.retry import Retry
 
 from features.definitions import Entity
 from features.errors import UserError
-from features.feast_format import hset_commands
+from features.feast_format import hset_commands, profile_commands
 from features.online_views import JOIN_KEYS, state_view
-from features.snapshot import Snapshot
+from features.snapshot import Profiles, Snapshot
 
 SETTINGS = "feature_store.yaml"
 
@@ -82,12 +82,12 @@ class OnlineWriter:
             self._client.set(f"{self._owner}:{partition}", token)
         self._claims[partition] = token
 
-    def write(self, part: Snapshot) -> None:
-        """Sets all views of these keys at once; some hundred keys are a good measure.
+    def write(self, part: Snapshot | Profiles) -> None:
+        """Sets these keys' views, of states or of profiles, at once; some hundred keys are a good measure.
 
         Claims a partition that it never claimed. Raises ClaimLostError if that is another's now.
         """
-        self._execute(part.partition, hset_commands(part))
+        self._execute(part.partition, profile_commands(part) if isinstance(part, Profiles) else hset_commands(part))
 
     def set_projected(self, partition: int, position: int) -> None:
         """Notes that everything before ``position`` is written, in the Redis that the last ``check`` saw. Raises as ``write``."""
@@ -173,6 +173,11 @@ class OnlineReader:
         """
         with _redis_errors(self._address):
             return self._state("user", user_id), self._state("merchant", merchant_id)
+
+    def state(self, entity: Entity, key: str) -> KeyState | None:
+        """The state of one key, as ``states``."""
+        with _redis_errors(self._address):
+            return self._state(entity, key)
 
     def _state(self, entity: Entity, key: str) -> KeyState | None:
         from feast.protos.feast.types.EntityKey_pb2 import EntityKey

@@ -6,9 +6,11 @@ import os
 import shutil
 import tempfile
 import warnings
+from collections.abc import Mapping
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 import yaml
@@ -16,8 +18,13 @@ import yaml
 from features.definitions import FEATURE_SETS
 from features.errors import UserError
 from features.online_views import PROJECT
+from features.storage import Storage
 
 SETTINGS = "feature_store.yaml"
+# The same views and stores, but what is asked of the past is answered by Spark.
+SPARK_SETTINGS = "feature_store.spark.yaml"
+# For an environment with Feast and without Tidemark: online values only.
+ONLINE_SETTINGS = "feature_store.online.yaml"
 REGISTRY = "registry.db"
 _VIEWS = "views.py"
 _STAMP = "written.json"
@@ -26,31 +33,58 @@ _STAMP = "written.json"
 _REGISTRY_TTL_S = 60
 
 
-def write(repo_path: Path, redis_url: str) -> None:
+def write(repo_path: Path, redis_url: str, offline: Storage | None = None, class_path: str = "") -> None:
     """Makes ``repo_path`` a Feast repository on the Redis at ``redis_url``; does nothing if it is that already.
 
-    Redis needn't run. Each file is replaced whole, so that processes which read the repository meanwhile see the old or the new. Raises
-    UserError if the address is none that Feast can use.
+    ``offline`` is where the offline store's tables lie, ``offline`` beside the repository if it isn't given; ``class_path`` names the
+    jars that Spark needs for S3. Redis needn't run, nor need there be any table. Each file is replaced whole, so that processes which read
+    the repository meanwhile see the old or the new. Raises UserError if the address is none that Feast can use.
     """
-    settings = _settings(redis_url)
+    store = offline or Storage.of(repo_path.parent / "offline")
+    settings = _settings(redis_url, {"type": "features.feast_offline.ParquetOfflineStore", "url": store.url})
+    by_spark = _settings(redis_url, spark_store(store, class_path))
+    online_only = _settings(redis_url, {"type": "file"})
     views = files("features.feast_repo").joinpath(_VIEWS).read_text()
-    stamp = json.dumps({"feast": version("feast"), "content": _digest(settings, views)}, indent=1) + "\n"
+    stamp = json.dumps({"feast": version("feast"), "content": _digest(settings, by_spark, views)}, indent=1) + "\n"
     if _is_written(repo_path, stamp):
         return
     repo_path.mkdir(parents=True, exist_ok=True)
     making = Path(tempfile.mkdtemp(prefix=".making-", dir=repo_path.parent))
     try:
-        (making / SETTINGS).write_text(settings)
-        # It may hold a password.
-        (making / SETTINGS).chmod(0o600)
+        for name, text in ((SETTINGS, settings), (SPARK_SETTINGS, by_spark), (ONLINE_SETTINGS, online_only)):
+            (making / name).write_text(text)
+            # It may hold a password.
+            (making / name).chmod(0o600)
         (making / _VIEWS).write_text(views)
         (making / _STAMP).write_text(stamp)
         _apply(making)
         # The stamp comes last: until it is there, the next call starts over.
-        for name in (REGISTRY, _VIEWS, SETTINGS, _STAMP):
+        for name in (REGISTRY, _VIEWS, SPARK_SETTINGS, ONLINE_SETTINGS, SETTINGS, _STAMP):
             os.replace(making / name, repo_path / name)
     finally:
         shutil.rmtree(making)
+
+
+def spark_store(store: Storage, class_path: str = "", memory: str = "4g") -> dict[str, Any]:
+    """The ``offline_store`` by Spark on all cores of this machine; ``memory`` is the heap of its JVM."""
+    return {
+        "type": "features.feast_spark.SparkParquetOfflineStore",
+        "url": store.url,
+        "spark_conf": {
+            "spark.master": "local[*]",
+            "spark.driver.memory": memory,
+            "spark.driver.host": "127.0.0.1",
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.ui.enabled": "false",
+            "spark.ui.showConsoleProgress": "false",
+            "spark.log.level": "ERROR",
+            "spark.sql.session.timeZone": "UTC",
+            "spark.sql.execution.arrow.pyspark.enabled": "true",
+            "spark.sql.adaptive.enabled": "true",
+            **({"spark.driver.extraClassPath": class_path} if class_path else {}),
+            **store.spark_settings(),
+        },
+    }
 
 
 def connection_string(redis_url: str) -> str:
@@ -90,7 +124,7 @@ def _quoted(value: str | int | bool) -> str:
     return json.dumps(value).replace(",", "\\u002c").replace("$", "\\u0024")
 
 
-def _settings(redis_url: str) -> str:
+def _settings(redis_url: str, offline_store: Mapping[str, Any]) -> str:
     settings: str = yaml.safe_dump(
         {
             "project": PROJECT,
@@ -102,7 +136,7 @@ def _settings(redis_url: str) -> str:
                 # Feast drops a value whose time isn't later than the one stored; ours may be of the same instant, and newer.
                 "skip_dedup": True,
             },
-            "offline_store": {"type": "file"},
+            "offline_store": offline_store,
             "entity_key_serialization_version": 3,
         },
         sort_keys=False,
@@ -111,9 +145,9 @@ def _settings(redis_url: str) -> str:
     return settings
 
 
-def _digest(settings: str, views: str) -> str:
+def _digest(*texts: str) -> str:
     generators = [files("features").joinpath(name).read_text() for name in ("feast_views.py", "online_views.py")]
-    meaning = [settings, views, *generators, *(f"{name} {found.digest}" for name, found in FEATURE_SETS.items())]
+    meaning = [*texts, *generators, *(f"{name} {found.digest}" for name, found in FEATURE_SETS.items())]
     return hashlib.sha256("\0".join(meaning).encode()).hexdigest()
 
 

@@ -17,6 +17,10 @@ FeastObject = Entity | DataSource | FeatureView | OnDemandFeatureView | FeatureS
 
 _TYPES: dict[str, FeastType] = {"bytes": Bytes, "string": String, "int64": Int64, "float64": Float64}
 
+_TRANSACTION = ("transaction", "transaction_id")
+_TIME, _ORDER = "event_timestamp", "created"
+_LOG = "scoring-log"
+
 # Feast keeps an on-demand view's function as this text in its registry and compiles it in the process that asks, which then needs our
 # package, and only then: who reads the other views does not.
 _FUNCTION = """def {name}(inputs):
@@ -29,19 +33,25 @@ _FUNCTION = """def {name}(inputs):
 def objects(feature_sets: Iterable[FeatureSet] = tuple(FEATURE_SETS.values())) -> list[FeastObject]:
     """All that the repository defines, each object once.
 
-    Sources are Parquet folders beside the repository, with the views' own columns and ``event_timestamp``, the time of the key's last
-    event: the user views are values after that event.
+    Sources are tables of the offline store, by name, with the views' own columns, ``event_timestamp`` and, where rows of a key may have
+    equal ones, ``created``, a timestamp that rises in the order of the log.
     """
     entities = {
         name: Entity(name=name, join_keys=[join_key], value_type=ValueType.STRING, description=f"Told apart by {join_key}.")
-        for name, join_key in JOIN_KEYS.items()
+        for name, join_key in (*JOIN_KEYS.items(), _TRANSACTION)
     }
+    feature_sets = tuple(feature_sets)
     views = {view.name: _feature_view(view, entities[view.entity]) for view in VIEWS}
-    sources = [view.batch_source for view in views.values() if view.batch_source is not None]
     states = [views[state_view(entity).name] for entity in JOIN_KEYS]
     on_demand = [_on_demand_view(feature_set, states) for feature_set in feature_sets]
-    services = [FeatureService(name=view.name, features=[view], description=view.description, tags=dict(view.tags)) for view in on_demand]
-    return [*entities.values(), *sources, *views.values(), *on_demand, *services]
+    log = FileSource(name=_LOG, path=_LOG, timestamp_field=_TIME, description="Vectors as the stream and the API used them.")
+    past = [view for each in feature_sets for view in _past_views(each, entities[_TRANSACTION[0]], log)]
+    sources = {view.batch_source.name: view.batch_source for view in (*views.values(), *past) if view.batch_source is not None}
+    asked_together: list[FeatureView | OnDemandFeatureView] = [*on_demand, *past]
+    services = [
+        FeatureService(name=view.name, features=[view], description=view.description, tags=dict(view.tags)) for view in asked_together
+    ]
+    return [*entities.values(), *sources.values(), *views.values(), *past, *on_demand, *services]
 
 
 def _field(feature: OnlineFeature) -> Field:
@@ -49,22 +59,49 @@ def _field(feature: OnlineFeature) -> Field:
 
 
 def _feature_view(view: OnlineView, entity: Entity) -> FeatureView:
-    source = FileSource(
-        name=f"{view.name}_log",
-        path=f"../offline/{view.name}",
-        timestamp_field="event_timestamp",
+    source = view.table and FileSource(
+        name=view.table,
+        path=view.table,
+        timestamp_field=_TIME,
+        created_timestamp_column=_ORDER,
         description=f"{view.name} after each event of its key.",
     )
     return FeatureView(
         name=view.name,
         entities=[entity],
         schema=[Field(name=JOIN_KEYS[view.entity], dtype=String), *map(_field, view.features)],
-        source=source,
+        source=source or None,
         # A key's state never grows old: its windows are finished at the time of the request.
         ttl=timedelta(0),
         online=True,
         description=view.description,
     )
+
+
+def _past_views(feature_set: FeatureSet, transaction: Entity, log: FileSource) -> list[FeatureView]:
+    """The vectors of past transactions: as served, and as recomputed from the archive."""
+    recomputed = FileSource(
+        name=f"{feature_set.name}_backfill",
+        path=f"{feature_set.name}_backfill",
+        timestamp_field=_TIME,
+        description=f"Vectors of {feature_set.name}, recomputed.",
+    )
+    return [
+        FeatureView(
+            name=f"{feature_set.name}_{kind}",
+            entities=[transaction],
+            schema=[Field(name=_TRANSACTION[1], dtype=String), *(Field(name=name, dtype=Float32) for name in feature_set.names)],
+            source=source,
+            ttl=timedelta(0),
+            online=False,
+            description=f"The input of a {feature_set.name} model for a past transaction, {about}. Missing values are NaN.",
+            tags={"features_digest": feature_set.digest},
+        )
+        for kind, source, about in (
+            ("log", log, "as it was used when it was decided"),
+            ("backfill", recomputed, "recomputed from the archive"),
+        )
+    ]
 
 
 def _on_demand_view(feature_set: FeatureSet, states: list[FeatureView]) -> OnDemandFeatureView:

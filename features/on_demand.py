@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from features.definitions import FEATURE_SETS, Entity, FeatureSet
-from features.online_views import feature_set_of
+from features.online_views import JOIN_KEYS, feature_set_of
 from features.state import EntityState
 from features.vector import assemble, device_hashes
 from features.windows import Float32
@@ -41,6 +41,12 @@ def vector(
 
     vectors = assemble(feature_set, times, amounts, observe("user", user_state), observe("merchant", merchant_state))
     return vectors.reshape(-1)
+
+
+def vector_of_request(feature_set: FeatureSet, event_time: int, amount: int) -> Float32:
+    """The vector (float32, len(names)) of what a request says by itself (ms, minor units), the rest missing (NaN)."""
+    of_user, of_merchant = (np.full((1, len(feature_set.of(entity))), np.nan, np.float32) for entity in JOIN_KEYS)
+    return assemble(feature_set, np.array([event_time], np.int64), np.array([amount], np.int64), of_user, of_merchant).reshape(-1)
 
 
 def finish(name: str, inputs: Mapping[str, Sequence[Any]]) -> dict[str, list[np.float32]]:

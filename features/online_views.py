@@ -1,7 +1,7 @@
 """What the online store says about a key, as data: the views, their features and types.
 
 Feast's views are generated from this, and what is written to Redis follows it. The states that a vector is finished from lie in
-``user_state`` and ``merchant_state``; the two other views are for people and programs who look a user up.
+``user_state`` and ``merchant_state``; the other views are for people and programs who look a user up.
 """
 
 from dataclasses import dataclass
@@ -31,12 +31,13 @@ class OnlineFeature:
 
 @dataclass(frozen=True, slots=True)
 class OnlineView:
-    """One feature view: what is kept of each key of an entity."""
+    """One feature view: what is kept of each key of an entity. ``table``: that of the offline store with its past values, if it has any."""
 
     name: str
     entity: Entity
     description: str
     features: tuple[OnlineFeature, ...]
+    table: str | None = None
 
 
 def state_view(entity: Entity) -> OnlineView:
@@ -65,6 +66,7 @@ TRANSACTION_STATS = OnlineView(
         OnlineFeature("avg_transaction_amount", "float64", "Mean amount, minor units."),
         OnlineFeature("transaction_count", "int64", "Number of transactions."),
     ),
+    table="transaction_stats",
 )
 
 USER_TRANSACTION_STATS = OnlineView(
@@ -75,9 +77,22 @@ USER_TRANSACTION_STATS = OnlineView(
         OnlineFeature("avg_amount", "float64", "Mean amount, minor units."),
         OnlineFeature("count", "int64", "Number of transactions."),
     ),
+    table="user_transaction_stats",
 )
 
-VIEWS = (TRANSACTION_STATS, USER_TRANSACTION_STATS, state_view("user"), state_view("merchant"))
+USER_PROFILE = OnlineView(
+    "user_profile",
+    "user",
+    "The user as last told on the topic users; the event timestamp says since when this holds.",
+    (
+        OnlineFeature("created_at", "int64", "When the user was created, ms UTC."),
+        OnlineFeature("country", "string", "The user's country."),
+        OnlineFeature("segment", "string", "The user's segment."),
+    ),
+    table="users",
+)
+
+VIEWS = (TRANSACTION_STATS, USER_TRANSACTION_STATS, USER_PROFILE, state_view("user"), state_view("merchant"))
 
 
 def stats_window(feature_set: FeatureSet) -> Window:

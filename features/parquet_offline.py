@@ -54,6 +54,15 @@ def write_file(table: Storage, day: date, stem: str, rows: pa.Table) -> WrittenF
     return WrittenFile(path, day, len(rows), buffer.size)
 
 
+@dataclass(frozen=True)
+class TableState:
+    """The files that count after ``version`` commits of the table ``identity``: equal in both, equal in rows."""
+
+    identity: str
+    version: int
+    uris: tuple[str, ...]
+
+
 class OfflineTable:
     """A table of the offline store; created by its first commit. ``schema`` has the columns without ``date``.
 
@@ -135,6 +144,12 @@ class OfflineTable:
         filters = [(DAY.name, operator, day.isoformat()) for operator, day in ((">=", begin), ("<", end)) if day is not None]
         return sorted(self._open().file_uris(filters or None))
 
+    def state(self, end: date | None = None) -> TableState:
+        """What counts now, of days before ``end``. Raises FileNotFoundError before the first commit."""
+        table = self._open()
+        uris = table.file_uris([(DAY.name, "<", end.isoformat())] if end else None)
+        return TableState(str(table.metadata().id), table.version(), tuple(sorted(uris)))
+
     def compact(self) -> int:
         """Joins small files of a day into large ones and removes those no longer needed; returns how many were joined.
 
@@ -185,6 +200,11 @@ def unless_compacted(read: Callable[[], _Result]) -> _Result:
 
 def _position_of(writer: str, name: str) -> str:
     return f"{writer}/{name}"
+
+
+def day_of(uri: str) -> date:
+    """The day of a file of a table."""
+    return date.fromisoformat(uri.rsplit("/", 2)[-2].removeprefix(f"{DAY.name}="))
 
 
 def _put(filesystem: object, path: str, content: pa.Buffer) -> None:

@@ -1,6 +1,8 @@
-"""What is handed from a partition's state to the online store: the changed keys of one entity, as columns."""
+"""What is handed from a partition to the online store: the changed states of one entity, as columns, or users' profiles."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from features.definitions import Entity
 from features.windows import Int64
@@ -51,3 +53,33 @@ class Snapshot:
         return Snapshot(
             self.entity, self.digest, self.partition, self.position, self.keys[here], self.states[here], self.anchors[here], summary
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What was told of a user: since when it holds and when the user was created (ms), country and segment."""
+
+    since: int
+    created_at: int
+    country: str
+    segment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Profiles:
+    """Profiles by user as they were when the next offset of their source partition was ``position``; None for a user that was removed.
+
+    ``everything`` as in ``Snapshot``.
+    """
+
+    partition: int
+    position: int
+    of: Mapping[str, Profile | None]
+    everything: bool = False
+
+    def __len__(self) -> int:
+        return len(self.of)
+
+    def part(self, begin: int, end: int) -> "Profiles":
+        """The users from ``begin`` to before ``end``."""
+        return Profiles(self.partition, self.position, dict(islice(self.of.items(), begin, end)))

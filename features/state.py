@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features import encoding
-from features.definitions import Entity, FeatureSet
+from features.definitions import Entity, FeatureSet, Window
 from features.windows import (
     LATE,
     NEVER,
@@ -103,16 +103,40 @@ class EntityState:
 
         Returns the features (float32, n × width; NaN in other rows) of each transaction as of before it, and each row's lateness.
         """
+        return self._apply(kind, slots, time, amount, fraud, device, source, 0, np.zeros((0, 4), np.int64))
+
+    def apply_summing(
+        self, window: Window, kind: Int8, slots: Int64, time: Int64, amount: Int64, fraud: Int64, device: Int64
+    ) -> tuple[Float32, Int8, Int64]:
+        """As ``apply``, and what each transaction leaves behind (int64, n × 4; 0 in other rows): count and amount of the window at its
+        key's anchor, as ``window_sums`` tells them, and of all time. ``window`` must be an undelayed one of the feature set.
+        """
+        sums = np.zeros((len(slots), 4), np.int64)
+        told = self.feature_set.activity.index(window)
+        return *self._apply(kind, slots, time, amount, fraud, device, None, told, sums), sums
+
+    def _apply(
+        self,
+        kind: Int8,
+        slots: Int64,
+        time: Int64,
+        amount: Int64,
+        fraud: Int64,
+        device: Int64,
+        source: Int64 | None,
+        told: int,
+        sums: Int64,
+    ) -> tuple[Float32, Int8]:
         out = np.full((len(slots), self.width), np.nan, np.float32)
         lateness = np.zeros(len(slots), np.int8)
         kind, slots, time, amount = _frozen(kind), _frozen(slots), _frozen(time), _frozen(amount)
         fraud, device = _frozen(fraud), _frozen(device)
         source = _frozen(np.zeros(len(slots), np.int64) if source is None else source)
         rows, clock, floor = (kind, slots, source, time, amount, fraud, device), self._clock, int(self._clock.floor[0])
-        done = apply_rows(self._spec, self._rows, self._tiles, clock, 0, *rows, out, lateness)
+        done = apply_rows(self._spec, self._rows, self._tiles, clock, 0, *rows, out, lateness, told, sums)
         while done < len(slots):
             self._tiles = _grown_tiles(self._tiles, 0)
-            done = apply_rows(self._spec, self._rows, self._tiles, clock, done, *rows, out, lateness)
+            done = apply_rows(self._spec, self._rows, self._tiles, clock, done, *rows, out, lateness, told, sums)
         if clock.floor[0] > floor:
             forget_idle(self._spec, self._rows, self._tiles, clock, len(self))
         return out, lateness

@@ -1,10 +1,11 @@
 """The model's input: request features beside the user's and the merchant's."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from features.definitions import DAY, HOUR, REQUEST_MEASURES, FeatureSet
 from features.windows import Float32, Int64
@@ -33,6 +34,14 @@ def assemble(feature_set: FeatureSet, event_time: Int64, amount: Int64, user: Fl
     vectors[:, request.shape[1] : split] = user
     vectors[:, split:] = merchant
     return vectors
+
+
+def from_columns(feature_set: FeatureSet, columns: Mapping[str, ArrayLike]) -> Float32:
+    """Vectors (float32, n × len(names), C order) from columns by feature name, such as the DataFrame that Feast returns.
+
+    A missing value is NaN, whether it is NaN or null in the columns.
+    """
+    return np.ascontiguousarray(np.column_stack([np.asarray(columns[name], np.float32) for name in feature_set.names]))
 
 
 @lru_cache(maxsize=1 << 16)

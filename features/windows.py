@@ -415,12 +415,15 @@ def apply_rows(
     device: Int64,
     out: Float32,
     lateness: Int8,
+    told: int,
+    sums: Int64,
 ) -> int:
     """Applies rows in order from ``begin`` on; returns the first row not applied: all rows, or the one for which the arena must grow.
 
     A TRANSACTION row first writes its key's features to ``out`` (n × features), then counts; a LABEL row adds ``fraud`` (+1, 0 or −1) to
     the tile of its transaction's ``time``. A transaction, SEEN or not, moves the clock of its ``source``. ``lateness`` tells ON_TIME, LATE
-    (behind the key's anchor) or TOO_LATE (no window reaches it, or it lies before the floor).
+    (behind the key's anchor) or TOO_LATE (no window reaches it, or it lies before the floor). ``sums`` (n × 4, or 0 × 4 if nobody asks)
+    gets what each transaction leaves behind: count and amount of the activity window number ``told`` at the key's anchor, and of all time.
     """
     view = _new_view(spec)
     floor = clock.floor[0]
@@ -460,6 +463,11 @@ def apply_rows(
             lateness[row] = TOO_LATE
         key.total_count += 1
         key.total_amount += amount[row]
+        if sums.shape[0]:
+            reached = lateness[row] != TOO_LATE and start >= view.since[told] - spec.borders[told, 2]
+            sums[row, 0] = view.total[told, 0] + reached
+            sums[row, 1] = view.total[told, 1] + reached * amount[row]
+            sums[row, 2], sums[row, 3] = key.total_count, key.total_amount
         if key.first_seen == NEVER or time[row] < key.first_seen:
             key.first_seen = time[row]
         if time[row] >= key.newest:

@@ -82,6 +82,16 @@ def load(uri: str, tracking_uri: str) -> Scorer:
     return read_folder(folder, MODEL_NAME, "unregistered")
 
 
+def load_digest(model_digest: str, tracking_uri: str) -> Scorer:
+    """The scorer whose decisions name this digest. Raises UserError if the registry has none."""
+    for version in mlflow_client.connect(tracking_uri).search_model_versions(f"name = '{MODEL_NAME}'"):
+        if version.tags.get("model_digest") == model_digest:
+            return _load_version(version, tracking_uri)
+    raise UserError(
+        f"the registry at {tracking_uri} has no model of digest {model_digest[:12]}, by which decisions were made; restore its version"
+    )
+
+
 def champion_version(tracking_uri: str) -> str | None:
     """The version that the alias ``champion`` names, or None. One small query, fit to be polled."""
     from mlflow.exceptions import MlflowException
@@ -92,6 +102,11 @@ def champion_version(tracking_uri: str) -> str | None:
         if _is_absence(error):
             return None
         raise
+
+
+def features_digest(version: str, tracking_uri: str) -> str:
+    """The digest of the features that a version was trained on. Raises UserError if there is no such version."""
+    return str(_version(MODEL_NAME, False, version, tracking_uri).tags["features_digest"])
 
 
 def promote(version: str, tracking_uri: str) -> None:

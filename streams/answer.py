@@ -15,12 +15,14 @@ class StatePosition(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """The decision that was given, the vector (float32 bytes) it rested on, and the positions of the two states that were read."""
+    """The decision that was given, the vector (float32 bytes) it rested on, the positions of the two states that were read, and the digest
+    of the code that finished them ("" from before that was said)."""
 
     decision: Decision
     vector: bytes
     user_state: StatePosition
     merchant_state: StatePosition
+    code_digest: str = ""
 
 
 encode = msgspec.msgpack.Encoder().encode

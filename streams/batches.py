@@ -29,25 +29,26 @@ class Batch:
     position: tuple[int, int]
 
 
+_HEAD = (
+    ("kind", pa.int8()),
+    ("source", pa.int32()),
+    ("offset", pa.int64()),
+    ("transaction_id", pa.string()),
+    ("event_time", pa.int64()),
+    ("user_id", pa.string()),
+    ("merchant_id", pa.string()),
+    ("amount", pa.int64()),
+    ("fraud", pa.int8()),
+    ("payload", pa.binary()),
+)
+_HEAD_NAMES = [name for name, _ in _HEAD]
+
+
 def batch_schema(feature_set: FeatureSet) -> pa.Schema:
     """The columns of a batch: ``source`` and ``offset`` say which record of transactions a row comes from, ``fraud`` is what a label row
     adds, ``payload`` a dead letter (REFUSED) or the answer the API gave."""
     width = len(feature_set.of("user"))
-    return pa.schema(
-        [
-            ("kind", pa.int8()),
-            ("source", pa.int32()),
-            ("offset", pa.int64()),
-            ("transaction_id", pa.string()),
-            ("event_time", pa.int64()),
-            ("user_id", pa.string()),
-            ("merchant_id", pa.string()),
-            ("amount", pa.int64()),
-            ("fraud", pa.int8()),
-            ("payload", pa.binary()),
-            ("user_features", pa.list_(pa.float32(), width)),
-        ]
-    )
+    return pa.schema([*_HEAD, ("user_features", pa.list_(pa.float32(), width))])
 
 
 def pieces(rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
@@ -82,5 +83,19 @@ def decode(
             f"this worker computes {feature_set.name} ({feature_set.digest[:12]}); run INGEST and SCORE with one feature set"
         )
     rows = pa.ipc.read_record_batch(pa.py_buffer(value), schema)
-    pairs = (pair.split(":") for pair in named["previous"].decode().split(","))
-    return Batch(rows, {int(source): int(offset) for source, offset in pairs}, position)
+    return Batch(rows, _previous(record_headers), position)
+
+
+# An IPC message without its schema doesn't say how wide the features are; who doesn't read them needn't know.
+_ORDER_SCHEMA = pa.schema([*_HEAD, ("user_features", pa.list_(pa.float32(), 1))])
+
+
+def decode_order(value: bytes, record_headers: Sequence[tuple[str, bytes]], position: tuple[int, int]) -> Batch:
+    """A batch of any feature set for those who want only its order: the features of its rows mean nothing."""
+    rows = pa.ipc.read_record_batch(pa.py_buffer(value), _ORDER_SCHEMA).select(_HEAD_NAMES)
+    return Batch(rows, _previous(record_headers), position)
+
+
+def _previous(record_headers: Sequence[tuple[str, bytes]]) -> dict[int, int]:
+    pairs = (pair.split(":") for pair in dict(record_headers)["previous"].decode().split(","))
+    return {int(source): int(offset) for source, offset in pairs}

@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
-from streams.events import DeadLetter, Decision, Label, Transaction
+from streams.events import DeadLetter, Decision, Label, Transaction, User
 from streams.topics import TOPICS, TRANSACTIONS, Topic
 
-_WRITTEN_BY_OTHERS = (Transaction, Label)
-_MESSAGES = (Transaction, Label, Decision, DeadLetter)
+_WRITTEN_BY_OTHERS = (Transaction, Label, User)
+_MESSAGES = (Transaction, Label, User, Decision, DeadLetter)
 
 
 def files() -> dict[str, str]:
@@ -34,7 +34,7 @@ def _asyncapi() -> dict[str, Any]:
         "info": {
             "title": "Tidemark",
             "version": "1",
-            "description": "Transactions and labels in, decisions and dead letters out. "
+            "description": "Transactions, labels and users in, decisions and dead letters out. "
             "Times are int milliseconds UTC, amounts minor units. "
             "Keys are user_id in UTF-8, placed by murmur2 (Java's default; partitioner=murmur2_random in librdkafka). "
             "Read decisions and dead-letters with isolation.level=read_committed. Ignore fields you don't know.",
@@ -52,8 +52,12 @@ def _channel(topic: Topic) -> dict[str, Any]:
         "address": topic.name,
         "description": topic.about,
         "messages": {_name(message): {"$ref": f"#/components/messages/{_name(message)}"} for message in messages if message},
-        "bindings": {"kafka": {"topic": topic.name, "topicConfiguration": {"retention.ms": topic.retention_ms}}},
+        "bindings": {"kafka": {"topic": topic.name, "topicConfiguration": _configuration(topic)}},
     }
+
+
+def _configuration(topic: Topic) -> dict[str, Any]:
+    return {"cleanup.policy": ["compact"]} if topic.retention_ms is None else {"retention.ms": topic.retention_ms}
 
 
 def _operation(topic: Topic) -> dict[str, Any]:

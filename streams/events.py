@@ -14,6 +14,7 @@ from msgspec import Meta, Struct
 from models.reasons import Reason
 
 Id = Annotated[str, Meta(min_length=1, max_length=256, description="an identifier")]
+Word = Annotated[str, Meta(max_length=256)]
 Millis = Annotated[int, Meta(ge=10**11, le=10**13, description="milliseconds since 1970-01-01 UTC")]
 Amount = Annotated[int, Meta(ge=0, le=10**12, description="minor units of the deployment's currency")]
 Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$", description="ISO 4217 code")]
@@ -55,6 +56,17 @@ class Label(Struct, gc=False):
     label_time: Millis | IsoTime
     is_fraud: bool
     source: str = "chargeback"
+
+
+class User(Struct, gc=False):
+    """A user as known since updated_at, by default since created_at; a user's newest record counts, and one without value removes the
+    user. A user's updated_at must not go back. Keyed by user_id."""
+
+    user_id: Id
+    created_at: Millis | IsoTime
+    country: Word
+    segment: Word
+    updated_at: Millis | IsoTime | None = None
 
 
 class Source(Struct, gc=False):
@@ -124,4 +136,6 @@ def milliseconds(moment: int | str) -> int:
 
 decode_transaction = msgspec.json.Decoder(Transaction).decode
 decode_label = msgspec.json.Decoder(Label).decode
+decode_decision = msgspec.json.Decoder(Decision).decode
+decode_user = msgspec.json.Decoder(User).decode
 encode = msgspec.json.Encoder().encode

@@ -18,7 +18,7 @@ from features.state import EntityState, count_lateness
 from features.vector import device_hashes
 from features.windows import SEEN, TOO_LATE, Float32, Int8, Int64
 from streams import batches
-from streams.aligned import END_OF_REPLAY
+from streams.aligned.merge import END_OF_REPLAY
 from streams.answer import HEADER
 from streams.batches import LABEL, REFUSED, TRANSACTION
 from streams.duplicates import Piece, Seen, TransactionMemory

@@ -7,9 +7,9 @@ from features.feast_online import OnlineWriter
 from streams.config import StreamConfig
 from streams.kafka_log import KafkaLog
 from streams.kafka_topics import partition_count
-from streams.stages import INGEST, SCORE, STAGES
+from streams.stages import INGEST, PROFILES, SCORE, STAGES
 
-_PROJECTING = (INGEST, SCORE)
+_PROJECTING = (INGEST, SCORE, PROFILES)
 
 
 class IdleWatch:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from features.errors import UserError
 from features.windows import Int64
-from streams.aligned import Turn, must_be_merged
+from streams.aligned.merge import Turn, must_be_merged
 from streams.config import StreamConfig
 from streams.ingest import IngestState, Routed, ingest, reapply
 from streams.isolation import process_but_culprits

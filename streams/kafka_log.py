@@ -49,10 +49,10 @@ def _record(message: Message) -> LogRecord:
 class KafkaLog:
     """A consumer of one group's log that never joins the group. Close it after use.
 
-    It sees committed records only, and the end of these, unless ``committed_only`` is false.
+    It sees committed records only, and the end of these, unless ``committed_only`` is false. It holds ``ahead_kb`` of what comes next.
     """
 
-    def __init__(self, bootstrap_servers: str, group: str, *, committed_only: bool = True) -> None:
+    def __init__(self, bootstrap_servers: str, group: str, *, committed_only: bool = True, ahead_kb: int = 65_536) -> None:
         self.group = group
         self._consumer = Consumer(
             {
@@ -65,7 +65,7 @@ class KafkaLog:
                 "enable.partition.eof": True,
                 # Nobody tails a log with this: what it waits for is to hear that there is no more.
                 "fetch.wait.max.ms": 10,
-                "queued.max.messages.kbytes": 65_536,
+                "queued.max.messages.kbytes": ahead_kb,
             }
         )
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from features.feast_online import ClaimLostError, OnlineStoreError, OnlineWriter
-from features.snapshot import Snapshot
+from features.snapshot import Profiles, Snapshot
 from features.state import EntityState
 from streams.projection import snapshot
 
@@ -38,7 +38,7 @@ class _Partition:
 
     known: bool = False
     lacking: bool = False
-    pending: Snapshot | None = None
+    pending: Snapshot | Profiles | None = None
     offered_at: float = 0.0
     due: float = 0.0
     cost: float = 0.0
@@ -105,7 +105,7 @@ class Projector:
             found = self._partitions.get(partition)
             return None if found is None else found.found
 
-    def offer(self, snapshot: Snapshot) -> None:
+    def offer(self, snapshot: Snapshot | Profiles) -> None:
         """Hands over a snapshot that is wanted. Raises ValueError if the partition's last one isn't written yet."""
         with self._changed:
             found = self._partitions.get(snapshot.partition)
@@ -227,7 +227,7 @@ class Projector:
                 self._writing = None
                 self._changed.notify_all()
 
-    def _write(self, snapshot: Snapshot, found: _Partition) -> bool:
+    def _write(self, snapshot: Snapshot | Profiles, found: _Partition) -> bool:
         """Writes the keys, then up to where; False if the partition was dropped meanwhile."""
         for begin in range(0, len(snapshot), _PART):
             if not self._owns(snapshot.partition, found):

@@ -2,7 +2,7 @@
 
 A record is keyed by its user and carries the headers ``seq`` (its place in the replay, decimal), ``type: label`` if it is one, and where
 a rate is given ``sent_at`` (ms UTC, decimal): when it was due, whenever it was really sent. An aligned replay's carry its name before that,
-and a record on each partition says where it ends (``streams/aligned.py``).
+and a record on each partition says where it ends (``streams/aligned/merge.py``).
 """
 
 import time
@@ -14,7 +14,7 @@ import pyarrow as pa
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from features.log_order import LABEL, TRANSACTION
-from streams.aligned import END_HEADER, Headers, headers_of
+from streams.aligned.merge import END_HEADER, Headers, headers_of
 from streams.kafka_topics import partition_count
 from streams.pacing import MAX_RATE, Float64, Rate, due_ms
 from streams.partitioner import PRODUCER_SETTING

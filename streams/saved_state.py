@@ -191,7 +191,7 @@ def restore(state: Savable, records: Mapping[bytes, bytes], where: str) -> Resto
                 pieces.append(memory.piece)
             else:
                 leftover.append(name)
-    state.failed = _given_up(records)
+    state.failed = given_up(records)
     state.entity.restore(names, [one.state for one in kept])
     state.resume(at.standing, pieces, {name: one.labels for name, one in zip(names, kept, strict=True) if one.labels})
     state.ahead = {name: one.position for name, one in zip(names, kept, strict=True) if one.position > at.saved}
@@ -202,7 +202,7 @@ def start_over(state: Savable, records: Mapping[bytes, bytes]) -> Saver:
     """For a state that will learn the log from its beginning: what it saves takes the place of all that ``records`` have of its feature
     set. It knows the records that were given up.
     """
-    state.failed = _given_up(records)
+    state.failed = given_up(records)
     seen = _prefix(state.entity) + _SEEN
     # Keys are all written anew; the duplicates' memory may by then have forgotten what it told before.
     return Saver(state, leftover=[name for name in records if name.startswith(seen)])
@@ -226,7 +226,8 @@ def _piece_key(prefix: bytes, segment: int, number: int) -> bytes:
     return prefix + _SEEN + b"%d/%d" % (segment, number)
 
 
-def _given_up(records: Iterable[bytes]) -> set[Place]:
+def given_up(records: Iterable[bytes]) -> set[Place]:
+    """The records of ``transactions`` that a partition of a state topic, given by its keys, says were given up."""
     places = (name[len(_FAILED) :].split(b"/") for name in records if name.startswith(_FAILED))
     return {(int(partition), int(offset)) for partition, offset in places}
 

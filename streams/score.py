@@ -20,6 +20,7 @@ from models.reasons import Reason, reasons
 from models.scoring import Scorer, Scores
 from streams import answer, scoring_log
 from streams.batches import REFUSED, TRANSACTION, Batch, batch_schema
+from streams.code_digest import code_digest
 from streams.duplicates import Piece
 from streams.events import RISK_LEVELS, VERDICTS, DeadLetter, Decision, Source, encode
 from streams.saved_state import Place, Standing
@@ -119,7 +120,7 @@ def advance(turn: Sequence[tuple[ScoreState, Sequence[Batch]]], counts: Counter[
     partition and are left out too, for the present owner says them again. ``counts`` gains repeated, gaps, late, too_late.
     """
     feature_set = turn[0][0].feature_set
-    admitted = [[piece for piece in (_admit(state, batch, counts) for batch in read) if len(piece.rows)] for state, read in turn]
+    admitted = [[piece for piece in (admit(state, batch, counts) for batch in read) if len(piece.rows)] for state, read in turn]
     pieces = list(chain.from_iterable(admitted))
     rows = _one_batch([piece.rows for piece in pieces], batch_schema(feature_set))
     position = np.repeat(np.array([piece.position for piece in pieces], np.int64).reshape(-1, 2), [len(piece.rows) for piece in pieces], 0)
@@ -146,7 +147,7 @@ def advance(turn: Sequence[tuple[ScoreState, Sequence[Batch]]], counts: Counter[
 def relearn(state: ScoreState, read: Sequence[Batch]) -> None:
     """Brings a state on by batches that may have been made for another feature set, for what merchants do is the same in all."""
     for batch in read:
-        admitted = _admit(state, batch, Counter())
+        admitted = admit(state, batch, Counter())
         rows = admitted.rows.filter(pa.array(admitted.rows["kind"].to_numpy() != REFUSED))
         if len(rows):
             _apply([state], [0, len(rows)], rows, np.full(len(rows), batch.position[1], np.int64), Counter())
@@ -162,7 +163,7 @@ def decide(observed: Observed, variant: Variant, currency: str, decided_at: int)
         decisions[i] = told.decision
         decisions[i].source = Source(TRANSACTIONS.name, rows["source"][i].as_py(), rows["offset"][i].as_py())
         vectors[i] = np.frombuffer(told.vector, np.float32)
-    log = scoring_log.encode(rows, observed.position, vectors, decisions, given)
+    log = scoring_log.encode(rows, observed.position, vectors, decisions, given, code_digest())
     messages = [(decision.user_id.encode(), encode(decision)) for decision in decisions]
     return Outcome(messages, observed.refused, log)
 
@@ -192,8 +193,8 @@ def decide_each(
     return Outcome(first.decisions + second.decisions, first.dead_letters + second.dead_letters, first.log + second.log)
 
 
-def _admit(state: ScoreState, batch: Batch, counts: Counter[str]) -> Batch:
-    """The batch without the rows that were applied before or that leave a gap; notes the others as applied."""
+def admit(state: ScoreState, batch: Batch, counts: Counter[str]) -> Batch:
+    """The batch without the rows that were applied before or that leave a gap; notes the others as applied, and refuses those given up."""
     source, offset = batch.rows["source"].to_numpy(), batch.rows["offset"].to_numpy()
     left_out = np.zeros(len(source), np.bool_)
     for number, previous in batch.previous.items():

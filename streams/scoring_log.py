@@ -17,6 +17,7 @@ COLUMNS = pa.schema(
         *((name, pa.int32()) for name in ("source_partition", "log_partition", "user_state_partition", "merchant_state_partition")),
         *((name, pa.int64()) for name in ("source_offset", "log_offset", "user_state_offset", "merchant_state_offset")),
         *((name, pa.string()) for name in ("origin", "variant", "model_version", "model_digest", "policy_digest", "features_digest")),
+        ("code_digest", pa.string()),
         ("control_revision", pa.int64()),
     ]
 )
@@ -32,13 +33,15 @@ def encode(
     vectors: Float32,
     decisions: Sequence[Decision],
     given: Mapping[int, Answer],
+    code_digest: str,
 ) -> list[bytes]:
     """Arrow streams of at most 2,000 rows each.
 
     ``position`` is each row's (partition, offset) on transactions.by-merchant (n × 2). Where the API answered (``given``, by row),
     ``user_state_*`` and ``merchant_state_*`` say which states it read; else they are null, for the stream's states
-    are those of the log up to source and position.
+    are those of the log up to source and position. ``code_digest`` is that of the code that made the stream's vectors.
     """
+    own = next((decision for i, decision in enumerate(decisions) if i not in given), None)
     states = [[None] * len(decisions) for _ in range(4)]
     for i, told in given.items():
         read = (told.user_state.partition, told.user_state.offset, told.merchant_state.partition, told.merchant_state.offset)
@@ -56,9 +59,10 @@ def encode(
         "merchant_state_partition": pa.array(states[2], pa.int32()),
         "merchant_state_offset": pa.array(states[3], pa.int64()),
         **{
-            name: _named(name, decisions, given)
+            name: _named(len(decisions), getattr(own, name, None), {i: getattr(decisions[i], name) for i in given})
             for name in ("origin", "variant", "model_version", "model_digest", "policy_digest", "features_digest")
         },
+        "code_digest": _named(len(decisions), None if own is None else code_digest, {i: told.code_digest for i, told in given.items()}),
         "control_revision": pa.array([decision.control_revision for decision in decisions], pa.int64()),
         "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1]),
     }
@@ -67,18 +71,26 @@ def encode(
 
 
 def decode(value: bytes) -> pa.Table:
-    """The rows of one record."""
+    """The rows of one record; ``code_digest`` is "" in those from before that was logged."""
     with pa.ipc.open_stream(value) as stream:
-        return stream.read_all()
+        rows = stream.read_all()
+    if "code_digest" not in rows.schema.names:
+        rows = rows.append_column("code_digest", pa.array([""] * len(rows)).dictionary_encode())
+    return rows
 
 
-def _named(field: str, decisions: Sequence[Decision], given: Mapping[int, Answer]) -> pa.DictionaryArray:
+def vectors(rows: pa.Table) -> Float32:
+    """The rows' vectors: float32, n × features."""
+    flat = rows["vector"].combine_chunks().flatten().to_numpy()
+    return np.asarray(flat.reshape(len(rows), -1 if len(rows) else rows.schema.field("vector").type.list_size))
+
+
+def _named(n: int, own: str | None, told: Mapping[int, str]) -> pa.DictionaryArray:
     """A column with few distinct values: one for all that the stream decided, and those of the API's answers."""
-    codes = np.zeros(len(decisions), np.int16)
-    by_stream = next((decision for i, decision in enumerate(decisions) if i not in given), None)
-    places: dict[str, int] = {} if by_stream is None else {getattr(by_stream, field): 0}
-    for i in given:
-        codes[i] = places.setdefault(getattr(decisions[i], field), len(places))
+    codes = np.zeros(n, np.int16)
+    places: dict[str, int] = {} if own is None else {own: 0}
+    for i, value in told.items():
+        codes[i] = places.setdefault(value, len(places))
     return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(list(places), pa.string()))
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from streams.config import StreamConfig
 from streams.partitions import Limit, StageWorker
-from streams.topics import BY_MERCHANT, LABELS, TRANSACTIONS, Topic
+from streams.topics import BY_MERCHANT, LABELS, TRANSACTIONS, USERS, Topic
 
 _MB = 1 << 20
 
-LABELS_COPY, INGEST, SCORE = "labels", "ingest", "score"
+LABELS_COPY, INGEST, SCORE, PROFILES = "labels", "ingest", "score", "profiles"
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,12 @@ def _score(config: StreamConfig) -> StageWorker:
     return ScoreWorker(config)
 
 
+def _profiles(config: StreamConfig) -> StageWorker:
+    from streams.kafka_users import UsersWorker
+
+    return UsersWorker(config)
+
+
 STAGES = {
     stage.name: stage
     for stage in (
@@ -56,5 +62,6 @@ STAGES = {
         Stage(INGEST, TRANSACTIONS, _ingest, fetch_wait=0.015, most_fetched=8_000, limit=Limit(8_000, 8 * _MB)),
         # A record here is a batch of one to some thousand transactions, of some 200 bytes each.
         Stage(SCORE, BY_MERCHANT, _score, fetch_wait=0.008, most_fetched=2_000, limit=Limit(2_000, 2 * _MB)),
+        Stage(PROFILES, USERS, _profiles, fetch_wait=0.2, most_fetched=5_000, limit=Limit(5_000, _MB)),
     )
 }

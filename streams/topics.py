@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from streams.events import DeadLetter, Decision, Label, Transaction
+from streams.events import DeadLetter, Decision, Label, Transaction, User
 
 _DAY_MS = 86_400_000
 _MAX_MESSAGE_BYTES = 8 << 20
@@ -55,6 +55,14 @@ TRANSACTIONS = Topic(
 LABELS = Topic(
     "labels", "user_id", "what transactions turned out to be; copied onto transactions", Label, 90 * _DAY_MS, config=_STAMPED_BY_BROKER
 )
+USERS = Topic(
+    "users",
+    "user_id",
+    "what is known of each user, the newest record of each",
+    User,
+    None,
+    config=_COMPACTED_SOON | _STAMPED_BY_BROKER,
+)
 BY_MERCHANT = Topic(
     "transactions.by-merchant",
     "merchant_id",
@@ -93,4 +101,4 @@ STATE_MERCHANTS = Topic(
     config=_COMPACTED_SOON | _LARGE,
 )
 
-TOPICS = (TRANSACTIONS, LABELS, BY_MERCHANT, DECISIONS, DEAD_LETTERS, SCORING_LOG, STATE_USERS, STATE_MERCHANTS)
+TOPICS = (TRANSACTIONS, LABELS, USERS, BY_MERCHANT, DECISIONS, DEAD_LETTERS, SCORING_LOG, STATE_USERS, STATE_MERCHANTS)

@@ -1,4 +1,4 @@
-"""What makes a record of ``transactions`` valid, and the dead letter of one that isn't."""
+"""What makes a record of ``transactions`` or ``users`` valid, and the dead letter of one that isn't."""
 
 import base64
 import hashlib
@@ -7,7 +7,18 @@ from typing import Protocol
 
 import msgspec
 
-from streams.events import MAX_VALUE_BYTES, DeadLetter, Label, Transaction, decode_label, decode_transaction, encode, milliseconds
+from streams.events import (
+    MAX_VALUE_BYTES,
+    DeadLetter,
+    Label,
+    Transaction,
+    User,
+    decode_label,
+    decode_transaction,
+    decode_user,
+    encode,
+    milliseconds,
+)
 from streams.partitioner import partition_of
 
 MAX_AHEAD_MS = 5 * 60_000
@@ -44,7 +55,7 @@ class RefusedError(Exception):
 
 
 class Validator:
-    """Reads records of one partition of ``transactions``. Pure but for a memory of keys already found to belong here."""
+    """Reads records of one partition of ``transactions`` or ``users``. Pure but for a memory of keys already found to belong here."""
 
     def __init__(self, topic: str, partition: int, partitions: int, currency: str) -> None:
         self.topic = topic
@@ -92,6 +103,24 @@ class Validator:
         if len(record.value or b"") > MAX_VALUE_BYTES:
             raise _too_large(record)
         return label
+
+    def user(self, record: Record) -> User:
+        """The user, its times as int ms, both set. Raises RefusedError."""
+        try:
+            user = decode_user(record.value)  # type: ignore[arg-type]
+        except (msgspec.MsgspecError, TypeError, UnicodeDecodeError) as error:
+            raise _undecodable(record, error) from None
+        user.created_at = _moment("created_at", user.created_at)
+        user.updated_at = user.created_at if user.updated_at is None else _moment("updated_at", user.updated_at)
+        if user.updated_at < user.created_at:
+            raise RefusedError("invalid_field", f"updated_at {user.updated_at} lies before created_at {user.created_at}")
+        if user.updated_at > record.timestamp + MAX_AHEAD_MS:
+            raise RefusedError("updated_at_ahead", f"updated_at {user.updated_at} lies more than 5 min after the record's Kafka timestamp")
+        if self._users.get(record.key) != user.user_id:
+            self._check_key(record.key, user.user_id)
+        if len(record.value or b"") > MAX_VALUE_BYTES:
+            raise _too_large(record)
+        return user
 
     def dead_letter(self, record: Record, refused: RefusedError) -> bytes:
         """The dead letter of a refused record, as JSON."""

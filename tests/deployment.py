@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from features.definitions import FEATURE_SETS
 from features.feast_repo_writer import write as write_feast_repo
-from infra.local import services
+from infra.local import ports, services
 from models import mlflow_registry
 from models.policy import Policy
 from models.training import Trained
@@ -210,6 +210,7 @@ def deployed(home: Path, partitions: int = 4, features: str = "fraud_v1") -> Ite
     outside = dict.fromkeys(services.OUTSIDE_VARIABLES.values(), "")
     with mock.patch.dict(os.environ, {**outside, "TIDEMARK_MLFLOW": tracking}):
         try:
+            _keep_off_the_usual_ports(home)
             endpoints = services.up(home)
             create_missing(endpoints.kafka, partitions)
             write_feast_repo(endpoints.feast_repo, endpoints.redis)
@@ -219,6 +220,18 @@ def deployed(home: Path, partitions: int = 4, features: str = "fraud_v1") -> Ite
             yield Deployment(home, config)
         finally:
             services.down(home)
+
+
+def _keep_off_the_usual_ports(home: Path) -> None:
+    """Any other deployment that starts while a broker of ours is down would take these."""
+    home.mkdir(parents=True, exist_ok=True)
+    taken: set[int] = set()
+    for service in services.SERVICES:
+        chosen = {}
+        for name in service.usual_ports:
+            chosen[name] = ports.choose([], taken)
+            taken.add(chosen[name])
+        services._remember(home, service, chosen)
 
 
 def eventually(condition: Callable[[], bool], timeout: float = 60.0, what: str = "it") -> None:

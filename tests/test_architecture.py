@@ -14,10 +14,12 @@ ROOMS = ("features", "models", "streams")
 EDGE_NAMES = ("kafka_", "feast_", "mlflow_", "spark_", "faust_")
 # Edges whose names say what they do rather than to what: they read files, run threads and processes, or look at the clock.
 OTHER_EDGES = {
+    "features.backfill_plan",
+    "features.feature_export",
     "features.parquet_offline",
     "features.storage",
-    "streams.aligned_process",
-    "streams.aligned_replay",
+    "streams.aligned.process",
+    "streams.aligned.replay",
     "streams.backtest",
     "streams.champion",
     "streams.contracts",

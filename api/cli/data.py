@@ -132,7 +132,7 @@ def replay(
         _send(table, plan, _kafka(), pace, title, summary)
         return
     from api.settings import Settings
-    from streams.aligned_replay import name_of, replay_aligned
+    from streams.aligned.replay import name_of, replay_aligned
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     config = Settings.resolve(require_services=True).stream_config(features, currency)

@@ -1,4 +1,4 @@
-"""Commands for models: ``train`` makes one from a file, ``backtest`` lets one score a file."""
+"""Commands for models: ``train`` makes one from a file, ``backtest`` lets one score a file, ``promote`` lets one serve."""
 
 import time
 from collections import Counter
@@ -27,7 +27,7 @@ SummaryOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", he
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
-    for command in (train, backtest):
+    for command in (train, backtest, promote):
         app.command()(command)
 
 
@@ -166,6 +166,21 @@ def backtest(
     write_summary(summary, done)
     flagged = f"{decisions['review']:,} to review, {decisions['block']:,} to block"
     typer.echo(f"{rows:,} transactions, {flagged}, by version {scorer.model_version}, in {seconds:.1f} s, in {scores}")
+
+
+def promote(
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="The version of the model, as tidemark train told it.")],
+    despite_audit: Annotated[bool, typer.Option("--despite-audit", help="Even if its features failed their latest audit.")] = False,
+) -> None:
+    """Make a version the champion; workers and API follow within seconds. Refused if its features failed their latest tidemark audit."""
+    from api.settings import Settings
+    from models import mlflow_gate, mlflow_registry
+
+    tracking_uri = Settings.resolve(require_services=False).mlflow
+    if not despite_audit:
+        mlflow_gate.require_passed(version, tracking_uri)
+    mlflow_registry.promote(version, tracking_uri)
+    typer.echo(f"models:/{mlflow_registry.MODEL_NAME}/{version} is champion")
 
 
 def _span(table: "pa.Table", file: Path) -> tuple[int, int]:

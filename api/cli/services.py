@@ -22,9 +22,17 @@ def bring_up(home: Path, partitions: int, quiet: bool = False) -> None:
 
     Raises ServiceError or UserError.
     """
+    from api.settings import offline_store
     from features import feast_repo_writer
-    from infra.local import services
+    from infra.local import jars, services
     from streams import kafka_topics
+
+    offline = offline_store(home)
+    # The jars are fetched by the first command that needs them.
+    class_path = f"{jars.SPARK.folder()}/*" if offline.is_remote else ""
+
+    def write_repository(endpoints: services.Endpoints) -> None:
+        feast_repo_writer.write(endpoints.feast_repo, endpoints.redis, offline, class_path)
 
     with ThreadPoolExecutor(1) as meanwhile:
         written: list[Future[None]] = []
@@ -32,12 +40,12 @@ def bring_up(home: Path, partitions: int, quiet: bool = False) -> None:
             home,
             report=(lambda _line: None) if quiet else typer.echo,
             # Feast takes as long to import as the services take to come up.
-            started=lambda early: written.append(meanwhile.submit(feast_repo_writer.write, early.feast_repo, early.redis)),
+            started=lambda early: written.append(meanwhile.submit(write_repository, early)),
         )
         kafka_topics.create_missing(endpoints.kafka, partitions)
         for writing in written:
             writing.result()
-    feast_repo_writer.write(endpoints.feast_repo, endpoints.redis)  # in case Redis' port had to change; else it is there already
+    write_repository(endpoints)  # in case Redis' port had to change; else it is there already
 
 
 def up(partitions: Annotated[int, typer.Option(min=1, help="Partitions of the topics that are created.")] = 4) -> None:

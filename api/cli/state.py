@@ -27,7 +27,7 @@ def rebuild_online(
     from features.feast_online import OnlineStoreError, OnlineWriter, forget
     from streams.kafka_log import KafkaLog
     from streams.kafka_topics import partition_count
-    from streams.stages import INGEST, SCORE, STAGES
+    from streams.stages import INGEST, PROFILES, SCORE, STAGES
 
     config = Settings.resolve(require_services=True).stream_config(features)
 
@@ -40,7 +40,7 @@ def rebuild_online(
         finally:
             log.close()
 
-    wanted = {stage: with_records(stage) for stage in (INGEST, SCORE)}
+    wanted = {stage: with_records(stage) for stage in (INGEST, SCORE, PROFILES)}
     writers = {stage: OnlineWriter(config.feast_path, config.application, stage, config.feature_set.digest) for stage in wanted}
     try:
         forget(config.feast_path)

@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 
 def worker(
-    stages: Annotated[str, typer.Option(help="Which stages this worker runs, comma-separated.")] = "labels,ingest,score",
+    stages: Annotated[str, typer.Option(help="Which stages this worker runs, comma-separated.")] = "labels,ingest,score,profiles",
     until_idle: Annotated[bool, typer.Option(help="Exit once everything that came in is decided and projected.")] = False,
     features: Annotated[str, typer.Option(help="The feature set to compute.")] = "fraud_v1",
     currency: Annotated[str, typer.Option(help="The deployment's settlement currency, ISO 4217.")] = "EUR",

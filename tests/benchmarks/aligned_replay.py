@@ -25,7 +25,7 @@ from api.bench.provenance import provenance
 from api.bench.sampling import Sample, sampling
 from api.bench.workload import Source, Workload, workload
 from api.cli.conventions import write_summary
-from streams.aligned_replay import name_of
+from streams.aligned.replay import name_of
 from streams.replay import Aligned, replay
 from streams.replay_plan import plan_replay
 from streams.stages import INGEST, LABELS_COPY, SCORE
@@ -41,7 +41,7 @@ def measure(way: str, sent: Workload, partitions: int, registry: str) -> dict[st
         name = name_of(sent.source.file)
         replay(sent.table, plan, config.kafka, aligned=Aligned(name, len(plan), range(partitions)) if way == "aligned" else None)
         ingest = (
-            Worker(config, (INGEST,), "streams.aligned_process", (name,), finite=True) if way == "aligned" else Worker(config, (INGEST,))
+            Worker(config, (INGEST,), "streams.aligned.process", (name,), finite=True) if way == "aligned" else Worker(config, (INGEST,))
         )
         others = Worker(config, (LABELS_COPY, SCORE))
         try:

@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -24,7 +25,7 @@ from models import mlflow_registry
 from streams import scoring_log
 from streams.events import Decision
 from tests.deployment import Deployment, champion, deployed, eventually
-from tests.parity.replayed import kernel_vectors, read_logs
+from tests.parity.replayed import logged_vectors, recomputed_vectors
 from tests.streams.logs import label, transaction
 
 DAY = 86_400_000
@@ -112,12 +113,11 @@ def test_an_answer_is_the_streams_own_bit_for_bit(deployment: Deployment, api: A
         assert msgspec.to_builtins(decisions[name]) == answer
         assert answer["origin"] == "api"
 
-    logs = read_logs(deployment)
-    streams_own = kernel_vectors(logs, deployment.config.feature_set)
+    streams_own = recomputed_vectors(deployment)
     scorer = mlflow_registry.load("models:/tidemark@champion", deployment.config.mlflow)
-    for place, name in logs.transaction_ids.items():
-        assert logs.scored[place].tobytes() == streams_own[place].tobytes(), name
-        assert decisions[name].probability == scorer.score(streams_own[place][np.newaxis]).probability[0]
+    for name, vector in logged_vectors(deployment).items():
+        assert vector.tobytes() == streams_own[name].tobytes(), name
+        assert decisions[name].probability == scorer.score(streams_own[name][np.newaxis]).probability[0]
 
     logged = pa.concat_tables(scoring_log.decode(record.value) for record in deployment.read("scoring-log"))
     read = {name: (user, merchant) for name, user, merchant in zip(
@@ -207,6 +207,61 @@ def test_without_its_store_the_api_refuses_or_says_that_it_decides_by_the_reques
     names = deployment.config.feature_set.names
     assert vector[names.index("amount")] == 900
     assert all(np.isnan(value) for name, value in zip(names, vector, strict=True) if name.startswith(("user_", "merchant_")))
+
+
+def test_decisions_of_stream_and_api_pass_the_audit_and_are_explained(deployment: Deployment, tmp_path: Path) -> None:
+    deployment.settle()
+    passed = deployment.tidemark("audit", "--all", "--oracle-share", "1", "--json", str(tmp_path / "audit.json"))
+    assert passed.returncode == 0, passed.stdout + passed.stderr
+    found = json.loads((tmp_path / "audit.json").read_text())
+    assert found["by_stream"] + found["by_api"] == len(deployment.read("decisions"))
+    assert found["by_api"] > 200
+    assert found["degraded"] == 1
+    for name, origin in (("t40", "stream"), ("t100", "api"), ("t20002", "api")):
+        told = deployment.tidemark("explain", name)
+        assert told.returncode == 0, told.stdout + told.stderr
+        assert f"decided by the {origin}" in told.stdout
+        assert told.stdout.rstrip().endswith("reproduced bit for bit")
+    unknown = deployment.tidemark("explain", "no-such-thing")
+    assert unknown.returncode == 2
+    assert "there is no decision on transaction 'no-such-thing'" in unknown.stderr
+
+
+def test_a_following_audit_tells_prometheus_what_it_has_audited(deployment: Deployment) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    told = Api(f"http://127.0.0.1:{port}")
+    before = len(deployment.read("decisions"))
+    with deployment.running("audit", "--all", "--follow", "--dry-run", "--metrics-port", str(port)):
+        eventually(lambda: f"tidemark_audit_decisions_total {before}.0".encode() in told.get("/metrics")[1], what="the first audit")
+        deployment.send([transaction(40_000 + i, f"followed{i % 3}", "m1", START + 70 * DAY + i) for i in range(30)])
+        eventually(lambda: f"tidemark_audit_decisions_total {before + 30}.0".encode() in told.get("/metrics")[1], what="the next decisions")
+        metrics = told.get("/metrics")[1]
+    assert b'tidemark_audit_mismatches_total{cause="lag"} 0.0' in metrics
+    assert b'tidemark_audit_offset{partition="0"}' in metrics
+
+
+def test_an_audit_finds_a_key_of_the_store_that_somebody_has_changed(deployment: Deployment, tmp_path: Path) -> None:
+    client = redis.Redis.from_url(deployment.config.redis)
+    deployment.send([transaction(50_000, "anybody", "tampered-with"), transaction(50_001, "anybody", "another", amount=7)])
+    deployment.settle()
+    (key,) = (key for key in client.scan_iter() if b"tampered-with" in key)
+    (whole,) = (key for key in client.scan_iter() if b"another" in key)
+    kept = client.hgetall(key)
+    client.hset(key, mapping=client.hgetall(whole))
+    failed = deployment.tidemark("audit", "--json", str(tmp_path / "audit.json"))
+    client.hset(key, mapping=kept)
+    assert failed.returncode == 1, failed.stdout + failed.stderr
+    found = json.loads((tmp_path / "audit.json").read_text())
+    (example,) = found["store"]["examples"]
+    assert example["about"] == "merchant tampered-with in the online store"
+    assert found["mismatches"] == 0
+    refused = deployment.tidemark("promote", "1")
+    assert refused.returncode == 2
+    assert "failed" not in refused.stdout
+    assert "say --despite-audit" in refused.stderr
+    assert deployment.tidemark("promote", "1", "--despite-audit").returncode == 0
 
 
 def test_the_online_store_is_rebuilt_by_hand(deployment: Deployment) -> None:

@@ -20,6 +20,7 @@ from streams import scoring_log
 from streams.events import DeadLetter, Decision
 from streams.kafka_log import LogRecord
 from streams.partitioner import partition_of
+from streams.stages import STAGES
 from tests.deployment import Deployment, champion, deployed, eventually
 from tests.streams.logs import label, transaction
 from tests.streams.test_validation import BAD
@@ -174,7 +175,7 @@ def test_workers_come_and_go(deployment: Deployment) -> None:
         deployment.send(first)
         eventually(lambda: len(deployment.read("decisions")) >= before + 400, what="the first decisions")
         children = stage_processes(killed)
-        assert len(children) == 3
+        assert len(children) == len(STAGES)
         assert {os.getpgid(child) for child in children} == {os.getpgid(killed.pid)}
         os.killpg(killed.pid, signal.SIGKILL)
         killed.wait()
@@ -189,7 +190,7 @@ def test_workers_come_and_go(deployment: Deployment) -> None:
 
 def test_stages_end_when_their_worker_is_killed(deployment: Deployment) -> None:
     with deployment.running("worker") as worker:
-        eventually(lambda: len(stage_processes(worker)) == 3, what="three stages")
+        eventually(lambda: len(stage_processes(worker)) == len(STAGES), what="every stage")
         children = stage_processes(worker)
         worker.kill()
         worker.wait()

@@ -74,7 +74,7 @@ def test_a_plain_user_s_process_needs_nothing_of_ours(repo: Path, tmp_path: Path
     OnlineWriter(repo, "app", "ingest").write(whole(state_of("user", log)))
     script = (
         "import sys; from feast import FeatureStore\n"
-        "found = FeatureStore(repo_path=sys.argv[1]).get_online_features("
+        "found = FeatureStore(repo_path=sys.argv[1], fs_yaml_file=f'{sys.argv[1]}/feature_store.online.yaml').get_online_features("
         "features=['transaction_stats:avg_transaction_amount'], entity_rows=[{'user_id': 'u3'}, {'user_id': 'nobody'}]).to_dict()\n"
         "assert not [name for name in sys.modules if name.split('.')[0] in ('features', 'streams')]\n"
         "print(found)"

@@ -35,7 +35,18 @@ def test_another_redis_replaces_the_files_and_leaves_no_others(tmp_path: Path) -
     feast_repo_writer.write(repo, "redis://one:6379/0")
     names = set(times(repo))
     feast_repo_writer.write(repo, "redis://two:6379/3")
-    assert set(times(repo)) == names == {"feature_store.yaml", "registry.db", "views.py", "written.json"}
+    assert (
+        set(times(repo))
+        == names
+        == {
+            "feature_store.yaml",
+            "feature_store.spark.yaml",
+            "feature_store.online.yaml",
+            "registry.db",
+            "views.py",
+            "written.json",
+        }
+    )
     assert [entry.name for entry in repo.parent.iterdir()] == ["feast"]
     assert load_repo_config(repo, repo / "feature_store.yaml").online_config["connection_string"] == "two:6379,db=3"
 

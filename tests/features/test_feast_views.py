@@ -18,16 +18,21 @@ WITH_2H = replace(V1, name="with_2h", activity=(*V1.activity, Window("2h", 2 * H
 def test_a_feature_set_s_view_and_service_have_its_features_in_its_order(feature_set: FeatureSet) -> None:
     made = objects([feature_set])
     (view,) = (each for each in made if isinstance(each, OnDemandFeatureView))
-    (service,) = (each for each in made if isinstance(each, FeatureService))
+    services = {each.name: each for each in made if isinstance(each, FeatureService)}
+    assert list(services) == [feature_set.name, f"{feature_set.name}_log", f"{feature_set.name}_backfill"]
     assert [feature.name for feature in view.features] == list(feature_set.names)
     assert {feature.dtype for feature in view.features} == {Float32}
-    assert view.name == service.name == feature_set.name
-    assert [feature.name for feature in service.feature_view_projections[0].features] == list(feature_set.names)
+    assert view.name == feature_set.name
+    for service in services.values():
+        (projection,) = service.feature_view_projections
+        assert [feature.name for feature in projection.features] == list(feature_set.names)
+        assert {feature.dtype for feature in projection.features} == {Float32}
 
 
 def test_the_stored_views_are_those_of_the_data() -> None:
     made = {view.name: view for view in objects() if isinstance(view, FeatureView)}
-    assert list(made) == [view.name for view in VIEWS]
+    past = [f"{name}_{kind}" for name in FEATURE_SETS for kind in ("log", "backfill")]
+    assert list(made) == [*(view.name for view in VIEWS), *past]
     for view in VIEWS:
         assert [feature.name for feature in made[view.name].features] == [feature.name for feature in view.features]
         assert made[view.name].join_keys == [f"{view.entity}_id"]

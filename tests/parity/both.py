@@ -7,11 +7,12 @@ import numpy.typing as npt
 
 from features.definitions import Entity, FeatureSet
 from features.labels import LabelBook
+from features.oracle import Oracle, Window
 from features.state import EntityState
 from features.vector import assemble, device_hashes
 from features.windows import LABEL, TOO_LATE, TRANSACTION
 from tests.parity.logs import Chargeback, Log, Payment, Record, payments_of
-from tests.parity.oracle import Oracle, Window
+from tests.parity.windows import restated
 
 Vectors = npt.NDArray[np.float32]
 
@@ -94,7 +95,7 @@ def by_kernel(feature_set: FeatureSet, batches: Iterable[Log]) -> Vectors:
 
 def by_oracle(feature_set: FeatureSet, log: Log, extra: Mapping[str, Window] | None = None) -> Vectors:
     """The vectors of a log's transactions, by the oracle."""
-    oracle = Oracle(feature_set.devices, extra)
+    oracle = restated(feature_set.devices, extra)
     rows = []
     for record in log:
         if isinstance(record, Payment):

@@ -10,7 +10,7 @@ from features.history import HistoryLog, chunks, vectors
 from streams.simulate import SimulationSpec, simulate
 from tests.parity.both import assert_same_bits, by_oracle, follow, in_order
 from tests.parity.logs import DAY, HOUR, MINUTE, Chargeback, Payment, Record, payments_of
-from tests.parity.oracle import Oracle
+from tests.parity.windows import restated
 
 V1, V2 = FEATURE_SETS["fraud_v1"], FEATURE_SETS["fraud_v2"]
 
@@ -76,7 +76,7 @@ def test_the_handbooks_history_equals_the_oracle(handbook: pa.Table) -> None:
     rng = np.random.default_rng(0)
     sample = {int(row) for rows in (late, with_frauds, first_seen) for row in rng.choice(rows, 400, replace=False)}
 
-    oracle, row = Oracle(), 0
+    oracle, row = restated(), 0
     rows, asked, expected = [], [], []
     for record in merged(table):
         if isinstance(record, Payment):

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from features.definitions import FEATURE_SETS, FeatureSet
 from features.definitions import Window as Defined
+from features.oracle import Oracle, Window, as_float32
 from tests.parity.both import Kernel, assert_same_bits, by_kernel, by_oracle, follow
 from tests.parity.logs import DAY, HOUR, MINUTE, TEMPERS, Chargeback, Log, Payment, Temper, cut, logs, long_log, payment_lists, payments_of
-from tests.parity.oracle import Oracle, Window, as_float32
+from tests.parity.windows import restated
 
 # The first example compiles the kernel.
 drawn = settings(deadline=None, max_examples=80)
@@ -107,6 +108,13 @@ def test_a_state_forgets_the_order_in_which_it_learned(payments: list[Payment], 
     assert _one_key([*alike, *labels]).encoded() == _one_key(anywhere).encoded()
 
 
+@every_set
+def test_the_products_oracle_takes_the_same_windows_from_the_definitions(feature_set: FeatureSet, extra: dict[str, Window] | None) -> None:
+    taken, stated = Oracle.of(feature_set), restated(feature_set.devices, extra)
+    assert (taken.amount_windows, taken.fraud_windows) == (stated.amount_windows, stated.fraud_windows)
+    assert taken.with_devices == stated.with_devices
+
+
 def _one_key(log: Log) -> Kernel:
     kernel = Kernel(V1)
     kernel.apply([replace(record, user_id="u", merchant_id="m") for record in log])
@@ -116,7 +124,7 @@ def _one_key(log: Log) -> Kernel:
 @drawn
 @given(log=logs())
 def test_what_is_too_late_is_told(log: Log) -> None:
-    kernel, oracle = Kernel(V1), Oracle()
+    kernel, oracle = Kernel(V1), restated()
     kernel.apply(log)
     for record in log:
         follow(oracle, record)
@@ -127,7 +135,7 @@ def test_what_is_too_late_is_told(log: Log) -> None:
 @drawn
 @given(log=logs())
 def test_what_people_look_up_is_as_of_the_last_event(log: Log) -> None:
-    kernel, oracle = Kernel(V1), Oracle()
+    kernel, oracle = Kernel(V1), restated()
     kernel.apply(log)
     for record in log:
         follow(oracle, record)

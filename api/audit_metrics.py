@@ -1,0 +1,38 @@
+"""What a following audit tells Prometheus."""
+
+from collections import Counter
+
+from prometheus_client import REGISTRY, CollectorRegistry, Gauge, start_http_server
+from prometheus_client import Counter as Counted
+
+from streams.audit.causes import CAUSES
+from streams.audit.kafka_audit import KafkaAudit
+
+
+class AuditMetrics:
+    """``tidemark_audit_decisions_total``, ``tidemark_audit_mismatches_total`` by cause and ``tidemark_audit_offset`` by partition of the
+    scoring log: all before it is audited."""
+
+    def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
+        self._decisions = Counted("tidemark_audit_decisions", "Decisions audited", registry=registry)
+        self._mismatches = Counted("tidemark_audit_mismatches", "What can't be reproduced", ["cause"], registry=registry)
+        self._offset = Gauge("tidemark_audit_offset", "Next offset of scoring-log to audit", ["partition"], registry=registry)
+        self._told = 0
+        self._told_causes: Counter[str] = Counter()
+        for cause in CAUSES:
+            self._mismatches.labels(cause)
+
+    def serve(self, port: int) -> None:
+        """Answers Prometheus on this port of this machine."""
+        start_http_server(port, addr="127.0.0.1")
+
+    def update(self, audit: KafkaAudit, in_store: Counter[str]) -> None:
+        """Brings the figures to where the audit, and that of the online store, stand."""
+        audited = audit.auditor.audit.tally.audited
+        self._decisions.inc(audited - self._told)
+        causes = Counter({cause or "unknown": count for cause, count in audit.auditor.findings.causes.items()}) + in_store
+        for cause, count in (causes - self._told_causes).items():
+            self._mismatches.labels(cause).inc(count)
+        self._told, self._told_causes = audited, causes
+        for partition, offset in audit.positions.items():
+            self._offset.labels(str(partition)).set(offset)

@@ -1,0 +1,196 @@
+"""BACKFILL: any feature set over what is archived, by Spark, distributed by key, with the stream's own kernel.
+
+Records are brought into the order of the replay, each user's for the first stage, each merchant's for the second; Spark sorts on disk what
+doesn't fit into memory, and a stage holds its keys' states and one batch (``features/backfill_stages.py``). All that was archived before
+the range's end is read, for a key's age and all-time figures reach back to its first event: the cost grows linearly with that.
+
+A day counts once every task has written its part of it, all its files at once. A run that ended in the middle is started again by the same
+command: states are computed anew, which is cheap, but only the days are written that are missing still.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from features.backfill_plan import BackfillPlan, Target
+from features.backfill_stages import ORDER, RECORDS, WITH_USERS, MerchantStage, UserStage
+from features.backfill_tables import day_number
+from features.definitions import FeatureSet, Window
+from features.errors import UserError
+from features.parquet_offline import write_file
+from features.spark_day_files import DayFiles, Reports
+from features.windows import Int64
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+# What is read of the archive.
+_ARCHIVED = """partition int, offset bigint, kind string, seq bigint, transaction_id string, event_time bigint, user_id string,
+    merchant_id string, amount bigint, device_id string, label_time bigint, is_fraud boolean"""
+_TYPES = {
+    pa.int64(): "bigint",
+    pa.int32(): "int",
+    pa.int8(): "tinyint",
+    pa.string(): "string",
+    pa.bool_(): "boolean",
+    pa.binary(): "binary",
+}
+_WRITER = "backfill"
+# Spark's conditions for a file that isn't there when it is looked for, and when it is read.
+_FILE_GONE = ("PATH_NOT_FOUND", "FAILED_READ_FILE.FILE_NOT_EXIST")
+_LISTEN_EVERY_S = 0.25
+# Each commit reads the log of all before, so their number must not grow with that of the days.
+_COMMIT_EVERY_S = 3.0
+
+
+def backfill(plan: BackfillPlan, spark: "SparkSession", done: Callable[[Sequence[date]], None] = lambda _days: None) -> None:
+    """Computes and commits the plan's missing days; ``done`` hears of days that count now. The session must be a local one.
+
+    Raises UserError if another backfill writes to the tables meanwhile, or the archive is compacted.
+    """
+    missing = plan.missing
+    if not missing:
+        return
+    tasks = spark.sparkContext.defaultParallelism
+    with tempfile.TemporaryDirectory(prefix="tidemark-backfill-") as folder, ThreadPoolExecutor(1) as beside:
+        reports = Reports(Path(folder), tasks)
+        job = beside.submit(_compute, plan, spark, reports.folder, tasks)
+        try:
+            for days in _finished(missing, reports, job):
+                for target in plan.targets:
+                    _commit(target, [day for day in days if day in target.missing], reports)
+                done(days)
+        except BaseException:
+            spark.sparkContext.cancelAllJobs()
+            raise
+
+
+def _compute(plan: BackfillPlan, spark: "SparkSession", reports: Path, tasks: int) -> None:
+    """Runs both stages; their results are the files, and what is said in ``reports``."""
+    days = np.array([day_number(day) for day in plan.missing])
+    users = _Users(plan.feature_set, plan.window, days)
+    origin = {"features_digest": plan.feature_set.digest, "archive": plan.archive.identity, "archive_version": str(plan.archive.version)}
+    merchants = _Merchants(plan.feature_set, plan.targets, reports, tasks, origin)
+    try:
+        by_user = _first_of_each(_records(spark, plan).repartition(tasks, "user_id")).select(*RECORDS.names)
+        with_users = by_user.sortWithinPartitions(*_order()).mapInArrow(users, _ddl(WITH_USERS))
+        by_merchant = with_users.repartition(tasks, "merchant_id").sortWithinPartitions(*_order())
+        by_merchant.mapInArrow(merchants, "nothing int").collect()
+    except Exception as error:
+        if not any(condition in str(error) for condition in _FILE_GONE):
+            raise
+        raise UserError(
+            "files of the archive were removed that counted when the backfill began, as a compaction does; run the command again"
+        ) from error
+
+
+def _records(spark: "SparkSession", plan: BackfillPlan) -> "DataFrame":
+    """What had been known when the range ended."""
+    from pyspark.sql import functions as f
+
+    end = int(datetime(plan.end.year, plan.end.month, plan.end.day, tzinfo=UTC).timestamp() * 1000)
+    files = [uri.replace("s3://", "s3a://", 1) for uri in plan.archive.uris]
+    return (
+        spark.read.schema(_ARCHIVED)
+        .parquet(*files)
+        .where(f.col("kind").isin("transaction", "label"))
+        .withColumn("is_transaction", f.col("kind") == "transaction")
+        .withColumn("time", f.when(f.col("is_transaction"), f.col("event_time")).otherwise(f.col("label_time")))
+        .where(f.col("time") < end)
+    )
+
+
+def _first_of_each(records: "DataFrame") -> "DataFrame":
+    """Without transactions sent again: of those of one user and id the first in the log counts."""
+    from pyspark.sql import Window as Over
+    from pyspark.sql import functions as f
+
+    # The hash comes first, for a sort compares numbers faster than names.
+    same = records.withColumn("identity", f.xxhash64("user_id", "transaction_id", "is_transaction"))
+    over = Over.partitionBy("identity", "user_id", "transaction_id", "is_transaction").orderBy("partition", "offset")
+    return same.withColumn("time_sent", f.row_number().over(over)).where((f.col("time_sent") == 1) | ~f.col("is_transaction"))
+
+
+def _order() -> list[Any]:
+    from pyspark.sql import functions as f
+
+    return [f.col(name).asc_nulls_last() for name in ORDER]
+
+
+def _ddl(schema: pa.Schema) -> str:
+    return ", ".join(f"`{field.name}` {_TYPES[field.type]}" for field in schema)
+
+
+@dataclass(frozen=True)
+class _Users:
+    """The first stage's task."""
+
+    feature_set: FeatureSet
+    window: Window | None
+    days: Int64
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        stage = UserStage(self.feature_set, self.window, self.days)
+        return map(stage.apply, batches)
+
+
+@dataclass(frozen=True)
+class _Merchants:
+    """The second stage's task."""
+
+    feature_set: FeatureSet
+    targets: Sequence[Target]
+    reports: Path
+    tasks: int
+    origin: dict[str, str]
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        from pyspark import TaskContext
+
+        context = TaskContext.get()
+        assert context is not None
+        stage = MerchantStage(self.feature_set)
+        files = DayFiles(self.targets, self.reports, context.partitionId(), self.tasks, self.origin)
+        for batch in batches:
+            files.add(stage.apply(batch))
+        files.close()
+        yield from ()
+
+
+def _finished(missing: Sequence[date], reports: Reports, job: Future[None]) -> Iterator[list[date]]:
+    """The missing days, some at a time, as they are done. Raises what the job raises."""
+    left, last = list(missing), time.monotonic()
+    while left:
+        ended = job.done()
+        reports.listen()
+        if ended:
+            job.result()
+            yield left
+            return
+        reached = reports.reached()
+        days = [day for day in left if reached is not None and day <= reached]
+        if days and time.monotonic() >= last + _COMMIT_EVERY_S:
+            yield days
+            left, last = left[len(days) :], time.monotonic()
+        time.sleep(_LISTEN_EVERY_S)
+
+
+def _commit(target: Target, days: Sequence[date], reports: Reports) -> None:
+    """Has the days count as they are written now, and no longer as they were before."""
+    if not days:
+        return
+    files = reports.files(target.table.name, days)
+    # A file without rows says of a day without transactions that it was computed.
+    empty = sorted(set(days) - {file.day for file in files})
+    files += [write_file(target.offline.storage, day, f"{target.edition}-empty", target.table.schema.empty_table()) for day in empty]
+    number = target.offline.committed(_WRITER)
+    if not target.offline.commit(files, _WRITER, 0 if number is None else number + 1, replaced=days):
+        raise UserError(f"another backfill writes to {target.offline.storage.url} at the same time; let it end, then run the command again")

@@ -1,0 +1,1 @@
+"""The auditor: recomputes decisions from the raw logs, bit for bit, and says why one differs."""

@@ -1,0 +1,222 @@
+"""The auditor: takes the scoring log as it comes, recomputes, compares, and finds the cause of what differs.
+
+It goes once over the logs. Only for what differs, and for what the API made of older states than usual, it goes over them again.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import pyarrow as pa
+
+from features.definitions import FeatureSet
+from models.scoring import Scorer
+from streams import batches
+from streams.audit import causes
+from streams.audit.causes import Case, Cause
+from streams.audit.comparison import Audit
+from streams.audit.dossier import Dossiers, History
+from streams.audit.oracle_share import OracleShare
+from streams.audit.recomputation import Recomputation, Shape, StateAt, Watcher
+from streams.audit.scored import Mismatch, Scored
+from streams.code_digest import code_digest
+from streams.score import Observed
+from streams.topics import BY_MERCHANT, TRANSACTIONS
+from streams.validation import Record
+
+Reader = Callable[[str, int, int, int], Iterator[Sequence[Record]]]
+"""Yields the records of a topic's partition from one offset up to before another."""
+
+# A cause costs some milliseconds, and a look at the whole log.
+_EXAMINED = 500
+
+
+@dataclass
+class Findings:
+    """All that differs: how many by cause, None for those beyond the first five hundred, whose cause wasn't looked for, and examples."""
+
+    causes: Counter[Cause | None] = field(default_factory=Counter)
+    examples: list[Mismatch] = field(default_factory=list)
+
+    @property
+    def mismatches(self) -> int:
+        """How many decisions can't be reproduced."""
+        return self.causes.total()
+
+    def note(self, mismatches: Sequence[Mismatch]) -> None:
+        """Adds some."""
+        self.causes.update(mismatch.cause for mismatch in mismatches)
+        self.examples += mismatches[: max(0, _EXAMINED - len(self.examples))]
+
+
+class Auditor:
+    """Audits a ``portion`` (0–1) of a feature set's decisions; of an ``oracle_share`` of all keys what is known is computed by the oracle
+    too. ``watchers`` are told all that is applied."""
+
+    def __init__(
+        self,
+        feature_set: FeatureSet,
+        shape: Shape,
+        read: Reader,
+        scorer_of: Callable[[str], Scorer],
+        portion: float = 1.0,
+        oracle_share: float = 0.01,
+        watchers: Sequence[Watcher] = (),
+        observers: Sequence[Callable[[Observed], None]] = (),
+    ) -> None:
+        self.findings = Findings()
+        self._feature_set, self._shape, self._read, self._scorer_of = feature_set, shape, read, scorer_of
+        self._share = OracleShare(feature_set, shape, oracle_share)
+        self._observers = observers
+        self.recomputation = Recomputation(feature_set, shape, [self._share, *watchers])
+        self.audit = Audit(feature_set, self.recomputation, self._share, scorer_of, portion)
+        self._taken = 0
+        self._unexamined: list[Mismatch] = []
+
+    @property
+    def checked(self) -> Mapping[str, int]:
+        """What the oracle computed too."""
+        return vars(self._share.checked)
+
+    def take(self, rows: Sequence[pa.Table]) -> None:
+        """The next rows of the scoring log. What was taken before them is settled: the states that the API read lie before them."""
+        before = self._taken
+        for table in _by_width(rows):
+            self.audit.expect(table)
+            self._taken += 1
+        self._settle(before)
+
+    def finish(self) -> list[Mismatch]:
+        """Settles all that was taken and finds the causes of what differs; returns what is new."""
+        self._settle(self._taken)
+        found, self._unexamined = self._unexamined + self._settle_stragglers(), []
+        found = self._with_causes(found)
+        self.findings.note(found)
+        return found
+
+    def states(self, wanted: Sequence[StateAt]) -> dict[StateAt, bytes | None]:
+        """Encoded states as of any positions that the logs have by now."""
+        behind = [state for state in wanted if not self.recomputation.ask(state)]
+        for observed in self._bring(self.recomputation, *_up_to([state for state in wanted if state not in behind])):
+            self.audit.observe(observed)
+        found = {state: self.recomputation.states.pop(state) for state in wanted if state not in behind}
+        if behind:
+            again = Recomputation(self._feature_set, self._shape)
+            for state in behind:
+                again.ask(state)
+            for _ in self._bring(again, *_up_to(behind)):
+                pass
+            found |= again.states
+        return found
+
+    def history(self, scored: Scored) -> History | None:
+        """All that the decision's keys had seen when it was made; None if by the logs there was nothing to decide."""
+        return self._histories([scored]).get(scored.place)
+
+    def _settle(self, expected: int) -> None:
+        if not expected:
+            return
+        for observed in self._bring(self.recomputation, *self.audit.needs(expected)):
+            for observe in self._observers:
+                observe(observed)
+            self.audit.observe(observed)
+        self._unexamined += self.audit.settle(expected)
+        self._taken -= expected
+
+    def _settle_stragglers(self) -> list[Mismatch]:
+        stragglers, self.audit.stragglers = self.audit.stragglers, []
+        if not stragglers:
+            return []
+        again = Recomputation(self._feature_set, self._shape)
+        audit = Audit(self._feature_set, again, None, self._scorer_of)
+        for table in _by_width(stragglers):
+            audit.expect(table)
+        for observed in self._bring(again, *audit.needs()):
+            audit.observe(observed)
+        found = audit.settle()
+        self.audit.tally.add(audit.tally)
+        return found
+
+    def _with_causes(self, found: Sequence[Mismatch]) -> list[Mismatch]:
+        """The same, with causes as far as they are looked for."""
+        unknown = [mismatch for mismatch in found if mismatch.cause is None and mismatch.expected is not None][:_EXAMINED]
+        if not unknown:
+            return list(found)
+        histories = self._histories([mismatch.scored for mismatch in unknown])
+        cases = []
+        for mismatch in unknown:
+            history, scored = histories.get(mismatch.scored.place), mismatch.scored
+            assert mismatch.expected is not None
+            foreign = scored.code_digest not in ("", code_digest())
+            case = Case(scored.vector, mismatch.expected, history, foreign)
+            cases.append((case, causes.suspicions(self._feature_set, case)))
+        told = {id(mismatch): verdict for mismatch, verdict in zip(unknown, causes.verdicts(cases), strict=True)}
+        return [
+            replace(mismatch, cause=told[id(mismatch)][0], sentence=told[id(mismatch)][1]) if id(mismatch) in told else mismatch
+            for mismatch in found
+        ]
+
+    def _histories(self, asked: Sequence[Scored]) -> dict[tuple[int, int], History]:
+        dossiers = Dossiers({scored.user_id for scored in asked}, {scored.merchant_id for scored in asked})
+        again = Recomputation(self._feature_set, self._shape, [dossiers])
+        sources, targets = _up_to([state for scored in asked for state in scored.states or () if state is not None])
+        for scored in asked:
+            for needed, (partition, offset) in ((sources, scored.place), (targets, scored.log_place)):
+                needed[partition] = max(needed.get(partition, 0), offset + 1)
+        for _ in self._bring(again, sources, targets):
+            pass
+        found = {}
+        for scored in asked:
+            if scored.states is None:
+                history = dossiers.before(scored.place, scored.user_id, scored.merchant_id)
+            else:
+                user, merchant = (-1 if state is None else state.offset for state in scored.states)
+                history = dossiers.as_of(scored.place, scored.user_id, scored.merchant_id, user, merchant)
+            if history is not None:
+                found[scored.place] = history
+        return found
+
+    def _bring(self, recomputation: Recomputation, sources: Mapping[int, int], targets: Mapping[int, int]) -> Iterator[Observed]:
+        """Brings a recomputation up to these positions, and as much further as the order asks for; yields what it says."""
+        needed = dict(sources)
+        read = {}
+        for target, until in targets.items():
+            order = [
+                batches.decode_order(record.value or b"", record.headers, (target, record.offset))
+                for records in self._read(BY_MERCHANT.name, target, recomputation.ordered[target], until)
+                for record in records
+            ]
+            read[target] = order
+            for batch in order:
+                for source, last in _last_offsets(batch).items():
+                    needed[source] = max(needed.get(source, 0), last + 1)
+        for source, until in needed.items():
+            for records in self._read(TRANSACTIONS.name, source, recomputation.learned[source], until):
+                recomputation.learn(source, records, records[-1].offset + 1)
+            recomputation.learn(source, [], until)
+        for target, order in read.items():
+            yield from recomputation.order(target, order, targets[target])
+
+
+def _last_offsets(batch: batches.Batch) -> dict[int, int]:
+    sources, offsets = batch.rows["source"].to_pylist(), batch.rows["offset"].to_pylist()
+    # Each source's rows stand in its order.
+    return dict(zip(sources, offsets, strict=True))
+
+
+def _up_to(states: Sequence[StateAt]) -> tuple[dict[int, int], dict[int, int]]:
+    """The positions at which all of these are known."""
+    sources: dict[int, int] = {}
+    targets: dict[int, int] = {}
+    for state in states:
+        needed = sources if state.entity == "user" else targets
+        needed[state.partition] = max(needed.get(state.partition, 0), state.offset + 1)
+    return sources, targets
+
+
+def _by_width(rows: Sequence[pa.Table]) -> list[pa.Table]:
+    """The rows in as few tables as the widths of their vectors allow."""
+    by_type: dict[pa.Schema, list[pa.Table]] = {}
+    for table in rows:
+        by_type.setdefault(table.schema.field("vector").type, []).append(table)
+    return [pa.concat_tables(tables) for tables in by_type.values()]

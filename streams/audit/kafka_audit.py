@@ -1,0 +1,171 @@
+"""The auditor on a deployment: reads its logs, its models and its online store."""
+
+import heapq
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.errors import UserError
+from features.feast_online import KeyState, OnlineReader, OnlineStoreError
+from models import mlflow_registry
+from streams import scoring_log
+from streams.audit import store as store_audit
+from streams.audit.auditor import Auditor
+from streams.audit.explanation import explanation
+from streams.audit.recomputation import Shape, Watcher
+from streams.audit.scored import Scored
+from streams.audit.store import KeyName, StoreMismatch
+from streams.config import StreamConfig
+from streams.events import Decision, decode_decision
+from streams.kafka_log import KafkaLog
+from streams.kafka_topics import partition_count
+from streams.partitioner import partition_of
+from streams.saved_state import given_up
+from streams.score import Observed
+from streams.topics import BY_MERCHANT, DECISIONS, SCORING_LOG, STATE_MERCHANTS, STATE_USERS, TRANSACTIONS
+
+# So many transactions' rows are held at once.
+_ROUND, _AHEAD_KB = 50_000, 8_192
+_STORE_TIMEOUT_S = 2.0
+_LOOK_AGAIN_S = 0.5
+
+
+class KafkaAudit:
+    """An auditor and what it reads. Close it after use.
+
+    ``sample``: about so many decisions are compared, all if None. Raises UserError if the logs have lost their beginning.
+    """
+
+    def __init__(
+        self,
+        config: StreamConfig,
+        sample: int | None = None,
+        oracle_share: float = 0.0,
+        watchers: Sequence[Watcher] = (),
+        observers: Sequence[Callable[[Observed], None]] = (),
+    ) -> None:
+        self._config = config
+        self._log = KafkaLog(config.kafka, f"{config.application}-audit")
+        self._scorer_of = cache(lambda digest: mlflow_registry.load_digest(digest, config.mlflow))
+        partitions = range(partition_count(config.kafka, SCORING_LOG.name))
+        self._scoring_logs = {partition: KafkaLog(config.kafka, self._log.group, ahead_kb=_AHEAD_KB) for partition in partitions}
+        self.positions = {partition: log.bounds(SCORING_LOG.name, partition)[0] for partition, log in self._scoring_logs.items()}
+        self.shape = self._shape()
+        transactions = self._require_whole()
+        portion = 1.0 if sample is None else min(1.0, sample / max(1, transactions))
+        self.auditor = Auditor(config.feature_set, self.shape, self._log.read, self._scorer_of, portion, oracle_share, watchers, observers)
+
+    def catch_up(self, advance: Callable[[int], None] = lambda _: None) -> int:
+        """Takes what the scoring log has by now; ``advance`` is told of every so many rows. Returns how many there were."""
+        ends = {partition: log.bounds(SCORING_LOG.name, partition)[1] for partition, log in self._scoring_logs.items()}
+        taken, round_, held = 0, list[pa.Table](), 0
+        # In the order in which they were decided: what is far ahead on one partition would have to wait for the others.
+        for _, rows in heapq.merge(*map(self._dated_rows, ends, ends.values()), key=lambda dated: dated[0]):
+            round_.append(rows)
+            held += len(rows)
+            if held >= _ROUND:
+                self.auditor.take(round_)
+                advance(held)
+                taken, round_, held = taken + held, [], 0
+        if round_:
+            self.auditor.take(round_)
+            advance(held)
+        self.positions = ends
+        return taken + held
+
+    def check_store(self, most: int, patience_s: float) -> tuple[int, list[StoreMismatch]]:
+        """Compares up to ``most`` users' and merchants' states with what the online store serves; one that is merely behind is given
+        ``patience_s`` seconds. Returns how many keys were compared, and what is wrong. Raises UserError if the store doesn't answer."""
+        reader = OnlineReader(self._config.feast_path, timeout=_STORE_TIMEOUT_S)
+        keys = store_audit.keys_to_check(self.auditor, most)
+        wrong, behind = store_audit.compare(self._config.feature_set, self.auditor, _served(reader, keys))
+        deadline = time.monotonic() + patience_s
+        while behind and time.monotonic() < deadline:
+            time.sleep(_LOOK_AGAIN_S)
+            found, behind = store_audit.compare(self._config.feature_set, self.auditor, _served(reader, behind))
+            wrong += found
+        return len(keys), wrong + store_audit.lagging(behind, patience_s)
+
+    def explain(self, transaction_id: str, user_id: str | None = None) -> dict[str, Any]:
+        """See ``explanation``. Raises UserError if there is no such decision, or several users have used the id and none is named."""
+        rows = self._find(transaction_id, user_id)
+        self.auditor.take([rows])
+        found = self.auditor.finish()
+        scored = Scored.of(rows, 0)
+        scorer = self._scorer_of(scored.model_digest)
+        return explanation(self._config.feature_set, scored, self.auditor.history(scored), found, scorer, self._decision(scored))
+
+    def _find(self, transaction_id: str, user_id: str | None) -> pa.Table:
+        """The decision's row of the scoring log."""
+        found: dict[str, pa.Table] = {}
+        for partition, log in self._scoring_logs.items():
+            for _, rows in self._dated_rows(partition, log.bounds(SCORING_LOG.name, partition)[1]):
+                for row in np.flatnonzero(pc.equal(rows["transaction_id"], transaction_id).to_numpy()).tolist():
+                    found.setdefault(rows["user_id"][row].as_py(), rows.slice(row, 1))
+        if user_id is not None:
+            found = {user: row for user, row in found.items() if user == user_id}
+        if len(found) > 1:
+            raise UserError(f"users {', '.join(sorted(found))} each have a transaction {transaction_id!r}; say which with --user")
+        if not found:
+            raise UserError(
+                f"there is no decision on transaction {transaction_id!r} in {SCORING_LOG.name}; check the id, and look among dead-letters"
+            )
+        return next(iter(found.values()))
+
+    def _decision(self, scored: Scored) -> Decision | None:
+        """What ``decisions`` says about it; None if it isn't there any more."""
+        partition = partition_of(scored.user_id.encode(), partition_count(self._config.kafka, DECISIONS.name))
+        for records in self._log.read(DECISIONS.name, partition, *self._log.bounds(DECISIONS.name, partition)):
+            for record in records:
+                if scored.transaction_id.encode() in (record.value or b""):
+                    decision = decode_decision(record.value or b"")
+                    if (decision.source.partition, decision.source.offset) == scored.place:
+                        return decision
+        return None
+
+    def close(self) -> None:
+        """Lets go of the connections."""
+        for log in (self._log, *self._scoring_logs.values()):
+            log.close()
+
+    def _dated_rows(self, partition: int, end: int) -> Iterator[tuple[int, pa.Table]]:
+        for records in self._scoring_logs[partition].read(SCORING_LOG.name, partition, self.positions[partition], end):
+            for record in records:
+                yield record.timestamp, scoring_log.decode(record.value or b"")
+
+    def _shape(self) -> Shape:
+        counts = [partition_count(self._config.kafka, topic.name) for topic in (TRANSACTIONS, BY_MERCHANT)]
+        failed = [
+            frozenset(place for partition in range(count) for place in given_up(self._log.newest(states.name, partition)))
+            for states, count in zip((STATE_USERS, STATE_MERCHANTS), counts, strict=True)
+        ]
+        return Shape(self._config.currency, counts[0], counts[1], *failed)
+
+    def _require_whole(self) -> int:
+        """How many records the log of transactions has."""
+        total = 0
+        for topic, count in ((TRANSACTIONS, self.shape.sources), (BY_MERCHANT, self.shape.targets)):
+            for partition in range(count):
+                begin, end = self._log.bounds(topic.name, partition)
+                if begin > 0:
+                    raise UserError(
+                        f"{topic.name}[{partition}] begins at offset {begin}: the log has lost what vectors must be recomputed from; raise "
+                        "retention.ms, and to audit what comes from now on replay the history into a new application"
+                    )
+                total += end if topic is TRANSACTIONS else 0
+        return total
+
+
+def _served(reader: OnlineReader, keys: Sequence[KeyName]) -> dict[KeyName, KeyState | None]:
+    served: dict[KeyName, KeyState | None] = {}
+    try:
+        for entity, key in keys:
+            served[entity, key] = reader.state(entity, key)
+    except OnlineStoreError as error:
+        raise UserError(str(error)) from error
+    return served

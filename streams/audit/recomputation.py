@@ -1,0 +1,259 @@
+"""The vectors of all transactions, computed again from the raw records, merchants in the order of their log.
+
+Users' records are validated, known again and applied as INGEST does, by its own pure function. Of ``transactions.by-merchant`` only the
+order is taken, which records it names and when, never a feature; what it says again, or leaves a gap before, is dropped as SCORE does. A
+record that the order skips, though later ones of its source are there, is put in before them: it should have counted.
+"""
+
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from features.definitions import Entity, FeatureSet
+from streams import answer, batches
+from streams.batches import LABEL, REFUSED, Batch
+from streams.events import Label, Transaction
+from streams.ingest import IngestState, ingest
+from streams.saved_state import Place
+from streams.score import Observed, ScoreState, admit, advance
+from streams.topics import TRANSACTIONS
+from streams.validation import Record, Validator
+
+Read = TypeVar("Read")
+
+# Rows of so many batches are applied in one go.
+_BATCHES = 64
+
+
+class Applied(NamedTuple):
+    """One event as it was applied: where it stands on ``transactions``, at which offset of the merchants' log (−1 for a user's own side),
+    its place in a replay if it came from one, what a label adds to its tile (+1, 0 or −1), and the message."""
+
+    source: int
+    offset: int
+    log_offset: int
+    seq: int | None
+    fraud: int
+    event: Transaction | Label
+
+
+class Watcher(Protocol):
+    """Who wants to know all that is applied, in order."""
+
+    def learned(self, source: int, events: Sequence[Applied]) -> None:
+        """Events applied to their users, of one partition of ``transactions``."""
+
+    def ordered(self, target: int, events: Sequence[Applied]) -> None:
+        """Events applied to their merchants, of one partition of ``transactions.by-merchant``."""
+
+
+class StateAt(NamedTuple):
+    """A key's state as of all records of its partition up to and with ``offset``."""
+
+    entity: Entity
+    partition: int
+    offset: int
+    key: str
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the logs of a deployment are like: the settlement currency, partitions of ``transactions`` (sources) and of
+    ``transactions.by-merchant`` (targets), and the records that each stage has given up."""
+
+    currency: str
+    sources: int
+    targets: int
+    failed_users: frozenset[Place] = frozenset()
+    failed_merchants: frozenset[Place] = frozenset()
+
+
+@dataclass
+class Recomputation:
+    """Goes forward only: first ``learn`` the records that an order names, then ``order`` it.
+
+    ``learned`` and ``ordered`` are the next offsets by partition. ``states`` holds the encoded states that were asked for, None for a key
+    that was never seen; ``devices`` the device of each transaction that the API answered.
+    """
+
+    feature_set: FeatureSet
+    shape: Shape
+    watchers: Sequence[Watcher] = ()
+    users: list[IngestState] = field(init=False)
+    merchants: list[ScoreState] = field(init=False)
+    states: dict[StateAt, bytes | None] = field(init=False, default_factory=dict)
+    devices: dict[Place, str | None] = field(init=False, default_factory=dict)
+    skipped: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        shape = self.shape
+        validators = [Validator(TRANSACTIONS.name, source, shape.sources, shape.currency) for source in range(shape.sources)]
+        self.users = [IngestState(self.feature_set, validator, shape.targets) for validator in validators]
+        self.merchants = [ScoreState(self.feature_set, shape.targets, shape.sources) for _ in range(shape.targets)]
+        for user in self.users:
+            user.failed = set(shape.failed_users)
+        for merchant in self.merchants:
+            merchant.failed = set(shape.failed_merchants)
+        self.learned, self.ordered = [0] * shape.sources, [0] * shape.targets
+        self._schema = batches.batch_schema(self.feature_set)
+        self._waiting: defaultdict[tuple[int, int], _Waiting] = defaultdict(_Waiting)
+        self._events: dict[Place, Applied] = {}
+        self._asked: dict[tuple[Entity, int], dict[int, set[str]]] = {}
+
+    def position(self, entity: Entity, partition: int) -> int:
+        """The next offset to apply."""
+        return (self.learned if entity == "user" else self.ordered)[partition]
+
+    def ask(self, wanted: StateAt) -> bool:
+        """Has the state kept once it is reached; False if the log is past it."""
+        if wanted.offset < self.position(wanted.entity, wanted.partition) - 1:
+            return wanted in self.states
+        self._asked.setdefault((wanted.entity, wanted.partition), {}).setdefault(wanted.offset, set()).add(wanted.key)
+        self._answer(wanted.entity, wanted.partition)
+        return True
+
+    def learn(self, source: int, records: Sequence[Record], until: int) -> None:
+        """Applies the next records of a partition of ``transactions``, which go up to before ``until``."""
+        for part in self._between_asked("user", source, records, [record.offset for record in records]):
+            self._learn(source, part)
+            self.learned[source] = part[-1].offset + 1
+            self._answer("user", source)
+        self.learned[source] = max(self.learned[source], until)
+        self._answer("user", source)
+
+    def order(self, target: int, read: Sequence[Batch], until: int) -> Iterator[Observed]:
+        """Applies the next batches of a partition of ``transactions.by-merchant``, which go up to before ``until``; yields the transactions
+        among them with their vectors. All that they name must be learned."""
+        for part in self._between_asked("merchant", target, read, [batch.position[1] for batch in read]):
+            for begin in range(0, len(part), _BATCHES):
+                yield self._order(target, part[begin : begin + _BATCHES])
+            self.ordered[target] = part[-1].position[1] + 1
+            self._answer("merchant", target)
+        self.ordered[target] = max(self.ordered[target], until)
+        self._answer("merchant", target)
+
+    def _learn(self, source: int, records: Sequence[Record]) -> None:
+        state = self.users[source]
+        accepted: dict[int, tuple[int, int]] = {}
+        for sent in ingest([(state, records)], Counter()):
+            rows = batches.decode(sent.value, sent.headers, (sent.partition, 0), self._schema, self.feature_set).rows
+            self._waiting[sent.partition, source].append(rows)
+            if self.watchers:
+                accepted |= dict(
+                    zip(rows["offset"].to_pylist(), zip(rows["kind"].to_pylist(), rows["fraud"].to_pylist(), strict=True), strict=True)
+                )
+        if self.feature_set.devices:
+            for record in records:
+                if record.headers and answer.HEADER in dict(record.headers):
+                    self.devices[source, record.offset] = state.validator.transaction(record).device_id
+        if self.watchers:
+            self._tell_learned(source, records, accepted)
+
+    def _tell_learned(self, source: int, records: Sequence[Record], accepted: dict[int, tuple[int, int]]) -> None:
+        validator, events = self.users[source].validator, []
+        for record in records:
+            kind, fraud = accepted.get(record.offset, (REFUSED, 0))
+            if kind == REFUSED:
+                continue
+            event = validator.label(record) if kind == LABEL else validator.transaction(record)
+            seq = dict(record.headers).get("seq") if record.headers else None
+            applied = Applied(source, record.offset, -1, None if seq is None else int(seq), fraud, event)
+            events.append(applied)
+            self._events[source, record.offset] = applied
+        for watcher in self.watchers:
+            watcher.learned(source, events)
+
+    def _order(self, target: int, read: Sequence[Batch]) -> Observed:
+        state, made = self.merchants[target], []
+        for batch in read:
+            named = admit(state, batch, Counter()).rows
+            rows = self._take(target, named["source"].to_numpy(), named["offset"].to_numpy())
+            if rows is None:
+                continue
+            # Admitted already, so it names nothing that could be missing before it.
+            made.append(Batch(rows, {}, batch.position))
+            if self.watchers:
+                self._tell_ordered(target, rows, batch.position[1])
+        return advance([(state, made)], Counter()) if made else self._nothing()
+
+    def _take(self, target: int, sources: np.ndarray, offsets: np.ndarray) -> pa.RecordBatch | None:
+        """The recomputed rows up to those that the log names, in its order."""
+        pieces, places = [], []
+        for source in np.unique(sources).tolist():
+            here = np.flatnonzero(sources == source)
+            rows = self._waiting[target, source].take(int(offsets[here[-1]]))
+            if rows is None:
+                continue
+            found = rows["offset"].to_numpy()
+            at = np.searchsorted(offsets[here], found)
+            skipped = offsets[here][at] != found
+            self.skipped += int(np.count_nonzero(skipped))
+            pieces += rows.to_batches()
+            places.append(here[at] - 0.5 * skipped)
+        if not pieces:
+            return None
+        table, place = pa.Table.from_batches(pieces), np.concatenate(places)
+        if (np.diff(place) <= 0).any():
+            table = table.take(pa.array(np.argsort(place, kind="stable")))
+        return table.combine_chunks().to_batches()[0]
+
+    def _tell_ordered(self, target: int, rows: pa.RecordBatch, log_offset: int) -> None:
+        places = zip(rows["kind"].to_pylist(), rows["source"].to_pylist(), rows["offset"].to_pylist(), strict=True)
+        failed = self.shape.failed_merchants
+        events = [
+            self._events.pop((source, offset))._replace(log_offset=log_offset)
+            for kind, source, offset in places
+            if kind != REFUSED and (source, offset) not in failed
+        ]
+        for watcher in self.watchers:
+            watcher.ordered(target, events)
+
+    def _nothing(self) -> Observed:
+        empty = pa.RecordBatch.from_pylist([], self._schema)
+        return Observed(empty, np.empty((0, 2), np.int64), np.empty((0, len(self.feature_set.names)), np.float32), [])
+
+    def _between_asked(self, entity: Entity, partition: int, read: Sequence[Read], offsets: Sequence[int]) -> Iterator[Sequence[Read]]:
+        """What was read, cut after the offsets as of which states are asked for."""
+        asked = np.searchsorted(offsets, sorted(self._asked.get((entity, partition), ())), side="right").tolist()
+        begin = 0
+        for end in [*asked, len(read)]:
+            if end > begin:
+                yield read[begin:end]
+                begin = end
+
+    def _answer(self, entity: Entity, partition: int) -> None:
+        asked = self._asked.get((entity, partition))
+        if not asked:
+            return
+        position = self.position(entity, partition)
+        state = (self.users[partition] if entity == "user" else self.merchants[partition]).entity
+        for offset in [offset for offset in asked if offset < position]:
+            for key in asked.pop(offset):
+                slot = state.keys.get(key)
+                encoded = None if slot is None else state.encode(np.array([slot], np.int64))[0]
+                self.states[StateAt(entity, partition, offset, key)] = encoded
+
+
+@dataclass
+class _Waiting:
+    """Recomputed rows of one source for one merchant partition that no order has named yet."""
+
+    rows: deque[pa.RecordBatch] = field(default_factory=deque)
+
+    def append(self, rows: pa.RecordBatch) -> None:
+        self.rows.append(rows)
+
+    def take(self, last: int) -> pa.Table | None:
+        """The rows with offsets up to ``last``, None if there are none."""
+        taken = []
+        while self.rows and self.rows[0]["offset"][0].as_py() <= last:
+            head = self.rows.popleft()
+            n = int(np.searchsorted(head["offset"].to_numpy(), last, side="right"))
+            taken.append(head.slice(0, n))
+            if n < len(head):
+                self.rows.appendleft(head.slice(n))
+        return pa.Table.from_batches(taken) if taken else None

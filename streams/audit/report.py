@@ -1,0 +1,100 @@
+"""What an audit found, as a JSON object and as text."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from streams.audit.auditor import Auditor
+from streams.audit.scored import Difference, Mismatch
+from streams.audit.store import StoreMismatch
+from streams.code_digest import code_digest
+from streams.topics import BY_MERCHANT, SCORING_LOG, TRANSACTIONS
+
+_EXAMPLES = 20
+_FEATURES = 5
+
+
+def report(auditor: Auditor, positions: Mapping[int, int], checked: int, in_store: Sequence[StoreMismatch]) -> dict[str, Any]:
+    """Counts, causes, examples, positions and digests; ``positions`` are those on the scoring log, ``checked`` keys of the store."""
+    tally, findings, recomputation = auditor.audit.tally, auditor.findings, auditor.recomputation
+    causes = findings.causes + type(findings.causes)(mismatch.cause for mismatch in in_store)
+    return {
+        "audited": tally.audited,
+        "by_stream": tally.stream,
+        "by_api": tally.api,
+        "degraded": tally.degraded,
+        "repeated": tally.repeated,
+        "other_features": dict(tally.other_features),
+        "undecided": auditor.audit.undecided,
+        "events_skipped": recomputation.skipped,
+        "oracle": dict(auditor.checked),
+        "mismatches": findings.mismatches,
+        "causes": {cause or "not looked for": count for cause, count in causes.items()},
+        "examples": [_example(mismatch) for mismatch in findings.examples[:_EXAMPLES]],
+        "store": {"keys": checked, "mismatches": len(in_store), "examples": [_in_store(one) for one in in_store[:_EXAMPLES]]},
+        "positions": {
+            SCORING_LOG.name: {str(partition): offset for partition, offset in positions.items()},
+            TRANSACTIONS.name: {str(partition): offset for partition, offset in enumerate(recomputation.learned)},
+            BY_MERCHANT.name: {str(partition): offset for partition, offset in enumerate(recomputation.ordered)},
+        },
+        "features_digest": recomputation.feature_set.digest,
+        "code_digest": code_digest(),
+    }
+
+
+def passed(found: Mapping[str, Any]) -> bool:
+    """Whether nothing differs."""
+    return not found["mismatches"] and not found["store"]["mismatches"]
+
+
+def text(found: Mapping[str, Any]) -> list[str]:
+    """The report for people, a line each."""
+    oracle, store = found["oracle"], found["store"]
+    lines = [
+        f"{found['audited']:,} decisions recomputed ({found['by_api']:,} of the API), {found['mismatches']:,} not reproduced bit for bit",
+        f"{oracle['halves']:,} half vectors also by the oracle, {oracle['first_seen']:,} of keys never seen before and "
+        f"{oracle['with_frauds']:,} of keys with frauds",
+        f"{store['keys']:,} keys of the online store compared, {store['mismatches']:,} wrong",
+    ]
+    for name, count in found["other_features"].items():
+        lines.append(f"not audited: {count:,} decisions on {name}; audit these with --features {name}")
+    if found["events_skipped"]:
+        lines.append(f"{found['events_skipped']:,} events are missing on {BY_MERCHANT.name}")
+    lines += [f"{cause}: {count:,}" for cause, count in sorted(found["causes"].items(), key=lambda item: -item[1])]
+    for example in (*found["examples"][:_FEATURES], *store["examples"][:_FEATURES]):
+        lines.append(f"  {example['about']}: {example['cause']}, {example['sentence']}")
+        told = [f"{d['feature']} {d['served']} instead of {d['expected']}" for d in example["differences"][:_FEATURES]]
+        more = len(example["differences"]) - len(told)
+        if told:
+            lines.append(f"    {'; '.join(told)}{f'; and {more} more' if more > 0 else ''}")
+    return lines
+
+
+def _example(mismatch: Mismatch) -> dict[str, Any]:
+    return {
+        "about": f"{mismatch.what} of {mismatch.scored.where}",
+        "transaction_id": mismatch.scored.transaction_id,
+        "cause": mismatch.cause or "cause not looked for",
+        "sentence": mismatch.sentence,
+        "differences": [difference_json(difference) for difference in mismatch.differences],
+    }
+
+
+def _in_store(mismatch: StoreMismatch) -> dict[str, Any]:
+    return {
+        "about": f"{mismatch.entity} {mismatch.key} in the online store",
+        "cause": mismatch.cause,
+        "sentence": mismatch.sentence,
+        "differences": [difference_json(difference) for difference in mismatch.differences],
+    }
+
+
+def difference_json(difference: Difference) -> dict[str, Any]:
+    """With null for a missing value, as JSON knows no NaN."""
+    feature, served, expected = difference
+    return {"feature": feature, "served": finite(served), "expected": finite(expected)}
+
+
+def finite(value: float) -> float | None:
+    """The value, None for NaN."""
+    return None if math.isnan(value) else value

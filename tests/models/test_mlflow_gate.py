@@ -1,0 +1,68 @@
+"""The promotion gate, through the command, on a registry on SQLite."""
+
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from api.cli import model
+from features.errors import UserError
+from models import mlflow_gate, mlflow_registry
+from models.mlflow_gate import AuditVerdict
+from models.training import Trained
+from tests.models.made import POLICY, V1, booster
+
+FAILED = AuditVerdict(False, 1_000, 3, "2026-01-31T09:30:00+00:00")
+PASSED = AuditVerdict(True, 1_000, 0, "2026-01-31T09:40:00+00:00")
+
+
+def promote(*arguments: str) -> str:
+    app = typer.Typer()
+    model.register(app)
+    done = CliRunner().invoke(app, ["promote", *arguments])
+    if done.exception is not None:
+        raise done.exception
+    return done.output
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """With a champion, version 1, and a candidate, version 2."""
+    monkeypatch.setenv("TIDEMARK_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TIDEMARK_MLFLOW", uri := f"sqlite:///{tmp_path / 'mlflow.db'}")
+    for seed in (0, 1):
+        mlflow_registry.register(Trained(booster(seed), POLICY, {}, {}), V1, uri)
+    return uri
+
+
+def test_a_version_whose_features_failed_their_latest_audit_is_promoted_only_despite_it(registry: str) -> None:
+    mlflow_gate.record(V1.digest, FAILED, registry)
+    with pytest.raises(UserError, match=r"3 of 1000 decisions on its features .* or say --despite-audit"):
+        promote("2")
+    assert mlflow_registry.champion_version(registry) == "1"
+    assert "models:/tidemark/2 is champion" in promote("2", "--despite-audit")
+    assert mlflow_registry.champion_version(registry) == "2"
+
+
+def test_the_latest_audit_of_these_features_counts(registry: str) -> None:
+    assert mlflow_gate.latest(V1.digest, registry) is None
+    mlflow_gate.record("0" * 64, FAILED, registry)
+    promote("2")
+    mlflow_gate.record(V1.digest, FAILED, registry)
+    mlflow_gate.record(V1.digest, PASSED, registry)
+    assert mlflow_gate.latest(V1.digest, registry) == PASSED
+    promote("1")
+    assert mlflow_registry.champion_version(registry) == "1"
+
+
+def test_an_unknown_version_is_refused(registry: str) -> None:
+    with pytest.raises(UserError, match="no version 9 of tidemark"):
+        promote("9")
+
+
+def test_a_scorer_is_found_by_the_digest_that_decisions_name(registry: str) -> None:
+    second = mlflow_registry.load("models:/tidemark/2", registry)
+    assert mlflow_registry.load_digest(second.model_digest, registry).model_version == "2"
+    with pytest.raises(UserError, match="no model of digest 000000000000"):
+        mlflow_registry.load_digest("0" * 64, registry)

@@ -1,0 +1,30 @@
+"""The window table, restated, and the oracle that goes by it; the product's own takes its windows from the definitions."""
+
+from collections.abc import Mapping
+
+from features.oracle import Oracle, Window
+from tests.parity.logs import DAY, HOUR, MINUTE, SECOND
+
+AMOUNT_WINDOWS: Mapping[str, Window] = {
+    "5m": Window(5 * MINUTE, 5 * SECOND),
+    "1h": Window(1 * HOUR, 1 * MINUTE),
+    "24h": Window(24 * HOUR, 30 * MINUTE),
+    "7d": Window(7 * DAY, 3 * HOUR),
+    "14d": Window(14 * DAY, 3 * HOUR),
+    "30d": Window(30 * DAY, 12 * HOUR),
+}
+FRAUD_WINDOWS: Mapping[str, Window] = {
+    "1d": Window(1 * DAY, 3 * HOUR, delay=7 * DAY),
+    "7d": Window(7 * DAY, 3 * HOUR, delay=7 * DAY),
+    "30d": Window(30 * DAY, 12 * HOUR, delay=7 * DAY),
+}
+
+
+def restated(devices: bool = False, extra: Mapping[str, Window] | None = None) -> Oracle:
+    """The oracle of ``fraud_v1``, or with ``devices`` of ``fraud_v2``; ``extra`` adds windows, of frauds if delayed, else of amounts."""
+    extra = extra or {}
+    return Oracle(
+        {**AMOUNT_WINDOWS, **{name: window for name, window in extra.items() if not window.delay}},
+        {**FRAUD_WINDOWS, **{name: window for name, window in extra.items() if window.delay}},
+        devices,
+    )

@@ -1,0 +1,96 @@
+"""Both stages over one log without a broker, and what they leave on the topics, for tests of the auditor.
+
+``python -m tests.streams.audit.run_of_stages FILE`` runs the log of ``history`` and writes that; with another tree first on the path it is
+that tree's stages that run.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from features.definitions import DAY
+from streams import scoring_log
+from streams.audit.recomputation import Shape
+from streams.kafka_log import LogRecord
+from streams.score import Variant, decide
+from tests.streams.logs import advanced, ingest_state, label, received, routed, score_state, scorer, transaction
+
+START = 1_700_000_000_000
+TURN = 7
+
+
+@dataclass
+class Run:
+    """The records of one partition of each topic."""
+
+    transactions: list[LogRecord]
+    by_merchant: list[LogRecord] = field(default_factory=list)
+    scoring_log: list[bytes] = field(default_factory=list)
+
+    shape = Shape("EUR", sources=1, targets=1)
+
+    def read(self, topic: str, partition: int, begin: int, end: int) -> Iterator[Sequence[LogRecord]]:
+        """An ``auditor.Reader``."""
+        assert partition == 0
+        records = self.transactions if topic == "transactions" else self.by_merchant
+        yield from ([record] for record in records if begin <= record.offset < end)
+
+    def scored(self) -> list[pa.Table]:
+        """The rows of the scoring log."""
+        return [scoring_log.decode(value) for value in self.scoring_log]
+
+
+def history(n: int = 160, seed: int = 3) -> list[LogRecord]:
+    """Transactions of a few users and merchants over forty days, a fifth of them labelled, some late, two sent twice, one refused."""
+    rng = np.random.default_rng(seed)
+    times = np.sort(rng.integers(START, START + 40 * DAY, n))
+    log: list[tuple[int, LogRecord]] = []
+    for i, time in enumerate(times.tolist()):
+        late = int(rng.integers(1, 2 * DAY)) if rng.random() < 0.1 else 0
+        amount = int(rng.integers(1, 10**9))
+        one = transaction(i, f"u{rng.integers(3)}", f"m{rng.integers(2)}", time - late, amount, device_id=f"d{rng.integers(4)}")
+        log.append((time, one))
+        if rng.random() < 0.2:
+            log.append((time + 7 * DAY, label(0, one, time + 7 * DAY)))
+        if i in (30, 60):
+            log.append((time + 1, one))
+    log.append((START + DAY, transaction(0)._replace(value=b"{")))
+    ordered = sorted(log, key=lambda entry: entry[0])
+    return [record._replace(offset=offset) for offset, (_, record) in enumerate(ordered)]
+
+
+def run(records: list[LogRecord]) -> Run:
+    """Ingests, scores and logs the records, some at a time."""
+    left = Run(records)
+    for sent in routed(ingest_state(), records, range(TURN, len(records), TURN)):
+        left.by_merchant.append(LogRecord(len(left.by_merchant), 0, None, sent.value, sent.headers))
+    sent = [(record.value or b"", record.headers) for record in left.by_merchant]
+    state, variant = score_state(), Variant(scorer())
+    for batch in received([Sent(*one) for one in sent]):
+        left.scoring_log += decide(advanced(state, [batch]), variant, "EUR", 0).log
+    return left
+
+
+@dataclass
+class Sent:
+    """As ``ingest.Routed``, to the one partition."""
+
+    value: bytes
+    headers: list[tuple[str, bytes]]
+    partition: int = 0
+
+
+def load(file: Path) -> Run:
+    """What another process has written."""
+    found = msgspec.msgpack.decode(file.read_bytes(), type=tuple[list[LogRecord], list[LogRecord], list[bytes]])
+    return Run(*found)
+
+
+if __name__ == "__main__":
+    made = run(history())
+    Path(sys.argv[1]).write_bytes(msgspec.msgpack.encode((made.transactions, made.by_merchant, made.scoring_log)))
