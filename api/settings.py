@@ -38,10 +38,6 @@ class Settings:
             raise UserError("Kafka is not running; start it with `tidemark up`, or name one in TIDEMARK_KAFKA")
         return self.kafka
 
-    def offline_store(self, chosen: str | None = None) -> Storage:
-        """The one ``chosen`` (--store), else that of TIDEMARK_OFFLINE, else the home's folder. Raises UserError if it can't be one."""
-        return Storage.of(chosen or os.environ.get("TIDEMARK_OFFLINE") or self.home / "offline")
-
     def stream_config(
         self, features: str = "fraud_v1", currency: str = "EUR", delivery: str = "exactly_once", metrics: str = ""
     ) -> StreamConfig:

@@ -17,6 +17,7 @@ COLUMNS = pa.schema(
         *((name, pa.int32()) for name in ("source_partition", "log_partition", "user_state_partition", "merchant_state_partition")),
         *((name, pa.int64()) for name in ("source_offset", "log_offset", "user_state_offset", "merchant_state_offset")),
         *((name, pa.string()) for name in ("origin", "variant", "model_version", "model_digest", "policy_digest", "features_digest")),
+        ("code_digest", pa.string()),
         ("control_revision", pa.int64()),
     ]
 )

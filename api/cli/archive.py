@@ -41,10 +41,11 @@ def archive(
 
     May be killed at any moment: the next run goes on where this one has come to.
     """
-    from api.settings import Settings
+    from api.settings import Settings, offline_store
+    from features.storage import Storage
 
     settings = Settings.resolve(require_services=False)
-    place = settings.offline_store(store)
+    place = Storage.of(store) if store else offline_store(settings.home)
     told: dict[str, object] = {"store": place.url}
     interrupted = False
     if once or not compact:
@@ -68,8 +69,8 @@ def _archive(settings: "Settings", place: "Storage", currency: str, memory: str,
     """The rows archived of each topic, and whether it was stopped."""
     from features import spark_session
     from infra.local import jars, java
+    from streams.archive.spark_archive import SETTINGS, TopicArchive, run
     from streams.kafka_topics import partition_counts
-    from streams.spark_archive import SETTINGS, TopicArchive, run
 
     kafka = settings.require_kafka()
     partitions = partition_counts(kafka)
@@ -104,7 +105,7 @@ def _archive(settings: "Settings", place: "Storage", currency: str, memory: str,
 
 def _topics(partitions: "Mapping[str, int]") -> list[str]:
     from features.errors import UserError
-    from streams.archive_topics import ARCHIVED
+    from streams.archive.topics import ARCHIVED
 
     found = [topic for topic in ARCHIVED if topic in partitions]
     if not found:
@@ -115,7 +116,7 @@ def _topics(partitions: "Mapping[str, int]") -> list[str]:
 def _compact(place: "Storage") -> dict[str, int]:
     """How many files of each table were joined."""
     from features.parquet_offline import OfflineTable
-    from streams.archive_topics import ARCHIVED
+    from streams.archive.topics import ARCHIVED
 
     tables = {topic: OfflineTable(place, topic, archived.schema) for topic, archived in ARCHIVED.items()}
     return {topic: table.compact() for topic, table in tables.items() if table.exists()}

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest import mock
 
+import msgspec
 import pyarrow as pa
 import pyarrow.fs as pa_fs
 import pyarrow.parquet as pq
@@ -21,7 +22,7 @@ from confluent_kafka import Producer
 
 from features.parquet_offline import OfflineTable
 from features.storage import Storage
-from streams.archive_topics import ARCHIVED
+from streams.archive.topics import ARCHIVED
 from streams.kafka_log import LogRecord
 from streams.score import Outcome, Variant, decide
 from tests.deployment import ROOT, Deployment, deployed, end_group, eventually
@@ -58,6 +59,8 @@ def send_some(deployment: Deployment) -> None:
     broken = LogRecord(0, 0, b"u1", b"{", [])
     deployment.send([*made, *labels, broken])
     deployment.send([record._replace(headers=[]) for record in labels], "labels")
+    user = {"user_id": "u1", "created_at": 1_700_000_000_000, "country": "NL", "segment": "gold"}
+    deployment.send([LogRecord(0, 0, b"u1", msgspec.json.encode(user), [])], "users")
     outcome = decided(made)
     producer = Producer({"bootstrap.servers": deployment.config.kafka, "transactional.id": "test-archive"})
     producer.init_transactions()

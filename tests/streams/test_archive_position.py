@@ -3,7 +3,7 @@
 import pytest
 
 from features.errors import UserError
-from streams.archive_position import CheckpointPosition, Offsets, as_starting_offsets, offsets_in, require_agreement
+from streams.archive.position import CheckpointPosition, Offsets, as_starting_offsets, offsets_in, require_agreement
 
 
 def agree(held: Offsets, position: CheckpointPosition) -> None:

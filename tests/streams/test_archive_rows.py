@@ -9,9 +9,9 @@ import pytest
 
 from features.definitions import DAY
 from streams import scoring_log
-from streams.aligned import END_HEADER
-from streams.archive_rows import KafkaRecord, LogPartition, by_day
-from streams.archive_topics import ARCHIVED
+from streams.aligned.merge import END_HEADER
+from streams.archive.rows import KafkaRecord, LogPartition, by_day
+from streams.archive.topics import ARCHIVED
 from streams.events import Decision
 from streams.kafka_log import LogRecord
 from streams.score import Variant, decide
@@ -60,6 +60,7 @@ def test_a_decision_keeps_its_reasons_and_where_it_came_from() -> None:
     assert {name: first[name] for name in Decision.__struct_fields__ if name not in ("source", "reasons")} == {
         name: getattr(said, name) for name in Decision.__struct_fields__ if name not in ("source", "reasons")
     }
+    assert first["event_timestamp"].timestamp() * 1000 == said.event_time
     assert "missing required field" in second["refused"]
     assert second["raw_value"] == b"{}"
 
@@ -72,6 +73,30 @@ def test_a_label_that_is_none_is_kept_as_it_came(value: bytes | None, sentence: 
     assert row["refused"] is not None
     assert sentence in row["refused"]
     assert (row["raw_key"], row["raw_value"]) == (b"u1", value)
+
+
+def test_a_number_that_no_column_holds_costs_its_own_record_only() -> None:
+    outcome = decide(advanced(score_state(), received(routed(ingest_state(), [transaction(0)]))), Variant(scorer()), "EUR", 42)
+    ((_, message),) = outcome.decisions
+    vast = msgspec.json.encode({**msgspec.json.decode(message), "amount": 2**63})
+    first, second = archived(
+        "decisions", *(LogRecord(i, KAFKA_TIME, b"u1", value, []) for i, value in enumerate((message, vast)))
+    ).to_pylist()
+    assert (first["refused"], first["amount"]) == (None, 1_000)
+    assert "fits no column" in second["refused"]
+
+
+def test_a_user_is_as_told_since_it_was_updated_and_no_more_once_removed() -> None:
+    told = {"user_id": "u1", "created_at": APRIL_1, "country": "NL", "segment": "gold"}
+    values = [msgspec.json.encode(told), msgspec.json.encode({**told, "updated_at": APRIL_1 + DAY}), None, b"{}"]
+    first, second, removed, refused = archived(
+        "users", *(LogRecord(i, KAFKA_TIME, b"u1", value, []) for i, value in enumerate(values))
+    ).to_pylist()
+    assert [row["event_timestamp"].timestamp() * 1000 for row in (first, second, removed)] == [APRIL_1, APRIL_1 + DAY, KAFKA_TIME]
+    assert first["created"] < second["created"] < removed["created"]
+    assert (second["country"], second["segment"], second["created_at"]) == ("NL", "gold", APRIL_1)
+    assert (removed["user_id"], removed["country"], removed["refused"]) == ("u1", None, None)
+    assert (refused["user_id"], refused["raw_value"]) == (None, b"{}")
 
 
 def scored(*digests: str) -> tuple[bytes, np.ndarray]:

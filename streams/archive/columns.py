@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import reduce
 
 import msgspec
 import pyarrow as pa
@@ -28,7 +27,9 @@ class Column:
 
     def array(self, messages: Sequence[Struct | None]) -> pa.Array:
         """Its values; null where there is no message, or one of a type without that field. Times must be int ms."""
-        values = [reduce(lambda part, name: getattr(part, name, None), self.path, message) for message in messages]
+        values: list[object] = list(messages)
+        for name in self.path:
+            values = [getattr(value, name, None) for value in values]
         if pa.types.is_list(self.field.type):
             values = [msgspec.to_builtins(value) for value in values]
         return pa.array(values, self.field.type)

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from streams import archive_scoring_log, archive_transactions
-from streams.archive_rows import ArchivedTopic, json_topic
+from streams.archive import scoring_log, transactions, users
+from streams.archive.rows import ArchivedTopic, json_topic
 from streams.events import Decision, Label
-from streams.topics import DECISIONS, LABELS, SCORING_LOG, TRANSACTIONS
+from streams.topics import DECISIONS, LABELS, SCORING_LOG, TRANSACTIONS, USERS
 
 # Offsets, of up to some hundred bytes; those of scoring-log have up to 2,000 decisions each.
 _MESSAGES_AT_ONCE = 400_000
@@ -14,9 +14,10 @@ _BATCHES_AT_ONCE = 400
 ARCHIVED: Mapping[str, ArchivedTopic] = {
     archived.topic.name: archived
     for archived in (
-        ArchivedTopic(TRANSACTIONS, archive_transactions.SCHEMA, archive_transactions.rows, _MESSAGES_AT_ONCE),
+        ArchivedTopic(TRANSACTIONS, transactions.SCHEMA, transactions.rows, _MESSAGES_AT_ONCE),
         json_topic(LABELS, Label, _MESSAGES_AT_ONCE),
+        ArchivedTopic(USERS, users.SCHEMA, users.rows, _MESSAGES_AT_ONCE),
         json_topic(DECISIONS, Decision, _MESSAGES_AT_ONCE),
-        ArchivedTopic(SCORING_LOG, archive_scoring_log.SCHEMA, archive_scoring_log.rows, _BATCHES_AT_ONCE),
+        ArchivedTopic(SCORING_LOG, scoring_log.SCHEMA, scoring_log.rows, _BATCHES_AT_ONCE),
     )
 }

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from features.errors import UserError
 from features.parquet_offline import OfflineTable, WrittenFile
 from features.storage import Storage
-from streams.archive_position import CheckpointPosition, Offsets, as_starting_offsets, require_agreement
-from streams.archive_topics import ARCHIVED
-from streams.spark_archive_task import RESULT, ArchiveTask
-from streams.spark_checkpoint import Checkpoint
+from streams.archive.position import CheckpointPosition, Offsets, as_starting_offsets, require_agreement
+from streams.archive.spark_checkpoint import Checkpoint
+from streams.archive.spark_task import RESULT, ArchiveTask
+from streams.archive.topics import ARCHIVED
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

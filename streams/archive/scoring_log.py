@@ -1,6 +1,7 @@
 """``scoring-log`` in the archive: a row for each decision, and each vector spread over a column a feature."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -8,7 +9,7 @@ import pyarrow.compute as pc
 
 from features.definitions import FEATURE_SETS
 from streams import scoring_log
-from streams.archive_rows import POSITION, REFUSED, KafkaRecord, LogPartition
+from streams.archive.rows import POSITION, REFUSED, KafkaRecord, LogPartition, times
 
 # The feature of that name has the amount as the model saw it, as float32.
 _RENAMED = {"amount": "amount_minor"}
@@ -58,10 +59,11 @@ def _spread(part: pa.Table) -> dict[str, pa.ChunkedArray | pa.Array]:
     return columns | {name: pa.array(np.ascontiguousarray(matrix[:, place])) for place, name in enumerate(names)}
 
 
-def _completed(partition: LogPartition, record: KafkaRecord, columns: Mapping[str, object], rows: int) -> pa.Table:
+def _completed(partition: LogPartition, record: KafkaRecord, columns: Mapping[str, Any], rows: int) -> pa.Table:
     """The table of some of one record's rows, the columns not given null."""
     position = {"partition": partition.number, "offset": record.offset, "timestamp": record.timestamp}
-    given = {**columns, **{name: np.full(rows, value) for name, value in position.items()}}
+    moments = columns["event_time"].to_numpy() if "event_time" in columns else [record.timestamp]
+    given = {**columns, **{name: np.full(rows, value) for name, value in position.items()}, "event_timestamp": times(moments)}
     return pa.table([_array(given.get(column.name), column.type, rows) for column in SCHEMA], schema=SCHEMA)
 
 

@@ -6,8 +6,8 @@ import pyarrow as pa
 from msgspec import Struct
 
 from streams.aligned.merge import END_OF_REPLAY
-from streams.archive_columns import columns_of
-from streams.archive_rows import POSITION, REFUSED, KafkaRecord, LogPartition, read_all, table_of
+from streams.archive.columns import columns_of
+from streams.archive.rows import POSITION, REFUSED, KafkaRecord, LogPartition, read_all, table_of
 from streams.events import Label, Transaction
 from streams.topics import TRANSACTIONS
 from streams.validation import Validator
@@ -45,7 +45,8 @@ def rows(partition: LogPartition, records: Sequence[KafkaRecord]) -> pa.Table:
         pa.array([_seq(header.get("seq")) for header in headers], pa.int64()),
         *(column.array(messages) for column in (*_TRANSACTION_COLUMNS, *_LABEL_COLUMNS)),
     ]
-    return table_of(SCHEMA, partition, records, columns, refused)
+    moments = [getattr(message, "event_time", record.timestamp) for message, record in zip(messages, records, strict=True)]
+    return table_of(SCHEMA, partition, records, moments, columns, refused)
 
 
 def _seq(text: bytes | None) -> int | None:

@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from features.parquet_offline import WrittenFile, write_file
 from features.storage import Storage
-from streams.archive_rows import KafkaRecord, LogPartition, by_day
-from streams.archive_topics import ARCHIVED
+from streams.archive.rows import KafkaRecord, LogPartition, by_day
+from streams.archive.topics import ARCHIVED
 
 RESULT = "path string, day date, rows long, bytes long"
 _RESULT_SCHEMA = pa.schema([("path", pa.string()), ("day", pa.date32()), ("rows", pa.int64()), ("bytes", pa.int64())])

@@ -10,17 +10,25 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 from msgspec import Struct
 
-from streams.archive_columns import columns_of, settle_times, time_fields
+from streams.archive.columns import columns_of, settle_times, time_fields
 from streams.topics import Topic
 from streams.validation import RefusedError
 
-_DAY_MS = 86_400_000
-POSITION = (pa.field("partition", pa.int32()), pa.field("offset", pa.int64()), pa.field("timestamp", pa.int64()))
-"""Where every table begins: the record's partition, offset and Kafka timestamp (ms)."""
+_DAY_US = 86_400_000_000
+_EARLIEST_MS, _LATEST_MS = 10**11, 10**13
+TIME = pa.timestamp("us", "UTC")
+POSITION = (
+    pa.field("partition", pa.int32()),
+    pa.field("offset", pa.int64()),
+    pa.field("timestamp", pa.int64()),
+    pa.field("event_timestamp", TIME),
+)
+"""Where every table begins: the record's partition, offset and Kafka timestamp (ms), and when it happened: its own time, for Feast, and for
+its day; the Kafka timestamp where it has none."""
 REFUSED = (pa.field("refused", pa.string()), pa.field("raw_key", pa.binary()), pa.field("raw_value", pa.binary()))
 """Where every table ends; null in rows of records that were taken."""
 
@@ -61,32 +69,51 @@ class ArchivedTopic:
 
 
 def by_day(rows: pa.Table) -> Iterator[tuple[date, pa.Table]]:
-    """The rows of each UTC day, in order: of their event_time, or of their timestamp where they have none."""
-    moment = rows["timestamp"]
-    if "event_time" in rows.column_names:
-        moment = pc.coalesce(rows["event_time"], moment)
-    days = np.floor_divide(moment.to_numpy(), _DAY_MS)
+    """The rows of each UTC day, in order."""
+    days = np.floor_divide(rows["event_timestamp"].cast(pa.int64()).to_numpy(), _DAY_US)
     for day in np.unique(days).tolist():
         yield datetime.fromtimestamp(day * 86_400, UTC).date(), rows.filter(pa.array(days == day))
+
+
+def times(moments: Sequence[int] | npt.NDArray[np.int64]) -> pa.Array:
+    """Times in ms as timestamps."""
+    return pa.array(np.asarray(moments, np.int64) * 1_000).cast(TIME)
 
 
 def json_topic(topic: Topic, message: type[Struct], at_once: int) -> ArchivedTopic:
     """How a topic is archived that has one JSON message a record, all of one type: a column for each field."""
     decode = msgspec.json.Decoder(message).decode
-    times = time_fields(message)
+    text_or_int = time_fields(message)
     columns = columns_of(message)
 
     def read(record: KafkaRecord) -> Struct:
         try:
             decoded: Struct = decode(record.value)  # type: ignore[arg-type]
-            settle_times(decoded, times)
+            settle_times(decoded, text_or_int)
         except (ValueError, TypeError) as error:  # msgspec's errors, and that of a text that is no UTF-8, are ValueErrors
             raise RefusedError("invalid", "the record has no value" if record.value is None else str(error)) from None
+        if not _EARLIEST_MS <= getattr(decoded, "event_time", _EARLIEST_MS) <= _LATEST_MS:
+            raise RefusedError("invalid", "event_time lies outside 1973 to 2286")
+        return decoded
+
+    def read_fitting(record: KafkaRecord) -> Struct:
+        decoded = read(record)
+        try:
+            for column in columns:
+                column.array([decoded])
+        except (OverflowError, pa.ArrowException) as error:
+            raise RefusedError("invalid", f"a value fits no column: {error}") from None
         return decoded
 
     def rows(partition: LogPartition, records: Sequence[KafkaRecord]) -> pa.Table:
-        messages, refused = read_all(records, read)
-        return table_of(schema, partition, records, [column.array(messages) for column in columns], refused)
+        try:
+            messages, refused = read_all(records, read)
+            arrays = [column.array(messages) for column in columns]
+        except (OverflowError, pa.ArrowException):
+            messages, refused = read_all(records, read_fitting)
+            arrays = [column.array(messages) for column in columns]
+        moments = [getattr(told, "event_time", record.timestamp) for told, record in zip(messages, records, strict=True)]
+        return table_of(schema, partition, records, moments, arrays, refused)
 
     schema = pa.schema([*POSITION, *(column.field for column in columns), *REFUSED])
     return ArchivedTopic(topic, schema, rows, at_once)
@@ -106,15 +133,21 @@ def read_all(records: Sequence[KafkaRecord], read: Callable[[KafkaRecord], Struc
 
 
 def table_of(
-    schema: pa.Schema, partition: LogPartition, records: Sequence[KafkaRecord], columns: Sequence[pa.Array], refused: Mapping[int, str]
+    schema: pa.Schema,
+    partition: LogPartition,
+    records: Sequence[KafkaRecord],
+    moments: Sequence[int],
+    columns: Sequence[pa.Array],
+    refused: Mapping[int, str],
 ) -> pa.Table:
-    """The table of records that make a row each: their position, these columns, and what was refused, by row."""
+    """The table of records that make a row each: their positions, their own times (ms), these columns, and what was refused, by row."""
     n = len(records)
     return pa.table(
         [
             np.full(n, partition.number, np.int32),
             pa.array([record.offset for record in records], pa.int64()),
             pa.array([record.timestamp for record in records], pa.int64()),
+            times(moments),
             *columns,
             pa.array([refused.get(row) for row in range(n)], pa.string()),
             pa.array([record.key if row in refused else None for row, record in enumerate(records)], pa.binary()),
