@@ -82,9 +82,9 @@ class Settings:
         return cls(home, kafka, redis, tracking, services.feast_repo(home))
 
 
-def offline_store(home: Path) -> Storage:
-    """Where the offline store lies: TIDEMARK_OFFLINE, a folder or s3:// prefix, else ``offline`` in TIDEMARK_HOME. Raises UserError."""
-    return Storage.of(os.environ.get("TIDEMARK_OFFLINE") or home / "offline")
+def offline_store(home: Path, chosen: str | None = None) -> Storage:
+    """The one ``chosen`` (--store), else that of TIDEMARK_OFFLINE, else the home's folder. Raises UserError if it can't be one."""
+    return Storage.of(chosen or os.environ.get("TIDEMARK_OFFLINE") or home / "offline")
 
 
 def _require(service: Service, home: Path, address: str) -> None:

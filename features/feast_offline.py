@@ -128,7 +128,7 @@ class _View:
         keys = asked[self._asked_key].cast(pa.string())
         wanted = pc.field(self._key).isin(pc.unique(keys)) & (pc.field(time) <= pa.scalar(int(times.max(initial=0)), _TIME))
         names = [self._key, time, *([created] if created else []), *self._features]
-        rows = self._table.dataset().to_table(columns=names, filter=wanted)
+        rows = self._table.read(names, wanted)
         order = _microseconds(rows[created]) if created else np.arange(len(rows))
         at = last_rows(keys, times, rows[self._key], _microseconds(rows[time]), order)
         for name in self._features:

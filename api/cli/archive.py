@@ -42,10 +42,9 @@ def archive(
     May be killed at any moment: the next run goes on where this one has come to.
     """
     from api.settings import Settings, offline_store
-    from features.storage import Storage
 
     settings = Settings.resolve(require_services=False)
-    place = Storage.of(store) if store else offline_store(settings.home)
+    place = offline_store(settings.home, store)
     told: dict[str, object] = {"store": place.url}
     interrupted = False
     if once or not compact:

@@ -50,7 +50,7 @@ def backfill(
     """
     from features import spark_backfill, spark_session
     from features.backfill_plan import plan_backfill
-    from infra.local import jars, java
+    from infra.local import jars, java, services
 
     started = time.monotonic()
     place = _store(store)
@@ -59,7 +59,8 @@ def backfill(
     if missing:
         runtime, connectors = java.for_spark().executable, jars.SPARK.paths()
         with progress(f"{features}, days", len(missing)) as advance:
-            spark = spark_session.start("tidemark backfill", runtime, connectors, place, memory)
+            log = services.home_from_environment() / "logs" / "spark-backfill.log"
+            spark = spark_session.start("tidemark backfill", runtime, connectors, place, memory, log=log)
 
             def done(days: Sequence[date]) -> None:
                 advance(len(days))
@@ -117,10 +118,9 @@ def export(
 
 def _store(url: str | None) -> "Storage":
     from api.settings import offline_store
-    from features.storage import Storage
     from infra.local import services
 
-    return Storage.of(url) if url else offline_store(services.home_from_environment())
+    return offline_store(services.home_from_environment(), url)
 
 
 def _days(begin: str, end: str) -> tuple[date, date]:
