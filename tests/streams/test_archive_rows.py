@@ -6,11 +6,14 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
+from feast import FeatureView
+from feast.type_map import feast_value_type_to_pa
 
 from features.definitions import DAY
+from features.feast_views import objects
 from streams import scoring_log
 from streams.aligned.merge import END_HEADER
-from streams.archive.rows import KafkaRecord, LogPartition, by_day
+from streams.archive.rows import TIME, KafkaRecord, LogPartition, by_day
 from streams.archive.topics import ARCHIVED
 from streams.events import Decision
 from streams.kafka_log import LogRecord
@@ -130,6 +133,16 @@ def test_a_vector_of_unknown_features_stays_whole() -> None:
     assert (known["vector"], unknown["amount"], unknown["row"]) == (None, None, 1)
     assert np.array(unknown["vector"], np.float32).tobytes() == vectors[1].tobytes()
     assert (refused["offset"], refused["raw_value"]) == (6, b"nothing")
+
+
+def test_feast_s_views_find_their_columns() -> None:
+    views = [each for each in objects() if isinstance(each, FeatureView) and each.batch_source and each.batch_source.path in ARCHIVED]
+    assert {view.batch_source.path for view in views} == {"scoring-log", "users"}
+    for view in views:
+        source, schema = view.batch_source, ARCHIVED[view.batch_source.path].schema
+        assert {schema.field(name).type for name in (source.timestamp_field, source.created_timestamp_column) if name} == {TIME}
+        for column in (*view.entity_columns, *view.features):
+            assert schema.field(column.name).type == feast_value_type_to_pa(column.dtype.to_value_type()), column.name
 
 
 def test_rows_are_told_apart_by_the_day_of_their_event() -> None:
