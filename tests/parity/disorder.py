@@ -39,7 +39,7 @@ def disordered(table: pa.Table, disorder: Disorder, seed: int) -> ReplayPlan:
     again = np.flatnonzero(is_transaction & (rng.random(len(plan)) < disorder.twice))
     arrivals = np.concatenate([arrival, arrival[again] + rng.integers(0, disorder.again_within, len(again))])
     which = np.concatenate([np.arange(len(plan)), again])[np.argsort(arrivals, kind="stable")]
-    return ReplayPlan(plan.kind[which], plan.row[which], plan.time[which])
+    return ReplayPlan(plan.kind[which], plan.row[which], plan.time[which], plan.seq[which])
 
 
 def send(table: pa.Table, plan: ReplayPlan, kafka: str) -> Iterator[int]:
