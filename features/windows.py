@@ -261,6 +261,9 @@ def _compact(spec: Spec, keys: Keys, tiles: Tiles, slot: int) -> None:
             merged.count += tile.count
             merged.fraud += tile.fraud
             merged.amount += tile.amount
+            # A label taken back may lie in a finer tile than it was given in.
+            if merged.count == 0 and merged.fraud == 0 and merged.amount == 0:
+                write -= 1
         else:
             tiles.cell[write] = tile
             tiles.cell[write].start = start

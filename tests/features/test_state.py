@@ -251,6 +251,23 @@ def test_many_keys_survive_their_bytes_and_go_on_alike() -> None:
     assert other.encode(everyone) == state.encode(everyone)
 
 
+@pytest.mark.parametrize("seen", [False, True], ids=["labels alone", "a merchant that goes on"])
+@pytest.mark.parametrize("saved", [False, True], ids=["not saved between", "saved between"])
+def test_a_label_taken_back_leaves_the_bytes_that_were_there_before(seen: bool, saved: bool) -> None:
+    state = EntityState(V1, "merchant")
+    if seen:
+        # The old tiles are merged by now.
+        apply(state, ["m", "m"], np.array([START, START + 20 * DAY]))
+    slots = state.slots(["m"])
+    before = state.encode(slots)
+    fine = START + 2 * DAY + 7 * SECOND
+    label(state, ["m"], np.array([fine]))
+    if saved:
+        state.encode(slots)
+    label(state, ["m"], np.array([fine]), delta=-1)
+    assert state.encode(slots) == before == state.encode(slots)
+
+
 def test_labels_beyond_every_window_are_told_and_change_nothing() -> None:
     state = EntityState(V1, "user")
     apply(state, ["u"], np.array([START]))
