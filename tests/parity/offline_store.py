@@ -103,7 +103,8 @@ def aligned(file: Path, home: Path) -> dict[str, Any]:
         champion(deployment.config)
         with deployment.running("worker", "--stages", "labels,score"), deployment.running("worker", "--stages", "labels,score"):
             replayed = command(deployment, "replay", "--aligned", str(file), "--columns", "tidemark")
-            deployment.settle(timeout=1_200)
+            # Profiles are nobody's yet.
+            deployment.work_until_idle(timeout=1_200)
         audited = audit(deployment, "--event-time")
         scores = home / "scores.parquet"
         command(deployment, "backtest", str(file), "--columns", "tidemark", "--scores", str(scores))
