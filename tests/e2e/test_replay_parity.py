@@ -53,10 +53,11 @@ def test_two_workers_over_four_partitions_pass_the_audit(four: Deployment, tmp_p
     decisions = len(four.read("decisions"))
     assert found["audited"] == found["by_stream"] == found["event_time"]["rows"] == decisions > 80_000
     assert (found["mismatches"], found["causes"], found["undecided"]) == (0, {}, 0)
-    assert found["store"]["keys"] > 5_000
-    assert found["oracle"]["halves"] > 4_000
-    assert found["oracle"]["first_seen"] > 200
-    assert found["oracle"]["with_frauds"] > 200
+    assert found["store"]["keys"] > 2_000
+    assert found["oracle"]["halves"] > 1_000
+    assert found["oracle"]["first_seen"] > 100
+    # How many depends on how far partitions run ahead of each other.
+    assert found["oracle"]["with_frauds"] > 10
     # Unaligned, one partition runs ahead of another, which merchants notice and users don't.
     assert found["event_time"]["rows_that_differ"] > 0
     assert all(feature.startswith("merchant_") for feature in found["event_time"]["features"])
