@@ -18,6 +18,7 @@ import yaml
 from features.definitions import FEATURE_SETS
 from features.errors import UserError
 from features.online_views import PROJECT
+from features.spark_session import LOCAL_SETTINGS
 from features.storage import Storage
 
 SETTINGS = "feature_store.yaml"
@@ -73,12 +74,7 @@ def spark_store(store: Storage, class_path: str = "", memory: str = "4g") -> dic
         "spark_conf": {
             "spark.master": "local[*]",
             "spark.driver.memory": memory,
-            "spark.driver.host": "127.0.0.1",
-            "spark.driver.bindAddress": "127.0.0.1",
-            "spark.ui.enabled": "false",
-            "spark.ui.showConsoleProgress": "false",
-            "spark.log.level": "ERROR",
-            "spark.sql.session.timeZone": "UTC",
+            **LOCAL_SETTINGS,
             "spark.sql.execution.arrow.pyspark.enabled": "true",
             "spark.sql.adaptive.enabled": "true",
             **({"spark.driver.extraClassPath": class_path} if class_path else {}),

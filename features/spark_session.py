@@ -16,6 +16,17 @@ _LOGGING = Path(__file__).with_name("spark-log4j2.properties")
 _STDERR = 2
 
 
+# Of any session here, Feast's too: reached by nobody else, quiet, its times in UTC.
+LOCAL_SETTINGS: Mapping[str, str] = {
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.log.level": "ERROR",
+    "spark.sql.session.timeZone": "UTC",
+}
+
+
 def start(
     name: str,
     java: Path,
@@ -40,13 +51,8 @@ def start(
     chosen = {
         "spark.master": f"local[{cores}]",
         "spark.driver.memory": memory,
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.bindAddress": "127.0.0.1",
-        "spark.ui.enabled": "false",
-        "spark.ui.showConsoleProgress": "false",
-        "spark.log.level": "ERROR",
+        **LOCAL_SETTINGS,
         "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}",
-        "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": str(4 * cores),
         "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
         "spark.driver.extraClassPath": os.pathsep.join(map(str, jars)),
