@@ -1,22 +1,16 @@
-"""The archive on a real Kafka and Spark, in a folder and on a real S3 server: whatever kills it, each record is there once."""
+"""The archive on a real Kafka and Spark: whatever kills it, each record is there once. On S3: tests/e2e/test_offline_on_s3.py."""
 
-import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from unittest import mock
 
 import msgspec
-import pyarrow as pa
-import pyarrow.fs as pa_fs
-import pyarrow.parquet as pq
 import pytest
 from confluent_kafka import Producer
 
@@ -25,8 +19,8 @@ from features.storage import Storage
 from streams.archive.topics import ARCHIVED
 from streams.kafka_log import LogRecord
 from streams.score import Outcome, Variant, decide
+from tests.archived import assert_each_record_is_there_once, files_of, records_of
 from tests.deployment import ROOT, Deployment, deployed, end_group, eventually
-from tests.s3_server import BUCKET, s3_server
 from tests.streams.logs import advanced, ingest_state, label, received, routed, score_state, scorer, transaction
 
 RECORDS = 400
@@ -36,16 +30,6 @@ RECORDS = 400
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     with deployed(tmp_path_factory.mktemp("archive") / "home", partitions=2) as it:
         yield it
-
-
-@pytest.fixture(scope="module", params=["folder", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
-    folder = tmp_path_factory.mktemp("store")
-    if request.param == "folder":
-        yield Storage.of(folder)
-        return
-    with s3_server(folder) as environment, mock.patch.dict(os.environ, environment):
-        yield Storage.of(f"s3://{BUCKET}/offline")
 
 
 def decided(records: Sequence[LogRecord]) -> Outcome:
@@ -102,38 +86,13 @@ def succeeds(deployment: Deployment, *arguments: str) -> str:
     return done.stdout
 
 
-def expected(deployment: Deployment, topic: str) -> set[tuple[int, int]]:
-    """The committed records of a topic as a consumer sees them that has nothing to do with ours."""
-    return {(record.partition, record.offset) for record in deployment.read(topic)}
-
-
-def files_of(store: Storage, topic: str) -> list[str]:
-    """All Parquet files in a table's folders, whatever its log says."""
-    filesystem, root = store.at(topic).arrow()
-    found = filesystem.get_file_info(pa_fs.FileSelector(root, recursive=True, allow_not_found=True))
-    return [file.path for file in found if file.path.endswith(".parquet") and "_delta_log" not in file.path]
-
-
-def assert_each_record_is_there_once(deployment: Deployment, store: Storage) -> None:
-    """For readers by the table's log and for those that just take all files, and nothing that was aborted."""
-    filesystem, _ = store.arrow()
-    for topic, archived in ARCHIVED.items():
-        names = ["partition", "offset", *(["row"] if topic == "scoring-log" else [])]
-        committed = OfflineTable(store, topic, archived.schema).read(names)
-        plain = [pq.read_table(path, filesystem=filesystem, columns=names, partitioning=None) for path in files_of(store, topic)]
-        for seen in (committed, pa.concat_tables(plain)):
-            rows = Counter(zip(*seen.to_pydict().values(), strict=True))
-            assert set(rows.values()) == {1}, topic
-            assert {row[:2] for row in rows} == expected(deployment, topic), topic
-
-
-def test_each_record_is_archived_once_whenever_it_is_killed(deployment: Deployment, store: Storage) -> None:
+def test_each_record_is_archived_once_whenever_it_is_killed(deployment: Deployment, tmp_path: Path) -> None:
+    store = Storage.of(tmp_path)
     send_some(deployment)
     for moment in ("before", "after"):
-        dies(command(deployment, "--once", "--store", store.url, module=("-m", "tests.streams.archive_killed", moment)))
+        dies(command(deployment, "--once", "--store", store.url, module=("-m", "tests.killed", moment)))
     send_some(deployment)
-    if not store.is_remote:
-        kill_at_random(deployment, store)
+    kill_at_random(deployment, store)
     said = succeeds(deployment, "--once", "--compact", "--store", store.url)
     assert "small files joined" in said
     assert_each_record_is_there_once(deployment, store)
@@ -153,7 +112,7 @@ def test_beside_a_running_archive_files_are_joined_and_readers_see_whole_batches
     process = command(deployment, "--every", "1", "--store", str(tmp_path))
     try:
         with ThreadPoolExecutor(1) as compactor:
-            sent = len(expected(deployment, "transactions"))
+            sent = len(records_of(deployment, "transactions"))
             for _ in range(3):
                 deployment.send([transaction(i) for i in range(50)])
                 sent += 50

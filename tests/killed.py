@@ -1,4 +1,4 @@
-"""``python -m tests.streams.archive_killed before|after …``: the command tidemark, killed at its first commit that has files."""
+"""``python -m tests.killed before|after COMMAND…``: the command tidemark, killed at its first commit of files to the offline store."""
 
 import os
 import signal
