@@ -7,6 +7,8 @@
 BIN := .venv/bin
 STAMP := .venv/.set-up
 ROOMS := features models streams api infra
+# Two files of tests at a time: much of what they do is waiting for services.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 help:
 	@echo "make demo    see it at work: services, a model, workers, the API and a live stream of transactions"
@@ -28,14 +30,14 @@ demo: setup
 	@$(BIN)/tidemark demo $(ARGS)
 
 test: setup
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 bench: setup
 	@$(BIN)/tidemark bench $(ARGS)

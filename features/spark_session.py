@@ -23,6 +23,7 @@ LOCAL_SETTINGS: Mapping[str, str] = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.log.level": "ERROR",
+    "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}",
     "spark.sql.session.timeZone": "UTC",
 }
 
@@ -52,7 +53,6 @@ def start(
         "spark.master": f"local[{cores}]",
         "spark.driver.memory": memory,
         **LOCAL_SETTINGS,
-        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={_LOGGING.as_uri()}",
         "spark.sql.shuffle.partitions": str(4 * cores),
         "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
         "spark.driver.extraClassPath": os.pathsep.join(map(str, jars)),

@@ -111,7 +111,8 @@ def run(
             queries.append((archive, archive.start(spark, every_s, report)))  # noqa: PERF401  # those that were started are to be stopped
         while not stopped() and any(query.isActive for _, query in queries) and all(archive.failure is None for archive, _ in queries):
             time.sleep(_LOOK_EVERY_S)
-        ended = [(archive, None if query.isActive else query.exception()) for archive, query in queries]
+        # A query whose batch has failed may be active for a moment still.
+        ended = [(archive, archive.failure or (None if query.isActive else query.exception())) for archive, query in queries]
     finally:
         for _, query in queries:
             query.stop()
@@ -120,10 +121,10 @@ def run(
             raise _said(archive, failure)
 
 
-def _said(archive: TopicArchive, failure: Exception) -> UserError:
-    if isinstance(archive.failure, UserError):
-        return archive.failure
-    cause = str(archive.failure or failure).strip().partition("\n")[0]
+def _said(archive: TopicArchive, failure: BaseException) -> UserError:
+    if isinstance(failure, UserError):
+        return failure
+    cause = str(failure).strip().partition("\n")[0]
     if "data may have been lost" in str(failure) or "failOnDataLoss" in str(failure):
         return UserError(
             f"{archive.name} no longer has all that was to be archived next ({cause}): raise its retention.ms; "

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import OFFSET_END, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from features.parquet_offline import OfflineTable
 from features.storage import Storage
@@ -86,6 +87,13 @@ def succeeds(deployment: Deployment, *arguments: str) -> str:
     return done.stdout
 
 
+def remove_all_records(deployment: Deployment, topic: str) -> None:
+    """As retention does."""
+    admin = AdminClient({"bootstrap.servers": deployment.config.kafka})
+    for removed in admin.delete_records([TopicPartition(topic, number, OFFSET_END) for number in range(2)]).values():
+        removed.result(30)
+
+
 def test_each_record_is_archived_once_whenever_it_is_killed(deployment: Deployment, tmp_path: Path) -> None:
     store = Storage.of(tmp_path)
     send_some(deployment)
@@ -132,6 +140,13 @@ def test_beside_a_running_archive_files_are_joined_and_readers_see_whole_batches
     deployment.send([transaction(0)])
     succeeds(deployment, "--once", "--store", str(tmp_path))
     assert_each_record_is_there_once(deployment, Storage.of(tmp_path))
+
+    deployment.send([transaction(i, "gone") for i in range(10)])
+    remove_all_records(deployment, "transactions")
+    refused = deployment.tidemark("archive", "--once", "--store", str(tmp_path))
+    assert refused.returncode == 2
+    assert "transactions no longer has all that was to be archived next" in refused.stderr
+    assert "raise its retention.ms" in refused.stderr
 
     shutil.rmtree(tmp_path / "transactions")
     refused = deployment.tidemark("archive", "--once", "--store", str(tmp_path))
