@@ -107,9 +107,16 @@ class _Rows:
     source: np.ndarray
     offset: np.ndarray
     target: np.ndarray
+    payload: list[bytes | None]
     events: list[Transaction] = field(default_factory=list)
     accepted: list[int] = field(default_factory=list)
-    payload: list[bytes | None] = field(default_factory=list)
+
+    @classmethod
+    def empty(cls, n: int) -> "_Rows":
+        """Of n records of which nothing is known yet."""
+        return cls(
+            np.zeros(n, np.int8), np.zeros(n, np.int64), np.empty(n, np.int32), np.empty(n, np.int64), np.empty(n, np.int64), [None] * n
+        )
 
 
 def ingest(
@@ -125,7 +132,7 @@ def ingest(
     Rows are sent on partition after partition, or by ``places`` if given: each record's (int64, never falling in a partition) among all.
     """
     n = sum(len(records) for _, records in turn)
-    rows = _Rows(np.zeros(n, np.int8), np.zeros(n, np.int64), np.empty(n, np.int32), np.empty(n, np.int64), np.empty(n, np.int64))
+    rows = _Rows.empty(n)
     features, begin = [], 0
     for state, records in turn:
         features.append(_apply_part(state, records, rows, begin, counts))
@@ -165,35 +172,40 @@ def _apply_part(state: IngestState, records: Sequence[Record], rows: _Rows, begi
 
 def _read(state: IngestState, records: Sequence[Record], rows: _Rows, begin: int, counts: Counter[str]) -> None:
     validator = state.validator
+    accept, note = rows.events.append, rows.accepted.append
     for i, record in enumerate(records, begin):
-        answer = None
         try:
             if state.failed and (validator.partition, record.offset) in state.failed:
                 raise RefusedError("processing_failed", "INGEST failed on this record three times; see its log for why")
-            headers = dict(record.headers) if record.headers else {}
+            if not record.headers:
+                accept(validator.transaction(record))
+                note(i)
+                continue
+            headers = dict(record.headers)
             kind = headers.get("type")
             if kind == END_OF_REPLAY:
-                rows.payload.append(None)
                 continue
             if kind == b"label":
-                label = validator.label(record)
-                rows.kind[i] = LABEL
-                if not (state.ahead and state.has_applied(label.user_id, record.offset)):
-                    labelled = (label.transaction_id, int(label.event_time), label.merchant_id)
-                    rows.fraud[i] = state.book.delta(label.user_id, labelled, int(label.label_time), label.is_fraud)
-                event = Transaction(label.transaction_id, label.event_time, label.user_id, label.merchant_id, 0, validator.currency)
+                accept(_read_label(state, record, rows, i))
                 counts["labels"] += 1
             else:
-                event = validator.transaction(record)
-                answer = headers.get(HEADER)
+                accept(validator.transaction(record))
+                rows.payload[i] = headers.get(HEADER)
+            note(i)
         except RefusedError as refused:
             rows.kind[i] = REFUSED
-            rows.payload.append(validator.dead_letter(record, refused))
+            rows.payload[i] = validator.dead_letter(record, refused)
             counts[f"refused.{refused.reason}"] += 1
-            continue
-        rows.events.append(event)
-        rows.accepted.append(i)
-        rows.payload.append(answer)
+
+
+def _read_label(state: IngestState, record: Record, rows: _Rows, i: int) -> Transaction:
+    """Notes what the label adds; returns it as if it were its transaction, without amount."""
+    label = state.validator.label(record)
+    rows.kind[i] = LABEL
+    if not (state.ahead and state.has_applied(label.user_id, record.offset)):
+        labelled = (label.transaction_id, int(label.event_time), label.merchant_id)
+        rows.fraud[i] = state.book.delta(label.user_id, labelled, int(label.label_time), label.is_fraud)
+    return Transaction(label.transaction_id, label.event_time, label.user_id, label.merchant_id, 0, state.validator.currency)
 
 
 def _leave_out_known(state: IngestState, records: Sequence[Record], rows: _Rows, begin: int, known: int, counts: Counter[str]) -> None:

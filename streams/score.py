@@ -16,13 +16,14 @@ from features.definitions import FeatureSet
 from features.state import EntityState, count_lateness
 from features.vector import assemble
 from features.windows import SEEN, Float32, Int64
-from models.reasons import Reason, reasons
-from models.scoring import Scorer, Scores
+from models.reasons import reasons
+from models.scoring import Scorer
 from streams import answer, scoring_log
 from streams.batches import REFUSED, TRANSACTION, Batch, batch_schema
 from streams.code_digest import code_digest
+from streams.decision_messages import encode_decisions
 from streams.duplicates import Piece
-from streams.events import RISK_LEVELS, VERDICTS, DeadLetter, Decision, Source, encode
+from streams.events import DeadLetter, Source, encode
 from streams.saved_state import Place, Standing
 from streams.topics import TRANSACTIONS
 
@@ -155,17 +156,27 @@ def relearn(state: ScoreState, read: Sequence[Batch]) -> None:
 
 def decide(observed: Observed, variant: Variant, currency: str, decided_at: int) -> Outcome:
     """Scores the observed transactions; one the API has answered keeps that answer. ``decided_at`` (ms) is stamped on the decisions."""
-    rows, vectors = observed.rows, observed.vectors
-    given = {i: answer.decode(payload) for i, payload in enumerate(rows["payload"].to_pylist()) if payload is not None}
-    scores = variant.scorer.score(vectors)
-    decisions = _decisions(observed, variant, scores, currency, decided_at, skip=given)
+    rows, vectors, scorer = observed.rows, observed.vectors, variant.scorer
+    scores = scorer.score(vectors)
+    given = _given(rows)
+    flagged = [i for i in np.flatnonzero(scores.decision).tolist() if i not in given]
+    why = dict(zip(flagged, reasons(scorer, vectors[flagged]), strict=True)) if flagged else {}
+    shared = {**variant.identity, "features_digest": scorer.features_digest, "origin": "stream"}
+    messages = encode_decisions(rows, scores, why, {**shared, "currency": currency, "decided_at": decided_at, "degraded": False})
     for i, told in given.items():
-        decisions[i] = told.decision
-        decisions[i].source = Source(TRANSACTIONS.name, rows["source"][i].as_py(), rows["offset"][i].as_py())
-        vectors[i] = np.frombuffer(told.vector, np.float32)
-    log = scoring_log.encode(rows, observed.position, vectors, decisions, given, code_digest())
-    messages = [(decision.user_id.encode(), encode(decision)) for decision in decisions]
-    return Outcome(messages, observed.refused, log)
+        told.decision.source = Source(TRANSACTIONS.name, rows["source"][i].as_py(), rows["offset"][i].as_py())
+        messages[i] = encode(told.decision)
+        scores.probability[i], vectors[i] = told.decision.probability, np.frombuffer(told.vector, np.float32)
+    log = scoring_log.encode(rows, observed.position, vectors, scores.probability, {**shared, "code_digest": code_digest()}, given)
+    return Outcome(list(zip(rows["user_id"].cast(pa.binary()).to_pylist(), messages, strict=True)), observed.refused, log)
+
+
+def _given(rows: pa.RecordBatch) -> dict[int, answer.Answer]:
+    """The answers that the API gave, by row."""
+    payload = rows["payload"]
+    if payload.null_count == len(rows):
+        return {}
+    return {i: answer.decode(told) for i, told in enumerate(payload.to_pylist()) if told is not None}
 
 
 def decide_each(
@@ -268,64 +279,3 @@ def _one_batch(rows: Sequence[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBa
         return rows[0]
     table = pa.Table.from_batches(rows, schema).combine_chunks()
     return table.to_batches()[0] if len(table) else pa.RecordBatch.from_pylist([], schema)
-
-
-def _decisions(
-    observed: Observed, variant: Variant, scores: Scores, currency: str, decided_at: int, skip: dict[int, answer.Answer]
-) -> list[Decision]:
-    scorer, rows = variant.scorer, observed.rows
-    flagged = [i for i in np.flatnonzero(scores.decision).tolist() if i not in skip]
-    why: dict[int, list[Reason]] = dict(zip(flagged, reasons(scorer, observed.vectors[flagged]), strict=True)) if flagged else {}
-    return [
-        Decision(
-            transaction_id,
-            event_time,
-            user_id,
-            merchant_id,
-            amount,
-            currency,
-            VERDICTS[verdict],
-            risk_score,
-            RISK_LEVELS[level],
-            probability,
-            why.get(i, []),
-            scorer.model_name,
-            scorer.model_version,
-            scorer.model_digest,
-            scorer.policy.digest,
-            variant.name,
-            variant.control_revision,
-            scorer.features_digest,
-            Source(TRANSACTIONS.name, partition, offset),
-            "stream",
-            decided_at,
-        )
-        for i, (
-            transaction_id,
-            event_time,
-            user_id,
-            merchant_id,
-            amount,
-            verdict,
-            risk_score,
-            level,
-            probability,
-            partition,
-            offset,
-        ) in enumerate(
-            zip(
-                rows["transaction_id"].to_pylist(),
-                rows["event_time"].to_pylist(),
-                rows["user_id"].to_pylist(),
-                rows["merchant_id"].to_pylist(),
-                rows["amount"].to_pylist(),
-                scores.decision.tolist(),
-                scores.risk_score.tolist(),
-                scores.risk_level.tolist(),
-                scores.probability.tolist(),
-                rows["source"].to_pylist(),
-                rows["offset"].to_pylist(),
-                strict=True,
-            )
-        )
-    ]

@@ -1,13 +1,13 @@
 """The records of ``scoring-log``: for each decision the vector it rested on and where everything came from, as Arrow IPC streams."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
 
 from features.windows import Float32, Int64
+from models.scoring import Float64
 from streams.answer import Answer
-from streams.events import Decision
 
 COLUMNS = pa.schema(
     [
@@ -31,25 +31,28 @@ def encode(
     rows: pa.RecordBatch,
     position: Int64,
     vectors: Float32,
-    decisions: Sequence[Decision],
+    probability: Float64,
+    shared: Mapping[str, str | int],
     given: Mapping[int, Answer],
-    code_digest: str,
 ) -> list[bytes]:
     """Arrow streams of at most 2,000 rows each.
 
-    ``position`` is each row's (partition, offset) on transactions.by-merchant (n × 2). Where the API answered (``given``, by row),
-    ``user_state_*`` and ``merchant_state_*`` say which states it read; else they are null, for the stream's states
-    are those of the log up to source and position. ``code_digest`` is that of the code that made the stream's vectors.
+    ``position`` is each row's (partition, offset) on transactions.by-merchant (n × 2), ``shared`` what the stream's own decisions have in
+    common. Where the API answered (``given``, by row), ``user_state_*`` and ``merchant_state_*`` say which states it read; else they are
+    null, for the stream's states are those of the log up to source and position.
     """
-    own = next((decision for i, decision in enumerate(decisions) if i not in given), None)
-    states = [[None] * len(decisions) for _ in range(4)]
+    n = len(rows)
+    states = [[None] * n for _ in range(4)]
+    revision = np.full(n, shared["control_revision"], np.int64)
     for i, told in given.items():
         read = (told.user_state.partition, told.user_state.offset, told.merchant_state.partition, told.merchant_state.offset)
         for column, value in zip(states, read, strict=True):
             column[i] = value  # type: ignore[call-overload]
+        revision[i] = told.decision.control_revision
+    own = shared if len(given) < n else {}
     columns = {
         **{name: rows[name] for name in ("transaction_id", "event_time", "user_id", "merchant_id", "amount")},
-        "probability": pa.array([decision.probability for decision in decisions], pa.float64()),
+        "probability": pa.array(probability),
         "source_partition": rows["source"],
         "source_offset": rows["offset"],
         "log_partition": pa.array(position[:, 0].astype(np.int32)),
@@ -59,11 +62,11 @@ def encode(
         "merchant_state_partition": pa.array(states[2], pa.int32()),
         "merchant_state_offset": pa.array(states[3], pa.int64()),
         **{
-            name: _named(len(decisions), getattr(own, name, None), {i: getattr(decisions[i], name) for i in given})
+            name: _named(n, own.get(name), {i: getattr(told.decision, name) for i, told in given.items()})
             for name in ("origin", "variant", "model_version", "model_digest", "policy_digest", "features_digest")
         },
-        "code_digest": _named(len(decisions), None if own is None else code_digest, {i: told.code_digest for i, told in given.items()}),
-        "control_revision": pa.array([decision.control_revision for decision in decisions], pa.int64()),
+        "code_digest": _named(n, own.get("code_digest"), {i: told.code_digest for i, told in given.items()}),
+        "control_revision": pa.array(revision),
         "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1]),
     }
     batch = pa.RecordBatch.from_pydict(columns)
@@ -85,10 +88,10 @@ def vectors(rows: pa.Table) -> Float32:
     return np.asarray(flat.reshape(len(rows), -1 if len(rows) else rows.schema.field("vector").type.list_size))
 
 
-def _named(n: int, own: str | None, told: Mapping[int, str]) -> pa.DictionaryArray:
+def _named(n: int, own: str | int | None, told: Mapping[int, str]) -> pa.DictionaryArray:
     """A column with few distinct values: one for all that the stream decided, and those of the API's answers."""
     codes = np.zeros(n, np.int16)
-    places: dict[str, int] = {} if own is None else {own: 0}
+    places: dict[str | int, int] = {} if own is None else {own: 0}
     for i, value in told.items():
         codes[i] = places.setdefault(value, len(places))
     return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(list(places), pa.string()))
