@@ -39,7 +39,7 @@ class Settings:
         return self.kafka
 
     def stream_config(
-        self, features: str = "fraud_v1", currency: str = "EUR", delivery: str = "exactly_once", metrics: str = ""
+        self, features: str = "fraud_v1", currency: str = "EUR", delivery: str = "exactly_once", online: bool = True, metrics: str = ""
     ) -> StreamConfig:
         """What the workers and the API are told of this deployment. Raises UserError for an unknown feature set or delivery, or for
         metrics that are no host:port."""
@@ -58,6 +58,7 @@ class Settings:
             features=features,
             currency=currency,
             delivery=chosen,
+            online=online,
             metrics=metrics,
         )
 

@@ -15,6 +15,7 @@ class StreamConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     ``application`` prefixes consumer groups and transactional ids; ``currency`` is the one settlement currency (ISO 4217). ``delivery`` is
     how often a decision may be said: at_least_once spares SCORE its transactions, and after a failure says some decisions twice.
+    ``online`` False: the online store is left alone, so the API and Feast hear nothing new.
     ``metrics``, if given, is the host:port at which the first stage serves what it counts, the others on the ports after it.
     """
 
@@ -26,6 +27,7 @@ class StreamConfig(msgspec.Struct, frozen=True, kw_only=True):
     currency: str = "EUR"
     application: str = "tidemark"
     delivery: Delivery = "exactly_once"
+    online: bool = True
     metrics: str = ""
 
     @property

@@ -20,7 +20,7 @@ class IdleWatch:
         self._writers = {
             stage: OnlineWriter(config.feast_path, config.application, stage, config.feature_set.digest)
             for stage in stages
-            if stage in _PROJECTING
+            if stage in _PROJECTING and config.online
         }
         self._counts = {stage: partition_count(config.kafka, STAGES[stage].topic.name) for stage in stages}
         self._unchanged_s = unchanged_s

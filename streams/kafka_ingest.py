@@ -16,7 +16,7 @@ from streams.kafka_producer import Membership, StageProducer
 from streams.kafka_states import PartitionStates
 from streams.kafka_topics import partition_count
 from streams.partitions import Positions
-from streams.project import Projector
+from streams.project import open_projector
 from streams.stages import INGEST
 from streams.topics import BY_MERCHANT, STATE_USERS, TRANSACTIONS
 from streams.validation import Record, Validator
@@ -35,7 +35,7 @@ class IngestWorker:
         self._merchant_partitions = partition_count(config.kafka, BY_MERCHANT.name)
         self._log = KafkaLog(config.kafka, config.group(INGEST))
         self._delivery = AtLeastOnce(config.kafka, config.group(INGEST), TRANSACTIONS, STATE_USERS)
-        self._projector = Projector(config.feast_path, config.application, INGEST, config.feature_set.digest)
+        self._projector = open_projector(config, INGEST)
         self._states = PartitionStates(self._log, TRANSACTIONS, STATE_USERS, self._create, _reapply, repeatable=True)
         self.counts: Counter[str] = Counter()
 
@@ -102,7 +102,8 @@ class IngestWorker:
 
     def end(self) -> None:
         """Closes the connections."""
-        self._projector.close()
+        if self._projector is not None:
+            self._projector.close()
         self._delivery.close()
         self._log.close()
 

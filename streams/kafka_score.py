@@ -19,7 +19,7 @@ from streams.kafka_producer import Membership, StageProducer
 from streams.kafka_states import PartitionStates, StateRecord
 from streams.kafka_topics import partition_count
 from streams.partitions import Positions
-from streams.project import Projector
+from streams.project import open_projector
 from streams.score import Observed, ScoreState, Variant, advance, decide_each
 from streams.stages import SCORE
 from streams.topics import BY_MERCHANT, DEAD_LETTERS, DECISIONS, SCORING_LOG, STATE_MERCHANTS, TRANSACTIONS
@@ -42,7 +42,7 @@ class ScoreWorker:
         self._partition_count = partition_count(config.kafka, BY_MERCHANT.name)
         self._sources = partition_count(config.kafka, TRANSACTIONS.name)
         self._champion = Champion(config.mlflow, config.feature_set)
-        self._projector = Projector(config.feast_path, config.application, SCORE, config.feature_set.digest)
+        self._projector = open_projector(config, SCORE)
         self._log = KafkaLog(config.kafka, config.group(SCORE))
         chosen = ExactlyOnce if config.delivery == "exactly_once" else AtLeastOnce
         self._delivery: Delivery = chosen(config.kafka, config.group(SCORE), BY_MERCHANT, STATE_MERCHANTS)
@@ -104,7 +104,8 @@ class ScoreWorker:
 
     def end(self) -> None:
         """Closes the connections."""
-        self._projector.close()
+        if self._projector is not None:
+            self._projector.close()
         self._champion.close()
         self._delivery.close()
         self._log.close()

@@ -129,8 +129,10 @@ class PartitionStates(Generic[State]):
             while (saver.in_round or saver.saved != self.positions[number]) and time.monotonic() < deadline:
                 yield self._chunk(number, _CLOSE_KEYS)
 
-    def project(self, projector: Projector) -> None:
-        """Offers what changed to the online store, if it wants that now."""
+    def project(self, projector: Projector | None) -> None:
+        """Offers what changed to the online store, if there is one and it wants that now."""
+        if projector is None:
+            return
         for number, state in self._states.items():
             positions = self._unprojected.get(number)
             if positions is not None and projector.wants(number):
@@ -141,10 +143,11 @@ class PartitionStates(Generic[State]):
                 del self._unprojected[number]
             offer_changes(projector, state.entity, number, self.positions[number])
 
-    def release(self, projector: Projector) -> None:
+    def release(self, projector: Projector | None) -> None:
         """The partitions are revoked: nothing of them is projected any more."""
         for number in self._states:
-            projector.drop(number)
+            if projector is not None:
+                projector.drop(number)
 
     def _chunk(self, number: int, most: int) -> list[StateRecord]:
         return [StateRecord(number, key, value) for key, value in self._savers[number].chunk(self.positions[number], most)]

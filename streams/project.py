@@ -15,6 +15,7 @@ from pathlib import Path
 from features.feast_online import ClaimLostError, OnlineStoreError, OnlineWriter
 from features.snapshot import Profiles, Snapshot
 from features.state import EntityState
+from streams.config import StreamConfig
 from streams.projection import snapshot
 
 logger = logging.getLogger(__name__)
@@ -264,6 +265,11 @@ class Projector:
             logger.warning("stage %s: %s; it keeps trying, and scoring goes on", self._stage, error, exc_info=not expected)
         else:
             self._retry = min(2 * self._retry, _LONGEST_RETRY_S)
+
+
+def open_projector(config: StreamConfig, stage: str) -> Projector | None:
+    """A stage's projector; None in a deployment without an online store. Raises as ``Projector``."""
+    return Projector(config.feast_path, config.application, stage, config.feature_set.digest) if config.online else None
 
 
 def offer_changes(projector: Projector, state: EntityState, partition: int, position: int) -> None:

@@ -13,7 +13,7 @@ import msgspec
 
 from features.errors import UserError
 from streams.config import StreamConfig
-from streams.stages import STAGES
+from streams.stages import PROFILES, STAGES
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,8 @@ class Worker:
         self._finite = finite
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._restarts: deque[float] = deque(maxlen=_MOST_RESTARTS)
-        self.stages = tuple(stages)
+        # Profiles are kept for the online store alone.
+        self.stages = tuple(stage for stage in stages if config.online or stage != PROFILES)
 
     def start(self) -> None:
         """Starts every stage."""

@@ -25,6 +25,9 @@ def worker(
     delivery: Annotated[
         str, typer.Option(metavar="exactly_once|at_least_once", help="Whether a failure may make some decisions be said twice.")
     ] = "exactly_once",
+    online: Annotated[
+        bool, typer.Option("--online-store/--no-online-store", help="Whether features are kept in the online store, for API and Feast.")
+    ] = True,
     metrics: Annotated[
         str,
         typer.Option(metavar="HOST:PORT", help="Serve what the stages count to Prometheus, each on a port of its own from this one on."),
@@ -37,7 +40,7 @@ def worker(
     from streams.worker import Worker
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    config = Settings.resolve(require_services=True).stream_config(features, currency, delivery, metrics)
+    config = Settings.resolve(require_services=True).stream_config(features, currency, delivery, online, metrics)
     chosen = [name.strip() for name in stages.split(",") if name.strip()]
     running = Worker(config, chosen)
     _require_free(metrics, chosen)

@@ -98,6 +98,8 @@ def test_ups_at_the_same_time_start_one_service(small: Home) -> None:
 def test_a_recycled_pid_is_not_taken_for_the_service(small: Home) -> None:
     services.up(small.path)
     killed(pid_of(small))
+    # Processes are told apart by when they began, in ticks of 10 ms; a pid isn't taken again within one.
+    time.sleep(0.05)
     bystander = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
         pid_file = REDIS.slot(small.path).pid_file
