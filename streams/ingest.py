@@ -43,7 +43,7 @@ class IngestState:
     book: LabelBook = field(init=False, default_factory=LabelBook)
     taken: TransactionMemory = field(init=False, default_factory=TransactionMemory)
     previous: list[int] = field(init=False)
-    targets: dict[str, int] = field(init=False, default_factory=dict)
+    known_targets: dict[str, int] = field(init=False, default_factory=dict)
     ahead: dict[str, int] = field(init=False, default_factory=dict)
     failed: set[Place] = field(init=False, default_factory=set)
 
@@ -51,12 +51,15 @@ class IngestState:
         self.users = EntityState(self.feature_set, "user")
         self.previous = [-1] * self.merchant_partitions
 
-    def target(self, merchant_id: str) -> int:
-        """The merchant partition of a merchant."""
-        target = self.targets.get(merchant_id)
-        if target is None:
-            target = self.targets[merchant_id] = partition_of(merchant_id.encode(), self.merchant_partitions)
-        return target
+    def targets(self, merchant_ids: Sequence[str]) -> list[int]:
+        """The merchant partition of each merchant."""
+        known = self.known_targets
+        try:
+            return list(map(known.__getitem__, merchant_ids))
+        except KeyError:
+            for merchant_id in set(merchant_ids) - known.keys():
+                known[merchant_id] = partition_of(merchant_id.encode(), self.merchant_partitions)
+        return list(map(known.__getitem__, merchant_ids))
 
     def has_applied(self, user_id: str, offset: int) -> bool:
         """Whether a record applied again is in its user's state already."""
@@ -159,7 +162,7 @@ def _apply_part(state: IngestState, records: Sequence[Record], rows: _Rows, begi
     # A refused record has no merchant to go by; any partition that follows from its source will do.
     refuge = state.validator.partition % state.merchant_partitions
     rows.target[here] = np.where(rows.kind[here] == REFUSED, refuge, _NOWHERE)
-    rows.target[accepted] = [state.target(event.merchant_id) for event in events]
+    rows.target[accepted] = state.targets([event.merchant_id for event in events])
     kind = rows.kind[accepted]
     if state.ahead:
         seen = [state.has_applied(event.user_id, int(rows.offset[row])) for event, row in zip(events, accepted, strict=True)]

@@ -57,7 +57,7 @@ class IngestWorker:
         Raises UserError if a record belongs to an aligned replay, for then its place among those of other partitions matters.
         """
         for partition, read in records.items():
-            unmerged = next(filter(must_be_merged, read), None)
+            unmerged = next((record for record in read if record.headers and must_be_merged(record)), None)
             if unmerged is not None:
                 raise UserError(
                     f"{TRANSACTIONS.name}[{partition}] has an aligned replay at offset {unmerged.offset} that was not finished; finish it "

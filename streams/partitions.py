@@ -192,15 +192,24 @@ class _Queue:
             fetch = self._fetches.popleft()
             if fetch[0].offset < self.next:
                 fetch = [record for record in fetch if record.offset >= self.next]
-            taken = 0
-            for record in fetch[: self._limit.records - len(records)]:
-                size += len(record.value) if record.value is not None else 0
-                if size > self._limit.bytes and (records or taken):
-                    break
-                taken += 1
-            if taken < len(fetch):
-                self._fetches.appendleft(fetch[taken:])
+            whole = sum([len(record.value) for record in fetch if record.value is not None])
+            if len(records) + len(fetch) <= self._limit.records and size + whole <= self._limit.bytes:
+                taken, size = fetch, size + whole
+            else:
+                taken, size = self._part(fetch, len(records), size)
+                if len(taken) < len(fetch):
+                    self._fetches.appendleft(fetch[len(taken) :])
             if taken:
-                records += fetch[:taken]
-                self.next = records[-1].offset + 1
+                records += taken
+                self.next = taken[-1].offset + 1
         return records
+
+    def _part(self, fetch: list[Any], records: int, size: int) -> tuple[list[Any], int]:
+        """What of a fetch still fits beside so many records of that size, and the size with it; beyond the limit if nothing more does."""
+        taken = 0
+        for record in fetch[: self._limit.records - records]:
+            size += len(record.value) if record.value is not None else 0
+            if size > self._limit.bytes and (records or taken):
+                break
+            taken += 1
+        return fetch[:taken], size

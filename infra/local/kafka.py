@@ -20,20 +20,9 @@ _silent = logging.getLogger("infra.local.kafka.silent")
 _silent.addHandler(logging.NullHandler())
 _silent.propagate = False
 
-# An embedded broker lives for minutes or days beside all that uses it. G1's background work and the second compiler took more than half of
-# its CPU in a run of half a minute, and the code they made was no faster for it.
+# An embedded broker lives for minutes or days beside all that uses it. G1's background work and the second compiler took half of its CPU in
+# a run of half a minute.
 JVM_OPTIONS = ("-Xms512m", "-Xmx1g", "-XX:+UseParallelGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
-
-SETTINGS = Path(__file__).with_name("kafka-log4j2.yaml")
-# librdkafka reports each refused connection; while a broker comes up that is no news.
-_silent = logging.getLogger("infra.local.kafka.silent")
-_silent.addHandler(logging.NullHandler())
-_silent.propagate = False
-
-JVM_OPTIONS = (
-    *("-Xms256m", "-Xmx1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35"),
-    *("-XX:+ExplicitGCInvokesConcurrent", "-Djava.awt.headless=true"),
-)
 
 SETTINGS = """\
 process.roles=broker,controller
