@@ -1,11 +1,9 @@
 """Runs one peer on a topic that is full before it starts, and looks at how fast the records come that it writes."""
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -16,6 +14,7 @@ from api.bench.sampling import STUCK_AFTER_S, Processes, Sample, Sampler
 from features.errors import UserError
 from infra.local import kafka, processes
 from infra.local.processes import Slot
+from streams.kafka_log import KafkaLog
 from streams.topics import TRANSACTIONS
 
 _KAFKA = kafka.SERVICE.name
@@ -44,7 +43,7 @@ def measure(deployment: Deployment, peer: Peer, transactions: int, number: int =
         with sampler:
             _wait(sampler, slot, transactions)
         return _figures(sampler.samples, name)
-    except _Failed as failure:
+    except _FailedError as failure:
         return {"error": str(failure), "log": processes.log_tail(slot, _LOG_LINES).splitlines()}
     finally:
         if sampler is not None:
@@ -52,7 +51,7 @@ def measure(deployment: Deployment, peer: Peer, transactions: int, number: int =
         processes.stop(slot, _STOP_S)
 
 
-class _Failed(Exception):
+class _FailedError(Exception):
     """Why a peer's run is none, in a sentence."""
 
 
@@ -61,30 +60,29 @@ class _TargetSampler(Sampler):
 
     def __init__(self, deployment: Deployment, topic: str, pids: Mapping[str, int], family: str) -> None:
         super().__init__(Processes(pids, families=(family,)))
-        self._partitions = [TopicPartition(topic, partition) for partition in range(deployment.partitions)]
-        self._topic = topic
-        self._consumer = Consumer({"bootstrap.servers": deployment.config.kafka, "group.id": f"{topic}-sampler"})
+        self._topic, self._partitions = topic, range(deployment.partitions)
+        self._log = KafkaLog(deployment.config.kafka, f"{topic}-sampler", committed_only=False)
 
     def positions(self) -> Mapping[str, tuple[int, ...]]:
         """The topic's ends."""
-        return {self._topic: tuple(self._consumer.get_watermark_offsets(partition, _TIMEOUT_S)[1] for partition in self._partitions)}
+        return {self._topic: tuple(self._log.bounds(self._topic, partition)[1] for partition in self._partitions)}
 
     def close(self) -> None:
         """Ends the consumer."""
-        self._consumer.close()
+        self._log.close()
 
 
 def _wait(sampler: _TargetSampler, slot: Slot, transactions: int) -> None:
     def done(sample: Sample) -> bool:
         count = _records(sample)
         if count < transactions and processes.running_pid(slot) is None:
-            raise _Failed(f"it ended after {count:,} of {transactions:,} records")
+            raise _FailedError(f"it ended after {count:,} of {transactions:,} records")
         return count >= transactions
 
     try:
         sampler.wait_until(done, lambda sample: f"it stands at {_records(sample):,} of {transactions:,} records for {STUCK_AFTER_S:.0f} s")
     except UserError as stuck:
-        raise _Failed(str(stuck)) from None
+        raise _FailedError(str(stuck)) from None
 
 
 def _figures(samples: list[Sample], topic: str) -> dict[str, Any]:
@@ -107,6 +105,8 @@ def _records(sample: Sample) -> int:
 
 def _create(deployment: Deployment, topic: str) -> None:
     admin = AdminClient({"bootstrap.servers": deployment.config.kafka})
-    new = NewTopic(topic, num_partitions=deployment.partitions, replication_factor=-1)
+    # A peer may stamp its records with event times, which retention would take for old.
+    config = {"message.timestamp.type": "LogAppendTime"}
+    new = NewTopic(topic, num_partitions=deployment.partitions, replication_factor=-1, config=config)
     for created in admin.create_topics([new], operation_timeout=_TIMEOUT_S).values():
         created.result()

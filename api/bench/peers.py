@@ -56,7 +56,8 @@ class Peer:
         """Its jars, each without what it depends on, which such jars bring along."""
         if not self.jars:
             return None
-        dependencies = [Dependency(*coordinates.split(":"), alone=True) for coordinates in self.jars]
+        named = [coordinates.split(":") for coordinates in self.jars]
+        dependencies = [Dependency(organisation, name, version, alone=True) for organisation, name, version in named]
         return JarSet(f"peer-{self.name}", self.title, dependencies, FOLDER / self.name / "jars.sha256")
 
     def about(self) -> dict[str, object]:
@@ -85,5 +86,11 @@ def chosen(text: str | None) -> tuple[Peer, ...]:
 
 def _read(file: Path) -> Peer:
     about = tomllib.loads(file.read_text())
-    lists = {name: tuple(about.pop(name, ())) for name in ("leaves_out", "jars")}
-    return Peer(file.parent.name, **about, **lists)
+    return Peer(
+        file.parent.name,
+        about["title"],
+        about["does"],
+        tuple(about["leaves_out"]),
+        about.get("java", False),
+        tuple(about.get("jars", ())),
+    )

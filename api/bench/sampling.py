@@ -17,8 +17,8 @@ _EVERY_S = 0.2
 
 @dataclass(frozen=True)
 class Sample:
-    """``at`` in s (monotonic); ``committed`` next offsets by stage or topic, one a partition; CPU in s since start, resident memory in bytes
-    by process name; ``machine_cpu`` all busy CPU seconds of the machine since boot."""
+    """``at`` in s (monotonic); ``committed`` next offsets by stage or topic, one a partition; CPU in s since start, resident memory in
+    bytes by process name; ``machine_cpu`` all busy CPU seconds of the machine since boot."""
 
     at: float
     committed: Mapping[str, tuple[int, ...]]

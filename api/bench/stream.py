@@ -100,17 +100,17 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
 def measure(deployment: Deployment, sent: Workload, way: Way) -> dict[str, Any]:
     """The figures of one run of a deployment that has a champion and empty topics."""
     if way == "backlog":
-        with _replaying(deployment, sent) as replay:
-            _finish(replay)
+        with replaying(deployment, sent) as replay:
+            finish(replay)
         with working(deployment) as stages, sampling(deployment.config, {**stages, **deployment.services}) as sampler:
             sampler.wait_until_done()
     else:
         with working(deployment) as stages:
             wait_until_assigned(deployment, stages)
-            with _replaying(deployment, sent) as replay:
+            with replaying(deployment, sent) as replay:
                 pids = {**stages, **deployment.services, REPLAY: replay.pid}
                 with sampling(deployment.config, pids) as sampler:
-                    _finish(replay)
+                    finish(replay)
                     sampler.wait_until_done()
     counted = decisions.count(deployment.config)
     counted.require(len(sent))
@@ -138,7 +138,7 @@ def figures(deployment: Deployment, sampler: Sampler, stages: Sequence[str]) -> 
 
 
 @contextmanager
-def _replaying(deployment: Deployment, sent: Workload) -> Iterator["subprocess.Popen[bytes]"]:
+def replaying(deployment: Deployment, sent: Workload) -> Iterator["subprocess.Popen[bytes]"]:
     """``tidemark replay`` at full speed, as anyone would call it."""
     source = sent.source
     command = ["replay", str(source.file), "--columns", source.columns]
@@ -156,7 +156,8 @@ def _replaying(deployment: Deployment, sent: Workload) -> Iterator["subprocess.P
         process.wait()
 
 
-def _finish(replay: "subprocess.Popen[bytes]") -> None:
+def finish(replay: "subprocess.Popen[bytes]") -> None:
+    """Waits for the replay's end. Raises UserError if it failed."""
     if replay.wait():
         raise UserError(f"the replay ended with status {replay.returncode}; mend what its message above says and measure again")
 

@@ -27,7 +27,7 @@ PeersOption = Annotated[
     str | None,
     typer.Option(
         metavar="all|none|NAME,…",
-        help="Other programs to measure on the same topic, by their folders in tests/benchmarks/peers; the bare loop unless said otherwise.",
+        help="Other programs to measure on the same topic, by their folders in tests/benchmarks/peers; else the bare loop alone.",
     ),
 ]
 

@@ -60,7 +60,14 @@ class User:
         self.last_time, self.last_amount = now, amount
 
 
-app = faust.App(GROUP, broker=f"kafka://{BOOTSTRAP}", value_serializer="json", consumer_auto_offset_reset="earliest")
+app = faust.App(
+    GROUP,
+    broker=f"kafka://{BOOTSTRAP}",
+    value_serializer="json",
+    consumer_auto_offset_reset="earliest",
+    producer_linger_ms=20,  # by default each record is a request of its own
+    producer_compression_type="lz4",
+)
 source = app.topic(SOURCE, key_type=str, key_serializer="raw")
 target = app.topic(TARGET, key_type=str, key_serializer="raw")
 users = defaultdict(User)
@@ -86,5 +93,5 @@ async def features_of(transactions):
 
 
 if __name__ == "__main__":
-    sys.argv[1:] = ["worker", "--without-web", "--loglevel", "warning"]
+    sys.argv[1:] = ["worker", "--without-web", "--loglevel", "warn"]
     app.main()

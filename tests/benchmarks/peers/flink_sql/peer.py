@@ -25,8 +25,8 @@ CREATE TABLE transactions (
     merchant_id STRING,
     event_time BIGINT,
     amount BIGINT,
-    at AS TO_TIMESTAMP_LTZ(event_time, 3),
-    WATERMARK FOR at AS at - INTERVAL '0.001' SECOND
+    event_at AS TO_TIMESTAMP_LTZ(event_time, 3),
+    WATERMARK FOR event_at AS event_at - INTERVAL '0.001' SECOND
 ) WITH (
     'connector' = 'kafka',
     'topic' = '{SOURCE}',
@@ -57,12 +57,12 @@ INSERT INTO features
 SELECT transaction_id, user_count, user_mean,
     COUNT(*) OVER last_day AS merchant_count, AVG(amount) OVER last_day AS merchant_mean
 FROM (
-    SELECT transaction_id, merchant_id, amount, at, COUNT(*) OVER last_day AS user_count, AVG(amount) OVER last_day AS user_mean
+    SELECT transaction_id, merchant_id, amount, event_at, COUNT(*) OVER last_day AS user_count, AVG(amount) OVER last_day AS user_mean
     FROM transactions
     WHERE amount IS NOT NULL
-    WINDOW last_day AS (PARTITION BY user_id ORDER BY at RANGE BETWEEN INTERVAL '24' HOUR PRECEDING AND CURRENT ROW)
+    WINDOW last_day AS (PARTITION BY user_id ORDER BY event_at RANGE BETWEEN INTERVAL '24' HOUR PRECEDING AND CURRENT ROW)
 )
-WINDOW last_day AS (PARTITION BY merchant_id ORDER BY at RANGE BETWEEN INTERVAL '24' HOUR PRECEDING AND CURRENT ROW)
+WINDOW last_day AS (PARTITION BY merchant_id ORDER BY event_at RANGE BETWEEN INTERVAL '24' HOUR PRECEDING AND CURRENT ROW)
 """
 
 
