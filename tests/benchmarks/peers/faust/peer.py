@@ -25,9 +25,9 @@ class Window:
         while self.events and self.events[0][0] < now - self.length:
             self.total -= self.events.popleft()[1]
 
-    def add(self, time, amount):
-        self.events.append((time, amount))
-        self.total += amount
+    def add(self, event):
+        self.events.append(event)
+        self.total += event[1]
 
 
 class User:
@@ -53,8 +53,9 @@ class User:
         return found
 
     def add(self, now, amount):
+        event = (now, amount)
         for window in self.windows.values():
-            window.add(now, amount)
+            window.add(event)
         if self.first_time is None:
             self.first_time = now
         self.last_time, self.last_amount = now, amount
@@ -68,17 +69,18 @@ app = faust.App(
     producer_linger_ms=20,  # by default each record is a request of its own
     producer_compression_type="lz4",
 )
-source = app.topic(SOURCE, key_type=str, key_serializer="raw")
+source = app.topic(SOURCE)
 target = app.topic(TARGET, key_type=str, key_serializer="raw")
 users = defaultdict(User)
 
 
 @app.agent(source)
 async def features_of(transactions):
-    async for user_id, transaction in transactions.items():
+    async for transaction in transactions:
         if "amount" not in transaction:  # a label
             continue
-        user, now, amount = users[user_id], transaction["event_time"], transaction["amount"]
+        user_id, now, amount = transaction["user_id"], transaction["event_time"], transaction["amount"]
+        user = users[user_id]
         found = user.features(now, amount)
         user.add(now, amount)
         # A model would take all of `found` here; what is sent is no larger than what the other peers send.

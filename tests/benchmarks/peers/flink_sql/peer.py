@@ -48,6 +48,8 @@ CREATE TABLE features (
     'connector' = 'kafka',
     'topic' = '{TARGET}',
     'properties.bootstrap.servers' = '{BOOTSTRAP}',
+    'properties.linger.ms' = '20',
+    'properties.compression.type' = 'lz4',
     'format' = 'json'
 )"""
 
