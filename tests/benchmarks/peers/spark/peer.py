@@ -5,7 +5,7 @@ import signal
 import sys
 
 from pyspark.sql import Row, SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql.functions import col, from_json, struct, to_json
 from pyspark.sql.streaming import StatefulProcessor
 
 BOOTSTRAP, SOURCE, TARGET, GROUP, JARS = (os.environ[name] for name in ("BOOTSTRAP", "SOURCE", "TARGET", "GROUP", "JARS"))
@@ -65,14 +65,12 @@ def main():
     source = {"kafka.bootstrap.servers": BOOTSTRAP, "subscribe": SOURCE, "startingOffsets": "earliest", "maxOffsetsPerTrigger": "50000"}
     records = spark.readStream.format("kafka").options(**source).load()
     transactions = (
-        records.select(F.from_json(F.col("value").cast("string"), TRANSACTION).alias("transaction"))
+        records.select(from_json(col("value").cast("string"), TRANSACTION).alias("transaction"))
         .select("transaction.*")
         .where("amount IS NOT NULL")  # a label has none
     )
     found = transactions.groupBy("user_id").transformWithState(LastDay(), FOUND, "Update", "None")
-    sent = found.select(
-        F.col("user_id").alias("key"), F.to_json(F.struct("transaction_id", "tx_count_24h", "mean_amount_24h")).alias("value")
-    )
+    sent = found.select(col("user_id").alias("key"), to_json(struct("transaction_id", "tx_count_24h", "mean_amount_24h")).alias("value"))
     target = {"kafka.bootstrap.servers": BOOTSTRAP, "topic": TARGET, "checkpointLocation": f"checkpoint-{GROUP}"}
     query = sent.writeStream.format("kafka").options(**target).outputMode("update").start()
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
