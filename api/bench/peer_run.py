@@ -58,6 +58,8 @@ class _FailedError(Exception):
 class _TargetSampler(Sampler):
     """Samples where the peer's topic ends."""
 
+    every_s = 0.05  # the bare loop is through some hundred thousand in a second
+
     def __init__(self, deployment: Deployment, topic: str, pids: Mapping[str, int], family: str) -> None:
         super().__init__(Processes(pids, families=(family,)))
         self._topic, self._partitions = topic, range(deployment.partitions)

@@ -12,7 +12,6 @@ import psutil
 from features.errors import UserError
 
 STUCK_AFTER_S = 60.0
-_EVERY_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,9 @@ class Processes:
 
 
 class Sampler(ABC):
-    """The samples so far, five a second while its block lasts: where something stands, and what processes cost."""
+    """The samples so far, one every ``every_s`` while its block lasts: where something stands, and what processes cost."""
+
+    every_s = 0.2
 
     def __init__(self, processes: Processes) -> None:
         self.samples: list[Sample] = []
@@ -84,7 +85,7 @@ class Sampler(ABC):
                 moved, before = time.monotonic(), self.samples[-1].committed
             if time.monotonic() - moved > STUCK_AFTER_S:
                 raise UserError(stuck(self.samples[-1]))
-            time.sleep(_EVERY_S / 2)
+            time.sleep(self.every_s / 2)
 
     def __enter__(self) -> Self:
         """Takes the first sample, and the others in a thread."""
@@ -99,7 +100,7 @@ class Sampler(ABC):
 
     def _run(self) -> None:
         try:
-            while not self._over.wait(_EVERY_S):
+            while not self._over.wait(self.every_s):
                 self.samples.append(self._sample())
         except Exception as error:
             self._failure = error
