@@ -18,6 +18,12 @@ _MADE_OF = "made-of"
 _UV = {"UV_PYTHON_DOWNLOADS": "never", "UV_SYSTEM_CERTS": "true", "UV_NO_PROGRESS": "1"}
 
 
+def prepare(peer: Peer) -> None:
+    """Makes and fetches all that the peer needs: minutes, the first time. Raises UserError or ServiceError if it can't be had."""
+    python(peer)
+    variables(peer)
+
+
 def python(peer: Peer) -> Path:
     """The interpreter that has the peer's packages; its environment is made first if there is none of these packages.
 

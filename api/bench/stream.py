@@ -72,7 +72,7 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
         told(_line(name, measured))
 
     for peer in spec.peers:
-        peer_environment.python(peer)  # what takes minutes the first time, or fails, does so now
+        peer_environment.prepare(peer)  # now, for what can't be had would end the benchmark later
     # The first deployment's folder keeps the workload and the model; each run after it has empty topics of its own.
     with deployed(spec.partitions) as first:
         sent = workload(spec.source, spec.transactions, first.home)
