@@ -70,7 +70,7 @@ WINDOW last_day AS (PARTITION BY merchant_id ORDER BY event_at RANGE BETWEEN INT
 
 def main():
     # It has no Python functions; else PyFlink would serve them on a port that anyone can reach.
-    os.environ["_python_worker_execution_mode"] = "process"
+    os.environ["_python_worker_execution_mode"] = "process"  # noqa: SIM112
     over = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: over.set())
     configuration = Configuration()
