@@ -47,5 +47,5 @@ faults: setup
 
 clean:
 	@if [ -x $(BIN)/tidemark ]; then $(BIN)/tidemark down; fi
-	rm -rf .venv .uv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .uv .peers build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find $(ROOMS) tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -12,7 +12,7 @@ import psutil
 from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from api.bench.sampling import NOT_YET
+from api.bench.stage_sampling import NOT_YET
 from features.errors import UserError
 from features.feast_repo_writer import write as write_feast_repo
 from infra.local import mlflow, processes, services

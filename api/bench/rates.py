@@ -76,17 +76,17 @@ def whole(at: Float64, finished: Int64) -> float:
     return float((finished[-1] - finished[0]) / (at[complete] - at[last_idle]))
 
 
-def costs(samples: Sequence[Sample], window: Window, ours: Sequence[str]) -> dict[str, object]:
-    """CPU in µs a transaction by process and of ``ours`` together, memory (bytes, the most seen) by process, and how busy the machine was:
-    of all its cores (0–1), and by others than these processes."""
+def costs(samples: Sequence[Sample], window: Window, ours: Sequence[str] = ()) -> dict[str, object]:
+    """CPU in µs a transaction by process and of ``ours`` together, if any, memory (bytes, the most seen) by process, and how many cores
+    of the machine were busy, in all and with others than these processes."""
     at = np.array([sample.at for sample in samples])
     used = {name: window.between(at, np.array([sample.cpu.get(name, 0.0) for sample in samples])) for name in samples[-1].cpu}
     machine = window.between(at, np.array([sample.machine_cpu for sample in samples]))
     seconds = window.end - window.begin
-    per_transaction = {name: _round(cpu / window.transactions * 1e6) for name, cpu in used.items()}
+    per_transaction = {name: cpu / window.transactions * 1e6 for name, cpu in used.items()}
     return {
-        "cpu_us_per_tx": per_transaction,
-        "our_cpu_us_per_tx": _round(sum(used[name] for name in ours if name in used) / window.transactions * 1e6),
+        "cpu_us_per_tx": {name: _round(cpu) for name, cpu in per_transaction.items()},
+        **({"our_cpu_us_per_tx": _round(sum(per_transaction.get(name, 0.0) for name in ours))} if ours else {}),
         "memory_bytes": {name: max(sample.memory.get(name, 0) for sample in samples) for name in samples[-1].memory},
         "cores_busy": _round(machine / seconds),
         "cores_busy_by_others": _round(max(0.0, machine - sum(used.values())) / seconds),

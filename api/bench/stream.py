@@ -1,87 +1,117 @@
 """``bench stream``: how many transactions a second come through both stages, each decided once, and what one costs.
 
 Two ways. ``backlog``: the topic is full before the workers start, so that nothing but them limits the rate. ``replayed``: it is filled by
-``tidemark replay`` while they work, which shares the cores with them, as do the broker and Redis in both.
+``tidemark replay`` while they work, which shares the cores with them, as do the broker and Redis in both. Each run measures exactly once in
+both ways, at least once from a backlog, and peers on the topic of the first.
 """
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
-from api.bench import champion, decisions, log_contents, rates
+from api.bench import champion, decisions, log_contents, peer_environment, peer_run, rates
 from api.bench.deployment import Deployment, deployed, wait_until_assigned, working
-from api.bench.sampling import Sampler, sampling
+from api.bench.peers import BARE_LOOP, Peer
+from api.bench.sampling import Sampler
+from api.bench.stage_sampling import sampling
 from api.bench.workload import Source, Workload, workload
 from features.errors import UserError
+from streams.config import Delivery
 from streams.stages import INGEST, SCORE
 
 Way = Literal["backlog", "replayed"]
-WAYS: tuple[Way, ...] = ("backlog", "replayed")
 REPLAY = "replay"
 
 
 @dataclass(frozen=True)
+class Variant:
+    """One way of ours to be measured."""
+
+    delivery: Delivery
+    way: Way
+
+
+EXACTLY_ONCE, REPLAYED, AT_LEAST_ONCE = "exactly_once", "replayed", "at_least_once"
+VARIANTS = {
+    EXACTLY_ONCE: Variant("exactly_once", "backlog"),
+    REPLAYED: Variant("exactly_once", "replayed"),
+    AT_LEAST_ONCE: Variant("at_least_once", "backlog"),
+}
+
+
+@dataclass(frozen=True)
 class Spec:
-    """What to measure. ``transactions`` None: all of the file; ``runs`` of each way, whose median counts."""
+    """What to measure. ``transactions`` None: all of the file; ``runs`` of everything, whose medians count."""
 
     source: Source | None = None
     transactions: int | None = 1_400_000
     partitions: int = 4
     runs: int = 3
+    peers: tuple[Peer, ...] = ()
 
     def quick(self) -> "Spec":
-        """The same within three minutes."""
-        return Spec(self.source, min(self.transactions or 300_000, 300_000), self.partitions, runs=1)
+        """The same within three minutes, but for what peers take."""
+        return replace(self, transactions=min(self.transactions or 300_000, 300_000), runs=1)
 
 
-def run(spec: Spec, told: Callable[[str], None]) -> dict[str, object]:
+def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
     """Measures and returns the figures (rates in transactions a second, CPU in µs, memory in bytes). ``told`` gets a line after each run.
 
-    Raises UserError or ServiceError where a measurement isn't one: a stage ended, a transaction had not exactly one decision.
+    Raises UserError or ServiceError where a measurement isn't one: a stage ended, a transaction had not exactly one decision. A peer that
+    fails is no reason to: its figures say so.
     """
-    found: dict[Way, list[dict[str, Any]]] = {way: [] for way in WAYS}
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in (*VARIANTS, *(peer.name for peer in spec.peers))}
+
+    def note(name: str, measured: dict[str, Any]) -> None:
+        found[name].append(measured)
+        told(_line(name, measured))
+
+    for peer in spec.peers:
+        peer_environment.prepare(peer)  # now, for what can't be had would end the benchmark later
     # The first deployment's folder keeps the workload and the model; each run after it has empty topics of its own.
     with deployed(spec.partitions) as first:
         sent = workload(spec.source, spec.transactions, first.home)
         champion.register(champion.fit(sent, first.config.feature_set), first.config)
         for number in range(spec.runs):
-            for way in WAYS:
-                if number == 0 and way == WAYS[0]:
-                    measured = measure(first, sent, way)
-                else:
-                    with deployed(spec.partitions, first.config.mlflow) as deployment:
-                        measured = measure(deployment, sent, way)
-                told(f"{way:<9} {measured['tx_per_s']:>9,.0f} tx/s  {measured['our_cpu_us_per_tx']:.1f} µs CPU/tx")
-                found[way].append(measured)
+            # By turns, so that whatever else the machine does falls on each alike.
+            for name, variant in VARIANTS.items() if number % 2 == 0 else reversed(VARIANTS.items()):
+                used_up = number > 0 or name != EXACTLY_ONCE
+                own = deployed(spec.partitions, first.config.mlflow, variant.delivery) if used_up else nullcontext(first)
+                with own as deployment:
+                    note(name, measure(deployment, sent, variant.way))
+                    for peer in spec.peers if name == EXACTLY_ONCE else ():
+                        note(peer.name, peer_run.measure(deployment, peer, len(sent), number))
     return {
         "transactions": len(sent),
         "labels": sent.labels,
         "data": sent.about,
         "partitions": spec.partitions,
         "model": {"trees": champion.TREES, "max_depth": champion.DEPTH},
-        "exactly_once": {**_summary(found["backlog"]), "replayed": _summary(found["replayed"])},
+        EXACTLY_ONCE: {**_summary(found[EXACTLY_ONCE]), "replayed": _summary(found[REPLAYED])},
+        AT_LEAST_ONCE: _summary(found[AT_LEAST_ONCE]),
+        **_peers(spec.peers, found),
     }
 
 
 def measure(deployment: Deployment, sent: Workload, way: Way) -> dict[str, Any]:
     """The figures of one run of a deployment that has a champion and empty topics."""
     if way == "backlog":
-        with _replaying(deployment, sent) as replay:
-            _finish(replay)
+        with replaying(deployment, sent) as replay:
+            finish(replay)
         with working(deployment) as stages, sampling(deployment.config, {**stages, **deployment.services}) as sampler:
             sampler.wait_until_done()
     else:
         with working(deployment) as stages:
             wait_until_assigned(deployment, stages)
-            with _replaying(deployment, sent) as replay:
+            with replaying(deployment, sent) as replay:
                 pids = {**stages, **deployment.services, REPLAY: replay.pid}
                 with sampling(deployment.config, pids) as sampler:
-                    _finish(replay)
+                    finish(replay)
                     sampler.wait_until_done()
     counted = decisions.count(deployment.config)
     counted.require(len(sent))
@@ -109,7 +139,7 @@ def figures(deployment: Deployment, sampler: Sampler, stages: Sequence[str]) -> 
 
 
 @contextmanager
-def _replaying(deployment: Deployment, sent: Workload) -> Iterator["subprocess.Popen[bytes]"]:
+def replaying(deployment: Deployment, sent: Workload) -> Iterator["subprocess.Popen[bytes]"]:
     """``tidemark replay`` at full speed, as anyone would call it."""
     source = sent.source
     command = ["replay", str(source.file), "--columns", source.columns]
@@ -127,12 +157,29 @@ def _replaying(deployment: Deployment, sent: Workload) -> Iterator["subprocess.P
         process.wait()
 
 
-def _finish(replay: "subprocess.Popen[bytes]") -> None:
+def finish(replay: "subprocess.Popen[bytes]") -> None:
+    """Waits for the replay's end. Raises UserError if it failed."""
     if replay.wait():
         raise UserError(f"the replay ended with status {replay.returncode}; mend what its message above says and measure again")
 
 
+def _peers(peers: Sequence[Peer], found: Mapping[str, Sequence[dict[str, Any]]]) -> dict[str, Any]:
+    """The bare loop, which shows the limit, beside ours; the others under ``peers``."""
+    figures = {peer.name: {**peer.about(), **_summary(found[peer.name])} for peer in peers}
+    others = {name: figure for name, figure in figures.items() if name != BARE_LOOP}
+    return {**({BARE_LOOP: figures[BARE_LOOP]} if BARE_LOOP in figures else {}), **({"peers": others} if others else {})}
+
+
+def _line(name: str, measured: Mapping[str, Any]) -> str:
+    if "error" in measured:
+        return "\n".join([f"{name:<13} failed: {measured['error']}; the end of its log:", *measured["log"]])
+    ours = measured.get("our_cpu_us_per_tx")
+    cpu = measured["cpu_us_per_tx"][name] if ours is None else ours
+    return f"{name:<13} {measured['tx_per_s']:>9,.0f} tx/s  {cpu:.1f} µs CPU/tx"
+
+
 def _summary(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The median's rate on top, the spread, and each run."""
-    spread = rates.spread([run["tx_per_s"] for run in runs])
-    return {"tx_per_s": spread["median"], "spread": spread, "runs": list(runs)}
+    """The median's rate on top (None if all runs failed), the spread, and each run."""
+    measured = [run["tx_per_s"] for run in runs if "error" not in run]
+    spread = rates.spread(measured) if measured else None
+    return {"tx_per_s": spread["median"] if spread else None, "spread": spread, "runs": list(runs)}

@@ -23,6 +23,14 @@ DataOption = Annotated[Path | None, typer.Option(metavar="FILE", help="A CSV or 
 ColumnsOption = Annotated[str | None, typer.Option(help="What its columns mean: handbook, tidemark, or field=column,…")]
 AmountUnitOption = Annotated[str | None, typer.Option(metavar="major|minor", help="Whether its amounts read 12.50 or 1250.")]
 
+PeersOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="all|none|NAME,…",
+        help="Other programs to measure on the same topic, by their folders in tests/benchmarks/peers; else the bare loop alone.",
+    ),
+]
+
 
 def register(app: typer.Typer) -> None:
     """Add the group of commands to the app."""
@@ -39,17 +47,26 @@ def stream(
     transactions: Annotated[int | None, typer.Option(min=1_000, help="How many; else all of the file, or 1,400,000 simulated.")] = None,
     partitions: PartitionsOption = 4,
     runs: RunsOption = 3,
+    peers: PeersOption = None,
     quick: QuickOption = False,
     summary: SummaryOption = None,
 ) -> None:
-    """Transactions a second through both stages, exactly once: with a full topic, and while a replay fills it."""
+    """Transactions a second through both stages: exactly once, with a full topic and while a replay fills it; and at least once.
+
+    Beside them other programs on the same topic, such as a bare loop that only consumes, parses and produces.
+    """
     from api.bench import stream as bench
+    from api.bench.peers import chosen
 
     source = _source(data, columns, amount_unit)
-    spec = bench.Spec(source, transactions or (None if source else bench.Spec.transactions), partitions, runs)
+    spec = bench.Spec(source, transactions or (None if source else bench.Spec.transactions), partitions, runs, chosen(peers))
     figures = _measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
     rates = figures["exactly_once"]
     typer.echo(f"exactly once: {rates['tx_per_s']:,.0f} tx/s; while a replay fills the topic: {rates['replayed']['tx_per_s']:,.0f} tx/s")
+    typer.echo(f"at least once: {figures['at_least_once']['tx_per_s']:,.0f} tx/s")
+    for peer in (figures.get("bare_loop"), *figures.get("peers", {}).values()):
+        if peer is not None:
+            typer.echo(f"{peer['title']}: " + (f"{peer['tx_per_s']:,.0f} tx/s" if peer["tx_per_s"] else "failed, see above"))
 
 
 def latency(

@@ -63,6 +63,16 @@ def test_stream(tmp_path: Path) -> None:
         assert {"ingest", "score", "kafka", "redis"} <= run["cpu_us_per_tx"].keys()
         assert run["memory_bytes"]["score"] > 50e6
     assert "replay" in once["replayed"]["runs"][0]["cpu_us_per_tx"]
+    (run,) = found["at_least_once"]["runs"]
+    assert found["at_least_once"]["tx_per_s"] == run["tx_per_s"] > 0
+    assert run["distinct"] == 4_000
+    # Without --peers, only the one that needs nothing of its own.
+    (run,) = found["bare_loop"]["runs"]
+    assert found["bare_loop"]["tx_per_s"] == run["tx_per_s"] > 0
+    assert run["records"] == 4_000
+    assert {"bare_loop", "kafka"} == run["cpu_us_per_tx"].keys()
+    assert "all features" in found["bare_loop"]["leaves_out"]
+    assert "peers" not in found
 
 
 def test_latency(tmp_path: Path) -> None:
@@ -82,6 +92,7 @@ def test_latency(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (("stream", "--data", "x.csv"), "--columns"),
+        (("stream", "--peers", "faust,storm"), "--peers faust,storm"),
         (("latency", "--rates", "fast"), "--rates fast"),
         (("latency", "--rates", "1000,1000"), "--rates"),
         (("latency", "--rates", "0"), "--rates"),

@@ -22,7 +22,8 @@ import numpy as np
 from api.bench import champion, decisions, log_contents, rates
 from api.bench.deployment import Deployment, deployed, require_alive
 from api.bench.provenance import provenance
-from api.bench.sampling import Sample, sampling
+from api.bench.sampling import Sample
+from api.bench.stage_sampling import sampling
 from api.bench.workload import Source, Workload, workload
 from api.cli.conventions import write_summary
 from streams.aligned.replay import name_of
