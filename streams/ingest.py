@@ -57,8 +57,9 @@ class IngestState:
         try:
             return list(map(known.__getitem__, merchant_ids))
         except KeyError:
-            for merchant_id in set(merchant_ids) - known.keys():
-                known[merchant_id] = partition_of(merchant_id.encode(), self.merchant_partitions)
+            for merchant_id in merchant_ids:
+                if merchant_id not in known:
+                    known[merchant_id] = partition_of(merchant_id.encode(), self.merchant_partitions)
         return list(map(known.__getitem__, merchant_ids))
 
     def has_applied(self, user_id: str, offset: int) -> bool:

@@ -35,7 +35,7 @@ PeersOption = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the group of commands to the app."""
     group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-    for command in (stream, latency, delivery):
+    for command in (stream, latency, delivery, kernel):
         group.command()(command)
     app.add_typer(group, name="bench", help="Measure rates and latencies, on services that it starts and ends itself.")
 
@@ -101,6 +101,25 @@ def delivery(
     spec = bench.Spec(transactions, seconds, partitions, runs)
     figures = _measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
     typer.echo(f"exactly once costs {100 * figures['cost_of_exactly_once']:.0f} % of the rate")
+
+
+def kernel(
+    data: DataOption = None,
+    columns: ColumnsOption = None,
+    amount_unit: AmountUnitOption = None,
+    transactions: Annotated[int | None, typer.Option(min=1_000, help="How many; else all of the file, or 1,400,000 simulated.")] = None,
+    runs: RunsOption = 3,
+    quick: QuickOption = False,
+    summary: SummaryOption = None,
+) -> None:
+    """What windows, model, both stages and a backtest cost in one process, without broker or store."""
+    from api.bench import kernel as bench
+
+    source = _source(data, columns, amount_unit)
+    spec = bench.Spec(source, transactions or (None if source else bench.Spec.transactions), runs=runs)
+    figures = _measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
+    rate = min(figures[f"{entity}_updates_per_s"]["median"] for entity in ("user", "merchant"))
+    typer.echo(f"windows: {rate:,.0f} updates/s; a backtest of {figures['transactions']:,}: {figures['backtest_s']['median']:.1f} s")
 
 
 def _source(data: Path | None, columns: str | None, amount_unit: str | None) -> "Source | None":

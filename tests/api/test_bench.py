@@ -88,6 +88,21 @@ def test_latency(tmp_path: Path) -> None:
         assert {"generator", "consumer", "ingest", "score", "kafka"} <= run["cores"].keys()
 
 
+def test_kernel(tmp_path: Path) -> None:
+    found = measured(tmp_path, "kernel", "--transactions", "5000", "--runs", "1")
+    assert (found["transactions"], found["features"]) == (5_000, "fraud_v1")
+    names = (
+        "user_updates_per_s",
+        "merchant_updates_per_s",
+        "scored_rows_per_s",
+        "ingest_us_per_tx",
+        "advance_us_per_tx",
+        "decide_us_per_tx",
+    )
+    for name in (*names, "backtest_s"):
+        assert found[name]["median"] > 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
