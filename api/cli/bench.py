@@ -35,7 +35,7 @@ PeersOption = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the group of commands to the app."""
     group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-    for command in (stream, latency, delivery, kernel):
+    for command in (stream, latency, delivery, kernel, keys):
         group.command()(command)
     app.add_typer(group, name="bench", help="Measure rates and latencies, on services that it starts and ends itself.")
 
@@ -81,7 +81,7 @@ def latency(
     """From the moment a transaction was due to be sent to the arrival of its committed decision, at fixed offered rates."""
     from api.bench import latency as bench
 
-    spec = bench.Spec(_rates(rates), seconds, warm_up, partitions=partitions, runs=runs)
+    spec = bench.Spec(_whole_numbers("--rates", rates, "1000,5000"), seconds, warm_up, partitions=partitions, runs=runs)
     figures = _measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
     for rate, found in figures["rates"].items():
         typer.echo(f"{int(rate):,} tx/s: p50 {found['p50_ms']:.0f} ms, p90 {found['p90_ms']:.0f} ms, p99 {found['p99_ms']:.0f} ms")
@@ -122,6 +122,20 @@ def kernel(
     typer.echo(f"windows: {rate:,.0f} updates/s; a backtest of {figures['transactions']:,}: {figures['backtest_s']['median']:.1f} s")
 
 
+def keys(
+    numbers: Annotated[
+        str, typer.Option(metavar="N,…", help="How many keys, one number after the other.")
+    ] = "10000,100000,1000000,10000000",
+    quick: QuickOption = False,
+    summary: SummaryOption = None,
+) -> None:
+    """Memory a key and CPU an update of a worker, as its keys become more."""
+    from api.bench import keys as bench
+
+    spec = bench.Spec(_whole_numbers("--numbers", numbers, "10000,100000"))
+    _measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
+
+
 def _source(data: Path | None, columns: str | None, amount_unit: str | None) -> "Source | None":
     from api.bench.workload import Source
 
@@ -130,14 +144,14 @@ def _source(data: Path | None, columns: str | None, amount_unit: str | None) -> 
     return Source(data, columns, amount_unit) if data is not None and columns is not None else None
 
 
-def _rates(text: str) -> tuple[int, ...]:
+def _whole_numbers(option: str, text: str, example: str) -> tuple[int, ...]:
     try:
-        rates = tuple(int(part) for part in text.split(","))
+        numbers = tuple(int(part) for part in text.split(","))
     except ValueError:
-        rates = ()
-    if not rates or min(rates) < 1 or len(set(rates)) < len(rates):
-        raise UserError(f"--rates {text} names no transactions a second; say for example 1000,5000")
-    return rates
+        numbers = ()
+    if not numbers or min(numbers) < 1 or len(set(numbers)) < len(numbers):
+        raise UserError(f"{option} {text} must be different whole numbers above 0; say for example {example}")
+    return numbers
 
 
 def _measured(measure: Callable[[], dict[str, Any]], summary: Path | None) -> dict[str, Any]:

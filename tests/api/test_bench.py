@@ -88,6 +88,15 @@ def test_latency(tmp_path: Path) -> None:
         assert {"generator", "consumer", "ingest", "score", "kafka"} <= run["cores"].keys()
 
 
+def test_keys(tmp_path: Path) -> None:
+    found = measured(tmp_path, "keys", "--numbers", "20000")
+    for figures in (found["keys"]["20000"], found["typical"]):
+        assert figures["us_per_update"] > 0
+        # A row and some tiles, and no copy of either.
+        assert 200 < figures["bytes_per_key"] < 8_000
+        assert 20 < figures["encoded_bytes"] < 1_000
+
+
 def test_kernel(tmp_path: Path) -> None:
     found = measured(tmp_path, "kernel", "--transactions", "5000", "--runs", "1")
     assert (found["transactions"], found["features"]) == (5_000, "fraud_v1")
