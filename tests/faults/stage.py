@@ -63,6 +63,17 @@ class TappedProducer:
         self._producer.produce(topic, *arguments, **named)
         self._trigger.reached(f"produce {topic}")
 
+    def produce_batch(self, topic: str, messages: Sequence[Any], **named: Any) -> int:
+        # One at a time, for it may die between any two.
+        taken = 0
+        for message in messages:
+            taken += self._producer.produce_batch(topic, [message], **named)
+            self._trigger.reached(f"produce {topic}")
+        return taken
+
+    def __len__(self) -> int:
+        return len(self._producer)
+
     def flush(self, *arguments: Any) -> Any:
         left = self._producer.flush(*arguments)
         self._trigger.reached("flush")
