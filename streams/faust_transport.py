@@ -34,6 +34,9 @@ class BatchesApp(faust.App):
 
     fetch_wait: float = 0.05
 
+    def _create_directories(self) -> None:
+        """None: Faust's are for its tables, of which we have none, and it would make them wherever the worker was started."""
+
 
 class ConsumerThread(AIOKafkaConsumerThread):
     """Runs an aiokafka consumer that reads committed records only."""

@@ -36,8 +36,8 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
         champion.register(champion.fit(sent, first.config.feature_set), first.config)
         for number in range(spec.runs):
             for delivery in deliveries if number % 2 == 0 else reversed(deliveries):
-                with deployed(spec.partitions, first.config.mlflow, delivery) as deployment:
-                    rate = measure(deployment, sent, "backlog")["tx_per_s"]
+                with deployed(spec.partitions, first.config.mlflow) as deployment:
+                    rate = measure(deployment.of(delivery), sent, "backlog")["tx_per_s"]
                 offered = latency.Spec((_RATE,), spec.seconds, partitions=spec.partitions, runs=1, first_warm_up=20, delivery=delivery)
                 delays = latency.run(offered, lambda _line: None)["rates"][str(_RATE)]
                 found[delivery].append({"tx_per_s": rate, **{name: delays[name] for name in ("p50_ms", "p99_ms")}})

@@ -5,12 +5,13 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
 from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
+from msgspec import structs
 
 from api.bench.stage_sampling import NOT_YET
 from features.errors import UserError
@@ -33,6 +34,10 @@ class Deployment:
     config: StreamConfig
     partitions: int
 
+    def of(self, delivery: Delivery = "exactly_once", online: bool = True) -> "Deployment":
+        """The same for workers that deliver so, and write to the online store or leave it alone."""
+        return replace(self, config=structs.replace(self.config, delivery=delivery, online=online))
+
     @property
     def services(self) -> dict[str, int]:
         """The process ids of the embedded broker and store."""
@@ -49,7 +54,7 @@ class Deployment:
 
 
 @contextmanager
-def deployed(partitions: int, registry: str | None = None, delivery: Delivery = "exactly_once") -> Iterator[Deployment]:
+def deployed(partitions: int, registry: str | None = None) -> Iterator[Deployment]:
     """Services up and topics made, in a folder that is gone after the block, as are they.
 
     Models come from an MLflow store (tracking URI) that is there already, or from a new one. Raises ServiceError or UserError.
@@ -69,7 +74,6 @@ def deployed(partitions: int, registry: str | None = None, delivery: Delivery = 
                         redis=endpoints.redis,
                         mlflow=tracking,
                         feast_repo=str(endpoints.feast_repo),
-                        delivery=delivery,
                     ),
                     partitions,
                 )

@@ -26,12 +26,14 @@ class Ends:
 
 @dataclass(frozen=True)
 class Times:
-    """Of the records of one partition of ``transactions`` from offset ``first`` on: when the broker took each, and when INGEST handed the
-    row on (int64 ms UTC, 0 if it has none)."""
+    """Of the records of one partition of ``transactions`` from offset ``first`` on: when the broker took each, when INGEST handed the row
+    on (int64 ms UTC, 0 if it has none), and as part of which record (partition and offset)."""
 
     first: int
     appended: Int64
     ingested: Int64
+    merchant_partition: Int64
+    merchant_offset: Int64
 
 
 def ends(config: StreamConfig, partitions: int) -> Ends:
@@ -59,7 +61,7 @@ def times(config: StreamConfig, since: Ends) -> Sequence[Times]:
             for records in log.read(TRANSACTIONS.name, partition, begin, end):
                 for record in records:
                     appended[record.offset - begin] = record.timestamp
-            found.append(Times(begin, appended, np.zeros(end - begin, np.int64)))
+            found.append(Times(begin, appended, *(np.zeros(end - begin, np.int64) for _ in range(3))))
         for partition, begin in enumerate(since.by_merchant):
             _, end = log.bounds(BY_MERCHANT.name, partition)
             for records in log.read(BY_MERCHANT.name, partition, begin, end):
@@ -67,8 +69,13 @@ def times(config: StreamConfig, since: Ends) -> Sequence[Times]:
                     rows = pa.ipc.read_record_batch(pa.py_buffer(record.value or b""), schema)
                     source, offset = rows["source"].to_numpy(), rows["offset"].to_numpy()
                     for number in np.unique(source).tolist():
-                        times_of = found[number]
-                        times_of.ingested[offset[source == number] - times_of.first] = record.timestamp
+                        of = found[number]
+                        place = offset[source == number] - of.first
+                        of.ingested[place], of.merchant_partition[place], of.merchant_offset[place] = (
+                            record.timestamp,
+                            partition,
+                            record.offset,
+                        )
     finally:
         log.close()
     return found

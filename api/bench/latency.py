@@ -1,7 +1,8 @@
 """``bench latency``: from the moment a transaction was due to be sent to the arrival of its committed decision.
 
 The load is open, the consumer independent and ``read_committed``; both are processes of their own on the same machine, and what they cost
-is stated. The projection to Redis is on.
+is stated. The projection to Redis is on: ``online`` says how long it took, from the same moment on, until Feast's online store held states
+with the transaction.
 """
 
 import subprocess
@@ -10,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from api.bench import champion, delays, generator, hops, rates
 from api.bench.arrivals import READY, Seen, Watch
 from api.bench.deployment import Deployment, deployed, require_alive, wait_until_assigned, working
+from api.bench.freshness import OnlineWatch
 from api.bench.generator import Load, Sent
 from api.bench.sampling import Processes, machine_cpu
 from api.bench.workload import Workload, workload
@@ -62,7 +63,8 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
     Raises UserError or ServiceError where a measurement isn't one: a stage ended, a transaction was not decided exactly once.
     """
     found: dict[int, list[dict[str, Any]]] = {rate: [] for rate in spec.rates}
-    with deployed(spec.partitions, delivery=spec.delivery) as deployment:
+    with deployed(spec.partitions) as services:
+        deployment = services.of(spec.delivery)
         sent = workload(None, max(spec.transactions, _FEWEST), deployment.home)
         champion.register(champion.fit(sent, deployment.config.feature_set), deployment.config)
         with working(deployment) as stages:
@@ -104,7 +106,8 @@ class _Bench:
         file = self.deployment.home / "arrivals.parquet"
         since = hops.ends(config, self.deployment.partitions)
         processes = Processes({**self.stages, **self.deployment.services})
-        with _child("api.bench.arrivals", Watch(kafka=config.kafka, count=load.count, file=str(file))) as arrivals:
+        arriving = _child("api.bench.arrivals", Watch(kafka=config.kafka, count=load.count, file=str(file)))
+        with arriving as arrivals, OnlineWatch(config, self.deployment.partitions) as online:
             if _line(arrivals) != READY:
                 raise UserError("the consumer of the decisions did not come up; see its message above")
             (before, _), busy, began = processes.look(), machine_cpu(), time.monotonic()
@@ -112,29 +115,32 @@ class _Bench:
                 sent = msgspec.json.decode(_line(generating), type=Sent)
             (after, _), busy, took = processes.look(), machine_cpu() - busy, time.monotonic() - began
             seen = msgspec.json.decode(_line(arrivals), type=Seen)
+            arrived, times = pq.read_table(file), hops.times(config, since)
+            readable = online.readable(arrived, times)
         require_alive(self.stages)
         if sent.failed:
             raise UserError(f"{sent.failed:,} transactions were not taken by Kafka; see the broker's log and measure again")
         cores = {name: round((after[name] - before[name]) / took, 3) for name in after}
         cores |= {"generator": round(sent.cpu_s / sent.seconds, 3), "consumer": round(seen.cpu_s / took, 3)}
+        due = delays.due_of(arrived, self._ids(load), sent.start_ms + generator.due(load))
+        counted = due >= sent.start_ms + 1000 * warm_up
+
+        def percentiles(delay: Mapping[str, delays.Float64]) -> dict[str, dict[str, float]]:
+            return {name: delays.percentiles(values[counted]) for name, values in delay.items()}
+
         return {
-            **self._delays(load, sent, file, since, warm_up),
+            "transactions": int(counted.sum()),
+            **delays.percentiles((arrived["arrived_at"].to_numpy() - due)[counted]),
+            "parts": percentiles(delays.parts(arrived, due, times)),
+            "online": percentiles({entity: at - due for entity, at in readable.items()}),
             "cores": cores,
             "cores_busy_by_others": round(max(0.0, busy / took - sum(cores.values())), 2),
             "generator_late_ms": {"p99": sent.late_p99_ms, "max": sent.late_max_ms},
         }
 
-    def _delays(self, load: Load, sent: Sent, file: Path, since: hops.Ends, warm_up: int) -> dict[str, Any]:
-        arrived = pq.read_table(file)
-        ids = self.sent.table["transaction_id"].slice(load.first, load.count).to_pylist()
-        due = delays.due_of(arrived, ids, sent.start_ms + generator.due(load))
-        counted = due >= sent.start_ms + 1000 * warm_up
-        shares = delays.parts(arrived, due, hops.times(self.deployment.config, since))
-        return {
-            "transactions": int(counted.sum()),
-            **delays.percentiles((arrived["arrived_at"].to_numpy() - due)[counted]),
-            "parts": {name: delays.percentiles(delay[counted]) for name, delay in shares.items()},
-        }
+    def _ids(self, load: Load) -> list[str]:
+        found: list[str] = self.sent.table["transaction_id"].slice(load.first, load.count).to_pylist()
+        return found
 
 
 @contextmanager
@@ -160,4 +166,9 @@ def _line(process: "subprocess.Popen[str]") -> str:
 
 def _summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Medians over the runs on top, and each run."""
-    return {**{name: rates.spread([run[name] for run in runs])["median"] for name in _MEDIANS}, "runs": runs}
+    online = {entity: {name: _median([run["online"][entity][name] for run in runs]) for name in _MEDIANS} for entity in runs[0]["online"]}
+    return {**{name: _median([run[name] for run in runs]) for name in _MEDIANS}, "online": online, "runs": runs}
+
+
+def _median(values: list[float]) -> float:
+    return rates.spread(values)["median"]

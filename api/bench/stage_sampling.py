@@ -6,11 +6,14 @@ from contextlib import contextmanager
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from api.bench.sampling import STUCK_AFTER_S, Processes, Sampler
+from features.feast_online import OnlineWriter
 from streams.config import StreamConfig
 from streams.kafka_topics import partition_count
 from streams.stages import INGEST, SCORE, STAGES
 
 MEASURED = (INGEST, SCORE)
+# What is written to the online store, of each of them.
+ONLINE = {stage: f"{stage}, online" for stage in MEASURED}
 # What a broker that has just started, or never saw the group, answers about it.
 NOT_YET = (
     KafkaError.NOT_COORDINATOR,
@@ -22,7 +25,8 @@ _TIMEOUT_S = 10.0
 
 
 class StageSampler(Sampler):
-    """The samples so far; see ``sampling``. Offsets are those committed, whatever transactions are under way."""
+    """The samples so far; see ``sampling``. Offsets are those committed, whatever transactions are under way; and, in a deployment with an
+    online store, those up to which it is written (``ONLINE``)."""
 
     def __init__(self, config: StreamConfig, pids: Mapping[str, int]) -> None:
         super().__init__(Processes(pids))
@@ -39,10 +43,19 @@ class StageSampler(Sampler):
             )
             for stage in MEASURED
         }
+        digest = config.feature_set.digest
+        self._online = {
+            stage: OnlineWriter(config.feast_path, config.application, stage, digest) for stage in (MEASURED if config.online else ())
+        }
 
     def positions(self) -> Mapping[str, tuple[int, ...]]:
-        """What each stage has committed."""
-        return {stage: self._committed(stage) for stage in MEASURED}
+        """What each stage has committed and, of that, what is written to the online store."""
+        # In this order, so that what is written is never older than what it is compared with.
+        committed = {stage: self._committed(stage) for stage in MEASURED}
+        written = {stage: writer.projected() for stage, writer in self._online.items()}
+        for stage, positions in written.items():
+            committed[ONLINE[stage]] = tuple(positions.get(partition, 0) for partition in range(self._partitions[stage]))
+        return committed
 
     def wait_until_done(self) -> None:
         """Returns once both stages have committed all that their topics hold now. Raises UserError if nothing moves for 60 s."""
@@ -54,6 +67,8 @@ class StageSampler(Sampler):
         """Ends the consumers."""
         for consumer in self._consumers.values():
             consumer.close()
+        for writer in self._online.values():
+            writer.close()
 
     def _wait_for(self, stage: str, ends: tuple[int, ...]) -> None:
         self.wait_until(

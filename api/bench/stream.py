@@ -1,8 +1,8 @@
 """``bench stream``: how many transactions a second come through both stages, each decided once, and what one costs.
 
 Two ways. ``backlog``: the topic is full before the workers start, so that nothing but them limits the rate. ``replayed``: it is filled by
-``tidemark replay`` while they work, which shares the cores with them, as do the broker and Redis in both. Each run measures exactly once in
-both ways, at least once from a backlog, and peers on the topic of the first.
+``tidemark replay`` while they work, which shares the cores with them, as do the broker and Redis in both. Each run measures every variant
+by turns, and peers on the topic of the first.
 """
 
 import subprocess
@@ -14,8 +14,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from api.bench import champion, decisions, log_contents, peer_environment, peer_run, rates
+from api.bench import champion, decisions, log_contents, online_lag, peer_environment, peer_run, rates
 from api.bench.deployment import Deployment, deployed, wait_until_assigned, working
+from api.bench.many_keys import many_keys
 from api.bench.peers import BARE_LOOP, Peer
 from api.bench.sampling import Sampler
 from api.bench.stage_sampling import sampling
@@ -30,33 +31,40 @@ REPLAY = "replay"
 
 @dataclass(frozen=True)
 class Variant:
-    """One way of ours to be measured."""
+    """One way of ours to be measured: with the online store or without, and of usual keys or of many."""
 
-    delivery: Delivery
-    way: Way
+    delivery: Delivery = "exactly_once"
+    way: Way = "backlog"
+    online: bool = False
+    many: bool = False
 
 
-EXACTLY_ONCE, REPLAYED, AT_LEAST_ONCE = "exactly_once", "replayed", "at_least_once"
+EXACTLY_ONCE, ONLINE, REPLAYED, MANY_KEYS, AT_LEAST_ONCE = "exactly_once", "online", "replayed", "many_keys", "at_least_once"
 VARIANTS = {
-    EXACTLY_ONCE: Variant("exactly_once", "backlog"),
-    REPLAYED: Variant("exactly_once", "replayed"),
-    AT_LEAST_ONCE: Variant("at_least_once", "backlog"),
+    EXACTLY_ONCE: Variant(),
+    ONLINE: Variant(online=True),
+    REPLAYED: Variant(way="replayed", online=True),
+    MANY_KEYS: Variant(many=True),
+    AT_LEAST_ONCE: Variant("at_least_once"),
 }
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What to measure. ``transactions`` None: all of the file; ``runs`` of everything, whose medians count."""
+    """What to measure. ``transactions`` None: all of the file; ``runs`` of everything, whose medians count. ``users`` of the variant with
+    many keys, which has a tenth as many merchants and three times as many transactions."""
 
     source: Source | None = None
     transactions: int | None = 1_400_000
     partitions: int = 4
     runs: int = 3
     peers: tuple[Peer, ...] = ()
+    users: int = 1_000_000
 
     def quick(self) -> "Spec":
         """The same within three minutes, but for what peers take."""
-        return replace(self, transactions=min(self.transactions or 300_000, 300_000), runs=1)
+        few = min(self.transactions or 300_000, 300_000)
+        return replace(self, transactions=few, runs=1, users=min(self.users, few // 3))
 
 
 def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
@@ -76,14 +84,14 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
     # The first deployment's folder keeps the workload and the model; each run after it has empty topics of its own.
     with deployed(spec.partitions) as first:
         sent = workload(spec.source, spec.transactions, first.home)
+        many = many_keys(spec.users, max(1, spec.users // 10), 3 * spec.users, first.home)
         champion.register(champion.fit(sent, first.config.feature_set), first.config)
         for number in range(spec.runs):
             # By turns, so that whatever else the machine does falls on each alike.
             for name, variant in VARIANTS.items() if number % 2 == 0 else reversed(VARIANTS.items()):
                 used_up = number > 0 or name != EXACTLY_ONCE
-                own = deployed(spec.partitions, first.config.mlflow, variant.delivery) if used_up else nullcontext(first)
-                with own as deployment:
-                    note(name, measure(deployment, sent, variant.way))
+                with deployed(spec.partitions, first.config.mlflow) if used_up else nullcontext(first) as deployment:
+                    note(name, measure(deployment.of(variant.delivery, variant.online), many if variant.many else sent, variant.way))
                     for peer in spec.peers if name == EXACTLY_ONCE else ():
                         note(peer.name, peer_run.measure(deployment, peer, len(sent), number))
     return {
@@ -92,8 +100,8 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
         "data": sent.about,
         "partitions": spec.partitions,
         "model": {"trees": champion.TREES, "max_depth": champion.DEPTH},
-        EXACTLY_ONCE: {**_summary(found[EXACTLY_ONCE]), "replayed": _summary(found[REPLAYED])},
-        AT_LEAST_ONCE: _summary(found[AT_LEAST_ONCE]),
+        **{name: _summary(found[name]) for name in VARIANTS},
+        MANY_KEYS: {"data": many.about, "transactions": len(many), **_summary(found[MANY_KEYS])},
         **_peers(spec.peers, found),
     }
 
@@ -135,6 +143,7 @@ def figures(deployment: Deployment, sampler: Sampler, stages: Sequence[str]) -> 
         "whole_tx_per_s": round(rates.whole(at, finished[SCORE]), 1),
         "ingest_tx_per_s": round(rates.sustained(at, finished[INGEST]).rate, 1),
         **rates.costs(sampler.samples, window, stages),
+        **({"online_behind_s": online_lag.worst(sampler.samples)} if deployment.config.online else {}),
     }
 
 

@@ -58,7 +58,11 @@ def workload(source: Source | None, transactions: int | None, folder: Path) -> W
         about = f"simulated, {_USERS:,} users and {_MERCHANTS:,} merchants"
     if table.num_rows < transactions:
         raise UserError(f"{about} has {table.num_rows:,} transactions, fewer than {transactions:,}; say a smaller --transactions")
-    file = folder / "workload.parquet"
-    write_transactions(file, [table.slice(0, transactions).select(SIMULATED.names)], SIMULATED)
-    written = Source(file, "tidemark")
-    return Workload(read_transactions(file, parse_mapping(written.columns)), written, about)
+    return written(table.slice(0, transactions), folder / "workload.parquet", about)
+
+
+def written(table: pa.Table, file: Path, about: str) -> Workload:
+    """A table with the columns of a simulated one as a workload, kept in ``file``."""
+    write_transactions(file, [table.select(SIMULATED.names)], SIMULATED)
+    source = Source(file, "tidemark")
+    return Workload(read_transactions(file, parse_mapping(source.columns)), source, about)

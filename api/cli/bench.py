@@ -51,7 +51,8 @@ def stream(
     quick: QuickOption = False,
     summary: SummaryOption = None,
 ) -> None:
-    """Transactions a second through both stages: exactly once, with a full topic and while a replay fills it; and at least once.
+    """Transactions a second through both stages: with and without the online store, while a replay fills the topic, of many keys, and at
+    least once instead of exactly once.
 
     Beside them other programs on the same topic, such as a bare loop that only consumes, parses and produces.
     """
@@ -61,9 +62,8 @@ def stream(
     source = _source(data, columns, amount_unit)
     spec = bench.Spec(source, transactions or (None if source else bench.Spec.transactions), partitions, runs, chosen(peers))
     figures = _measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
-    rates = figures["exactly_once"]
-    typer.echo(f"exactly once: {rates['tx_per_s']:,.0f} tx/s; while a replay fills the topic: {rates['replayed']['tx_per_s']:,.0f} tx/s")
-    typer.echo(f"at least once: {figures['at_least_once']['tx_per_s']:,.0f} tx/s")
+    for name in bench.VARIANTS:
+        typer.echo(f"{name.replace('_', ' ')}: {figures[name]['tx_per_s']:,.0f} tx/s")
     for peer in (figures.get("bare_loop"), *figures.get("peers", {}).values()):
         if peer is not None:
             typer.echo(f"{peer['title']}: " + (f"{peer['tx_per_s']:,.0f} tx/s" if peer["tx_per_s"] else "failed, see above"))

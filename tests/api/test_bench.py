@@ -14,8 +14,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from api.bench import delays, rates
+from api.bench import delays, freshness, rates
 from api.bench.hops import Times
+from api.bench.online_lag import behind
 from api.bench.rates import Contents
 from api.bench.sampling import Sample
 from api.cli import bench
@@ -50,22 +51,21 @@ def measured(tmp_path: Path, *arguments: str) -> dict[str, Any]:
 
 
 def test_stream(tmp_path: Path) -> None:
-    found = measured(tmp_path, "stream", "--transactions", "4000", "--runs", "1")
+    found = measured(tmp_path, "stream", "--transactions", "4000", "--quick")
     assert found["transactions"] == 4_000
     assert found["model"] == {"trees": 200, "max_depth": 5}
-    once = found["exactly_once"]
-    for way in (once, once["replayed"]):
-        (run,) = way["runs"]
-        assert way["tx_per_s"] == way["spread"]["median"] == run["tx_per_s"] > 0
-        assert run["decisions"] == run["distinct"] == 4_000
+    for name in ("exactly_once", "online", "replayed", "many_keys", "at_least_once"):
+        (run,) = found[name]["runs"]
+        assert found[name]["tx_per_s"] == found[name]["spread"]["median"] == run["tx_per_s"] > 0
+        assert run["decisions"] == run["distinct"] == found[name].get("transactions", 4_000)
         assert run["dead_letters"] == 0
-        assert run["by_verdict"].get("review", 0) + run["by_verdict"].get("block", 0) <= 0.02 * 4_000
+        assert name == "many_keys" or run["by_verdict"].get("review", 0) + run["by_verdict"].get("block", 0) <= 0.02 * 4_000
         assert {"ingest", "score", "kafka", "redis"} <= run["cpu_us_per_tx"].keys()
         assert run["memory_bytes"]["score"] > 50e6
-    assert "replay" in once["replayed"]["runs"][0]["cpu_us_per_tx"]
-    (run,) = found["at_least_once"]["runs"]
-    assert found["at_least_once"]["tx_per_s"] == run["tx_per_s"] > 0
-    assert run["distinct"] == 4_000
+        assert ("online_behind_s" in run) == (name in ("online", "replayed"))
+    assert "replay" in found["replayed"]["runs"][0]["cpu_us_per_tx"]
+    assert found["online"]["runs"][0]["online_behind_s"].keys() == {"ingest", "score"}
+    assert found["many_keys"]["transactions"] == 3_999
     # Without --peers, only the one that needs nothing of its own.
     (run,) = found["bare_loop"]["runs"]
     assert found["bare_loop"]["tx_per_s"] == run["tx_per_s"] > 0
@@ -86,6 +86,8 @@ def test_latency(tmp_path: Path) -> None:
         assert figures["p99_ms"] == run["p99_ms"]
         assert all(part["p50_ms"] <= run["max_ms"] for part in run["parts"].values())
         assert {"generator", "consumer", "ingest", "score", "kafka"} <= run["cores"].keys()
+        assert 0 < run["online"]["user"]["p50_ms"] <= run["online"]["user"]["max_ms"] == figures["online"]["user"]["max_ms"]
+        assert run["online"]["user"]["p50_ms"] < run["online"]["merchant"]["p50_ms"]
 
 
 def test_keys(tmp_path: Path) -> None:
@@ -133,6 +135,23 @@ def sample(at: float, position: int, cpu: float = 0.0) -> Sample:
     return Sample(at, {"score": (position,)}, {"score": cpu, "kafka": cpu / 2}, {"score": int(1e6 * at)}, 2 * cpu)
 
 
+def test_a_record_is_readable_once_its_partition_is_written_past_it() -> None:
+    at, positions = np.array([10.0, 20, 30]), np.array([[0, 0], [2, 0], [2, 5]])
+    when = freshness.first_after(at, positions, np.array([0, 0, 1, 1]), np.array([0, 1, 0, 4]))
+    assert when.tolist() == [20, 20, 30, 30]
+    with pytest.raises(ValueError, match="partition 0"):
+        freshness.first_after(at, positions, np.array([0]), np.array([2]))
+
+
+def test_the_online_store_is_behind_by_the_age_of_the_oldest_record_it_lacks() -> None:
+    # Two partitions; the second is never behind. Looked at every second.
+    at = np.arange(6.0)
+    committed = np.array([[0, 5], [10, 5], [20, 5], [20, 5], [30, 5], [30, 5]])
+    written = np.array([[0, 5], [0, 5], [0, 5], [10, 5], [20, 5], [30, 5]])
+    # At 1 s, the first ten were committed in the second before; at 3 s the second ten for two; at 4 s the third for one.
+    assert np.array_equal(behind(at, committed, written), [0, 1, 2, 2, 1, 0])
+
+
 def test_the_sustained_rate_leaves_out_how_it_begins_and_ends() -> None:
     # Records of ten transactions each: 100 s idle, then one record a second, and idle again.
     log = Contents(np.arange(100), 10 * np.arange(1, 101))
@@ -174,7 +193,11 @@ def test_arrivals_meet_what_was_sent() -> None:
 
 def test_the_parts_add_up() -> None:
     arrived = arrivals(partition=[1, 0], offset=[7, 5], decided_at=[130, 140], arrived_at=[150.5, 160.5])
-    times = [Times(5, np.array([110]), np.array([120])), Times(6, np.array([0, 105]), np.array([0, 115]))]
+    nowhere = np.zeros(2, np.int64)
+    times = [
+        Times(5, np.array([110]), np.array([120]), nowhere[:1], nowhere[:1]),
+        Times(6, np.array([0, 105]), np.array([0, 115]), nowhere, nowhere),
+    ]
     due = np.array([100.0, 101.0])
     parts = delays.parts(arrived, due, times)
     assert parts["produce"].tolist() == [5, 9]

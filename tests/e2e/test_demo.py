@@ -143,6 +143,8 @@ def test_unattended_on_a_fresh_home_then_at_once_again(home: Home) -> None:
     """Every transaction sent comes out as a decision or a dead letter; the second run has a run's own counts, and the first one's model."""
     first = home.demo()
     assert home.processes() == []
+    assert {path.name for path in home.path.parent.iterdir()} == {"home", "demo.json"}
+    assert {path.name for path in home.path.parent.iterdir()} == {"home", "demo.json"}
     began = time.monotonic()
     second = home.demo("--rate", "800")
     took = time.monotonic() - began
