@@ -26,13 +26,15 @@ _SHORTEST_NAP_S = 0.005
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
-    """``count`` transactions of a Parquet file (the canonical columns) from row ``first`` on, ``rate`` of them a second."""
+    """``count`` transactions of a Parquet file (the canonical columns) from row ``first`` on, ``rate`` of them a second; the first is due
+    at ``start_ms`` (UTC), or as soon as all are encoded if that is later."""
 
     kafka: str
     file: str
     first: int
     count: int
     rate: float
+    start_ms: float = 0.0
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,10 +79,11 @@ def send(load: Load) -> Sent:
     )
     producer.list_topics(TRANSACTIONS.name, timeout=10)
     times = due(load) / 1000
-    start = time.time() + _LEAD_S
+    start = max(load.start_ms / 1000, time.time() + _LEAD_S)
     sent_at = [b"%d" % moment for moment in ((start + times) * 1000).astype(np.int64).tolist()]
     handed_over = np.empty(load.count)
     cpu = time.process_time()
+    time.sleep(max(0.0, start - time.time()))
     done = 0
     while done < load.count:
         elapsed = time.time() - start

@@ -5,18 +5,15 @@ is stated. The projection to Redis is on: ``online`` says how long it took, from
 with the transaction.
 """
 
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 import pyarrow.parquet as pq
 
-from api.bench import champion, delays, generator, hops, rates
+from api.bench import champion, children, delays, generator, hops, rates
 from api.bench.arrivals import READY, Seen, Watch
 from api.bench.deployment import Deployment, deployed, require_alive, wait_until_assigned, working
 from api.bench.freshness import OnlineWatch
@@ -106,15 +103,15 @@ class _Bench:
         file = self.deployment.home / "arrivals.parquet"
         since = hops.ends(config, self.deployment.partitions)
         processes = Processes({**self.stages, **self.deployment.services})
-        arriving = _child("api.bench.arrivals", Watch(kafka=config.kafka, count=load.count, file=str(file)))
+        arriving = children.child("api.bench.arrivals", Watch(kafka=config.kafka, count=load.count, file=str(file)))
         with arriving as arrivals, OnlineWatch(config, self.deployment.partitions) as online:
-            if _line(arrivals) != READY:
+            if children.line(arrivals) != READY:
                 raise UserError("the consumer of the decisions did not come up; see its message above")
             (before, _), busy, began = processes.look(), machine_cpu(), time.monotonic()
-            with _child("api.bench.generator", load) as generating:
-                sent = msgspec.json.decode(_line(generating), type=Sent)
+            with children.child("api.bench.generator", load) as generating:
+                sent = msgspec.json.decode(children.line(generating), type=Sent)
             (after, _), busy, took = processes.look(), machine_cpu() - busy, time.monotonic() - began
-            seen = msgspec.json.decode(_line(arrivals), type=Seen)
+            seen = msgspec.json.decode(children.line(arrivals), type=Seen)
             arrived, times = pq.read_table(file), hops.times(config, since)
             readable = online.readable(arrived, times)
         require_alive(self.stages)
@@ -141,27 +138,6 @@ class _Bench:
     def _ids(self, load: Load) -> list[str]:
         found: list[str] = self.sent.table["transaction_id"].slice(load.first, load.count).to_pylist()
         return found
-
-
-@contextmanager
-def _child(module: str, asked: msgspec.Struct) -> Iterator["subprocess.Popen[str]"]:
-    """A process of ours that takes its order as JSON; ended with the block."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", module, msgspec.json.encode(asked).decode()], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def _line(process: "subprocess.Popen[str]") -> str:
-    assert process.stdout is not None
-    line = process.stdout.readline().strip()
-    if not line:
-        raise UserError(f"a process of the benchmark ended with status {process.wait()}; see its message above")
-    return line
 
 
 def _summary(runs: list[dict[str, Any]]) -> dict[str, Any]:

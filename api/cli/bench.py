@@ -35,7 +35,7 @@ PeersOption = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the group of commands to the app."""
     group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-    for command in (stream, latency, delivery, kernel, keys):
+    for command in (stream, latency, delivery, kernel, keys, soak):
         group.command()(command)
     app.add_typer(group, name="bench", help="Measure rates and latencies, on services that it starts and ends itself.")
 
@@ -134,6 +134,24 @@ def keys(
 
     spec = bench.Spec(_whole_numbers("--numbers", numbers, "10000,100000"))
     _measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
+
+
+def soak(
+    rate: Annotated[int, typer.Option(min=1, help="Transactions a second to offer.")] = 10_000,
+    minutes: Annotated[float, typer.Option(min=0.1, help="For how long.")] = 30.0,
+    warm_up: Annotated[float, typer.Option(min=0, help="How many of these minutes don't count.")] = 10.0,
+    partitions: PartitionsOption = 4,
+    quick: QuickOption = False,
+    summary: SummaryOption = None,
+) -> None:
+    """Whether memory stays as it is under a steady load that never repeats."""
+    from api.bench import soak as bench
+
+    spec = bench.Spec(rate, minutes, warm_up, partitions)
+    figures = _measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
+    for process, memory in figures["memory_bytes"].items():
+        first, last, slope = (memory[figure] / 1e6 for figure in ("first", "last", "per_hour"))
+        typer.echo(f"{process}: {first:,.0f} MB, then {last:,.0f} MB; {slope:+,.0f} MB an hour")
 
 
 def _source(data: Path | None, columns: str | None, amount_unit: str | None) -> "Source | None":

@@ -19,6 +19,7 @@ from api.bench.hops import Times
 from api.bench.online_lag import behind
 from api.bench.rates import Contents
 from api.bench.sampling import Sample
+from api.bench.soak import growth
 from api.cli import bench
 from features.errors import UserError
 
@@ -90,6 +91,13 @@ def test_latency(tmp_path: Path) -> None:
         assert run["online"]["user"]["p50_ms"] < run["online"]["merchant"]["p50_ms"]
 
 
+def test_soak(tmp_path: Path) -> None:
+    found = measured(tmp_path, "soak", "--rate", "500", "--minutes", "0.2", "--warm-up", "0.1")
+    assert found["transactions"] == 6_000
+    assert {"ingest", "score", "kafka", "redis"} <= found["memory_bytes"].keys() & found["cores"].keys()
+    assert all(memory["most"] >= memory["last"] > 1e6 for memory in found["memory_bytes"].values())
+
+
 def test_keys(tmp_path: Path) -> None:
     found = measured(tmp_path, "keys", "--numbers", "20000")
     for figures in (found["keys"]["20000"], found["typical"]):
@@ -122,6 +130,7 @@ def test_kernel(tmp_path: Path) -> None:
         (("latency", "--rates", "fast"), "--rates fast"),
         (("latency", "--rates", "1000,1000"), "--rates"),
         (("latency", "--rates", "0"), "--rates"),
+        (("soak", "--minutes", "5", "--warm-up", "5"), "--warm-up"),
     ],
 )
 def test_what_can_not_be_measured_is_said(arguments: tuple[str, ...], said: str) -> None:
@@ -204,3 +213,12 @@ def test_the_parts_add_up() -> None:
     assert parts["ingest"].tolist() == [10, 10]
     assert parts["score_takes_up"].tolist() == [15, 20]
     assert sum(parts.values()).tolist() == [50.5, 59.5]
+
+
+def test_growth_is_told_from_a_level_with_noise() -> None:
+    rng = np.random.default_rng(0)
+    level = [Sample(float(at), {}, {}, {"grows": int(1e8 + 1e4 * at), "stays": int(1e8 + rng.normal(0, 1e5))}, 0.0) for at in range(1_000)]
+    found = growth(level, 200, 900)
+    assert found["grows"]["per_hour"] == pytest.approx(3.6e7, rel=0.01)
+    assert found["grows"]["first"] == pytest.approx(1e8 + 1e4 * 212, rel=1e-6)
+    assert abs(found["stays"]["per_hour"]) < 2e6
