@@ -82,19 +82,24 @@ def deployed(partitions: int, registry: str | None = None) -> Iterator[Deploymen
 
 
 @contextmanager
-def working(deployment: Deployment) -> Iterator[dict[str, int]]:
-    """Workers run all stages during the block; yields their process ids by stage.
+def working(deployment: Deployment, workers: int = 1) -> Iterator[dict[str, int]]:
+    """So many workers, each with all stages, run during the block; yields the process ids by stage ("score", that of the second "score 2").
 
     Raises UserError if a stage ended meanwhile: what was measured is then void.
     """
-    worker = Worker(deployment.config)
+    running: list[Worker] = []
+    pids: dict[str, int] = {}
     try:
-        worker.start()
-        pids = worker.pids()
+        for number in range(1, workers + 1):
+            worker = Worker(deployment.config)
+            running.append(worker)
+            worker.start()
+            pids |= {stage if number == 1 else f"{stage} {number}": pid for stage, pid in worker.pids().items()}
         yield pids
         require_alive(pids)
     finally:
-        worker.stop()
+        for worker in running:
+            worker.stop()
 
 
 def require_alive(pids: Mapping[str, int]) -> None:

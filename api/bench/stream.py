@@ -16,8 +16,8 @@ import numpy as np
 
 from api.bench import champion, decisions, log_contents, online_lag, peer_environment, peer_run, rates
 from api.bench.deployment import Deployment, deployed, wait_until_assigned, working
-from api.bench.many_keys import many_keys
 from api.bench.peers import BARE_LOOP, Peer
+from api.bench.random_keys import random_keys
 from api.bench.sampling import Sampler
 from api.bench.stage_sampling import sampling
 from api.bench.workload import Source, Workload, workload
@@ -84,7 +84,7 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
     # The first deployment's folder keeps the workload and the model; each run after it has empty topics of its own.
     with deployed(spec.partitions) as first:
         sent = workload(spec.source, spec.transactions, first.home)
-        many = many_keys(spec.users, max(1, spec.users // 10), 3 * spec.users, first.home)
+        many = random_keys(spec.users, max(1, spec.users // 10), 3 * spec.users, first.home)
         champion.register(champion.fit(sent, first.config.feature_set), first.config)
         for number in range(spec.runs):
             # By turns, so that whatever else the machine does falls on each alike.
@@ -106,15 +106,15 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
     }
 
 
-def measure(deployment: Deployment, sent: Workload, way: Way) -> dict[str, Any]:
+def measure(deployment: Deployment, sent: Workload, way: Way, workers: int = 1) -> dict[str, Any]:
     """The figures of one run of a deployment that has a champion and empty topics."""
     if way == "backlog":
         with replaying(deployment, sent) as replay:
             finish(replay)
-        with working(deployment) as stages, sampling(deployment.config, {**stages, **deployment.services}) as sampler:
+        with working(deployment, workers) as stages, sampling(deployment.config, {**stages, **deployment.services}) as sampler:
             sampler.wait_until_done()
     else:
-        with working(deployment) as stages:
+        with working(deployment, workers) as stages:
             wait_until_assigned(deployment, stages)
             with replaying(deployment, sent) as replay:
                 pids = {**stages, **deployment.services, REPLAY: replay.pid}

@@ -35,7 +35,7 @@ PeersOption = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the group of commands to the app."""
     group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-    for command in (stream, latency, delivery, kernel, keys, soak):
+    for command in (stream, latency, delivery, scaling, kernel, keys, soak):
         group.command()(command)
     app.add_typer(group, name="bench", help="Measure rates and latencies, on services that it starts and ends itself.")
 
@@ -101,6 +101,23 @@ def delivery(
     spec = bench.Spec(transactions, seconds, partitions, runs)
     figures = _measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
     typer.echo(f"exactly once costs {100 * figures['cost_of_exactly_once']:.0f} % of the rate")
+
+
+def scaling(
+    data: DataOption = None,
+    columns: ColumnsOption = None,
+    amount_unit: AmountUnitOption = None,
+    transactions: Annotated[int | None, typer.Option(min=1_000, help="How many; else all of the file, or 600,000 simulated.")] = None,
+    runs: RunsOption = 3,
+    quick: QuickOption = False,
+    summary: SummaryOption = None,
+) -> None:
+    """Rate and CPU of a transaction by workers and partitions, with half of all at one key, and by the number of windows."""
+    from api.bench import scaling as bench
+
+    source = _source(data, columns, amount_unit)
+    spec = bench.Spec(source, transactions or (None if source else bench.Spec.transactions), runs=runs)
+    _measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
 
 
 def kernel(

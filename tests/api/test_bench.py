@@ -14,7 +14,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from api.bench import delays, freshness, rates
+from api.bench import delays, freshness, rates, scaling
 from api.bench.hops import Times
 from api.bench.online_lag import behind
 from api.bench.rates import Contents
@@ -89,6 +89,16 @@ def test_latency(tmp_path: Path) -> None:
         assert {"generator", "consumer", "ingest", "score", "kafka"} <= run["cores"].keys()
         assert 0 < run["online"]["user"]["p50_ms"] <= run["online"]["user"]["max_ms"] == figures["online"]["user"]["max_ms"]
         assert run["online"]["user"]["p50_ms"] < run["online"]["merchant"]["p50_ms"]
+
+
+def test_scaling() -> None:
+    found = scaling.run(scaling.Spec(transactions=3_000, layouts=((2, 2),), runs=1), lambda _line: None)
+    (run,) = found["layouts"]["2 workers, 2 partitions"]["runs"]
+    assert {"ingest", "ingest 2", "score", "score 2"} <= run["cpu_us_per_tx"].keys()
+    for figures in (found["layouts"]["2 workers, 2 partitions"], found["hot_key"]["user"], found["hot_key"]["merchant"]):
+        assert figures["tx_per_s"] > 0 < figures["our_cpu_us_per_tx"]
+        assert figures["runs"][0]["distinct"] == 3_000
+    assert list(found["windows"]) == ["1", "2", "3", "4", "5", "6", "9"]
 
 
 def test_soak(tmp_path: Path) -> None:

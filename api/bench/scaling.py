@@ -1,0 +1,95 @@
+"""``bench scaling``: how the rate and the CPU of a transaction follow workers, partitions, a hot key and the number of windows."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from api.bench import champion, rates
+from api.bench.deployment import deployed
+from api.bench.random_keys import random_keys
+from api.bench.stream import measure
+from api.bench.workload import Source, Workload, workload
+from features.definitions import ACTIVITY, FEATURE_SETS, OUTCOME, Entity, FeatureSet
+from features.history import HistoryLog
+from features.state import EntityState
+
+_BLOCK = 8_192
+_PARTITIONS = 4
+# As many as the handbook has.
+_USERS, _MERCHANTS = 5_000, 10_000
+_HOT: tuple[Entity, ...] = ("user", "merchant")
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What to measure: ``transactions`` (None: all of the file) through each layout of (workers, partitions), and with half of all at one
+    key; in ``runs`` whose medians count. Exactly once, from a full topic, without the online store."""
+
+    source: Source | None = None
+    transactions: int | None = 600_000
+    layouts: tuple[tuple[int, int], ...] = ((1, 1), (1, 4), (1, 16), (2, 4), (2, 16))
+    runs: int = 3
+
+    def quick(self) -> "Spec":
+        """The same within some minutes."""
+        return replace(self, transactions=min(self.transactions or 200_000, 200_000), layouts=((1, 1), (1, 4), (2, 4)), runs=1)
+
+
+def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
+    """Measures and returns the figures (transactions a second; CPU in µs a transaction or update). ``told`` gets a line after each run.
+
+    Raises UserError or ServiceError where a measurement isn't one.
+    """
+    layouts: dict[str, list[dict[str, Any]]] = {}
+    hot: dict[str, list[dict[str, Any]]] = {}
+    with deployed(_PARTITIONS) as first:
+        sent = workload(spec.source, spec.transactions, first.home)
+        skewed = {entity: random_keys(min(_USERS, len(sent)), _MERCHANTS, len(sent), first.home, entity) for entity in _HOT}
+        champion.register(champion.fit(sent, first.config.feature_set), first.config)
+
+        def measured(about: str, among: Workload, workers: int, partitions: int) -> dict[str, Any]:
+            with deployed(partitions, first.config.mlflow) as deployment:
+                found = measure(deployment.of(online=False), among, "backlog", workers)
+            told(f"{about:<28} {found['tx_per_s']:>9,.0f} tx/s  {found['our_cpu_us_per_tx']:.1f} µs CPU/tx")
+            return found
+
+        for _ in range(spec.runs):
+            for workers, partitions in spec.layouts:
+                about = f"{workers} workers, {partitions} partitions"
+                layouts.setdefault(about, []).append(measured(about, sent, workers, partitions))
+            for entity, among in skewed.items():
+                hot.setdefault(entity, []).append(measured(f"half at one {entity}", among, 1, _PARTITIONS))
+    return {
+        "transactions": len(sent),
+        "data": sent.about,
+        "model": {"trees": champion.TREES, "max_depth": champion.DEPTH},
+        "layouts": {about: _summary(found) for about, found in layouts.items()},
+        "hot_key": {"share": 0.5, **{entity: _summary(found) for entity, found in hot.items()}},
+        "windows": _windows(sent),
+    }
+
+
+def _windows(sent: Workload) -> dict[str, float]:
+    """CPU (µs) of the kernel for an update and a vector of a user, by the number of windows: 1 to 6 of activity, and 3 of outcomes more."""
+    log = HistoryLog.from_table(sent.table)
+    codes, names = log.user
+    found = {}
+    for feature_set in (*(FeatureSet(f"{n}", ACTIVITY[:n], ()) for n in range(1, len(ACTIVITY) + 1)), FEATURE_SETS["fraud_v1"]):
+        state = EntityState(feature_set, "user")
+        slots = state.slots(names)[codes]
+        used = 0.0
+        for begin in range(0, len(slots), _BLOCK):
+            here = slice(begin, begin + _BLOCK)
+            began = time.process_time()
+            state.apply(log.kind[here], slots[here], log.time[here], log.amount[here], log.fraud[here], log.device[here])
+            used += time.process_time() - began if begin else 0.0
+        found[str(len(feature_set.activity) + len(feature_set.outcome))] = round(used / len(slots) * 1e6, 3)
+    assert len(found) == len(ACTIVITY) + bool(OUTCOME)
+    return found
+
+
+def _summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    spread = rates.spread([run["tx_per_s"] for run in runs])
+    cpu = rates.spread([run["our_cpu_us_per_tx"] for run in runs])
+    return {"tx_per_s": spread["median"], "our_cpu_us_per_tx": cpu["median"], "spread": spread, "runs": runs}
