@@ -1,8 +1,11 @@
 """``bench scaling``: how the rate and the CPU of a transaction follow workers, partitions, a hot key and the number of windows."""
 
+import re
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from api.bench import champion, rates
@@ -51,6 +54,7 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
         def measured(about: str, among: Workload, workers: int, partitions: int) -> dict[str, Any]:
             with deployed(partitions, first.config.mlflow) as deployment:
                 found = measure(deployment.of(online=False), among, "backlog", workers)
+                found["log_bytes_per_tx"] = _stored(deployment.home, len(among))
             told(f"{about:<28} {found['tx_per_s']:>9,.0f} tx/s  {found['our_cpu_us_per_tx']:.1f} µs CPU/tx")
             return found
 
@@ -68,6 +72,15 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
         "hot_key": {"share": 0.5, **{entity: _summary(found) for entity, found in hot.items()}},
         "windows": _windows(sent),
     }
+
+
+def _stored(home: Path, transactions: int) -> dict[str, float]:
+    """Bytes a transaction on the broker's disk, by topic, as they are compressed; what is compacted may be less by then."""
+    found: Counter[str] = Counter()
+    for segment in home.glob("kafka/**/*.log"):
+        if place := re.fullmatch(r"(.+)-\d+", segment.parent.name):
+            found[place[1]] += segment.stat().st_size
+    return {topic: round(size / transactions, 1) for topic, size in sorted(found.items()) if not topic.startswith("__")}
 
 
 def _windows(sent: Workload) -> dict[str, float]:

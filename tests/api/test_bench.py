@@ -98,6 +98,7 @@ def test_scaling() -> None:
     for figures in (found["layouts"]["2 workers, 2 partitions"], found["hot_key"]["user"], found["hot_key"]["merchant"]):
         assert figures["tx_per_s"] > 0 < figures["our_cpu_us_per_tx"]
         assert figures["runs"][0]["distinct"] == 3_000
+        assert {"transactions", "transactions.by-merchant", "decisions", "scoring-log"} <= figures["runs"][0]["log_bytes_per_tx"].keys()
     assert list(found["windows"]) == ["1", "2", "3", "4", "5", "6", "9"]
 
 
