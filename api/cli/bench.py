@@ -37,6 +37,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
     for command in (stream, latency, delivery, kernel, keys):
         group.command()(command)
+    group.command("api")(endpoint)
     app.add_typer(group, name="bench", help="Measure rates and latencies, on services that it starts and ends itself.")
 
 
@@ -85,6 +86,26 @@ def latency(
     figures = _measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
     for rate, found in figures["rates"].items():
         typer.echo(f"{int(rate):,} tx/s: p50 {found['p50_ms']:.0f} ms, p90 {found['p90_ms']:.0f} ms, p99 {found['p99_ms']:.0f} ms")
+
+
+def endpoint(
+    rates: Annotated[str, typer.Option(help="Requests a second to offer, one rate after the other.")] = "100,500",
+    callers: Annotated[int, typer.Option(min=1, help="How many callers then ask as fast as they get answers.")] = 16,
+    seconds: Annotated[int, typer.Option(min=1, help="How long each is measured.")] = 20,
+    warm_up: Annotated[int, typer.Option(min=0, help="How long it is offered before.")] = 5,
+    partitions: PartitionsOption = 4,
+    runs: RunsOption = 3,
+    quick: QuickOption = False,
+    summary: SummaryOption = None,
+) -> None:
+    """What a caller of POST /v1/score waits: at fixed offered rates, and how many answers one process gives at most."""
+    from api.bench import endpoint as bench
+
+    spec = bench.Spec(_whole_numbers("--rates", rates, "100,500"), callers, seconds, warm_up, partitions=partitions, runs=runs)
+    figures = _measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
+    for rate, found in figures["rates"].items():
+        typer.echo(f"{int(rate):,}/s: p50 {found['p50_ms']:.1f} ms, p90 {found['p90_ms']:.1f} ms, p99 {found['p99_ms']:.1f} ms")
+    typer.echo(f"at most {figures['closed_loop']['answered_per_s']:,.0f} answers/s")
 
 
 def delivery(

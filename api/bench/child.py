@@ -1,0 +1,32 @@
+"""Processes of a benchmark's own that take their order as JSON and answer with lines on stdout."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+
+from features.errors import UserError
+
+
+@contextmanager
+def child(module: str, asked: msgspec.Struct) -> Iterator["subprocess.Popen[str]"]:
+    """``python -m module`` with the order as its argument; ended with the block."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, msgspec.json.encode(asked).decode()], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def line(process: "subprocess.Popen[str]") -> str:
+    """The next line that it says. Raises UserError if it ended instead."""
+    assert process.stdout is not None
+    said = process.stdout.readline().strip()
+    if not said:
+        raise UserError(f"a process of the benchmark ended with status {process.wait()}; see its message above")
+    return said
