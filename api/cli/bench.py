@@ -35,7 +35,7 @@ PeersOption = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the group of commands to the app."""
     group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-    for command in (stream, latency, delivery, kernel, keys):
+    for command in (stream, latency, delivery, kernel, keys, backfill, recovery):
         group.command()(command)
     group.command("api")(endpoint)
     app.add_typer(group, name="bench", help="Measure rates and latencies, on services that it starts and ends itself.")
@@ -155,6 +155,42 @@ def keys(
 
     spec = bench.Spec(_whole_numbers("--numbers", numbers, "10000,100000"))
     _measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
+
+
+def backfill(
+    transactions: Annotated[
+        str, typer.Option(metavar="N,…", help="About how many the archive holds, one size after the other.")
+    ] = "875000,1750000",
+    compare: Annotated[bool, typer.Option("--compare", help="Compare all vectors with those of the finished history.")] = False,
+    runs: RunsOption = 3,
+    quick: QuickOption = False,
+    summary: SummaryOption = None,
+) -> None:
+    """What `tidemark backfill` of half a year costs, Spark's start included; a tenth of the transactions is at one merchant."""
+    from api.bench import backfill as bench
+
+    spec = bench.Spec(_whole_numbers("--transactions", transactions, "875000,1750000"), runs, compare)
+    figures = _measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
+    for size in figures["sizes"]:
+        typer.echo(f"{size['transactions']:,} transactions: {size['seconds']:.1f} s, {size['cpu_seconds']:.1f} s of CPU")
+
+
+def recovery(
+    users: Annotated[str, typer.Option(metavar="N,…", help="How many users have states, one number after the other.")] = "100000,1000000",
+    before: Annotated[int, typer.Option(min=1, help="Seconds of load before the kill.")] = 20,
+    after: Annotated[int, typer.Option(min=1, help="Seconds of load after it.")] = 30,
+    partitions: PartitionsOption = 4,
+    runs: RunsOption = 3,
+    quick: QuickOption = False,
+    summary: SummaryOption = None,
+) -> None:
+    """How long after `kill -9` of a worker its successor decides, at 1,000 transactions a second."""
+    from api.bench import recovery as bench
+
+    spec = bench.Spec(_whole_numbers("--users", users, "100000,1000000"), before=before, after=after, partitions=partitions, runs=runs)
+    figures = _measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
+    for number, found in figures["users"].items():
+        typer.echo(f"{int(number):,} users: {found['kill_to_first_decision_s']:.1f} s")
 
 
 def _source(data: Path | None, columns: str | None, amount_unit: str | None) -> "Source | None":
