@@ -58,7 +58,7 @@ class Spec:
 def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
     """Measures and returns the figures; ``told`` gets a line after each run. Raises UserError if a backfill fails or, ``compared``, a
     vector differs."""
-    sizes = []
+    sizes = {}
     for transactions in spec.transactions:
         with tempfile.TemporaryDirectory(prefix="tidemark-bench-") as folder:
             table, made = town(transactions), Path(folder) / "made"
@@ -75,7 +75,7 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
                 shutil.rmtree(home)
             medians = {name: rates.spread([run[name] for run in runs])["median"] for name in _MEASURED}
             equal = {"equal_to_the_history": True} if spec.compared else {}
-            sizes.append({"transactions": len(table), **medians, **equal, "runs": runs})
+            sizes[str(transactions)] = {"transactions": len(table), **medians, **equal, "runs": runs}
     return {"features": _FEATURES.name, "days": _DAYS, "share_of_the_largest_merchant": _SKEW, "sizes": sizes}
 
 

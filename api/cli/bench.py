@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from api.cli import bench_results
 from api.cli.conventions import write_summary
 from features.errors import UserError
 
@@ -38,6 +39,7 @@ def register(app: typer.Typer) -> None:
     for command in (stream, latency, delivery, kernel, keys, backfill, recovery):
         group.command()(command)
     group.command("api")(endpoint)
+    bench_results.register(group)
     app.add_typer(group, name="bench", help="Measure rates and latencies, on services that it starts and ends itself.")
 
 
@@ -171,7 +173,7 @@ def backfill(
 
     spec = bench.Spec(_whole_numbers("--transactions", transactions, "875000,1750000"), runs, compare)
     figures = _measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
-    for size in figures["sizes"]:
+    for size in figures["sizes"].values():
         typer.echo(f"{size['transactions']:,} transactions: {size['seconds']:.1f} s, {size['cpu_seconds']:.1f} s of CPU")
 
 
