@@ -40,10 +40,10 @@ def measured(benchmark: str, figures: Mapping[str, Any]) -> Measured:
 
 def noted(history: Sequence[Measured], results: Mapping[str, Mapping[str, Any]]) -> list[Measured]:
     """The history with what of the results it hasn't; oldest first."""
-    known = {(one.benchmark, one.date): one for one in history}
     new = [measured(name, figures) for name, figures in results.items()]
-    known |= {(one.benchmark, one.date): one for one in new if (one.benchmark, one.date) not in known}
-    return sorted(known.values(), key=lambda one: (one.date, one.benchmark))
+    # A line that is there stays as it is.
+    known = {(one.date, one.benchmark): one for one in (*(one for one in new if one.headline), *history)}
+    return [known[key] for key in sorted(known)]
 
 
 def read_results(folder: Path) -> dict[str, dict[str, Any]]:

@@ -14,6 +14,8 @@ Figures = Mapping[str, Any]
 _OURS, _OTHERS = "#1f6f8b", "#b0b7bd"
 _SHADES = {"p50_ms": "#9ecae1", "p90_ms": "#4292c6", "p99_ms": "#08519c"}
 _WAYS = {"exactly_once": "exactly once", "online": "with online store", "many_keys": "many keys", "at_least_once": "at least once"}
+# Beyond this ratio the least would be no more than a line.
+_WIDE = 100
 _SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "tidemark", "font.size": 9.0, "axes.spines.top": False, "axes.spines.right": False}
 
 
@@ -51,6 +53,9 @@ def _percentiles(axes: "Axes", rates: Mapping[str, Figures], title: str) -> None
         values = [found[name] for found in rates.values()]
         drawn = axes.bar([at + (place - 1) * width for at in range(len(rates))], values, width, color=shade, label=name.removesuffix("_ms"))
         axes.bar_label(drawn, [f"{value:,.0f}" for value in values], padding=2)
+    shown = [found[name] for found in rates.values() for name in _SHADES]
+    if max(shown) > _WIDE * max(min(shown), 0.1):
+        axes.set_yscale("log")
     axes.set_xticks(range(len(rates)), [f"{int(rate):,} a second" for rate in rates])
     axes.set_ylabel(f"ms: {title}")
     axes.legend(frameon=False)
