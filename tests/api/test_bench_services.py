@@ -1,5 +1,6 @@
 """``tidemark bench api``, ``backfill`` and ``recovery`` as they are typed, at their quickest; and what is pure in them."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +16,7 @@ from api.bench import endpoint
 from api.bench.http_load import HttpLoad, complete, post
 from api.bench.killable import recovered
 from api.bench.recovery import waited
+from api.cli import bench_results
 from features.errors import UserError
 from streams.simulate import SIMULATED
 from tests.api.test_bench import measured
@@ -58,6 +60,13 @@ def test_recovery(tmp_path: Path) -> None:
     # The users of the history, and those that the load brought.
     assert run["states"]["ingest"]["keys"] >= 500
     assert run["states"]["score"]["keys"] > 0
+
+
+def test_all_runs_each_as_if_it_was_typed(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    assert bench_results._run(["bench", "keys", "--numbers", "20000", "--json", str(file)]) == 0
+    assert json.loads(file.read_text())["command"] == f"tidemark bench keys --numbers 20000 --json {file}"
+    assert bench_results._run(["bench", "keys", "--numbers", "many"]) == 2
 
 
 @pytest.mark.parametrize(
