@@ -46,8 +46,9 @@ def test_the_documents_tables_and_the_history_are_those_of_the_results() -> None
 
 def test_every_plot_that_a_document_shows_is_there() -> None:
     text = (ROOT / "docs" / "benchmarks.md").read_text()
-    for part in text.split("](results/plots/")[1:]:
-        assert (RESULTS / "plots" / part.partition(")")[0]).is_file()
+    shown = [part.partition(")")[0] for part in text.split("](results/plots/")[1:]]
+    assert "rates.svg" in shown
+    assert all((RESULTS / "plots" / name).is_file() for name in shown)
 
 
 def test_a_headline_has_what_the_figures_have() -> None:
@@ -115,6 +116,7 @@ def test_only_what_lies_between_markers_changes() -> None:
     assert "old" not in filled
     assert "\n\nprose\n\n<!-- bench stream -->\nkept\n" in filled
     assert report.filled(filled, "a.md", {"latency": LATENCY}, []) == filled
+    assert "![latency](results/plots/latency.svg)" in report.filled(text, "a.md", {"latency": LATENCY}, [], {"latency.svg"})
 
 
 @pytest.mark.parametrize(
