@@ -16,7 +16,13 @@ _SHADES = {"p50_ms": "#9ecae1", "p90_ms": "#4292c6", "p99_ms": "#08519c"}
 _WAYS = {"exactly_once": "exactly once", "online": "with online store", "many_keys": "many keys", "at_least_once": "at least once"}
 # Beyond this ratio the least would be no more than a line.
 _WIDE = 100
-_SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "tidemark", "font.size": 9.0, "axes.spines.top": False, "axes.spines.right": False}
+_SETTINGS: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "tidemark",
+    "font.size": 9.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
 
 
 def plots(results: Mapping[str, Figures], history: Sequence[Measured]) -> dict[str, bytes]:
@@ -75,12 +81,11 @@ def _line(axes: "Axes", past: Sequence[Measured]) -> None:
 
 def _drawn(draw: Any, height: float = 3.2) -> bytes:
     import matplotlib as mpl
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     with mpl.rc_context(_SETTINGS):
         figure = Figure(figsize=(7.5, height), layout="constrained")
         draw(figure.add_subplot())
         out = io.BytesIO()
-        FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None})
+        figure.savefig(out, format="svg", metadata={"Date": None})
     return out.getvalue()
