@@ -14,7 +14,7 @@ help:
 	@echo "make demo    see it at work: services, a model, workers, the API and a live stream of transactions"
 	@echo "make test    run the tests"
 	@echo "make check   format, lint, types, import contracts, tests"
-	@echo "make bench   measure rates and latencies"
+	@echo "make bench   run every benchmark, an hour or more, and write docs/results; one alone: make bench ARGS=\"latency --quick\""
 	@echo "make faults  kill, stall and cut off workers, broker and Redis under load for most of an hour, and judge what came of it"
 	@echo "make setup   only make .venv with everything in it (the others do that first)"
 	@echo "make clean   end the services and remove what make has made; .tidemark, the services' data, stays"
@@ -39,8 +39,9 @@ check: setup
 	$(BIN)/lint-imports
 	$(PYTEST) $(ARGS)
 
+# Without a benchmark's name it runs all of them; they note what they found under docs/results.
 bench: setup
-	@$(BIN)/tidemark bench $(ARGS)
+	@$(BIN)/tidemark bench $(if $(filter-out --%,$(firstword $(ARGS))),,all --results docs/results) $(ARGS)
 
 faults: setup
 	@$(BIN)/python -m tests.faults.campaign $(ARGS)

@@ -1,7 +1,7 @@
 """An independent consumer: ``python -m api.bench.arrivals`` notes when each committed decision arrives.
 
 A process of its own and a light one: while decisions come it keeps their bytes and the time, and reads them only afterwards. It takes a
-``Watch`` as JSON, prints a line once it is at the end of the topic, and a ``Seen`` as JSON when all have come or none came for 20 s.
+``Watch`` as JSON, prints a line once it is at the end of the topic, and a ``Seen`` as JSON when all have come or none came for too long.
 """
 
 import sys
@@ -15,17 +15,17 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from streams.topics import DECISIONS
 
 READY = "ready"
-_PATIENCE_S = 20.0
 _AT_ONCE = 10_000
 
 
 class Watch(msgspec.Struct, frozen=True, kw_only=True):
     """How many decisions to wait for, and the Parquet file to put them in: transaction_id, decided_at (ms), the source's partition and
-    offset, arrived_at (float64 ms), in order of arrival."""
+    offset, arrived_at (float64 ms), in order of arrival. None for ``patience_s``: no more will come."""
 
     kafka: str
     count: int
     file: str
+    patience_s: float = 20.0
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +65,7 @@ def watch(asked: Watch) -> Seen:
         consumer.poll(0.5)  # connects
         print(READY, flush=True)
         cpu = time.process_time()
-        arrived = _take_in(consumer, asked.count)
+        arrived = _take_in(consumer, asked.count, asked.patience_s)
         cpu = time.process_time() - cpu
     finally:
         consumer.close()
@@ -73,11 +73,11 @@ def watch(asked: Watch) -> Seen:
     return Seen(count=sum(len(values) for _, values in arrived), cpu_s=round(cpu, 3))
 
 
-def _take_in(consumer: Consumer, count: int) -> list[tuple[float, list[bytes]]]:
+def _take_in(consumer: Consumer, count: int, patience_s: float) -> list[tuple[float, list[bytes]]]:
     """(ms UTC, values) of what arrived together."""
     arrived: list[tuple[float, list[bytes]]] = []
     missing, last = count, time.monotonic()
-    while missing > 0 and time.monotonic() - last < _PATIENCE_S:
+    while missing > 0 and time.monotonic() - last < patience_s:
         first = consumer.poll(1.0)
         if first is None:
             continue

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pyarrow.parquet as pq
 
-from api.bench import champion, children, delays, generator, hops, rates
+from api.bench import champion, child, delays, generator, hops, rates
 from api.bench.arrivals import READY, Seen, Watch
 from api.bench.deployment import Deployment, deployed, require_alive, wait_until_assigned, working
 from api.bench.freshness import OnlineWatch
@@ -103,15 +103,15 @@ class _Bench:
         file = self.deployment.home / "arrivals.parquet"
         since = hops.ends(config, self.deployment.partitions)
         processes = Processes({**self.stages, **self.deployment.services})
-        arriving = children.child("api.bench.arrivals", Watch(kafka=config.kafka, count=load.count, file=str(file)))
+        arriving = child.child("api.bench.arrivals", Watch(kafka=config.kafka, count=load.count, file=str(file)))
         with arriving as arrivals, OnlineWatch(config, self.deployment.partitions) as online:
-            if children.line(arrivals) != READY:
+            if child.line(arrivals) != READY:
                 raise UserError("the consumer of the decisions did not come up; see its message above")
             (before, _), busy, began = processes.look(), machine_cpu(), time.monotonic()
-            with children.child("api.bench.generator", load) as generating:
-                sent = msgspec.json.decode(children.line(generating), type=Sent)
+            with child.child("api.bench.generator", load) as generating:
+                sent = msgspec.json.decode(child.line(generating), type=Sent)
             (after, _), busy, took = processes.look(), machine_cpu() - busy, time.monotonic() - began
-            seen = msgspec.json.decode(children.line(arrivals), type=Seen)
+            seen = msgspec.json.decode(child.line(arrivals), type=Seen)
             arrived, times = pq.read_table(file), hops.times(config, since)
             readable = online.readable(arrived, times)
         require_alive(self.stages)

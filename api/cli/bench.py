@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from api.cli import bench_results
 from api.cli.conventions import write_summary
 from features.errors import UserError
 
@@ -35,8 +36,10 @@ PeersOption = Annotated[
 def register(app: typer.Typer) -> None:
     """Add the group of commands to the app."""
     group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-    for command in (stream, latency, delivery, scaling, kernel, keys, soak):
+    for command in (stream, latency, delivery, scaling, kernel, keys, backfill, recovery, soak):
         group.command()(command)
+    group.command("api")(endpoint)
+    bench_results.register(group)
     app.add_typer(group, name="bench", help="Measure rates and latencies, on services that it starts and ends itself.")
 
 
@@ -85,6 +88,26 @@ def latency(
     figures = _measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
     for rate, found in figures["rates"].items():
         typer.echo(f"{int(rate):,} tx/s: p50 {found['p50_ms']:.0f} ms, p90 {found['p90_ms']:.0f} ms, p99 {found['p99_ms']:.0f} ms")
+
+
+def endpoint(
+    rates: Annotated[str, typer.Option(help="Requests a second to offer, one rate after the other.")] = "100,500",
+    callers: Annotated[int, typer.Option(min=1, help="How many callers then ask as fast as they get answers.")] = 16,
+    seconds: Annotated[int, typer.Option(min=1, help="How long each is measured.")] = 20,
+    warm_up: Annotated[int, typer.Option(min=0, help="How long it is offered before.")] = 5,
+    partitions: PartitionsOption = 4,
+    runs: RunsOption = 3,
+    quick: QuickOption = False,
+    summary: SummaryOption = None,
+) -> None:
+    """What a caller of POST /v1/score waits: at fixed offered rates, and how many answers one process gives at most."""
+    from api.bench import endpoint as bench
+
+    spec = bench.Spec(_whole_numbers("--rates", rates, "100,500"), callers, seconds, warm_up, partitions=partitions, runs=runs)
+    figures = _measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
+    for rate, found in figures["rates"].items():
+        typer.echo(f"{int(rate):,}/s: p50 {found['p50_ms']:.1f} ms, p90 {found['p90_ms']:.1f} ms, p99 {found['p99_ms']:.1f} ms")
+    typer.echo(f"at most {figures['closed_loop']['answered_per_s']:,.0f} answers/s")
 
 
 def delivery(
@@ -169,6 +192,42 @@ def soak(
     for process, memory in figures["memory_bytes"].items():
         first, last, slope = (memory[figure] / 1e6 for figure in ("first", "last", "per_hour"))
         typer.echo(f"{process}: {first:,.0f} MB, then {last:,.0f} MB; {slope:+,.0f} MB an hour")
+
+
+def backfill(
+    transactions: Annotated[
+        str, typer.Option(metavar="N,…", help="About how many the archive holds, one size after the other.")
+    ] = "875000,1750000",
+    compare: Annotated[bool, typer.Option("--compare", help="Compare all vectors with those of the finished history.")] = False,
+    runs: RunsOption = 3,
+    quick: QuickOption = False,
+    summary: SummaryOption = None,
+) -> None:
+    """What `tidemark backfill` of half a year costs, Spark's start included; a tenth of the transactions is at one merchant."""
+    from api.bench import backfill as bench
+
+    spec = bench.Spec(_whole_numbers("--transactions", transactions, "875000,1750000"), runs, compare)
+    figures = _measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
+    for size in figures["sizes"].values():
+        typer.echo(f"{size['transactions']:,} transactions: {size['seconds']:.1f} s, {size['cpu_seconds']:.1f} s of CPU")
+
+
+def recovery(
+    users: Annotated[str, typer.Option(metavar="N,…", help="How many users have states, one number after the other.")] = "100000,1000000",
+    before: Annotated[int, typer.Option(min=1, help="Seconds of load before the kill.")] = 20,
+    after: Annotated[int, typer.Option(min=1, help="Seconds of load after it.")] = 30,
+    partitions: PartitionsOption = 4,
+    runs: RunsOption = 3,
+    quick: QuickOption = False,
+    summary: SummaryOption = None,
+) -> None:
+    """How long after `kill -9` of a worker its successor decides, at 1,000 transactions a second."""
+    from api.bench import recovery as bench
+
+    spec = bench.Spec(_whole_numbers("--users", users, "100000,1000000"), before=before, after=after, partitions=partitions, runs=runs)
+    figures = _measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
+    for number, found in figures["users"].items():
+        typer.echo(f"{int(number):,} users: {found['kill_to_first_decision_s']:.1f} s")
 
 
 def _source(data: Path | None, columns: str | None, amount_unit: str | None) -> "Source | None":

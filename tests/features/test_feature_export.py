@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.dataset as pa_dataset
 import pytest
 
+from api.bench.made_archive import archive
 from features.backfill_plan import plan_backfill
 from features.backfill_tables import Computed
 from features.definitions import DAY, FEATURE_SETS
@@ -15,7 +16,7 @@ from features.errors import UserError
 from features.feature_export import export_backfill, export_served
 from features.parquet_offline import OfflineTable, write_file
 from features.storage import Storage
-from tests.features.archived import archive, of_records, record
+from tests.features.archived import of_records, record
 
 V1, V2 = FEATURE_SETS["fraud_v1"], FEATURE_SETS["fraud_v2"]
 START = 17_622 * DAY

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from api.bench.made_archive import archive, records
 from features import spark_backfill, spark_session
 from features.backfill_plan import BackfillPlan, plan_backfill
 from features.backfill_tables import view_table
@@ -26,7 +27,7 @@ from features.state import EntityState
 from features.storage import Storage
 from features.window_sums import window_sums
 from infra.local import jars, java
-from tests.features.archived import archive, of_records, record, records
+from tests.features.archived import of_records, record
 from tests.parity.both import by_oracle
 from tests.parity.logs import Chargeback, Payment, Record
 

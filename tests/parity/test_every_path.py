@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pytest
 from feast import FeatureStore
 
+from api.bench.made_archive import archive, records
 from features import feast_repo_writer, spark_backfill, spark_session
 from features.backfill_plan import plan_backfill
 from features.definitions import ACTIVITY, DAY, FEATURE_SETS, HOUR, MINUTE, Entity, FeatureSet, Window
@@ -33,7 +34,6 @@ from infra.local import jars, java
 from streams.replay import LABEL_HEADER
 from streams.replay_messages import encode_labels, encode_transactions
 from streams.validation import Record
-from tests.features.archived import archive, records
 from tests.streams.logs import KAFKA_TIME, LogRecord, advanced, ingest_state, received, routed, score_state
 
 if TYPE_CHECKING:

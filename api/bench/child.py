@@ -1,4 +1,4 @@
-"""Processes of a benchmark's own, each given its order as JSON and answering in lines."""
+"""Processes of a benchmark's own that take their order as JSON and answer with lines on stdout."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from features.errors import UserError
 
 @contextmanager
 def child(module: str, asked: msgspec.Struct) -> Iterator["subprocess.Popen[str]"]:
-    """A process of ours that takes its order as JSON; ended with the block."""
+    """``python -m module`` with the order as its argument; ended with the block."""
     process = subprocess.Popen(
         [sys.executable, "-m", module, msgspec.json.encode(asked).decode()], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
     )
@@ -24,9 +24,9 @@ def child(module: str, asked: msgspec.Struct) -> Iterator["subprocess.Popen[str]
 
 
 def line(process: "subprocess.Popen[str]") -> str:
-    """Its next line, waited for. Raises UserError if it ended instead."""
+    """The next line that it says. Raises UserError if it ended instead."""
     assert process.stdout is not None
-    line = process.stdout.readline().strip()
-    if not line:
+    said = process.stdout.readline().strip()
+    if not said:
         raise UserError(f"a process of the benchmark ended with status {process.wait()}; see its message above")
-    return line
+    return said
