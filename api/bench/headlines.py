@@ -19,6 +19,8 @@ HEADLINES: Mapping[str, tuple[str, ...]] = {
     "delivery": ("exactly_once.tx_per_s", "at_least_once.tx_per_s", "exactly_once.p99_ms", "at_least_once.p99_ms"),
     "kernel": ("user_updates_per_s.median", "merchant_updates_per_s.median", "backtest_s.median"),
     "keys": ("typical.bytes_per_key", "keys.*.bytes_per_key"),
+    "scaling": ("layouts.*.tx_per_s", "hot_key.*.tx_per_s"),
+    "soak": ("memory_bytes.ingest.per_hour", "memory_bytes.score.per_hour"),
     "backfill": ("sizes.*.seconds", "sizes.*.cpu_seconds"),
     "recovery": ("users.*.kill_to_first_decision_s",),
 }

@@ -24,7 +24,7 @@ _LOG_LINES = 30
 
 
 def measure(deployment: Deployment, peer: Peer, transactions: int, number: int = 0) -> dict[str, Any]:
-    """The figures of run ``number`` of a peer on a deployment whose topic holds so many transactions.
+    """The figures of run ``number`` of a peer over so many transactions of a deployment's topic.
 
     Rates as those of our stages, by what is on the peer's topic; CPU (µs a transaction) and memory of its whole process family and of the
     broker. A peer that ends, or writes fewer records, gets ``error`` and the end of its ``log`` instead. Raises UserError or ServiceError

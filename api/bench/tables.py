@@ -170,6 +170,20 @@ def _keys(figures: Figures) -> str:
     return _markdown(("keys", "memory a key", "CPU an update", "encoded"), rows)
 
 
+def _scaling(figures: Figures) -> str:
+    asked = list(figures.get("layouts", {}).items())
+    asked += [(f"half of all at one {name}", found) for name, found in figures.get("hot_key", {}).items() if isinstance(found, Mapping)]
+    return _markdown(("layout", "tx/s", "least – most", "runs", "CPU µs/tx"), [[text, *_rate(found)] for text, found in asked])
+
+
+def _soak(figures: Figures) -> str:
+    rows = [
+        [name, *(f"{_number(memory[figure] / 1e6)} MB" for figure in ("first", "last", "most")), f"{memory['per_hour'] / 1e6:+,.0f} MB"]
+        for name, memory in figures.get("memory_bytes", {}).items()
+    ]
+    return _markdown(("process", "resident after the warm-up", "at the end", "most", "an hour, by least squares"), rows)
+
+
 def _backfill(figures: Figures) -> str:
     rows = [
         [_number(size["transactions"]), f"{size['seconds']:.1f} s", f"{size['cpu_seconds']:.1f} s", f"{size['largest_worker_mb']:.0f} MB"]
@@ -220,6 +234,8 @@ _TABLES: Mapping[str, Callable[[Figures], str]] = {
     "delivery": _delivery,
     "kernel": _kernel,
     "keys": _keys,
+    "scaling": _scaling,
+    "soak": _soak,
     "backfill": _backfill,
     "recovery": _recovery,
 }
