@@ -17,8 +17,11 @@ HOT_SHARE = 0.5
 
 
 def random_keys(users: int, merchants: int, transactions: int, folder: Path, hot: Entity | None = None) -> Workload:
-    """``transactions`` of one day in the order of their event times, at first one a user, then users at random; merchants at random. With
-    ``hot``, half of all are by one user, or at one merchant. None is a fraud. Raises ValueError for fewer transactions than users."""
+    """``transactions`` of one day in the order of their event times, at first one a user, then users at random; merchants at random.
+
+    With ``hot``, half of all are by one user, or at one merchant. Of the hundredth with the largest amounts half are frauds. Raises
+    ValueError for fewer transactions than users.
+    """
     if transactions < users:
         raise ValueError(f"{transactions:,} transactions are not enough for {users:,} users to have one each")
     rng = np.random.default_rng(_SEED)
@@ -34,7 +37,7 @@ def random_keys(users: int, merchants: int, transactions: int, folder: Path, hot
         "amount": pa.array(amount),
         "event_time": pa.array(_BEGIN_MS + np.arange(transactions) * DAY // transactions),
         "currency": pa.repeat("EUR", transactions),
-        "is_fraud": pa.repeat(False, transactions),
+        "is_fraud": pa.array((amount >= np.quantile(amount, 0.99)) & (rng.random(transactions) < 0.5)),
     }
     table = pa.table([columns.get(name, pa.nulls(transactions)).cast(SIMULATED.field(name).type) for name in SIMULATED.names], SIMULATED)
     about = f"random, {users:,} users and {merchants:,} merchants" + (f", half of all of one {hot}" if hot else "")

@@ -49,10 +49,11 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
     with deployed(_PARTITIONS) as first:
         sent = workload(spec.source, spec.transactions, first.home)
         skewed = {entity: random_keys(min(_USERS, len(sent)), _MERCHANTS, len(sent), first.home, entity) for entity in _HOT}
-        champion.register(champion.fit(sent, first.config.feature_set), first.config)
+        models = {among.about: champion.fit(among, first.config.feature_set) for among in (sent, *skewed.values())}
 
         def measured(about: str, among: Workload, workers: int, partitions: int) -> dict[str, Any]:
-            with deployed(partitions, first.config.mlflow) as deployment:
+            with deployed(partitions) as deployment:
+                champion.register(models[among.about], deployment.config)
                 found = measure(deployment.of(online=False), among, "backlog", workers)
                 found["log_bytes_per_tx"] = _stored(deployment.home, len(among))
             told(f"{about:<28} {found['tx_per_s']:>9,.0f} tx/s  {found['our_cpu_us_per_tx']:.1f} µs CPU/tx")

@@ -60,7 +60,7 @@ def test_stream(tmp_path: Path) -> None:
         assert found[name]["tx_per_s"] == found[name]["spread"]["median"] == run["tx_per_s"] > 0
         assert run["decisions"] == run["distinct"] == found[name].get("transactions", 4_000)
         assert run["dead_letters"] == 0
-        assert name == "many_keys" or run["by_verdict"].get("review", 0) + run["by_verdict"].get("block", 0) <= 0.02 * 4_000
+        assert run["by_verdict"].get("review", 0) + run["by_verdict"].get("block", 0) <= 0.02 * 4_000
         assert {"ingest", "score", "kafka", "redis"} <= run["cpu_us_per_tx"].keys()
         assert run["memory_bytes"]["score"] > 50e6
         assert ("online_behind_s" in run) == (name in ("online", "replayed"))
