@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
-from streams.events import DeadLetter, Decision, Label, Transaction, User
+from streams.events import DeadLetter, Decision, Label, Transaction, User, UserRisk
 from streams.topics import TOPICS, TRANSACTIONS, Topic
 
 _WRITTEN_BY_OTHERS = (Transaction, Label, User)
-_MESSAGES = (Transaction, Label, User, Decision, DeadLetter)
+_MESSAGES = (Transaction, Label, User, Decision, UserRisk, DeadLetter)
 
 
 def files() -> dict[str, str]:
