@@ -25,14 +25,21 @@ def ensure(folder: Path, requirements: Path, title: str) -> Path:
     """
     made_of = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()
     python = folder / "bin" / "python"
+    if _is_made(folder, made_of):
+        return python
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _alone(folder.with_name(f"{folder.name}.lock")):
-        if not (folder / _MADE_OF).is_file() or (folder / _MADE_OF).read_text() != made_of:
+        if not _is_made(folder, made_of):
             shutil.rmtree(folder, ignore_errors=True)
             _uv(title, "venv", "--python", sys.executable, folder)
             _uv(title, "pip", "sync", "--compile-bytecode", "--require-hashes", "--python", python, requirements)
             (folder / _MADE_OF).write_text(made_of)
     return python
+
+
+def _is_made(folder: Path, made_of: str) -> bool:
+    # Written last, so what was interrupted doesn't count.
+    return (folder / _MADE_OF).is_file() and (folder / _MADE_OF).read_text() == made_of
 
 
 @contextmanager

@@ -1,30 +1,39 @@
-"""Runs in Airflow's own environment: one DAG for one day, by ``dag.test()``, told as JSON on the last line of stdout.
+"""Runs in Airflow's own environment: DAGs, one after another, by ``dag.test()``.
 
-run_dag.py DAG_ID DAY CONF
+    run_dag.py RUNS.json RESULTS.json
+
+A run is {dag, day, conf, environment}, a result {state, tasks: {name: {state, tries}}}. Between a task's tries nobody waits.
 """
 
 import json
+import os
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from airflow.configuration import conf
 from airflow.dag_processing.dagbag import BundleDagBag
 
 
 def main() -> None:
-    """Runs it without waiting between a task's tries."""
-    dag_id, day, given = sys.argv[1:]
+    """Reads the runs, writes the results."""
+    wanted, results = map(Path, sys.argv[1:])
     folder = Path(conf.get("core", "dags_folder"))
     bag = BundleDagBag(folder, bundle_path=folder, bundle_name="dags-folder")
     assert not bag.import_errors, bag.import_errors
-    dag = bag.dags[dag_id]
-    for task in dag.tasks:
-        task.retry_delay = timedelta(0)
-        task.retry_exponential_backoff = 0
-    run = dag.test(logical_date=datetime.fromisoformat(f"{day}T01:00:00+00:00"), run_conf=json.loads(given))
-    tasks = {one.task_id: {"state": str(one.state), "tries": one.try_number} for one in run.get_task_instances()}
-    print(json.dumps({"state": str(run.state), "tasks": tasks}))
+    for dag in bag.dags.values():
+        for task in dag.tasks:
+            task.retry_delay, task.retry_exponential_backoff = timedelta(0), 0
+    results.write_text(json.dumps([run(bag, **one) for one in json.loads(wanted.read_text())]))
+
+
+def run(bag: BundleDagBag, dag: str, day: str, conf: dict[str, Any], environment: dict[str, str]) -> dict[str, Any]:
+    """One run of a DAG for a day."""
+    os.environ.update(environment)
+    done = bag.dags[dag].test(logical_date=datetime.fromisoformat(f"{day}T01:00:00+00:00"), run_conf=conf)
+    tasks = {one.task_id: {"state": str(one.state), "tries": one.try_number} for one in done.get_task_instances()}
+    return {"dag": dag, "state": str(done.state), "tasks": tasks}
 
 
 if __name__ == "__main__":
