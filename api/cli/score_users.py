@@ -2,7 +2,6 @@
 
 import time
 from collections import Counter
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,17 +12,9 @@ from api.cli.conventions import day_ms, progress, write_summary
 from features.errors import UserError
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from features.definitions import FeatureSet
-    from features.parquet_offline import OfflineTable, WrittenFile
-    from features.storage import Storage
-    from models.scoring import Scorer
     from streams.user_risk_table import UserRiskTable
 
 _HOUR_MS = 3_600_000
-# From so many records on Spark's start is worth it, and one process would take gigabytes.
-_SPARK_FROM = 5_000_000
 
 
 def register(app: typer.Typer) -> None:
@@ -52,9 +43,7 @@ def score_users(
     model: Annotated[
         str, typer.Option(metavar="URI", help="models:/tidemark/3, runs:/<run id> or a model's folder.")
     ] = "models:/tidemark@champion",
-    engine: Annotated[
-        str, typer.Option(metavar="auto|local|spark", help=f"auto: Spark from {_SPARK_FROM:,} archived records on.")
-    ] = "auto",
+    engine: Annotated[str, typer.Option(metavar="auto|local|spark", help="auto: Spark from 5 million archived records on.")] = "auto",
     memory: Annotated[str, typer.Option(help="The heap of Spark's JVM; its sorts spill to disk beyond.")] = "2g",
     max_lag: Annotated[
         float | None, typer.Option(min=0, metavar="HOURS", help="Refuse if the newest transaction known is older than this as of then.")
@@ -68,8 +57,11 @@ def score_users(
     The result is one day's partition of the table user-risk in the offline store; run again, it replaces that day's only, at once.
     """
     from api.settings import Settings, offline_store
+    from api.user_history import ArchivedHistory, FileHistory
     from models import mlflow_registry
     from streams.backtest import feature_set_of
+    from streams.columns import parse_mapping
+    from streams.datafile import read_transactions
     from streams.kafka_topics import partition_count
     from streams.topics import USER_RISK
     from streams.user_risk_table import UserRiskTable
@@ -85,9 +77,12 @@ def score_users(
     kafka = settings.require_kafka() if topic else ""
     if topic:
         partition_count(kafka, USER_RISK.name)
-    history = (
-        _of_file(data, columns, amount_unit, labels_after, engine) if data else _of_archive(place, engine, moment, memory, settings.home)
-    )
+    if data is None:
+        history: FileHistory | ArchivedHistory = ArchivedHistory.choose(place, engine, moment, memory, settings.home / "logs")
+    elif engine == "spark":
+        raise UserError("--engine spark reads the archive; leave out --data, or say --engine local")
+    else:
+        history = FileHistory(data.name, read_transactions(data, parse_mapping(columns, amount_unit), labels_after))
     newest = history.newest(moment)
     if newest is None:
         raise UserError(f"{history.name} has no transaction before {_said(moment)}; mend --as-of")
@@ -126,88 +121,6 @@ def score_users(
     told = "" if not topic else f", {published:,} published" if published is not None else ", none published, for a newer day is there"
     flagged = f"{levels['elevated']:,} elevated, {levels['highest']:,} of the highest risk"
     typer.echo(f"{users:,} users as of {_said(moment)}, {flagged}{told}, in {seconds:.1f} s, in {table.storage.url}/date={day}")
-
-
-@dataclass(frozen=True)
-class _File:
-    """A history in a file, worked on in this process."""
-
-    name: str
-    table: "pa.Table"
-    engine: str = "local"
-
-    def newest(self, moment: int) -> int | None:
-        import pyarrow.compute as pc
-
-        times = self.table["event_time"]
-        found = pc.max(times.filter(pc.less(times, moment))).as_py()
-        return None if found is None else int(found)
-
-    def write(self, features: "FeatureSet", scorer: "Scorer", moment: int, table: "UserRiskTable", day: date) -> "list[WrittenFile]":
-        from features.archived_log import of_table
-        from streams.user_risk import user_risk
-
-        return [table.write(day, user_risk(of_table(self.table, moment), features, scorer, moment))]
-
-
-@dataclass(frozen=True)
-class _Archive:
-    """The archive, worked on in this process or by Spark."""
-
-    name: str
-    place: "Storage"
-    table: "OfflineTable"
-    end: date
-    engine: str
-    memory: str
-    home: Path
-
-    def newest(self, moment: int) -> int | None:
-        from streams.user_risk_table import newest_archived
-
-        return newest_archived(self.table, moment)
-
-    def write(self, features: "FeatureSet", scorer: "Scorer", moment: int, table: "UserRiskTable", day: date) -> "list[WrittenFile]":
-        if self.engine == "spark":
-            return self._by_spark(features, scorer, moment, table, day)
-        from features.archived_log import of_archive
-        from streams.user_risk import user_risk
-        from streams.user_risk_table import archived
-
-        return [table.write(day, user_risk(of_archive(archived(self.table, self.end), moment), features, scorer, moment))]
-
-    def _by_spark(self, features: "FeatureSet", scorer: "Scorer", moment: int, table: "UserRiskTable", day: date) -> "list[WrittenFile]":
-        from features import spark_session
-        from infra.local import jars, java
-        from streams.spark_user_risk import write_user_risk
-
-        runtime, connectors = java.for_spark().executable, jars.SPARK.paths()
-        log = self.home / "logs" / "spark-score-users.log"
-        spark = spark_session.start("tidemark score-users", runtime, connectors, self.place, self.memory, log=log)
-        try:
-            return write_user_risk(spark, self.table.uris(end=self.end), features, scorer, moment, table, day)
-        finally:
-            spark.stop()
-
-
-def _of_file(data: Path, columns: str, amount_unit: str | None, labels_after: str | None, engine: str) -> _File:
-    from streams.columns import parse_mapping
-    from streams.datafile import read_transactions
-
-    if engine == "spark":
-        raise UserError("--engine spark reads the archive; leave out --data, or say --engine local")
-    return _File(data.name, read_transactions(data, parse_mapping(columns, amount_unit), labels_after))
-
-
-def _of_archive(place: "Storage", engine: str, moment: int, memory: str, home: Path) -> _Archive:
-    from streams.user_risk_table import archive_of, count_archived
-
-    archive = archive_of(place)
-    # What was known before the moment is filed under days up to that of the last millisecond before it.
-    end = date.fromordinal(datetime.fromtimestamp((moment - 1) / 1000, UTC).date().toordinal() + 1)
-    if engine == "auto":
-        engine = "spark" if count_archived(archive, end) >= _SPARK_FROM else "local"
-    return _Archive(f"the archive at {archive.storage.url}", place, archive, end, engine, memory, home)
 
 
 def _publish(table: "UserRiskTable", day: date, kafka: str) -> int | None:
