@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from msgspec import structs
 from typer.testing import CliRunner
 
 from api.cli import score_users
@@ -42,8 +43,9 @@ def _deployment(shared: Deployment, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     """The shared Kafka, and a registry with a champion of its own."""
     monkeypatch.setenv("TIDEMARK_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TIDEMARK_KAFKA", shared.config.kafka)
-    monkeypatch.setenv("TIDEMARK_MLFLOW", f"sqlite:///{tmp_path / 'mlflow.db'}")
-    champion(shared.config.__class__(kafka="", redis="", mlflow=f"sqlite:///{tmp_path / 'mlflow.db'}", feast_repo=""))
+    registry = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    monkeypatch.setenv("TIDEMARK_MLFLOW", registry)
+    champion(structs.replace(shared.config, mlflow=registry))
     monkeypatch.chdir(tmp_path)
 
 
