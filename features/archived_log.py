@@ -29,7 +29,7 @@ def of_archive(rows: pa.Table, before: int) -> pa.Table:
     rows = rows.append_column("time", pc.if_else(is_transaction, rows["event_time"], rows["label_time"]))
     rows = rows.filter(pc.less(rows["time"], before))
     rows = rows.take(pa.array(_counting(rows))).select(RECORDS.names)
-    return rows.take(pc.sort_indices(rows, [(name, "ascending") for name in ORDER], null_placement="at_end")).cast(RECORDS)
+    return rows.take(pc.sort_indices(rows, [(name, "ascending") for name in ORDER])).cast(RECORDS)
 
 
 def of_table(table: pa.Table, before: int) -> pa.Table:

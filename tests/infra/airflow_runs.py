@@ -40,11 +40,20 @@ class Airflow:
         told: list[dict[str, Any]] = json.loads(results.read_text())
         return told
 
+    @property
+    def _settings(self) -> Mapping[str, str]:
+        """Whatever Airflow the machine has besides is left alone."""
+        return {
+            "AIRFLOW_HOME": str(self.home / "airflow"),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home}/airflow/airflow.db",
+            "AIRFLOW__CORE__DAGS_FOLDER": str(environment.DAGS),
+            "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
+        }
+
     def _python(self, *arguments: str) -> None:
-        # Telling Airflow's own story only if it goes wrong.
         done = subprocess.run(
             [environment.python(), *arguments],
-            env={**environment.variables(self.home), "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING", **self.more},
+            env={**environment.variables(self.home), **self._settings, **self.more},
             cwd=self.home,
             capture_output=True,
             text=True,
