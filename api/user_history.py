@@ -20,7 +20,7 @@ from streams.user_risk import user_risk
 from streams.user_risk_table import UserRiskTable, archive_of, archived, count_archived, newest_archived
 
 # From so many records on Spark's start is worth it, and one process would take gigabytes.
-_SPARK_FROM = 5_000_000
+_SPARK_FROM = 3_000_000
 
 
 @dataclass(frozen=True)

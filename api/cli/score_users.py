@@ -43,7 +43,7 @@ def score_users(
     model: Annotated[
         str, typer.Option(metavar="URI", help="models:/tidemark/3, runs:/<run id> or a model's folder.")
     ] = "models:/tidemark@champion",
-    engine: Annotated[str, typer.Option(metavar="auto|local|spark", help="auto: Spark from 5 million archived records on.")] = "auto",
+    engine: Annotated[str, typer.Option(metavar="auto|local|spark", help="auto: Spark from 3 million archived records on.")] = "auto",
     memory: Annotated[str, typer.Option(help="The heap of Spark's JVM; its sorts spill to disk beyond.")] = "2g",
     max_lag: Annotated[
         float | None, typer.Option(min=0, metavar="HOURS", help="Refuse if the newest transaction known is older than this as of then.")

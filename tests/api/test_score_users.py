@@ -4,12 +4,14 @@ import json
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import pyarrow.compute as pc
 import pytest
 import typer
 from msgspec import structs
 from typer.testing import CliRunner
 
 from api.cli import score_users
+from features.definitions import DAY
 from features.errors import UserError
 from features.storage import Storage
 from streams.columns import parse_mapping
@@ -38,15 +40,26 @@ def store(tmp_path: Path, file: Path) -> Path:
     return tmp_path / "store"
 
 
+@pytest.fixture(scope="module")
+def registry(shared: Deployment, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A registry with a champion."""
+    place = f"sqlite:///{tmp_path_factory.mktemp('registry') / 'mlflow.db'}"
+    champion(structs.replace(shared.config, mlflow=place))
+    return place
+
+
 @pytest.fixture(autouse=True)
-def _deployment(shared: Deployment, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """The shared Kafka, and a registry with a champion of its own."""
+def _deployment(shared: Deployment, registry: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TIDEMARK_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TIDEMARK_KAFKA", shared.config.kafka)
-    registry = f"sqlite:///{tmp_path / 'mlflow.db'}"
     monkeypatch.setenv("TIDEMARK_MLFLOW", registry)
-    champion(structs.replace(shared.config, mlflow=registry))
     monkeypatch.chdir(tmp_path)
+
+
+def users(file: Path, before: int) -> int:
+    """How many have paid before that moment."""
+    table = read_transactions(file, parse_mapping("tidemark"))
+    return len(set(table.filter(pc.less(table["event_time"], before))["user_id"].to_pylist()))
 
 
 def run(*arguments: str | Path) -> str:
@@ -66,28 +79,29 @@ def test_a_file_and_its_archive_give_the_same(file: Path, store: Path, tmp_path:
     risks = UserRiskTable(Storage.of(store)).read(day)
     assert risks.equals(UserRiskTable(Storage.of(tmp_path / "by-file")).read(day))
     done = json.loads((tmp_path / "done.json").read_text())
-    assert (done["users"], done["day"], done["engine"], done["model"]) == (50, "2025-01-08", "local", "models:/tidemark/1")
-    assert sum(done["risk_levels"].values()) == 50 == len(set(risks["user_id"].to_pylist()))
+    expected = users(file, BEGIN + 7 * DAY)
+    assert (done["users"], done["day"], done["engine"], done["model"]) == (expected, "2025-01-08", "local", "models:/tidemark/1")
+    assert sum(done["risk_levels"].values()) == expected == len(set(risks["user_id"].to_pylist()))
 
 
-def test_now_is_filed_under_today(store: Path) -> None:
+def test_now_is_filed_under_today(store: Path, file: Path) -> None:
     before = datetime.now(UTC).date()
-    assert "50 users" in run("--store", store)
+    assert f"{users(file, BEGIN + 10 * DAY)} users" in run("--store", store)
     assert before <= UserRiskTable(Storage.of(store)).newest_day() <= datetime.now(UTC).date()  # type: ignore[operator]
 
 
-def test_the_topic_has_the_newest_day(store: Path, shared: Deployment) -> None:
+def test_the_topic_has_the_newest_day(store: Path, file: Path, shared: Deployment) -> None:
     def told() -> dict[str, UserRisk]:
         return {one.user_id: one for one in shared.messages("user-risk", UserRisk)}
 
-    assert "50 published" in run("--as-of", "2025-01-08", "--store", store, "--topic")
+    assert f"{users(file, BEGIN + 7 * DAY)} published" in run("--as-of", "2025-01-08", "--store", store, "--topic")
     risks = UserRiskTable(Storage.of(store)).read(date(2025, 1, 8)).to_pylist()
     newest = told()
     assert [{name: getattr(newest[row["user_id"]], name) for name in row} for row in risks] == risks
     assert "none published" in run("--as-of", "2025-01-05", "--store", store, "--topic")
     assert told() == newest
     run("--as-of", "2025-01-09", "--store", store, "--topic")
-    assert {one.as_of for one in told().values()} == {BEGIN + 8 * 86_400_000}
+    assert {one.as_of for one in told().values()} == {BEGIN + 8 * DAY}
 
 
 @pytest.mark.parametrize(

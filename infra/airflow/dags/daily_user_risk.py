@@ -19,7 +19,7 @@ with DAG(
     max_active_runs=1,
     params={
         "store": STORE,
-        "engine": Param("auto", enum=["auto", "local", "spark"], description="auto: Spark from some million records on."),
+        "engine": Param("auto", enum=["auto", "local", "spark"], description="auto: Spark from 3 million archived records on."),
         "max_lag": Param(
             24, type="number", minimum=0, description="Hours that the archive may be behind the day; else fail, and try again."
         ),
