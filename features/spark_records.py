@@ -57,7 +57,7 @@ def raise_if_file_gone(error: Exception) -> None:
     """Raises UserError if it is this that a job failed for."""
     if any(condition in str(error) for condition in _FILE_GONE):
         raise UserError(
-            "files of the archive were removed that counted when the command began, as a compaction does; run it again"
+            "files of the archive were removed that counted when the command began, as a compaction does; run the command again"
         ) from error
 
 
