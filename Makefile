@@ -2,7 +2,7 @@
 # ARGS goes to the command: make demo ARGS="--exit --transactions 20000", make test ARGS="tests/features -k windows".
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench faults clean
+.PHONY: help setup demo test check bench faults airflow clean
 
 BIN := .venv/bin
 STAMP := .venv/.set-up
@@ -16,6 +16,7 @@ help:
 	@echo "make check   format, lint, types, import contracts, tests"
 	@echo "make bench   run every benchmark, an hour or more, and write docs/results; one alone: make bench ARGS=\"latency --quick\""
 	@echo "make faults  kill, stall and cut off workers, broker and Redis under load for most of an hour, and judge what came of it"
+	@echo "make airflow Airflow with the batch jobs, in an environment of its own; ARGS go to it instead of standalone"
 	@echo "make setup   only make .venv with everything in it (the others do that first)"
 	@echo "make clean   end the services and remove what make has made; .tidemark, the services' data, stays"
 
@@ -46,7 +47,10 @@ bench: setup
 faults: setup
 	@$(BIN)/python -m tests.faults.campaign $(ARGS)
 
+airflow: setup
+	@$(BIN)/python -m infra.airflow $(or $(ARGS),standalone)
+
 clean:
 	@if [ -x $(BIN)/tidemark ]; then $(BIN)/tidemark down; fi
-	rm -rf .venv .uv .peers build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .uv .peers .airflow .airflow.lock build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find $(ROOMS) tests -name __pycache__ -type d -prune -exec rm -rf {} +

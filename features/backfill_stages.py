@@ -50,26 +50,27 @@ def known_dtype(feature_set: FeatureSet) -> np.dtype[np.void]:
 class UserStage:
     """Users and their labels.
 
-    ``days`` (days since 1970, int64) are those of which anything is asked; there are sums only if there is a ``window``.
+    ``days`` (days since 1970, int64) are those of which anything is asked; there are sums only if there is a ``window``. ``users`` is what
+    is known of them by now.
     """
 
     def __init__(self, feature_set: FeatureSet, window: Window | None, days: Int64) -> None:
         self._feature_set = feature_set
         self._window = window
         self._days = days
-        self._users = EntityState(feature_set, "user", capacity=16384)
+        self.users = EntityState(feature_set, "user", capacity=16384)
         self._book = LabelBook()
 
     def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Applies RECORDS in order; returns WITH_USERS, without labels that add nothing."""
         kind, time, amount = _columns(batch)
         fraud = self._deltas(batch, kind)
-        rows = (kind, _slots(self._users, batch["user_id"]), time, amount, fraud, self._devices(batch))
+        rows = (kind, slots_of(self.users, batch["user_id"]), time, amount, fraud, devices_of(self._feature_set, batch["device_id"]))
         if self._window is None:
-            features, lateness = self._users.apply(*rows)
+            features, lateness = self.users.apply(*rows)
             sums = np.zeros((len(kind), 4), np.int64)
         else:
-            features, lateness, sums = self._users.apply_summing(self._window, *rows)
+            features, lateness, sums = self.users.apply_summing(self._window, *rows)
         # A label too late for its user counts nowhere.
         fraud[lateness == TOO_LATE] = 0
         asked = (kind == TRANSACTION) & np.isin(time // DAY, self._days)
@@ -79,7 +80,7 @@ class UserStage:
         columns = {name: batch[name] for name in WITH_USERS.names if name in batch.schema.names}
         # Who isn't asked for needs no name any more.
         columns |= {name: pc.if_else(mask, batch[name], None) for name in ("transaction_id", "user_id")}
-        columns |= {"fraud": pa.array(fraud.astype(np.int8)), "of_user": _binary(asked, known)}
+        columns |= {"fraud": pa.array(fraud.astype(np.int8)), "of_user": packed(asked, known)}
         told = pa.RecordBatch.from_pydict(columns, schema=WITH_USERS)
         return told.filter(pa.array((kind == TRANSACTION) | (fraud != 0)))
 
@@ -94,31 +95,23 @@ class UserStage:
             fraud[row] = self._book.delta(user_id, (transaction_id, event_time, merchant_id), label_time, is_fraud)
         return fraud
 
-    def _devices(self, batch: pa.RecordBatch) -> Int64:
-        devices = batch["device_id"]
-        if not self._feature_set.devices or devices.null_count == len(devices):
-            return np.zeros(len(devices), np.int64)
-        encoded = devices.dictionary_encode()
-        hashes = np.append(device_hashes(encoded.dictionary.to_pylist()), 0)
-        return np.asarray(hashes[encoded.indices.fill_null(len(hashes) - 1).to_numpy()])
-
 
 class MerchantStage:
-    """Merchants, and the vectors of the transactions that are asked for."""
+    """Merchants, and the vectors of the transactions that are asked for. ``merchants`` is what is known of them by now."""
 
     def __init__(self, feature_set: FeatureSet) -> None:
         self._feature_set = feature_set
-        self._merchants = EntityState(feature_set, "merchant", capacity=16384)
+        self.merchants = EntityState(feature_set, "merchant", capacity=16384)
 
     def apply(self, batch: pa.RecordBatch) -> Computed:
         """Applies WITH_USERS in order; returns the transactions that are asked for, in order."""
         kind, time, amount = _columns(batch)
         fraud, nothing = batch["fraud"].to_numpy().astype(np.int64), np.zeros(len(kind), np.int64)
-        features, _ = self._merchants.apply(kind, _slots(self._merchants, batch["merchant_id"]), time, amount, fraud, nothing)
+        features, _ = self.merchants.apply(kind, slots_of(self.merchants, batch["merchant_id"]), time, amount, fraud, nothing)
         mask = pc.greater(pc.binary_length(batch["of_user"]), 0)
         asked = mask.to_numpy(zero_copy_only=False)
         found = batch.filter(mask)
-        known = _records(found["of_user"], known_dtype(self._feature_set))
+        known = unpacked(found["of_user"], known_dtype(self._feature_set))
         vectors = assemble(self._feature_set, time[asked], amount[asked], known["features"], features[asked])
         return Computed(found["transaction_id"], found["user_id"], found["merchant_id"], time[asked], vectors, known["sums"])
 
@@ -130,18 +123,28 @@ def _columns(batch: pa.RecordBatch) -> tuple[Int8, Int64, Int64]:
     return kind, batch["event_time"].to_numpy(), batch["amount"].fill_null(0).to_numpy()
 
 
-def _slots(state: EntityState, keys: pa.Array) -> Int64:
+def slots_of(state: EntityState, keys: pa.Array) -> Int64:
+    """The slots of the keys, new ones being given one."""
     encoded = keys.dictionary_encode()
     return np.asarray(state.slots(encoded.dictionary.to_pylist())[encoded.indices.to_numpy()])
 
 
-def _binary(where: npt.NDArray[np.bool_], records: npt.NDArray[np.void]) -> pa.Array:
+def devices_of(feature_set: FeatureSet, devices: pa.Array) -> Int64:
+    """The devices' hashes; 0 where there is none or the feature set doesn't look at them."""
+    if not feature_set.devices or devices.null_count == len(devices):
+        return np.zeros(len(devices), np.int64)
+    encoded = devices.dictionary_encode()
+    hashes = np.append(device_hashes(encoded.dictionary.to_pylist()), 0)
+    return np.asarray(hashes[encoded.indices.fill_null(len(hashes) - 1).to_numpy()])
+
+
+def packed(where: npt.NDArray[np.bool_], records: npt.NDArray[np.void]) -> pa.Array:
     """The records' bytes in the rows ``where`` there is one, nothing in the others."""
     ends = (np.concatenate([[0], np.cumsum(where)]) * records.dtype.itemsize).astype(np.int32)
     return pa.Array.from_buffers(pa.binary(), len(where), [None, pa.py_buffer(ends), pa.py_buffer(records)])
 
 
-def _records(values: pa.Array, dtype: np.dtype[np.void]) -> npt.NDArray[np.void]:
+def unpacked(values: pa.Array, dtype: np.dtype[np.void]) -> npt.NDArray[np.void]:
     """The records whose bytes these are."""
     if not len(values):
         return np.empty(0, dtype)

@@ -13,39 +13,27 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 
 from features.backfill_plan import BackfillPlan, Target
-from features.backfill_stages import ORDER, RECORDS, WITH_USERS, MerchantStage, UserStage
+from features.backfill_stages import WITH_USERS, MerchantStage, UserStage
 from features.backfill_tables import day_number
-from features.definitions import FeatureSet, Window
+from features.definitions import DAY, FeatureSet, Window
 from features.errors import UserError
 from features.parquet_offline import write_file
 from features.spark_day_files import DayFiles, Reports
+from features.spark_records import ddl, merchants_records, raise_if_file_gone, users_records
 from features.windows import Int64
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
+    from pyspark.sql import SparkSession
 
-# What is read of the archive.
-_ARCHIVED = """partition int, offset bigint, kind string, seq bigint, transaction_id string, event_time bigint, user_id string,
-    merchant_id string, amount bigint, device_id string, label_time bigint, is_fraud boolean"""
-_TYPES = {
-    pa.int64(): "bigint",
-    pa.int32(): "int",
-    pa.int8(): "tinyint",
-    pa.string(): "string",
-    pa.bool_(): "boolean",
-    pa.binary(): "binary",
-}
 _WRITER = "backfill"
-# Spark's conditions for a file that isn't there when it is looked for, and when it is read.
-_FILE_GONE = ("PATH_NOT_FOUND", "FAILED_READ_FILE.FILE_NOT_EXIST")
 _LISTEN_EVERY_S = 0.25
 # Each commit reads the log of all before, so their number must not grow with that of the days.
 _COMMIT_EVERY_S = 3.0
@@ -80,53 +68,12 @@ def _compute(plan: BackfillPlan, spark: "SparkSession", reports: Path, tasks: in
     origin = {"features_digest": plan.feature_set.digest, "archive": plan.archive.identity, "archive_version": str(plan.archive.version)}
     merchants = _Merchants(plan.feature_set, plan.targets, reports, tasks, origin)
     try:
-        by_user = _first_of_each(_records(spark, plan).repartition(tasks, "user_id")).select(*RECORDS.names)
-        with_users = by_user.sortWithinPartitions(*_order()).mapInArrow(users, _ddl(WITH_USERS))
-        by_merchant = with_users.repartition(tasks, "merchant_id").sortWithinPartitions(*_order())
-        by_merchant.mapInArrow(merchants, "nothing int").collect()
+        before = day_number(plan.end) * DAY
+        with_users = users_records(spark, plan.archive.uris, before, tasks).mapInArrow(users, ddl(WITH_USERS))
+        merchants_records(with_users, tasks).mapInArrow(merchants, "nothing int").collect()
     except Exception as error:
-        if not any(condition in str(error) for condition in _FILE_GONE):
-            raise
-        raise UserError(
-            "files of the archive were removed that counted when the backfill began, as a compaction does; run the command again"
-        ) from error
-
-
-def _records(spark: "SparkSession", plan: BackfillPlan) -> "DataFrame":
-    """What had been known when the range ended."""
-    from pyspark.sql import functions as f
-
-    end = int(datetime(plan.end.year, plan.end.month, plan.end.day, tzinfo=UTC).timestamp() * 1000)
-    files = [uri.replace("s3://", "s3a://", 1) for uri in plan.archive.uris]
-    return (
-        spark.read.schema(_ARCHIVED)
-        .parquet(*files)
-        .where(f.col("kind").isin("transaction", "label"))
-        .withColumn("is_transaction", f.col("kind") == "transaction")
-        .withColumn("time", f.when(f.col("is_transaction"), f.col("event_time")).otherwise(f.col("label_time")))
-        .where(f.col("time") < end)
-    )
-
-
-def _first_of_each(records: "DataFrame") -> "DataFrame":
-    """Without transactions sent again: of those of one user and id the first in the log counts."""
-    from pyspark.sql import Window as Over
-    from pyspark.sql import functions as f
-
-    # The hash comes first, for a sort compares numbers faster than names.
-    same = records.withColumn("identity", f.xxhash64("user_id", "transaction_id", "is_transaction"))
-    over = Over.partitionBy("identity", "user_id", "transaction_id", "is_transaction").orderBy("partition", "offset")
-    return same.withColumn("time_sent", f.row_number().over(over)).where((f.col("time_sent") == 1) | ~f.col("is_transaction"))
-
-
-def _order() -> list[Any]:
-    from pyspark.sql import functions as f
-
-    return [f.col(name).asc_nulls_last() for name in ORDER]
-
-
-def _ddl(schema: pa.Schema) -> str:
-    return ", ".join(f"`{field.name}` {_TYPES[field.type]}" for field in schema)
+        raise_if_file_gone(error)
+        raise
 
 
 @dataclass(frozen=True)

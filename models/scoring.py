@@ -60,7 +60,10 @@ class Scorer:
     def score(self, vectors: Float32) -> Scores:
         """Scores of the rows (float32, n × len(feature_names), NaN = missing). Raises ValueError for another width."""
         self.require_width(vectors)
-        probability = self._probability(vectors)
+        return self.judged(self._probability(vectors))
+
+    def judged(self, probability: Float64) -> Scores:
+        """What the policy makes of these probabilities."""
         policy = self.policy
         decision = (probability >= policy.review_threshold).astype(np.int8) + (probability >= policy.block_threshold)
         level = (probability >= policy.elevated_threshold).astype(np.int8) + (probability >= policy.highest_threshold)

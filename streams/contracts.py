@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
-from streams.events import DeadLetter, Decision, Label, Transaction, User
+from streams.events import DeadLetter, Decision, Label, Transaction, User, UserRisk
 from streams.topics import TOPICS, TRANSACTIONS, Topic
 
 _WRITTEN_BY_OTHERS = (Transaction, Label, User)
-_MESSAGES = (Transaction, Label, User, Decision, DeadLetter)
+_MESSAGES = (Transaction, Label, User, Decision, UserRisk, DeadLetter)
 
 
 def files() -> dict[str, str]:
@@ -34,7 +34,7 @@ def _asyncapi() -> dict[str, Any]:
         "info": {
             "title": "Tidemark",
             "version": "1",
-            "description": "Transactions, labels and users in, decisions and dead letters out. "
+            "description": "Transactions, labels and users in, decisions, users' risks and dead letters out. "
             "Times are int milliseconds UTC, amounts minor units. "
             "Keys are user_id in UTF-8, placed by murmur2 (Java's default; partitioner=murmur2_random in librdkafka). "
             "Read decisions and dead-letters with isolation.level=read_committed. Ignore fields you don't know.",

@@ -105,6 +105,25 @@ class Decision(Struct, gc=False):
     degraded: Annotated[bool, Meta(description="decided without what is known of user and merchant, for the online store failed")] = False
 
 
+class UserRisk(Struct, gc=False):
+    """A user's risk as of a moment: the highest probability of one of the user's latest payments, were it made again then. A user's newest
+    record counts. Keyed by user_id."""
+
+    user_id: str
+    as_of: Annotated[int, Meta(description="the moment, ms UTC; what was known before it counts")]
+    probability: Probability
+    risk_score: Annotated[int, Meta(ge=0, le=99)]
+    risk_level: RiskLevel
+    payments: Annotated[int, Meta(ge=1, description="how many payments were judged")]
+    transaction_id: Annotated[str, Meta(description="the riskiest of them")]
+    event_time: Annotated[int, Meta(description="when that was made, ms UTC")]
+    model_name: str
+    model_version: str
+    model_digest: Digest
+    policy_digest: Digest
+    features_digest: Digest
+
+
 class DeadLetter(Struct, gc=False):
     """An input that could not be taken, why, and its bytes. Has no key."""
 

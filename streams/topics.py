@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from streams.events import DeadLetter, Decision, Label, Transaction, User
+from streams.events import DeadLetter, Decision, Label, Transaction, User, UserRisk
 
 _DAY_MS = 86_400_000
 _MAX_MESSAGE_BYTES = 8 << 20
@@ -81,6 +81,7 @@ SCORING_LOG = Topic(
     90 * _DAY_MS,
     config=_LARGE,
 )
+USER_RISK = Topic("user-risk", "user_id", "the newest risk of each user, told once a day", UserRisk, None, config=_COMPACTED_SOON)
 
 STATE_USERS = Topic(
     "state.users",
@@ -101,4 +102,4 @@ STATE_MERCHANTS = Topic(
     config=_COMPACTED_SOON | _LARGE,
 )
 
-TOPICS = (TRANSACTIONS, LABELS, USERS, BY_MERCHANT, DECISIONS, DEAD_LETTERS, SCORING_LOG, STATE_USERS, STATE_MERCHANTS)
+TOPICS = (TRANSACTIONS, LABELS, USERS, BY_MERCHANT, DECISIONS, DEAD_LETTERS, SCORING_LOG, USER_RISK, STATE_USERS, STATE_MERCHANTS)

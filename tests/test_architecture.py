@@ -34,6 +34,7 @@ OTHER_EDGES = {
     "streams.stage_process",
     "streams.stages",
     "streams.stall",
+    "streams.user_risk_table",
     "streams.worker",
 }
 

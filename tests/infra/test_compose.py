@@ -38,7 +38,7 @@ def test_the_schema_refuses_what_is_no_compose_file(compose: dict[str, Any]) -> 
     assert not Draft202012Validator(schema()).is_valid(wrong)
 
 
-@pytest.mark.parametrize("name", ["kafka", "redis", "mlflow", "api", "worker"])
+@pytest.mark.parametrize("name", ["kafka", "redis", "mlflow", "api", "worker", "airflow"])
 def test_every_part_of_the_set_up_is_there_and_tells_its_health(compose: dict[str, Any], name: str) -> None:
     assert compose["services"][name]["healthcheck"]["test"][0] == "CMD"
 
@@ -54,7 +54,7 @@ def test_whoever_is_waited_for_exists_and_can_be_waited_for(compose: dict[str, A
 
 
 def test_our_containers_look_for_the_services_where_they_are(compose: dict[str, Any]) -> None:
-    for name in ("prepare", "api", "worker"):
+    for name in ("prepare", "api", "worker", "airflow"):
         environment = compose["services"][name]["environment"]
         for variable in services.OUTSIDE_VARIABLES.values():
             host = re.sub(r"^\w+://", "", environment[variable]).split(":")[0]
@@ -72,9 +72,10 @@ def test_the_broker_is_the_embedded_ones_version(compose: dict[str, Any]) -> Non
 def test_every_named_volume_is_declared_and_every_copied_file_exists(compose: dict[str, Any]) -> None:
     used = {mount.split(":")[0] for service in compose["services"].values() for mount in service.get("volumes", [])}
     assert used == set(compose["volumes"])
-    dockerfile = (ROOT / compose["services"]["api"]["build"]["dockerfile"]).read_text()
-    for line in re.findall(r"^COPY (.+) \S+$", dockerfile, re.MULTILINE):
-        assert all((ROOT / source).exists() for source in line.split()), line
+    for name in ("api", "airflow"):
+        dockerfile = (ROOT / compose["services"][name]["build"]["dockerfile"]).read_text()
+        for line in re.findall(r"^COPY (.+) \S+$", dockerfile, re.MULTILINE):
+            assert all((ROOT / source).exists() for source in line.split()), line
 
 
 def test_nothing_is_reachable_from_other_machines(compose: dict[str, Any]) -> None:

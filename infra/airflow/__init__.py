@@ -1,0 +1,1 @@
+"""Airflow for the batch jobs: its environment, its settings, its DAGs."""
