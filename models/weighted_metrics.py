@@ -1,0 +1,94 @@
+"""The ranking metrics of ``models/metrics.py`` for weighted rows, sorted once for any number of weightings: what a bootstrap asks for.
+
+Weights are whole numbers (int64, one entry a row): a row of weight 2 counts as two equal rows, one of weight 0 isn't there.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from models.metrics import Bool, Float64, Int64
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Rows ranked by probability, highest first: ``order`` lists them, ``last`` the places where a run of equal probabilities ends."""
+
+    order: Int64
+    last: Int64
+    is_fraud: Bool
+
+    @classmethod
+    def of(cls, is_fraud: Bool, probability: Float64) -> Self:
+        """One entry a row, at least one. Raises ValueError without any."""
+        if not len(probability):
+            raise ValueError("a ranking needs at least one row")
+        order = np.argsort(-probability, kind="stable")
+        falling = probability[order]
+        last = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))
+        return cls(order, last, is_fraud[order])
+
+    def auc_roc(self, weight: Int64) -> float:
+        """Area under the ROC curve, 0–1; NaN if only one class has weight."""
+        frauds, others = self._cumulated(weight)
+        if not frauds[-1] or not others[-1]:
+            return float("nan")
+        return float(np.trapezoid(np.append(0, frauds), np.append(0, others)) / (frauds[-1] * others[-1]))
+
+    def average_precision(self, weight: Int64) -> float:
+        """Mean of the precision over the recall steps, 0–1; NaN if only one class has weight."""
+        frauds, others = self._cumulated(weight)
+        if not frauds[-1] or not others[-1]:
+            return float("nan")
+        precision = frauds / np.maximum(frauds + others, 1)
+        return float(np.diff(frauds, prepend=0) @ precision / frauds[-1])
+
+    def _cumulated(self, weight: Int64) -> tuple[Float64, Float64]:
+        """Weight of the frauds and of the others at or above each distinct probability, highest first."""
+        weight = weight[self.order]
+        frauds = np.cumsum(np.where(self.is_fraud, weight, 0))[self.last]
+        return frauds.astype(np.float64), (np.cumsum(weight)[self.last] - frauds).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class CardRanking:
+    """The cards of each day, ranked by their highest probability that day: for each ``day`` the ``card``, whether it was ``compromised``
+    that day, and a ``row`` that has its weight. ``cards`` says how many there are."""
+
+    days: tuple[tuple[Int64, Bool, Int64], ...]
+    cards: int
+
+    @classmethod
+    def of(cls, day: Int64, user: npt.NDArray[np.generic], is_fraud: Bool, probability: Float64) -> Self:
+        """One entry a transaction, as for ``card_precision_at_k``. Raises ValueError without any."""
+        if not len(day):
+            raise ValueError("card precision needs at least one transaction")
+        users, card = np.unique(user, return_inverse=True)
+        a_row = np.zeros(len(users), np.int64)
+        a_row[card] = np.arange(len(card))
+        days = []
+        for today in np.unique(day):
+            rows = day == today
+            highest = np.full(len(users), -np.inf)
+            np.maximum.at(highest, card[rows], probability[rows])
+            compromised = np.zeros(len(users), np.bool_)
+            compromised[card[rows & is_fraud]] = True
+            seen = np.flatnonzero(highest > -np.inf)
+            ranked = seen[np.argsort(-highest[seen], kind="stable")]
+            days.append((ranked, compromised[ranked], a_row[ranked]))
+        return cls(tuple(days), len(users))
+
+    def card_precision_at_k(self, weight: Int64, k: int = 100) -> float:
+        """Card Precision@k, 0–1; all rows of a card have one weight, and a card of weight 2 is two cards."""
+        caught = np.zeros(self.cards, np.bool_)
+        daily = []
+        for card, compromised, row in self.days:
+            cards = np.where(caught[card], 0, weight[row])
+            before = np.cumsum(cards) - cards
+            found = np.where(compromised, np.minimum(cards, np.maximum(k - before, 0)), 0)
+            # Of two equal cards at the end of the list one may be looked at and not the other; both then count as caught.
+            caught[card[found > 0]] = True
+            daily.append(found.sum() / k)
+        return float(np.mean(daily))
