@@ -32,24 +32,58 @@ class Ranking:
 
     def auc_roc(self, weight: Int64) -> float:
         """Area under the ROC curve, 0–1; NaN if only one class has weight."""
-        frauds, others = self._cumulated(weight)
-        if not frauds[-1] or not others[-1]:
-            return float("nan")
-        return float(np.trapezoid(np.append(0, frauds), np.append(0, others)) / (frauds[-1] * others[-1]))
+        return self.curve(weight).auc_roc
 
     def average_precision(self, weight: Int64) -> float:
         """Mean of the precision over the recall steps, 0–1; NaN if only one class has weight."""
-        frauds, others = self._cumulated(weight)
-        if not frauds[-1] or not others[-1]:
-            return float("nan")
-        precision = frauds / np.maximum(frauds + others, 1)
-        return float(np.diff(frauds, prepend=0) @ precision / frauds[-1])
+        return self.curve(weight).average_precision
+
+    def curve(self, weight: Int64) -> "Curve":
+        """What stands at or above each threshold, the rows weighted."""
+        return Curve(*self._cumulated(weight))
 
     def _cumulated(self, weight: Int64) -> tuple[Float64, Float64]:
         """Weight of the frauds and of the others at or above each distinct probability, highest first."""
         weight = weight[self.order]
         frauds = np.cumsum(np.where(self.is_fraud, weight, 0))[self.last]
         return frauds.astype(np.float64), (np.cumsum(weight)[self.last] - frauds).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Of each threshold, highest first, the weight of the ``frauds`` and of the ``others`` at or above it; figures are NaN if only one
+    class has weight."""
+
+    frauds: Float64
+    others: Float64
+
+    @property
+    def has_both_classes(self) -> bool:
+        """Whether frauds and others have weight."""
+        return bool(self.frauds[-1] and self.others[-1])
+
+    @property
+    def auc_roc(self) -> float:
+        """Area under the ROC curve, 0–1."""
+        if not self.has_both_classes:
+            return float("nan")
+        return float(np.trapezoid(np.append(0, self.frauds), np.append(0, self.others)) / (self.frauds[-1] * self.others[-1]))
+
+    @property
+    def average_precision(self) -> float:
+        """Mean of the precision over the recall steps, 0–1."""
+        if not self.has_both_classes:
+            return float("nan")
+        precision = self.frauds / np.maximum(self.frauds + self.others, 1)
+        return float(np.diff(self.frauds, prepend=0) @ precision / self.frauds[-1])
+
+    def recall_at(self, false_positive_rate: float) -> float:
+        """The highest recall, 0–1, at a threshold that flags no larger share than this (0–1) of the others."""
+        if not self.has_both_classes:
+            return float("nan")
+        # Others only add up down the list, so the last threshold within the rate is the best.
+        within = int(np.searchsorted(self.others, false_positive_rate * self.others[-1], side="right"))
+        return float(self.frauds[within - 1] / self.frauds[-1]) if within else 0.0
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli.conventions import day_ms, day_range, progress, write_summary
+from api.cli.conventions import day_range, progress, write_summary
 from features.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,6 +23,17 @@ LabelsAfterOption = Annotated[
 FromOption = Annotated[str | None, typer.Option("--from", metavar="DATE", help="The first day, UTC; else the file's first.")]
 ToOption = Annotated[str | None, typer.Option("--to", metavar="DATE", help="The day after the last, UTC; else the end of the file.")]
 SummaryOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the summary here.")]
+HistoryDaysOption = Annotated[
+    str | None, typer.Option(metavar="DAYS,…", help="Learn from the newest of these days that does best, such as 7,28,90; else from all.")
+]
+CostOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VALUE", help="What thresholds are chosen by: fraud_loss, margin (shares), chargeback_fee, goodwill, review."
+    ),
+]
+CapacityOption = Annotated[float, typer.Option(help="The share of all transactions that can be reviewed.")]
+AuthorOption = Annotated[str | None, typer.Option(help="Who answers for it; else the user of the machine.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -43,6 +54,10 @@ def train(
     features: Annotated[str, typer.Option(help="The feature set.")] = "fraud_v1",
     labels_after: LabelsAfterOption = None,
     seed: Annotated[int, typer.Option(help="The same seed and data give the same model.")] = 0,
+    history_days: HistoryDaysOption = None,
+    cost: CostOption = None,
+    capacity: CapacityOption = 0.005,
+    author: AuthorOption = None,
     summary: SummaryOption = None,
 ) -> None:
     """Train a model on a file's transactions and register it: as champion if there is none, else as a candidate.
@@ -50,52 +65,40 @@ def train(
     What happened before --from only warms the windows. Transactions whose label isn't known by --as-of are left out.
     """
     from api.settings import Settings
-    from features.definitions import FEATURE_SETS
-    from models import mlflow_registry
-    from models.training import train as fit
-    from models.training_set import training_set
-    from streams.columns import parse_mapping
-    from streams.datafile import read_transactions
-    from streams.label_delay import parse_labels_after
+    from api.training.data import feature_set_of, moment, parse_costs, parse_histories, transactions
+    from api.training.provenance import provenance
+    from api.training.summary import training_summary
+    from models.mlflow_pipeline import TrainingPlan, train_and_register
 
     started = time.monotonic()
-    feature_set = FEATURE_SETS.get(features)
-    if feature_set is None:
-        raise UserError(f"--features {features} is no feature set; say one of {', '.join(FEATURE_SETS)}")
-    start_ms, end_ms = day_range(begin, end)
-    as_of_ms = None if as_of is None else day_ms("--as-of", as_of)
-    mapping = parse_mapping(columns, amount_unit)
-    if not mapping.labelled:
-        raise UserError(f"--columns {columns} names no fraud column to learn from; add is_fraud=…")
-    table = read_transactions(data, mapping, labels_after)
-    first, last = _span(table, data)
-    start_ms = first if start_ms is None else start_ms
-    end_ms = last + 1 if end_ms is None else end_ms
-    as_of_ms = last if as_of_ms is None else as_of_ms
-    delay_ms = parse_labels_after(labels_after, mapping.labelled) or 0  # labels that are never sent are at least in the file
+    chosen = transactions(data, columns, amount_unit, begin, end, as_of, labels_after)
+    plan = TrainingPlan(
+        feature_set_of(features),
+        chosen.begin,
+        chosen.end,
+        chosen.as_of,
+        chosen.labels_after,
+        seed,
+        histories=parse_histories(history_days),
+        costs=parse_costs(cost or []),
+        capacity=capacity,
+    )
+    period = {"from": moment(plan.begin), "to": moment(plan.end), "as_of": moment(plan.as_of)}
     with progress("computing features", None) as advance:
-        rows = training_set(table, feature_set, start_ms, end_ms, as_of_ms, delay_ms, advance)
-    trained = fit(rows, feature_set.names, seed=seed)
-    counts = {"rows": len(rows.is_fraud), "frauds": rows.frauds, "label_unknown": rows.immature, "unlabelled": rows.unlabelled}
-    period = {"from": _moment(start_ms), "to": _moment(end_ms), "as_of": _moment(as_of_ms)}
-    tags = {"data": data.name, **period, **{name: str(count) for name, count in counts.items()}}
-    registered = mlflow_registry.register(trained, feature_set, Settings.resolve(require_services=False).mlflow, tags)
-    done = {
-        "model": registered.uri,
-        "version": registered.version,
-        "role": registered.role,
-        "run_id": registered.run_id,
-        "feature_set": feature_set.name,
-        **registered.digests.as_tags(),
-        **period,
-        **counts,
-        **trained.metrics,
-        "rounds": trained.parameters["rounds"],
-        "seconds": round(time.monotonic() - started, 3),
-    }
+        found, registered = train_and_register(
+            chosen.table,
+            plan,
+            chosen.snapshot,
+            provenance(author),
+            Settings.resolve(require_services=False).mlflow,
+            {"data": data.name, **period},
+            advance,
+        )
+    rows = found.rows
+    done = training_summary(found, registered, plan, round(time.monotonic() - started, 3))
     write_summary(summary, done)
     typer.echo(
-        f"{registered.uri} is {registered.role}: {counts['rows']:,} transactions with {counts['frauds']:,} frauds, {done['seconds']:.0f} s"
+        f"{registered.uri} is {registered.role}: {len(rows.is_fraud):,} transactions with {rows.frauds:,} frauds, {done['seconds']:.0f} s"
     )
     if rows.immature or rows.unlabelled:
         typer.echo(f"left out: {rows.immature:,} whose label was not known by {period['as_of']}, {rows.unlabelled:,} without a label")
@@ -123,6 +126,7 @@ def backtest(
     of a replay of the same range onto empty topics.
     """
     from api.settings import Settings
+    from api.training.data import moment, span
     from models import mlflow_registry
     from streams.backtest import Backtest
     from streams.columns import parse_mapping
@@ -132,11 +136,11 @@ def backtest(
     start_ms, end_ms = day_range(begin, end)
     mapping = parse_mapping(columns, amount_unit)
     table = read_transactions(file, mapping, labels_after)
-    first, last = _span(table, file)
+    first, last = span(table, file)
     start_ms, end_ms = first if start_ms is None else start_ms, last + 1 if end_ms is None else end_ms
     if start_ms > last or end_ms <= first:
         raise UserError(
-            f"{file.name} has no transaction in the range, its own are from {_moment(first)} to {_moment(last)}; mend --from or --to"
+            f"{file.name} has no transaction in the range, its own are from {moment(first)} to {moment(last)}; mend --from or --to"
         )
     scorer = mlflow_registry.load(model, Settings.resolve(require_services=False).mlflow)
     test = Backtest(table, scorer, start_ms, end_ms, history)
@@ -181,21 +185,3 @@ def promote(
         mlflow_gate.require_passed(version, tracking_uri)
     mlflow_registry.promote(version, tracking_uri)
     typer.echo(f"models:/{mlflow_registry.MODEL_NAME}/{version} is champion")
-
-
-def _span(table: "pa.Table", file: Path) -> tuple[int, int]:
-    """First and last event time (ms)."""
-    import pyarrow.compute as pc
-
-    if not table.num_rows:
-        raise UserError(f"{file.name} has no transactions; give a file that has some")
-    span = pc.min_max(table["event_time"])
-    return span["min"].as_py(), span["max"].as_py()
-
-
-def _moment(milliseconds: int) -> str:
-    """ISO 8601 in UTC, only the day where it is midnight."""
-    from datetime import UTC, datetime
-
-    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return moment.date().isoformat() if milliseconds % 86_400_000 == 0 else moment.isoformat(timespec="seconds")

@@ -1,0 +1,146 @@
+"""Training from beginning to end: rows → choice of history → fit → policy → evaluation → record. Each step can be called alone."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import pyarrow as pa
+
+from features.definitions import DAY, FeatureSet
+from models import mlflow_client, mlflow_registry
+from models.costs import Costs
+from models.data_snapshot import DataSnapshot, Provenance
+from models.history_choice import HistoryChoice, choose_history
+from models.mlflow_record import Record, refusing_in_words
+from models.mlflow_registry import MODEL_NAME, Registered
+from models.model_card import CardFacts, model_card
+from models.plots import evaluation_plots
+from models.reference import reference
+from models.rehearsal import Rehearsal, rehearse, with_policy
+from models.training import Trained, train
+from models.training_set import TrainingSet, training_set
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What to learn from and how: rows from ``begin`` (inclusive) to ``end`` (exclusive) whose label, ``labels_after`` its transaction, is
+    known ``as_of``; all in ms. ``histories`` (days) are tried by how much of the range's end they take, none: the whole range is taken.
+    ``capacity`` is the share (0–1) of all transactions that can be reviewed.
+    """
+
+    feature_set: FeatureSet
+    begin: int
+    end: int
+    as_of: int
+    labels_after: int
+    seed: int = 0
+    threads: int = 1
+    histories: tuple[int, ...] = ()
+    costs: Costs = field(default_factory=Costs)
+    capacity: float = 0.005
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model that is ready to be registered, the rows it was made of, and how it did."""
+
+    trained: Trained
+    rows: TrainingSet
+    rehearsal: Rehearsal
+    choice: HistoryChoice | None
+
+
+def candidate(table: pa.Table, plan: TrainingPlan, advanced: Callable[[int], None] = lambda _rows: None) -> Candidate:
+    """A model from a canonical table, every choice made by what was known ``as_of``; ``advanced`` hears how many transactions were taken
+    in.
+
+    Raises UserError if there is too little to learn from.
+    """
+    rows = training_set(table, plan.feature_set, plan.begin, plan.end, plan.as_of, plan.labels_after, advanced)
+    return candidate_of(rows, plan)
+
+
+def candidate_of(rows: TrainingSet, plan: TrainingPlan) -> Candidate:
+    """The same from a training set."""
+    names = plan.feature_set.names
+    choice = choose_history(rows, names, plan.histories, plan.labels_after, plan.seed, plan.threads) if plan.histories else None
+    if choice is not None:
+        rows = replace(choice.newest(rows), immature=rows.immature, unlabelled=rows.unlabelled)
+    trained = train(rows, names, seed=plan.seed, threads=plan.threads)
+    if trained.out_of_fold is None:
+        raise ValueError("training gave no out-of-fold rows to choose thresholds by")
+    rehearsal = rehearse(trained.out_of_fold, names, plan.costs, plan.capacity, plan.labels_after, plan.seed)
+    return Candidate(with_policy(trained, plan.costs, plan.capacity), rows, rehearsal, choice)
+
+
+def recorded(found: Candidate, plan: TrainingPlan, data: DataSnapshot, provenance: Provenance) -> Record:
+    """Everything that is to be kept of how the candidate came about."""
+    rows, trained, rehearsal = found.rows, found.trained, found.rehearsal
+    scored = trained.out_of_fold
+    card = model_card(
+        CardFacts(
+            MODEL_NAME,
+            plan.feature_set.name,
+            len(plan.feature_set.names),
+            plan.feature_set.digest,
+            data,
+            provenance,
+            counts(rows),
+            int(rows.event_time.min()),
+            int(rows.event_time.max()),
+            trained.parameters,
+            trained.policy,
+            rehearsal.evaluation,
+            rehearsal.gap / DAY,
+        )
+    )
+    return Record(
+        data,
+        provenance,
+        rehearsal.evaluation,
+        reference(
+            plan.feature_set.names,
+            rows.vectors,
+            rows.event_time,
+            None if scored is None else scored.probability,
+            None if scored is None else scored.rows.event_time,
+        ),
+        card,
+        evaluation_plots(rehearsal.rows, rehearsal.policy, plan.costs, trained.booster.get_score(importance_type="total_gain")),
+    )
+
+
+def train_and_register(
+    table: pa.Table,
+    plan: TrainingPlan,
+    data: DataSnapshot,
+    provenance: Provenance,
+    tracking_uri: str,
+    tags: dict[str, str],
+    advanced: Callable[[int], None] = lambda _rows: None,
+) -> tuple[Candidate, Registered]:
+    """The whole way. The registry is asked first, so that nothing is computed for one that is down.
+
+    Raises UserError if there is too little to learn from, or the registry or its disk fails; then no version was made.
+    """
+    with refusing_in_words(tracking_uri, "reaching the registry"):
+        mlflow_client.connect(tracking_uri).search_experiments(max_results=1)
+    found = candidate(table, plan, advanced)
+    return found, log(found, plan, recorded(found, plan, data, provenance), tracking_uri, tags)
+
+
+def log(found: Candidate, plan: TrainingPlan, record: Record, tracking_uri: str, tags: dict[str, str]) -> Registered:
+    """Make the candidate a version of the registry, with its record. Raises UserError if the registry or its disk fails."""
+    own = {
+        **{name: str(count) for name, count in counts(found.rows).items()},
+        "trained_to": str(int(found.rows.event_time.max())),
+        "labels_after": str(plan.labels_after),
+        **({} if found.choice is None else {"history_days": str(found.choice.days)}),
+        **tags,
+    }
+    with refusing_in_words(tracking_uri, "registering the model"):
+        return mlflow_registry.register(found.trained, plan.feature_set, tracking_uri, own, record)
+
+
+def counts(rows: TrainingSet) -> dict[str, int]:
+    """How many rows there are, and how many were left out."""
+    return {"rows": len(rows.is_fraud), "frauds": rows.frauds, "label_unknown": rows.immature, "unlabelled": rows.unlabelled}

@@ -1,0 +1,87 @@
+"""Scored transactions whose outcome is known: what every judgement of a model is made on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from features.definitions import DAY
+
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+Bool = npt.NDArray[np.bool_]
+Labels = npt.NDArray[np.str_]
+
+# Upper ends in minor units, exclusive.
+_BANDS = ((1_000, "below 10"), (5_000, "10 to 50"), (22_000, "50 to 220"))
+_TOP_BAND = "220 and more"
+NEW_USER_MS = 7 * DAY
+
+
+@dataclass(frozen=True)
+class ScoredRows:
+    """One entry a transaction: ``event_time`` (ms), ``user`` (any numbering of users), ``amount`` (minor units), ``is_fraud``,
+    ``probability`` (0–1). ``segments`` maps a division (country, …) to each row's part of it.
+
+    Raises ValueError if the columns differ in length.
+    """
+
+    event_time: Int64
+    user: Int64
+    amount: Int64
+    is_fraud: Bool
+    probability: Float64
+    segments: Mapping[str, Labels] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        columns = (self.event_time, self.user, self.amount, self.is_fraud, self.probability, *self.segments.values())
+        if len({len(column) for column in columns}) != 1:
+            raise ValueError(f"columns of one set of rows differ in length: {', '.join(str(len(column)) for column in columns)}")
+
+    def __len__(self) -> int:
+        return len(self.event_time)
+
+    @property
+    def frauds(self) -> int:
+        """How many rows are frauds."""
+        return int(np.count_nonzero(self.is_fraud))
+
+    def where(self, rows: Bool) -> Self:
+        """The rows for which the mask is true."""
+        return type(self)(
+            self.event_time[rows],
+            self.user[rows],
+            self.amount[rows],
+            self.is_fraud[rows],
+            self.probability[rows],
+            {name: parts[rows] for name, parts in self.segments.items()},
+        )
+
+    def scored(self, probability: Float64) -> Self:
+        """The same rows with another model's probabilities."""
+        return replace(self, probability=probability)
+
+
+def amount_bands(amount: Int64) -> Labels:
+    """The band of each amount (minor units, of a currency with two decimals)."""
+    names = np.array([*(name for _, name in _BANDS), _TOP_BAND])
+    return names[np.searchsorted([end for end, _ in _BANDS], amount, side="right")]
+
+
+def newness(age_seconds: npt.NDArray[np.floating]) -> Labels:
+    """``new`` for users whose first transaction is less than a week ago, or who had none (NaN); else ``known``."""
+    new = np.isnan(age_seconds) | (age_seconds * 1_000 < NEW_USER_MS)
+    return np.where(new, "new", "known")
+
+
+def compromised_users_excluded(event_time: Int64, user: Int64, is_fraud: Bool, delay: int) -> Bool:
+    """Which rows are left once customers already known to be compromised are excluded, as the Fraud Detection Handbook does (ch. 3.4): a
+    customer with a fraud whose label (``delay`` ms later) had come by the beginning of the row's day counts no more."""
+    first = np.full(int(user.max(initial=-1)) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(first, user[is_fraud], event_time[is_fraud])
+    midnight = event_time // DAY * DAY
+    # Without overflow for customers who have no fraud.
+    left: Bool = first[user] > midnight - delay
+    return left
