@@ -14,7 +14,7 @@ from models.bootstrap import bootstrap
 from models.calibration_error import Bins, expected_calibration_error
 from models.costs import Costs
 from models.policy import Policy
-from models.scored_rows import Float64, Int64, ScoredRows, compromised_users_excluded
+from models.scored_rows import Float64, Int64, KnownFrauds, ScoredRows
 from models.weighted_metrics import CardRanking, Ranking
 
 CARDS_A_DAY = 100
@@ -46,7 +46,7 @@ class Judgement(msgspec.Struct, frozen=True):
 
 class Evaluation(msgspec.Struct, frozen=True):
     """A model judged at a policy's thresholds: on all rows, on those of customers not yet known to be compromised
-    (``scored_rows.compromised_users_excluded``), and by segment: division, part, judgement. Times are the rows' first and last, ms."""
+    (``KnownFrauds``), and by segment: division, part, judgement. Times are the rows' first and last, ms."""
 
     first: int
     last: int
@@ -69,14 +69,14 @@ class Evaluation(msgspec.Struct, frozen=True):
         return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
 
 
-def evaluate(rows: ScoredRows, policy: Policy, costs: Costs, label_delay: int, seed: int = 0, resamples: int = RESAMPLES) -> Evaluation:
+def evaluate(rows: ScoredRows, policy: Policy, costs: Costs, known: KnownFrauds, seed: int = 0, resamples: int = RESAMPLES) -> Evaluation:
     """Judge the rows' probabilities at the policy's thresholds, which must have been fixed without these rows.
 
-    ``label_delay`` (ms) says how late it becomes known that a customer was compromised. Raises ValueError if there are no rows.
+    ``known`` are the frauds, earlier ones too, that tell which customers are compromised. Raises ValueError if there are no rows.
     """
     if not len(rows):
         raise ValueError("an evaluation needs at least one row")
-    unknown = rows.where(compromised_users_excluded(rows.event_time, rows.user, rows.is_fraud, label_delay))
+    unknown = rows.where(known.unknown(rows))
     return Evaluation(
         int(rows.event_time.min()),
         int(rows.event_time.max()),
@@ -143,11 +143,11 @@ class Statistic:
         return found | {"money_saved": sums["saved"], "cost": sums["lost"] - sums["saved"], "cost_of_no_decisions": sums["lost"]}
 
     def _by_user(self, values: np.ndarray) -> Float64:
-        return np.bincount(self._user, values.astype(np.float64), len(self._a_row))
+        return np.asarray(np.bincount(self._user, values, len(self._a_row)), np.float64)
 
     def _by_user_and_bin(self, values: np.ndarray) -> Float64:
         cell = self._user * self._bins.count + self._bins.of_row
-        return np.bincount(cell, values.astype(np.float64), len(self._a_row) * self._bins.count).reshape(-1, self._bins.count)
+        return np.asarray(np.bincount(cell, values, len(self._a_row) * self._bins.count), np.float64).reshape(-1, self._bins.count)
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-import pyarrow as pa
-
 from features.definitions import DAY, FeatureSet
 from models import mlflow_client, mlflow_registry
 from models.costs import Costs
@@ -16,8 +14,9 @@ from models.model_card import CardFacts, model_card
 from models.plots import evaluation_plots
 from models.reference import reference
 from models.rehearsal import Rehearsal, rehearse, with_policy
+from models.scored_rows import KnownFrauds
 from models.training import Trained, train
-from models.training_set import TrainingSet, training_set
+from models.training_set import TrainingSet
 
 
 @dataclass(frozen=True)
@@ -49,18 +48,8 @@ class Candidate:
     choice: HistoryChoice | None
 
 
-def candidate(table: pa.Table, plan: TrainingPlan, advanced: Callable[[int], None] = lambda _rows: None) -> Candidate:
-    """A model from a canonical table, every choice made by what was known ``as_of``; ``advanced`` hears how many transactions were taken
-    in.
-
-    Raises UserError if there is too little to learn from.
-    """
-    rows = training_set(table, plan.feature_set, plan.begin, plan.end, plan.as_of, plan.labels_after, advanced)
-    return candidate_of(rows, plan)
-
-
-def candidate_of(rows: TrainingSet, plan: TrainingPlan) -> Candidate:
-    """The same from a training set."""
+def candidate(rows: TrainingSet, plan: TrainingPlan) -> Candidate:
+    """A model from a training set, every choice made by what the rows' labels said ``as_of``. Raises UserError if they are too few."""
     names = plan.feature_set.names
     choice = choose_history(rows, names, plan.histories, plan.labels_after, plan.seed, plan.threads) if plan.histories else None
     if choice is not None:
@@ -68,7 +57,10 @@ def candidate_of(rows: TrainingSet, plan: TrainingPlan) -> Candidate:
     trained = train(rows, names, seed=plan.seed, threads=plan.threads)
     if trained.out_of_fold is None:
         raise ValueError("training gave no out-of-fold rows to choose thresholds by")
-    rehearsal = rehearse(trained.out_of_fold, names, plan.costs, plan.capacity, plan.labels_after, plan.seed)
+    if rows.user is None:
+        raise ValueError("rows must say their users to be judged")
+    known = KnownFrauds.of(rows.event_time, rows.user, rows.is_fraud, plan.labels_after)
+    rehearsal = rehearse(trained.out_of_fold, names, plan.costs, plan.capacity, known, plan.seed)
     return Candidate(with_policy(trained, plan.costs, plan.capacity), rows, rehearsal, choice)
 
 
@@ -105,26 +97,25 @@ def recorded(found: Candidate, plan: TrainingPlan, data: DataSnapshot, provenanc
             None if scored is None else scored.rows.event_time,
         ),
         card,
-        evaluation_plots(rehearsal.rows, rehearsal.policy, plan.costs, trained.booster.get_score(importance_type="total_gain")),
+        evaluation_plots(rehearsal.rows, rehearsal.policy, plan.costs, gain(trained)),
     )
 
 
 def train_and_register(
-    table: pa.Table,
+    rows_of: Callable[[TrainingPlan], TrainingSet],
     plan: TrainingPlan,
     data: DataSnapshot,
     provenance: Provenance,
     tracking_uri: str,
     tags: dict[str, str],
-    advanced: Callable[[int], None] = lambda _rows: None,
 ) -> tuple[Candidate, Registered]:
-    """The whole way. The registry is asked first, so that nothing is computed for one that is down.
+    """The whole way; ``rows_of`` makes the training set. The registry is asked first, so that nothing is computed for one that is down.
 
     Raises UserError if there is too little to learn from, or the registry or its disk fails; then no version was made.
     """
     with refusing_in_words(tracking_uri, "reaching the registry"):
         mlflow_client.connect(tracking_uri).search_experiments(max_results=1)
-    found = candidate(table, plan, advanced)
+    found = candidate(rows_of(plan), plan)
     return found, log(found, plan, recorded(found, plan, data, provenance), tracking_uri, tags)
 
 
@@ -144,3 +135,8 @@ def log(found: Candidate, plan: TrainingPlan, record: Record, tracking_uri: str,
 def counts(rows: TrainingSet) -> dict[str, int]:
     """How many rows there are, and how many were left out."""
     return {"rows": len(rows.is_fraud), "frauds": rows.frauds, "label_unknown": rows.immature, "unlabelled": rows.unlabelled}
+
+
+def gain(trained: Trained) -> dict[str, float]:
+    """Each feature's total gain in the trees that use it."""
+    return {name: float(str(value)) for name, value in trained.booster.get_score(importance_type="total_gain").items()}

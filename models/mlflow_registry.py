@@ -33,6 +33,7 @@ _ROLE, _CONTENDER = "role", "contender"
 # How long another contender for an empty throne is waited for before it is taken for dead.
 _CONTENTION_S = 30.0
 _LONGEST_DESCRIPTION = 4_500
+_LONGEST_TAG = 4_900
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,33 @@ def champion_version(tracking_uri: str) -> str | None:
 def features_digest(version: str, tracking_uri: str) -> str:
     """The digest of the features that a version was trained on. Raises UserError if there is no such version."""
     return str(_version(MODEL_NAME, False, version, tracking_uri).tags["features_digest"])
+
+
+def tags(version: str, tracking_uri: str) -> dict[str, str]:
+    """The tags of a version. Raises UserError if there is no such version."""
+    return dict(_version(MODEL_NAME, False, version, tracking_uri).tags)
+
+
+def tag(version: str, tags: Mapping[str, str], tracking_uri: str) -> None:
+    """Add tags to a version. Raises UserError if there is no such version."""
+    known = _version(MODEL_NAME, False, version, tracking_uri)
+    for name, value in tags.items():
+        mlflow_client.connect(tracking_uri).set_model_version_tag(MODEL_NAME, known.version, name, value[:_LONGEST_TAG])
+
+
+def version_tagged(name: str, value: str, tracking_uri: str) -> str | None:
+    """The newest version that has this tag, None if there is none."""
+    found = mlflow_client.connect(tracking_uri).search_model_versions(f"name = '{MODEL_NAME}' and tags.`{name}` = '{value}'")
+    return max((str(version.version) for version in found), key=int, default=None)
+
+
+def assign(version: str, alias: str, tracking_uri: str) -> None:
+    """Let the alias (``challenger``, ``shadow``) name a version. Raises UserError if there is no such version."""
+    known = _version(MODEL_NAME, False, version, tracking_uri)
+    client = mlflow_client.connect(tracking_uri)
+    client.set_registered_model_alias(MODEL_NAME, alias, known.version)
+    if known.tags.get(_ROLE) != CHAMPION:
+        client.set_model_version_tag(MODEL_NAME, known.version, _ROLE, alias)
 
 
 def promote(version: str, tracking_uri: str) -> None:

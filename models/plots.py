@@ -72,7 +72,7 @@ def _calibration(rows: ScoredRows) -> "Figure":
 
 def _scores(rows: ScoredRows, policy: Policy) -> "Figure":
     figure, axes = _axes("Probabilities", "probability", "transactions (logarithmic)")
-    bins = np.linspace(0, 1, 51)
+    bins = np.linspace(0, 1, 51).tolist()
     for name, chosen in (("legitimate", ~rows.is_fraud), ("fraud", rows.is_fraud)):
         axes.hist(rows.probability[chosen], bins=bins, histtype="step", label=name, linewidth=1.5)
     _thresholds(axes, policy)

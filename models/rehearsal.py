@@ -10,7 +10,7 @@ from models.costs import Costs
 from models.evaluation import Evaluation, evaluate
 from models.policy import Policy
 from models.policy_by_cost import choose_policy_by_cost
-from models.scored_rows import ScoredRows, amount_bands, newness
+from models.scored_rows import KnownFrauds, ScoredRows, amount_bands, newness
 from models.splits import Bool, Int64, validation_begin
 from models.training import OutOfFold, Trained
 from models.training_set import TrainingSet
@@ -44,13 +44,13 @@ def scored_rows(rows: TrainingSet, names: tuple[str, ...], probability: np.ndarr
     return ScoredRows(rows.event_time, rows.user, rows.amount, rows.is_fraud, probability, segments)
 
 
-def rehearse(found: OutOfFold, names: tuple[str, ...], costs: Costs, capacity: float, label_delay: int, seed: int = 0) -> Rehearsal:
+def rehearse(found: OutOfFold, names: tuple[str, ...], costs: Costs, capacity: float, known: KnownFrauds, seed: int = 0) -> Rehearsal:
     """The rehearsal on out-of-fold rows, whose later half is judged; the choice uses labels known by then where the rows reach that far.
 
-    Raises UserError if a half is of one class.
+    ``known`` are all frauds of the training rows, with the label delay. Raises UserError if a half is of one class.
     """
     rows = scored_rows(found.rows, names, found.probability)
-    chosen, judged, gap = _halves(rows.event_time, label_delay)
+    chosen, judged, gap = _halves(rows.event_time, known.delay)
     for part, title in ((chosen, "earlier half, which chooses the thresholds,"), (judged, "later half, which judges them,")):
         frauds, size = int(rows.is_fraud[part].sum()), int(part.sum())
         if not 0 < frauds < size:
@@ -60,7 +60,7 @@ def rehearse(found: OutOfFold, names: tuple[str, ...], costs: Costs, capacity: f
             )
     policy = choose_policy_by_cost(rows.probability[chosen], rows.amount[chosen], rows.is_fraud[chosen], costs, capacity=capacity)
     judged_rows = rows.where(judged)
-    return Rehearsal(policy, judged_rows, evaluate(judged_rows, policy, costs, label_delay, seed), gap)
+    return Rehearsal(policy, judged_rows, evaluate(judged_rows, policy, costs, known, seed), gap)
 
 
 def with_policy(trained: Trained, costs: Costs, capacity: float) -> Trained:

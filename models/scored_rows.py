@@ -18,6 +18,8 @@ Labels = npt.NDArray[np.str_]
 _BANDS = ((1_000, "below 10"), (5_000, "10 to 50"), (22_000, "50 to 220"))
 _TOP_BAND = "220 and more"
 NEW_USER_MS = 7 * DAY
+# The handbook's training week, whose compromised customers are known when its test week begins.
+HANDBOOK_WEEK_MS = 7 * DAY
 
 
 @dataclass(frozen=True)
@@ -76,12 +78,28 @@ def newness(age_seconds: npt.NDArray[np.floating]) -> Labels:
     return np.where(new, "new", "known")
 
 
-def compromised_users_excluded(event_time: Int64, user: Int64, is_fraud: Bool, delay: int) -> Bool:
-    """Which rows are left once customers already known to be compromised are excluded, as the Fraud Detection Handbook does (ch. 3.4): a
-    customer with a fraud whose label (``delay`` ms later) had come by the beginning of the row's day counts no more."""
-    first = np.full(int(user.max(initial=-1)) + 1, np.iinfo(np.int64).max)
-    np.minimum.at(first, user[is_fraud], event_time[is_fraud])
-    midnight = event_time // DAY * DAY
-    # Without overflow for customers who have no fraud.
-    left: Bool = first[user] > midnight - delay
-    return left
+@dataclass(frozen=True)
+class KnownFrauds:
+    """Frauds from which it is known that a customer was compromised: ``event_time`` (ms) and ``user``, an entry each, and ``delay`` (ms), how
+    late that is known."""
+
+    event_time: Int64
+    user: Int64
+    delay: int
+
+    @classmethod
+    def of(cls, event_time: Int64, user: Int64, is_fraud: Bool, delay: int) -> Self:
+        """The frauds among some rows, one entry a row."""
+        return cls(event_time[is_fraud], user[is_fraud], delay)
+
+    def unknown(self, rows: ScoredRows) -> Bool:
+        """Which rows are left once customers already known to be compromised are excluded, as the Fraud Detection Handbook does (ch. 3.4):
+        those with a fraud of the last ``delay`` and week before the first row's day, or since, known by the beginning of the row's day."""
+        first_day = int(rows.event_time.min(initial=0 if not len(rows) else np.iinfo(np.int64).max)) // DAY * DAY
+        recent = self.event_time >= first_day - self.delay - HANDBOOK_WEEK_MS
+        users = max(int(self.user.max(initial=-1)), int(rows.user.max(initial=-1))) + 1
+        first = np.full(users, np.iinfo(np.int64).max)
+        np.minimum.at(first, self.user[recent], self.event_time[recent])
+        midnight = rows.event_time // DAY * DAY
+        left: Bool = first[rows.user] >= midnight - self.delay
+        return left

@@ -7,7 +7,7 @@ from models.mlflow_pipeline import Candidate, TrainingPlan, counts
 from models.mlflow_registry import Registered
 
 
-def training_summary(found: Candidate, registered: Registered, plan: TrainingPlan, seconds: float) -> dict[str, object]:
+def training_summary(found: Candidate, registered: Registered, plan: TrainingPlan) -> dict[str, object]:
     """The model, its data, its quality; figures as in ``evaluation.json``."""
     return {
         "model": registered.uri,
@@ -27,5 +27,4 @@ def training_summary(found: Candidate, registered: Registered, plan: TrainingPla
         else {"days": found.choice.days, "tried": {str(d): ap for d, ap in found.choice.tried.items()}},
         "evaluation": msgspec.to_builtins(found.rehearsal.evaluation.all),
         "evaluation_unknown_customers": msgspec.to_builtins(found.rehearsal.evaluation.unknown_customers),
-        "seconds": seconds,
     }
