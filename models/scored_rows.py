@@ -80,8 +80,8 @@ def newness(age_seconds: npt.NDArray[np.floating]) -> Labels:
 
 @dataclass(frozen=True)
 class KnownFrauds:
-    """Frauds from which it is known that a customer was compromised: ``event_time`` (ms) and ``user``, an entry each, and ``delay`` (ms), how
-    late that is known."""
+    """Frauds from which it is known that a customer was compromised: ``event_time`` (ms) and ``user``, an entry each, and ``delay`` (ms),
+    how late that is known."""
 
     event_time: Int64
     user: Int64
