@@ -7,7 +7,7 @@ from features.definitions import DAY, FeatureSet
 from models import mlflow_client, mlflow_registry
 from models.costs import Costs
 from models.data_snapshot import DataSnapshot, Provenance
-from models.history_choice import HistoryChoice, choose_history
+from models.drift_window import HistoryChoice, choose_history
 from models.mlflow_record import Record, refusing_in_words
 from models.mlflow_registry import MODEL_NAME, Registered
 from models.model_card import CardFacts, model_card
