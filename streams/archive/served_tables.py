@@ -1,8 +1,10 @@
 """The archive's tables of what was served: scoring log, labels, decisions. An edge; what is made of them is in ``served.py``."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.definitions import FeatureSet
@@ -13,7 +15,7 @@ from models.data_snapshot import DataSnapshot, digest_of_names
 from models.training_set import TrainingSet
 from streams.archive.served import DECISION_COLUMNS, LABEL_COLUMNS, LOG_COLUMNS, served_training_set
 from streams.archive.topics import ARCHIVED
-from streams.topics import DECISIONS, LABELS, SCORING_LOG, Topic
+from streams.topics import DECISIONS, LABELS, SCORING_LOG, TRANSACTIONS, Topic
 
 
 @dataclass(frozen=True)
@@ -48,17 +50,28 @@ class ServedArchive:
         taken = pc.field("refused").is_null()
         in_range = (pc.field("event_time") >= begin) & (pc.field("event_time") < end)
         log = _table(self.store, SCORING_LOG).read([*LOG_COLUMNS, *feature_set.names], taken & in_range)
-        labels, decisions = (_table(self.store, topic) for topic in (LABELS, DECISIONS))
+        # A label is on its own topic, on the users' log as a copy, or, if a replay sent it, only there.
+        labels = [
+            self._read(LABELS, LABEL_COLUMNS, taken & in_range),
+            self._read(TRANSACTIONS, LABEL_COLUMNS, taken & in_range & (pc.field("kind") == "label")),
+        ]
         return served_training_set(
             log,
-            labels.read(LABEL_COLUMNS, taken & in_range) if labels.exists() else labels.schema.empty_table(),
-            decisions.read(DECISION_COLUMNS, taken & in_range) if decisions.exists() else decisions.schema.empty_table(),
+            pa.concat_tables(labels),
+            self._read(DECISIONS, DECISION_COLUMNS, taken & in_range),
             feature_set,
             begin,
             end,
             as_of,
             labels_after,
         )
+
+    def _read(self, topic: Topic, columns: Sequence[str], rows: pc.Expression) -> pa.Table:
+        """These columns of a table, empty if the topic was never archived."""
+        table = _table(self.store, topic)
+        if table.exists():
+            return table.read(columns, rows)
+        return pa.schema([table.schema.field(name) for name in columns]).empty_table()
 
 
 def _table(store: Storage, topic: Topic) -> OfflineTable:
