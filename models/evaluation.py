@@ -20,6 +20,7 @@ from models.weighted_metrics import CardRanking, Ranking
 CARDS_A_DAY = 100
 FALSE_POSITIVE_RATES = {"0.1": 0.001, "0.5": 0.005, "1": 0.01}
 RESAMPLES = 200
+_RESAMPLES_OF_PARTS = 100
 # An interval of fewer frauds would be as wide as the scale.
 FEWEST_FRAUDS = 5
 _MOST_PARTS = 12
@@ -161,7 +162,7 @@ def _by_part(
     # Of a division into very many only the largest parts.
     largest = np.sort(np.argsort(-counts, kind="stable")[:_MOST_PARTS])
     for name in names[largest]:
-        yield str(name), judge(rows.where(parts == name), policy, costs, seed, resamples)
+        yield str(name), judge(rows.where(parts == name), policy, costs, seed, min(resamples, _RESAMPLES_OF_PARTS))
 
 
 def _known(value: float) -> float | None:

@@ -8,6 +8,8 @@ from models import mlflow_client, mlflow_registry
 from models.costs import Costs
 from models.data_snapshot import DataSnapshot, Provenance
 from models.drift_window import HistoryChoice, choose_history
+from models.evaluation import RESAMPLES
+from models.leakage import require_no_leak
 from models.mlflow_record import Record, refusing_in_words
 from models.mlflow_registry import MODEL_NAME, Registered
 from models.model_card import CardFacts, model_card
@@ -23,7 +25,7 @@ from models.training_set import TrainingSet
 class TrainingPlan:
     """What to learn from and how: rows from ``begin`` (inclusive) to ``end`` (exclusive) whose label, ``labels_after`` its transaction, is
     known ``as_of``; all in ms. ``histories`` (days) are tried by how much of the range's end they take, none: the whole range is taken.
-    ``capacity`` is the share (0–1) of all transactions that can be reviewed.
+    ``capacity`` is the share (0–1) of all transactions that can be reviewed; ``resamples`` make the evaluation's intervals.
     """
 
     feature_set: FeatureSet
@@ -36,6 +38,7 @@ class TrainingPlan:
     histories: tuple[int, ...] = ()
     costs: Costs = field(default_factory=Costs)
     capacity: float = 0.005
+    resamples: int = RESAMPLES
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,7 @@ class Candidate:
 def candidate(rows: TrainingSet, plan: TrainingPlan) -> Candidate:
     """A model from a training set, every choice made by what the rows' labels said ``as_of``. Raises UserError if they are too few."""
     names = plan.feature_set.names
+    require_no_leak(rows, names)
     choice = choose_history(rows, names, plan.histories, plan.labels_after, plan.seed, plan.threads) if plan.histories else None
     if choice is not None:
         rows = replace(choice.newest(rows), immature=rows.immature, unlabelled=rows.unlabelled)
@@ -60,7 +64,7 @@ def candidate(rows: TrainingSet, plan: TrainingPlan) -> Candidate:
     if rows.user is None:
         raise ValueError("rows must say their users to be judged")
     known = KnownFrauds.of(rows.event_time, rows.user, rows.is_fraud, plan.labels_after)
-    rehearsal = rehearse(trained.out_of_fold, names, plan.costs, plan.capacity, known, plan.seed)
+    rehearsal = rehearse(trained.out_of_fold, names, plan.costs, plan.capacity, known, plan.seed, plan.resamples)
     return Candidate(with_policy(trained, plan.costs, plan.capacity), rows, rehearsal, choice)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from features.errors import UserError
 from models.costs import Costs
-from models.evaluation import Evaluation, evaluate
+from models.evaluation import RESAMPLES, Evaluation, evaluate
 from models.policy import Policy
 from models.policy_by_cost import choose_policy_by_cost
 from models.scored_rows import KnownFrauds, ScoredRows, amount_bands, newness
@@ -44,7 +44,9 @@ def scored_rows(rows: TrainingSet, names: tuple[str, ...], probability: np.ndarr
     return ScoredRows(rows.event_time, rows.user, rows.amount, rows.is_fraud, probability, segments)
 
 
-def rehearse(found: OutOfFold, names: tuple[str, ...], costs: Costs, capacity: float, known: KnownFrauds, seed: int = 0) -> Rehearsal:
+def rehearse(
+    found: OutOfFold, names: tuple[str, ...], costs: Costs, capacity: float, known: KnownFrauds, seed: int = 0, resamples: int = RESAMPLES
+) -> Rehearsal:
     """The rehearsal on out-of-fold rows, whose later half is judged; the choice uses labels known by then where the rows reach that far.
 
     ``known`` are all frauds of the training rows, with the label delay. Raises UserError if a half is of one class.
@@ -60,7 +62,7 @@ def rehearse(found: OutOfFold, names: tuple[str, ...], costs: Costs, capacity: f
             )
     policy = choose_policy_by_cost(rows.probability[chosen], rows.amount[chosen], rows.is_fraud[chosen], costs, capacity=capacity)
     judged_rows = rows.where(judged)
-    return Rehearsal(policy, judged_rows, evaluate(judged_rows, policy, costs, known, seed), gap)
+    return Rehearsal(policy, judged_rows, evaluate(judged_rows, policy, costs, known, seed, resamples), gap)
 
 
 def with_policy(trained: Trained, costs: Costs, capacity: float) -> Trained:
