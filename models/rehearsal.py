@@ -5,17 +5,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from features.definitions import DAY
 from features.errors import UserError
 from models.costs import Costs
 from models.evaluation import RESAMPLES, Evaluation, evaluate
 from models.policy import Policy
 from models.policy_by_cost import choose_policy_by_cost
 from models.scored_rows import KnownFrauds, ScoredRows, amount_bands, newness
-from models.splits import Bool, Int64, validation_begin
+from models.splits import Bool, Int64
 from models.training import OutOfFold, Trained
 from models.training_set import TrainingSet
 
 _AGE = "user_age_seconds"
+_JUDGED_MS = 7 * DAY
 
 
 @dataclass(frozen=True)
@@ -47,18 +49,18 @@ def scored_rows(rows: TrainingSet, names: tuple[str, ...], probability: np.ndarr
 def rehearse(
     found: OutOfFold, names: tuple[str, ...], costs: Costs, capacity: float, known: KnownFrauds, seed: int = 0, resamples: int = RESAMPLES
 ) -> Rehearsal:
-    """The rehearsal on out-of-fold rows, whose later half is judged; the choice uses labels known by then where the rows reach that far.
+    """The rehearsal on out-of-fold rows, whose newest week is judged; the choice uses labels known by then where the rows reach that far.
 
-    ``known`` are all frauds of the training rows, with the label delay. Raises UserError if a half is of one class.
+    ``known`` are all frauds of the training rows, with the label delay. Raises UserError if a part is of one class.
     """
     rows = scored_rows(found.rows, names, found.probability)
-    chosen, judged, gap = _halves(rows.event_time, known.delay)
-    for part, title in ((chosen, "earlier half, which chooses the thresholds,"), (judged, "later half, which judges them,")):
+    chosen, judged, gap = _parts(rows.event_time, known.delay)
+    for part, title in ((chosen, "earlier part, which chooses the thresholds,"), (judged, "later part, which judges them,")):
         frauds, size = int(rows.is_fraud[part].sum()), int(part.sum())
         if not 0 < frauds < size:
             raise UserError(
-                f"the {title} of the validation part has {frauds:,} frauds among {size:,} transactions; widen --from and --to until both "
-                "halves have frauds and others"
+                f"the {title} of the validation rows has {frauds:,} frauds among {size:,} transactions; widen --from and --to until both "
+                "parts have frauds and others"
             )
     policy = choose_policy_by_cost(rows.probability[chosen], rows.amount[chosen], rows.is_fraud[chosen], costs, capacity=capacity)
     judged_rows = rows.where(judged)
@@ -74,8 +76,11 @@ def with_policy(trained: Trained, costs: Costs, capacity: float) -> Trained:
     return replace(trained, policy=policy)
 
 
-def _halves(event_time: Int64, label_delay: int) -> tuple[Bool, Bool, int]:
-    """The rows that choose and those that judge, and the gap (ms) between them: the label delay if less than half the choice goes by it."""
-    middle = validation_begin(event_time, 0.5)
-    gap = label_delay if middle - int(event_time.min()) >= 2 * label_delay else 0
-    return event_time < middle - gap, event_time >= middle, gap
+def _parts(event_time: Int64, label_delay: int) -> tuple[Bool, Bool, int]:
+    """The rows that choose and those that judge, the newest week or half, and the gap (ms) between them: the label delay, where it leaves
+    the choice at least half as much time as the judgement."""
+    first, last = int(event_time.min()), int(event_time.max())
+    length = min(_JUDGED_MS, (last - first + 1) // 2)
+    begin = last + 1 - length
+    gap = label_delay if begin - label_delay - first >= length // 2 else 0
+    return event_time < begin - gap, event_time >= begin, gap
