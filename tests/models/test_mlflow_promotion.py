@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from api.cli import model
 from features.errors import UserError
 from models import mlflow_promotion, mlflow_registry
+from models.mlflow_latency import Latency, latencies
 from models.policy import Policy
 from models.training import Trained
 from tests.models.made import V1, learnable, scorer
@@ -61,7 +62,7 @@ def test_a_version_that_is_no_worse_becomes_challenger(registry: str, small_file
     verdict = json.loads((tmp_path / "verdict.json").read_text())
     assert (verdict["passed"], verdict["champion"], verdict["objections"]) == (True, "1", [])
     assert verdict["comparison"]["frauds"] >= 30
-    assert verdict["latency_ms"] > 0
+    assert verdict["latency"]["one_ms"] > 0
     assert mlflow_registry.load("models:/tidemark@challenger", registry).model_version == "2"
     assert json.loads(mlflow_registry.tags("2", registry)["gate.challenger"])["comparison"] == verdict["comparison"]
 
@@ -91,8 +92,8 @@ def test_too_few_frauds_decide_nothing(small_file: Path) -> None:
 
 
 def test_a_slow_version_is_refused(registry: str, small_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mlflow_promotion, "latency", lambda *_: (9.0, 70.0))
-    with pytest.raises(UserError, match=r"9\.0 ms for one transaction .* 70 µs for each of a thousand"):
+    monkeypatch.setattr(mlflow_promotion, "latencies", lambda _: (Latency(9.0, 70.0), Latency(4.0, 30.0)))
+    with pytest.raises(UserError, match=r"9\.0 ms for one transaction, more than 6\.0 ms; it takes 70 µs for each .*, more than 50 µs"):
         tidemark("promote", "2", "--data", small_file)
     assert registry
 
@@ -110,6 +111,6 @@ def test_a_refit_rests_on_the_verdict_on_the_version_it_was_validated_as(registr
 
 
 def test_latency_is_measured() -> None:
-    one, many = mlflow_promotion.latency(scorer(), learnable(100).vectors)
-    assert one > 0
-    assert many > 0
+    (measured,) = latencies(((scorer(), learnable(100).vectors),))
+    assert measured.one_ms > 0
+    assert measured.each_us > 0
