@@ -1,4 +1,7 @@
-"""What scoring takes on this machine, of two models measured by turns, so that whatever else goes on hits both. An edge: it looks at the clock."""
+"""What scoring takes on this machine, of two models measured by turns, so that whatever else goes on hits both.
+
+An edge: it looks at the clock.
+"""
 
 import time
 

@@ -46,7 +46,8 @@ class Force:
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What the gate says of a version for a role: what speaks against it, in words, and what that rests on. A refit rests on the verdict on the version ``validated``."""
+    """What the gate says of a version for a role: what speaks against it, in words, and what that rests on. A refit rests on
+    the verdict on the version ``validated``."""
 
     version: str
     role: str
