@@ -187,7 +187,14 @@ def _log(
     version = client.create_model_version(
         MODEL_NAME, logged.artifact_location, run_id, tags=own, model_id=logged.model_id, description=card
     )
-    return Registered(str(version.version), _settle_role(client, int(version.version)), run_id, digests)
+    try:
+        role = _settle_role(client, int(version.version))
+    except BaseException:
+        # Whoever was told of a failure must not find a version.
+        with contextlib.suppress(Exception):
+            client.delete_model_version(MODEL_NAME, str(version.version))
+        raise
+    return Registered(str(version.version), role, run_id, digests)
 
 
 def _settle_role(client: "MlflowClient", version: int) -> Role:
