@@ -36,6 +36,11 @@ class TrainingSet:
         """The rows for which the mask is true."""
         return type(self)(self.vectors[rows], self.is_fraud[rows], self.event_time[rows], self.amount[rows])
 
+    def part(self, begin: int, end: int) -> Self:
+        """The rows from number ``begin`` to before ``end``, without a copy."""
+        here = slice(begin, end)
+        return type(self)(self.vectors[here], self.is_fraud[here], self.event_time[here], self.amount[here])
+
 
 def training_set(
     table: pa.Table,
