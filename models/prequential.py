@@ -43,7 +43,7 @@ def known_until(as_of: int, labels_after: int) -> int:
     return as_of - labels_after
 
 
-def folds(first: int, as_of: int, labels_after: int, *, most: int, length: int = WEEK, least_history: int = WEEK) -> tuple[Fold, ...]:
+def folds(first: int, as_of: int, labels_after: int, *, most: int, length: int = WEEK, least_history: int = 6 * DAY) -> tuple[Fold, ...]:
     """At most ``most`` folds, oldest first, that end where labels end to be known as of ``as_of``.
 
     ``first`` is the first event time; a fold for whose fitting fewer than ``least_history`` ms are left isn't made. All in ms. There may be
