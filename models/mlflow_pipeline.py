@@ -1,14 +1,14 @@
 """Training from beginning to end: rows → choice of history → fit → policy → evaluation → record. Each step can be called alone."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from features.definitions import DAY, FeatureSet
 from models import mlflow_client, mlflow_registry
 from models.costs import Costs
 from models.data_snapshot import DataSnapshot, Provenance
-from models.drift_window import HistoryChoice, choose_history
 from models.evaluation import RESAMPLES
+from models.fitting import HistoryChoice, fit
 from models.leakage import require_no_leak
 from models.mlflow_record import Record, refusing_in_words
 from models.mlflow_registry import MODEL_NAME, Registered
@@ -17,14 +17,15 @@ from models.plots import evaluation_plots
 from models.reference import reference
 from models.rehearsal import Rehearsal, rehearse, with_policy
 from models.scored_rows import KnownFrauds
-from models.training import Trained, train
+from models.training import Trained
 from models.training_set import TrainingSet
 
 
 @dataclass(frozen=True)
 class TrainingPlan:
     """What to learn from and how: rows from ``begin`` (inclusive) to ``end`` (exclusive) whose label, ``labels_after`` its transaction, is
-    known ``as_of``; all in ms. ``histories`` (days) are tried by how much of the range's end they take, none: the whole range is taken.
+    known ``as_of``; all in ms. ``histories`` (days) are lengths of history to choose from; without any, or with rows of too few weeks,
+    all are learnt from.
     ``capacity`` is the share (0–1) of all transactions that can be reviewed; ``resamples`` make the evaluation's intervals.
     """
 
@@ -35,7 +36,7 @@ class TrainingPlan:
     labels_after: int
     seed: int = 0
     threads: int = 1
-    histories: tuple[int, ...] = ()
+    histories: tuple[int, ...] = (7, 28, 90)
     costs: Costs = field(default_factory=Costs)
     capacity: float = 0.005
     resamples: int = RESAMPLES
@@ -55,17 +56,17 @@ def candidate(rows: TrainingSet, plan: TrainingPlan) -> Candidate:
     """A model from a training set, every choice made by what the rows' labels said ``as_of``. Raises UserError if they are too few."""
     names = plan.feature_set.names
     require_no_leak(rows, names)
-    choice = choose_history(rows, names, plan.histories, plan.labels_after, plan.seed, plan.threads) if plan.histories else None
-    if choice is not None:
-        rows = replace(choice.newest(rows), immature=rows.immature, unlabelled=rows.unlabelled)
-    trained = train(rows, names, seed=plan.seed, threads=plan.threads)
+    fitted = fit(rows, names, plan.histories, plan.labels_after, plan.seed, plan.threads)
+    trained = fitted.trained
     if trained.out_of_fold is None:
         raise ValueError("training gave no out-of-fold rows to choose thresholds by")
     if rows.user is None:
         raise ValueError("rows must say their users to be judged")
     known = KnownFrauds.of(rows.event_time, rows.user, rows.is_fraud, plan.labels_after)
-    rehearsal = rehearse(trained.out_of_fold, names, plan.costs, plan.capacity, known, plan.seed, plan.resamples)
-    return Candidate(with_policy(trained, plan.costs, plan.capacity), rows, rehearsal, choice)
+    rehearsal = rehearse(
+        trained.out_of_fold, names, plan.costs, plan.capacity, known, plan.seed, plan.resamples, calibrated=fitted.choice is not None
+    )
+    return Candidate(with_policy(trained, plan.costs, plan.capacity), rows, rehearsal, fitted.choice)
 
 
 def recorded(found: Candidate, plan: TrainingPlan, data: DataSnapshot, provenance: Provenance) -> Record:
@@ -129,7 +130,7 @@ def log(found: Candidate, plan: TrainingPlan, record: Record, tracking_uri: str,
         **{name: str(count) for name, count in counts(found.rows).items()},
         "trained_to": str(int(found.rows.event_time.max())),
         "labels_after": str(plan.labels_after),
-        **({} if found.choice is None else {"history_days": str(found.choice.days)}),
+        **({} if found.choice is None else {"history_days": "+".join(map(str, found.choice.days))}),
         **tags,
     }
     with refusing_in_words(tracking_uri, "registering the model"):

@@ -7,6 +7,7 @@ import numpy as np
 
 from features.definitions import DAY
 from features.errors import UserError
+from models.calibration import Platt
 from models.costs import Costs
 from models.evaluation import RESAMPLES, Evaluation, evaluate
 from models.policy import Policy
@@ -47,11 +48,19 @@ def scored_rows(rows: TrainingSet, names: tuple[str, ...], probability: np.ndarr
 
 
 def rehearse(
-    found: OutOfFold, names: tuple[str, ...], costs: Costs, capacity: float, known: KnownFrauds, seed: int = 0, resamples: int = RESAMPLES
+    found: OutOfFold,
+    names: tuple[str, ...],
+    costs: Costs,
+    capacity: float,
+    known: KnownFrauds,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    calibrated: bool = False,
 ) -> Rehearsal:
     """The rehearsal on out-of-fold rows, whose newest week is judged; the choice uses labels known by then where the rows reach that far.
 
-    ``known`` are all frauds of the training rows, with the label delay. Raises UserError if a part is of one class.
+    ``known`` are all frauds of the training rows, with the label delay. ``calibrated`` probabilities are calibrated anew on the rows that
+    choose, for the calibration they come with has seen those that judge. Raises UserError if a part is of one class.
     """
     rows = scored_rows(found.rows, names, found.probability)
     chosen, judged, gap = _parts(rows.event_time, known.delay)
@@ -62,6 +71,9 @@ def rehearse(
                 f"the {title} of the validation rows has {frauds:,} frauds among {size:,} transactions; widen --from and --to until both "
                 "parts have frauds and others"
             )
+    if calibrated:
+        log_odds = np.log(rows.probability) - np.log1p(-rows.probability)
+        rows = rows.scored(Platt.fit(log_odds[chosen], rows.is_fraud[chosen]).probability(log_odds))
     policy = choose_policy_by_cost(rows.probability[chosen], rows.amount[chosen], rows.is_fraud[chosen], costs, capacity=capacity)
     judged_rows = rows.where(judged)
     return Rehearsal(policy, judged_rows, evaluate(judged_rows, policy, costs, known, seed, resamples), gap)

@@ -38,6 +38,17 @@ class TrainingSet:
 
     def where(self, rows: Bool) -> Self:
         """The rows for which the mask is true."""
+        return self._taken(rows)
+
+    def part(self, begin: int, end: int) -> Self:
+        """The rows from number ``begin`` to before ``end``, without a copy."""
+        return self._taken(slice(begin, end))
+
+    def take(self, rows: Int64) -> Self:
+        """The rows of these numbers, in this order."""
+        return self._taken(rows)
+
+    def _taken(self, rows: Bool | Int64 | slice) -> Self:
         return type(self)(
             self.vectors[rows],
             self.is_fraud[rows],
@@ -46,11 +57,6 @@ class TrainingSet:
             user=None if self.user is None else self.user[rows],
             country=None if self.country is None else self.country[rows],
         )
-
-    def part(self, begin: int, end: int) -> Self:
-        """The rows from number ``begin`` to before ``end``, without a copy."""
-        here = slice(begin, end)
-        return type(self)(self.vectors[here], self.is_fraud[here], self.event_time[here], self.amount[here])
 
 
 def training_set(

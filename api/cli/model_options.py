@@ -22,7 +22,10 @@ FromOption = Annotated[str | None, typer.Option("--from", metavar="DATE", help="
 ToOption = Annotated[str | None, typer.Option("--to", metavar="DATE", help="The day after the last, UTC; else the end of the file.")]
 SummaryOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the summary here.")]
 HistoryDaysOption = Annotated[
-    str | None, typer.Option(metavar="DAYS,…", help="Learn from the newest of these days that does best, such as 7,28,90; else from all.")
+    str,
+    typer.Option(
+        metavar="DAYS,…|all", help="Lengths of history to choose from by the newest weeks; all rows are learnt from if they are few."
+    ),
 ]
 CostOption = Annotated[
     list[str] | None,

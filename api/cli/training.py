@@ -35,7 +35,7 @@ def train(
     features: Annotated[str, typer.Option(help="The feature set.")] = "fraud_v1",
     labels_after: LabelsAfterOption = None,
     seed: Annotated[int, typer.Option(help="The same seed and data give the same model.")] = 0,
-    history_days: HistoryDaysOption = None,
+    history_days: HistoryDaysOption = "7,28,90",
     cost: CostOption = None,
     capacity: CapacityOption = 0.005,
     author: AuthorOption = None,

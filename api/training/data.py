@@ -150,13 +150,13 @@ def feature_set_of(name: str) -> FeatureSet:
     return feature_set
 
 
-def parse_histories(text: str | None) -> tuple[int, ...]:
-    """The days of ``--history-days 7,28,90``; none for None. Raises UserError for anything else."""
-    if text is None:
+def parse_histories(text: str) -> tuple[int, ...]:
+    """The days of ``--history-days 7,28,90``; none for ``all``. Raises UserError for anything else."""
+    if text == "all":
         return ()
     parts = text.split(",")
     if not all(part.isdigit() and 0 < int(part) <= 3_650 for part in parts):
-        raise UserError(f"--history-days {text} is no list of days; write it as 7,28,90")
+        raise UserError(f"--history-days {text} is no list of days; write it as 7,28,90, or all")
     return tuple(sorted({int(part) for part in parts}))
 
 

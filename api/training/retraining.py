@@ -79,7 +79,7 @@ def retrain_once(given: LabelledData, plan: RetrainingPlan, provenance: Provenan
         mlflow_registry.tag(validated.version, {"retrain": key}, tracking_uri)
         told = f"not as good as the champion, version {champion}: {'; '.join(verdict.objections)}"
         return {**head, "status": "refused", "told": told, **run.summary(found, validated), "validated": _told(verdict)}
-    histories = () if found.choice is None else (found.choice.days,)
+    histories = () if found.choice is None else found.choice.days
     refit, registered = run.train(given.end, histories, {"retrain": key, "retrain_reason": plan.reason, "refit_of": validated.version})
     told = f"no worse than the champion, version {champion}, as version {validated.version}, of which it is a refit on all rows"
     return {**head, "status": "trained", "told": told, **run.summary(refit, registered), "validated": _told(verdict)}

@@ -22,9 +22,7 @@ def training_summary(found: Candidate, registered: Registered, plan: TrainingPla
         **counts(found.rows),
         **found.trained.metrics,
         "rounds": found.trained.parameters["rounds"],
-        "history": None
-        if found.choice is None
-        else {"days": found.choice.days, "tried": {str(d): ap for d, ap in found.choice.tried.items()}},
+        "history": None if found.choice is None else {"days": found.choice.days, "tried": dict(found.choice.tried)},
         "evaluation": msgspec.to_builtins(found.rehearsal.evaluation.all),
         "evaluation_unknown_customers": msgspec.to_builtins(found.rehearsal.evaluation.unknown_customers),
     }

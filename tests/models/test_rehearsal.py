@@ -49,7 +49,8 @@ def test_the_newest_week_is_judged_a_label_delay_after_the_choice(days: int, cho
     assert done.gap == gap
     assert abs(done.evaluation.first - judged_from * DAY) < DAY // 4
     rows = found.rows
-    chosen = rows.event_time < done.evaluation.first - gap
+    first, last = rows.event_time.min(), rows.event_time.max()
+    chosen = rows.event_time < last + 1 - min(WEEK, (last - first + 1) // 2) - gap
     assert abs(rows.event_time[chosen].max() - chosen_until * DAY) < DAY // 4
     assert done.policy == choose_policy_by_cost(
         found.probability[chosen], rows.amount[chosen], rows.is_fraud[chosen], Costs(), capacity=0.01
