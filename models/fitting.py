@@ -42,6 +42,6 @@ def fit(
         return Fitted(train(rows, names, seed=seed, threads=threads), None)
     grown = Grown(rows, names, Recipe(histories=histories, weeks=WEEKS), seed=seed, threads=threads)
     made = make(grown, as_of, labels_after)
-    found = OutOfFold(rows.where(made.out_of_fold.rows), made.out_of_fold.probability)
+    found = OutOfFold(rows.take(made.out_of_fold.rows), made.out_of_fold.probability)
     tried = {f"{'+'.join(map(str, choice.days))} days, {choice.rounds} rounds": choice.average_precision for choice in made.compared}
     return Fitted(replace(made.trained, out_of_fold=found), HistoryChoice(made.choice.days, tried))
