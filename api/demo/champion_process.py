@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Say = Callable[["Progress"], None]
 
 
-# A demo's intervals needn't be fine.
+# A demo has no minute to choose a history in, and its intervals needn't be fine.
 _RESAMPLES = 50
 
 Made = tuple["Candidate", "TrainingPlan", "Record"]
@@ -48,7 +48,7 @@ def _train(world: "World", feature_set: "FeatureSet", say: Say) -> Made:
     rows = training_set(table, feature_set, begin + WARM_DAYS * DAY_MS, end, end, LABELS_AFTER_MS)
     vector(feature_set, None, None, end, 1_000)  # so that the API finds its part compiled, too
     say(Progress(f"training on {len(rows.is_fraud):,} transactions with {rows.frauds:,} frauds"))
-    plan = TrainingPlan(feature_set, begin + WARM_DAYS * DAY_MS, end, end, LABELS_AFTER_MS, resamples=_RESAMPLES)
+    plan = TrainingPlan(feature_set, begin + WARM_DAYS * DAY_MS, end, end, LABELS_AFTER_MS, histories=(), resamples=_RESAMPLES)
     made = candidate(rows, plan)
     spec = msgspec.json.encode(world).decode()
     data = DataSnapshot((f"simulated {spec}",), table.num_rows, begin, end - 1, digest_of_names([spec]))
