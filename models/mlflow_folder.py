@@ -3,6 +3,7 @@
 The digests of the three files are in the ``MLmodel``'s metadata; a folder whose files don't match them is refused. Nothing is pickled.
 """
 
+import errno
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -95,16 +96,20 @@ def _save_flavor(folder: Path, booster: xgb.Booster, digests: Digests, model_id:
 
     # What MLflow's own loaders check: every feature by name, none missing. The probability comes out as XGBoost's float.
     inputs = Schema([ColSpec("float", name) for name in booster.feature_names or ()])
-    mlflow.xgboost.save_model(
-        booster,
-        str(folder),
-        model_format="ubj",
-        signature=ModelSignature(inputs, Schema([ColSpec("float")])),
-        mlflow_model=Model(run_id=run_id, model_id=model_id),
-        # Stated, for inferring them loads the model in another process.
-        pip_requirements=[f"xgboost=={xgb.__version__}"],
-        metadata=digests.as_tags(),
-    )
+    try:
+        mlflow.xgboost.save_model(
+            booster,
+            str(folder),
+            model_format="ubj",
+            signature=ModelSignature(inputs, Schema([ColSpec("float")])),
+            mlflow_model=Model(run_id=run_id, model_id=model_id),
+            # Stated, for inferring them loads the model in another process.
+            pip_requirements=[f"xgboost=={xgb.__version__}"],
+            metadata=digests.as_tags(),
+        )
+    except xgb.core.XGBoostError as error:
+        # XGBoost writes the file itself, and tells a full disk in its own way.
+        raise OSError(errno.EIO, f"the trees can't be written to {folder}") from error
 
 
 def _metadata(folder: Path, title: str) -> dict[str, Any]:
