@@ -119,6 +119,8 @@ def _limits(facts: CardFacts) -> Iterator[str]:
     yield "- A segment with few frauds says little: see the intervals. New users have little history, and are judged by little."
     yield "- Fraud changes: compare inputs and scores with `reference.json`, and train anew when they drift."
     yield "- Reviews are taken to be right."
+    if "history_days" in facts.parameters:
+        yield "- The weeks that judge had a say in which lengths of history were learnt from, though none in the thresholds."
     if facts.gap_days == 0:
         yield (
             "- The rows were too few days for a label delay between choosing thresholds and judging them: quality may "
