@@ -24,8 +24,10 @@ from models.training_set import TrainingSet
 @dataclass(frozen=True)
 class TrainingPlan:
     """What to learn from and how: rows from ``begin`` (inclusive) to ``end`` (exclusive) whose label, ``labels_after`` its transaction, is
-    known ``as_of``; all in ms. ``histories`` (days) are lengths of history to choose from; without any, or with rows of too few weeks,
-    all are learnt from. ``capacity`` is the share (0–1) of all transactions that can be reviewed; ``resamples`` make the evaluation's intervals.
+    known ``as_of``; all in ms.
+
+    ``histories`` (days) are lengths of history to choose from; without any, or with rows of too few weeks, all are learnt from.
+    ``capacity`` is the share (0–1) of all transactions that can be reviewed; ``resamples`` make the evaluation's intervals.
     """
 
     feature_set: FeatureSet
