@@ -143,6 +143,13 @@ def test_a_week_that_the_file_does_not_cover_is_refused(some: pd.DataFrame, tmp_
             measured(some, tmp_path, test_starts=(start,))
 
 
+def test_a_week_without_frauds_or_labels_is_refused(some: pd.DataFrame, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no frauds"):
+        measured(some.assign(TX_FRAUD=some["TX_FRAUD"].where(~tested(some), 0)), tmp_path)
+    with pytest.raises(UserError, match="TX_FRAUD is 0 or 1"):
+        measured(some.assign(TX_FRAUD=some["TX_FRAUD"].where(~tested(some), None)), tmp_path)
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
