@@ -122,6 +122,8 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
 
 def _read(spec: Spec) -> _Data:
     table = read_transactions(spec.file, parse_mapping("handbook"), f"{DELAY_DAYS}d")
+    if not table.num_rows or table["is_fraud"].null_count:
+        raise UserError(f"{spec.file.name} must say of each of its transactions whether it was fraud; give a file whose TX_FRAUD is 0 or 1")
     log = HistoryLog.from_table(table)
     table = table.take(pa.array(log.order))
     event_time, amount, is_fraud = (table[name].to_numpy() for name in ("event_time", "amount", "is_fraud"))
@@ -152,6 +154,8 @@ def _week(data: _Data, grown: Grown, start: int, spec: Spec) -> tuple[Made, Week
     probability = Trees(made.trained.booster).predict(data.ours.vectors[tested])
     begin = begin_of(start)
     judged = judged_rows(data.event_time, data.user, data.is_fraud, begin)
+    if not 0 < np.count_nonzero(data.is_fraud[judged]) < len(judged):
+        raise UserError(f"the week from {_day(start)} has no frauds, or nothing else, to judge by; name another --test-start")
     place = np.searchsorted(tested, judged)
     week = Week(
         data.event_time[judged],

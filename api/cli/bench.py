@@ -157,10 +157,11 @@ def handbook(
     Each model learns only what was known when its test week began.
     """
     from api.bench import handbook as bench
+    from models.handbook_protocol import TEST_STARTS
 
     if data is None:
         raise UserError("no file to measure on; name one with the handbook's columns by --data, or in TIDEMARK_HANDBOOK")
-    starts = bench.TEST_STARTS if test_start is None else (day_ms("--test-start", test_start),)
+    starts = TEST_STARTS if test_start is None else (day_ms("--test-start", test_start),)
     figures = _measured(lambda: bench.run(bench.Spec(data, scores, starts, seed), typer.echo), summary)
     for week in figures["weeks"]:
         typer.echo(f"{week['test_start']}: {_ranking(week[bench.OURS])}")
