@@ -57,7 +57,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 def test_it_ends_with_a_validated_candidate_and_asked_again_does_nothing(home: Path, file: Path) -> None:
     uri = f"sqlite:///{home / 'mlflow.db'}"
-    first = retrained(home, file, "schedule", "--as-of", "2025-02-20")
+    first = retrained(home, file, "schedule", "--as-of", "2025-01-24")
     assert (first["status"], first["version"], first["role"], first["validated"]) == ("trained", "1", "champion", None)
 
     alert = retrained(home, file, "alert: drift of amount")
