@@ -39,7 +39,7 @@ def fit(
     rows are learnt from. Raises UserError if the rows are of one class.
     """
     as_of = int(rows.event_time.max(initial=0)) + 1 + labels_after
-    first = int(rows.event_time.min(initial=0))
+    first = int(rows.event_time.min(initial=as_of))
     made = None
     # Else the plain split says itself what it can't learn from.
     if histories and 0 < rows.frauds < len(rows.is_fraud) and folds(first, as_of, labels_after, most=1):
