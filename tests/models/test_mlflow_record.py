@@ -12,19 +12,23 @@ from pathlib import Path
 import msgspec
 import pytest
 import typer
-import xgboost as xgb
 from mlflow import MlflowClient
 from typer.testing import CliRunner
 
 from api.cli import model
+from features.definitions import DAY
 from features.errors import UserError
 from infra.local import ports
 from models import mlflow_registry
-from models.data_snapshot import DataSnapshot
-from models.evaluation import Evaluation
-from models.reference import Reference
+from models.costs import Costs
+from models.data_snapshot import DataSnapshot, Provenance
+from models.evaluation import Evaluation, evaluate
+from models.mlflow_record import Record
+from models.reference import Reference, reference
+from models.scored_rows import KnownFrauds
 from streams.datafile import file_digest
-from tests.models.made import V1
+from tests.models.made import POLICY, V1
+from tests.models.scored import scored
 
 RANGE = ("--from", "2025-01-08", "--to", "2025-01-29", "--as-of", "2025-02-05")
 
@@ -147,36 +151,36 @@ from features.errors import UserError
 from models import mlflow_registry
 from models.mlflow_record import refusing_in_words
 from models.training import Trained
-from tests.models.made import POLICY, V1
-from tests.models.test_mlflow_record import large_booster
+from tests.models.made import POLICY, V1, booster
+from tests.models.test_mlflow_record import large_record
 
 uri, mlflow_db = sys.argv[1], Path(sys.argv[2])
-booster = large_booster()
+record = large_record(8_000_000)
 limit = mlflow_db.stat().st_size + 300_000
-assert len(booster.save_raw("ubj")) > limit
+assert limit < 8_000_000
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 try:
     with refusing_in_words(uri, "registering the model"):
-        mlflow_registry.register(Trained(booster, POLICY, {}, {}), V1, uri)
+        mlflow_registry.register(Trained(booster(), POLICY, {}, {}), V1, uri, record=record)
 except UserError as error:
     print(error)
 """
 
 
-def large_booster() -> xgb.Booster:
-    """Many deep trees on noise: some megabytes."""
-    import numpy as np
-
-    rng = np.random.default_rng(0)
-    rows = rng.random((6_000, len(V1.names))).astype(np.float32)
-    data = xgb.DMatrix(rows, rng.random(6_000) < 0.5, feature_names=list(V1.names))
-    return xgb.train({"objective": "binary:logistic", "max_depth": 12, "min_child_weight": 0, "nthread": 2}, data, 60)
+def large_record(size: int) -> Record:
+    """A record with a plot of so many bytes."""
+    rows = scored(500)
+    known = KnownFrauds.of(rows.event_time, rows.user, rows.is_fraud, 7 * DAY)
+    data = DataSnapshot(("made",), 500, 0, 1, "0" * 64)
+    drift = reference(("a",), rows.probability[:, None].astype("float32"), rows.event_time)
+    found = evaluate(rows, POLICY, Costs(), known, resamples=0)
+    return Record(data, Provenance("ada", "2026-01-01", "c0de"), found, drift, "# a card", {"large.png": bytes(size)})
 
 
 def test_a_disk_that_is_full_in_the_middle_leaves_no_version(home: Path, client: MlflowClient) -> None:
     before = {version.version for version in client.search_model_versions("name = 'tidemark'")}
     uri, database = f"sqlite:///{home / 'mlflow.db'}", home / "mlflow.db"
-    # Files can't grow beyond a limit that the model is larger than: for the program what a full disk is.
+    # Files can't grow beyond a limit that a plot is larger than: for the program what a full disk is.
     done = subprocess.run(
         [sys.executable, "-c", DISK_FULL, uri, str(database)],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
@@ -184,8 +188,7 @@ def test_a_disk_that_is_full_in_the_middle_leaves_no_version(home: Path, client:
         text=True,
         check=False,
     )
-    assert done.stdout.startswith("registering the model failed: "), done.stderr[-2_000:]
-    assert "nothing was registered, make room or mend what is named" in done.stdout
+    assert done.stdout.startswith("registering the model failed: File too large; nothing was registered, make room"), done.stderr[-2_000:]
     assert {version.version for version in client.search_model_versions("name = 'tidemark'")} == before
     experiment = client.get_experiment_by_name("tidemark")
     assert experiment is not None
