@@ -3,9 +3,12 @@
 The digests of the three files are in the ``MLmodel``'s metadata; a folder whose files don't match them is refused. Nothing is pickled.
 """
 
+import errno
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -14,7 +17,7 @@ import xgboost as xgb
 from features.definitions import FEATURE_SETS, FeatureSet
 from features.errors import UserError
 from models.policy import Policy
-from models.scoring import Scorer
+from models.scoring import Scorer, feature_difference
 
 MODEL_FILE, POLICY_FILE, FEATURES_FILE, MLMODEL_FILE = "model.ubj", "policy.json", "features.json", "MLmodel"
 _MEND = "train one anew with tidemark train"
@@ -41,10 +44,20 @@ class Digests:
         return {"model_digest": self.model, "policy_digest": self.policy, "features_digest": self.features}
 
 
-def write_folder(folder: Path, booster: xgb.Booster, policy: Policy, feature_set: FeatureSet, model_id: str, run_id: str) -> Digests:
-    """Write the folder, which must not exist yet, for the logged model ``model_id`` of a run."""
+def write_folder(
+    folder: Path,
+    booster: xgb.Booster,
+    policy: Policy,
+    feature_set: FeatureSet,
+    model_id: str,
+    run_id: str,
+    beside: Mapping[str, bytes] = MappingProxyType({}),
+) -> Digests:
+    """Write the folder, which must not exist yet, for the logged model ``model_id`` of a run; ``beside`` are more files, by name."""
     digests = Digests(hashlib.sha256(booster.save_raw("ubj")).hexdigest(), policy.digest, feature_set.digest)
     _save_flavor(folder, booster, digests, model_id, run_id)
+    for name, content in beside.items():
+        (folder / name).write_bytes(content)
     (folder / POLICY_FILE).write_bytes(policy.to_json())
     features = FeaturesFile(feature_set.name, feature_set.digest, feature_set.names)
     (folder / FEATURES_FILE).write_bytes(msgspec.json.format(msgspec.json.encode(features), indent=2) + b"\n")
@@ -71,22 +84,32 @@ def read_folder(folder: Path, name: str, version: str, registered: dict[str, str
     _require_known(features, title)
     booster = xgb.Booster()
     booster.load_model(bytearray(contents[MODEL_FILE]))
+    if difference := feature_difference(tuple(booster.feature_names or ()), features.names):
+        raise UserError(f"the trees of {title} were grown on other features than its {FEATURES_FILE} names: {difference}; {_MEND}")
     return Scorer(booster, policy, features.names, name, version, found["model_digest"], features.digest)
 
 
 def _save_flavor(folder: Path, booster: xgb.Booster, digests: Digests, model_id: str, run_id: str) -> None:
     import mlflow.xgboost
-    from mlflow.models import Model
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import ColSpec, Schema
 
-    mlflow.xgboost.save_model(
-        booster,
-        str(folder),
-        model_format="ubj",
-        mlflow_model=Model(run_id=run_id, model_id=model_id),
-        # Stated, for inferring them loads the model in another process.
-        pip_requirements=[f"xgboost=={xgb.__version__}"],
-        metadata=digests.as_tags(),
-    )
+    # What MLflow's own loaders check: every feature by name, none missing. The probability comes out as XGBoost's float.
+    inputs = Schema([ColSpec("float", name) for name in booster.feature_names or ()])
+    try:
+        mlflow.xgboost.save_model(
+            booster,
+            str(folder),
+            model_format="ubj",
+            signature=ModelSignature(inputs, Schema([ColSpec("float")])),
+            mlflow_model=Model(run_id=run_id, model_id=model_id),
+            # Stated, for inferring them loads the model in another process.
+            pip_requirements=[f"xgboost=={xgb.__version__}"],
+            metadata=digests.as_tags(),
+        )
+    except xgb.core.XGBoostError as error:
+        # XGBoost writes the file itself, and tells a full disk in its own way.
+        raise OSError(errno.EIO, f"the trees can't be written to {folder}") from error
 
 
 def _metadata(folder: Path, title: str) -> dict[str, Any]:
@@ -115,13 +138,7 @@ def _require_known(features: FeaturesFile, title: str) -> None:
     known = FEATURE_SETS.get(features.feature_set)
     if known is None:
         raise UserError(f"{title} wants the feature set {features.feature_set}, which is none of {', '.join(FEATURE_SETS)}; {_MEND}")
-    if features.names != known.names:
-        gone, new = [n for n in features.names if n not in known.names], [n for n in known.names if n not in features.names]
-        difference = [f"{_some(gone)} no longer computed"] * bool(gone) + [f"{_some(new)} not known to the model"] * bool(new)
-        raise UserError(f"{title} was trained on another {known.name}: {', '.join(difference) or 'the order differs'}; {_MEND}")
+    if difference := feature_difference(features.names, known.names):
+        raise UserError(f"{title} was trained on another {known.name}: {difference}; {_MEND}")
     if features.digest != known.digest:
         raise UserError(f"{title} was trained on another {known.name} ({features.digest[:12]}, not {known.digest[:12]}); {_MEND}")
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

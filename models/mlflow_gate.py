@@ -3,7 +3,6 @@
 import json
 from dataclasses import asdict, dataclass
 
-from features.errors import UserError
 from models import mlflow_client
 from models.mlflow_registry import MODEL_NAME, features_digest
 
@@ -32,13 +31,13 @@ def latest(digest: str, tracking_uri: str) -> AuditVerdict | None:
     return None if told is None else AuditVerdict(**json.loads(told))
 
 
-def require_passed(version: str, tracking_uri: str) -> None:
-    """Raises UserError if the features of this version failed their latest audit, or if there is no such version."""
+def audit_objection(version: str, tracking_uri: str) -> str | None:
+    """What the latest audit of this version's features has against it, in words; None if nothing. UserError if there is no such version."""
     digest = features_digest(version, tracking_uri)
     verdict = latest(digest, tracking_uri)
-    if verdict is not None and not verdict.passed:
-        raise UserError(
-            f"version {version} can't be promoted: by the audit of {verdict.at}, {verdict.mismatches} of {verdict.audited} decisions on "
-            f"its features ({digest[:12]}) can't be reproduced; mend the cause that tidemark audit names until it passes, or say "
-            "--despite-audit"
-        )
+    if verdict is None or verdict.passed:
+        return None
+    return (
+        f"by the audit of {verdict.at}, {verdict.mismatches} of {verdict.audited} decisions on its features ({digest[:12]}) can't be "
+        "reproduced (mend the cause that tidemark audit names until it passes, or say --despite-audit)"
+    )

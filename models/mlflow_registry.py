@@ -3,6 +3,7 @@
 Every function takes the tracking URI, of a server (http…) or of a plain SQLite file; MLflow's global state stays untouched.
 """
 
+import contextlib
 import re
 import tempfile
 import time
@@ -15,6 +16,7 @@ from features.definitions import FeatureSet
 from features.errors import UserError
 from models import mlflow_client
 from models.mlflow_folder import MLMODEL_FILE, Digests, read_folder, write_folder
+from models.mlflow_record import Record, log_record
 from models.scoring import Scorer
 from models.training import Trained
 
@@ -24,12 +26,14 @@ if TYPE_CHECKING:
 
 MODEL_NAME = "tidemark"
 EXPERIMENT = "tidemark"
-CHAMPION = "champion"
+CHAMPION, CHALLENGER, SHADOW = "champion", "challenger", "shadow"
 
 Role = Literal["champion", "candidate"]
 _ROLE, _CONTENDER = "role", "contender"
 # How long another contender for an empty throne is waited for before it is taken for dead.
 _CONTENTION_S = 30.0
+_LONGEST_DESCRIPTION = 4_500
+_LONGEST_TAG = 4_900
 
 
 @dataclass(frozen=True)
@@ -47,18 +51,24 @@ class Registered:
         return f"models:/{MODEL_NAME}/{self.version}"
 
 
-def register(trained: Trained, feature_set: FeatureSet, tracking_uri: str, tags: Mapping[str, str] | None = None) -> Registered:
-    """Log the model in one run (parameters, metrics, ``tags``) and make it a version of ``tidemark``.
+def register(
+    trained: Trained, feature_set: FeatureSet, tracking_uri: str, tags: Mapping[str, str] | None = None, record: Record | None = None
+) -> Registered:
+    """Log the model in one run (parameters, metrics, ``tags``, ``record``) and make it a version of ``tidemark``.
 
     It becomes the champion if there is none, else it is tagged as a candidate; of trainers that finish at once, the one with the lowest
-    version number becomes champion.
+    version number becomes champion. The version is made last, of what is whole: if anything fails before, there is none.
     """
     client = mlflow_client.connect(tracking_uri)
     run_id = client.create_run(_experiment(client, tracking_uri), run_name=f"train {feature_set.name}").info.run_id
     try:
-        registered = _log(client, run_id, trained, feature_set, dict(tags or {}))
+        if record is not None:
+            log_record(client, run_id, record)
+        registered = _log(client, run_id, trained, feature_set, dict(tags or {}), record)
     except BaseException:
-        client.set_terminated(run_id, "FAILED")
+        # What made it fail may make this fail too, and is the better news.
+        with contextlib.suppress(Exception):
+            client.set_terminated(run_id, "FAILED")
         raise
     client.set_terminated(run_id)
     return registered
@@ -109,6 +119,33 @@ def features_digest(version: str, tracking_uri: str) -> str:
     return str(_version(MODEL_NAME, False, version, tracking_uri).tags["features_digest"])
 
 
+def tags(version: str, tracking_uri: str) -> dict[str, str]:
+    """The tags of a version. Raises UserError if there is no such version."""
+    return dict(_version(MODEL_NAME, False, version, tracking_uri).tags)
+
+
+def tag(version: str, tags: Mapping[str, str], tracking_uri: str) -> None:
+    """Add tags to a version. Raises UserError if there is no such version."""
+    known = _version(MODEL_NAME, False, version, tracking_uri)
+    for name, value in tags.items():
+        mlflow_client.connect(tracking_uri).set_model_version_tag(MODEL_NAME, known.version, name, value[:_LONGEST_TAG])
+
+
+def version_tagged(name: str, value: str, tracking_uri: str) -> str | None:
+    """The newest version that has this tag, None if there is none."""
+    found = mlflow_client.connect(tracking_uri).search_model_versions(f"name = '{MODEL_NAME}' and tags.`{name}` = '{value}'")
+    return max((str(version.version) for version in found), key=int, default=None)
+
+
+def assign(version: str, alias: str, tracking_uri: str) -> None:
+    """Let the alias (``challenger``, ``shadow``) name a version. Raises UserError if there is no such version."""
+    known = _version(MODEL_NAME, False, version, tracking_uri)
+    client = mlflow_client.connect(tracking_uri)
+    client.set_registered_model_alias(MODEL_NAME, alias, known.version)
+    if known.tags.get(_ROLE) != CHAMPION:
+        client.set_model_version_tag(MODEL_NAME, known.version, _ROLE, alias)
+
+
 def promote(version: str, tracking_uri: str) -> None:
     """Make a version the champion; workers and API follow within seconds. Raises UserError if there is no such version."""
     known = _version(MODEL_NAME, False, version, tracking_uri)
@@ -120,7 +157,9 @@ def promote(version: str, tracking_uri: str) -> None:
     client.set_model_version_tag(MODEL_NAME, known.version, _ROLE, "champion")
 
 
-def _log(client: "MlflowClient", run_id: str, trained: Trained, feature_set: FeatureSet, tags: dict[str, str]) -> Registered:
+def _log(
+    client: "MlflowClient", run_id: str, trained: Trained, feature_set: FeatureSet, tags: dict[str, str], record: Record | None
+) -> Registered:
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric, Param, RunTag
 
     now = int(time.time() * 1000)
@@ -134,17 +173,28 @@ def _log(client: "MlflowClient", run_id: str, trained: Trained, feature_set: Fea
     logged = client.create_logged_model(experiment_id, name=MODEL_NAME, source_run_id=run_id, tags=tags, model_type="xgboost")
     with tempfile.TemporaryDirectory(prefix="tidemark-model-") as scratch:
         folder = Path(scratch) / "model"
-        digests = write_folder(folder, trained.booster, trained.policy, feature_set, logged.model_id, run_id)
+        beside = record.beside_the_model() if record else {}
+        digests = write_folder(folder, trained.booster, trained.policy, feature_set, logged.model_id, run_id, beside)
         client.log_model_artifacts(logged.model_id, str(folder))
     client.finalize_logged_model(logged.model_id, LoggedModelStatus.READY)
     client.log_outputs(run_id, [LoggedModelOutput(logged.model_id, 0)])
-    own = {**digests.as_tags(), "feature_set": feature_set.name, **tags}
+    own = {**digests.as_tags(), "feature_set": feature_set.name, **(record.tags() if record else {}), **tags}
     for name, value in own.items():
         client.set_tag(run_id, name, value)
     _ensure_registered_model(client)
     own[_ROLE] = _CONTENDER
-    version = client.create_model_version(MODEL_NAME, logged.artifact_location, run_id, tags=own, model_id=logged.model_id)
-    return Registered(str(version.version), _settle_role(client, int(version.version)), run_id, digests)
+    card = record.card[:_LONGEST_DESCRIPTION] if record else None
+    version = client.create_model_version(
+        MODEL_NAME, logged.artifact_location, run_id, tags=own, model_id=logged.model_id, description=card
+    )
+    try:
+        role = _settle_role(client, int(version.version))
+    except BaseException:
+        # Whoever was told of a failure must not find a version.
+        with contextlib.suppress(Exception):
+            client.delete_model_version(MODEL_NAME, str(version.version))
+        raise
+    return Registered(str(version.version), role, run_id, digests)
 
 
 def _settle_role(client: "MlflowClient", version: int) -> Role:

@@ -9,6 +9,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from models.costs import Costs
+
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
@@ -20,10 +22,11 @@ NEVER = 2.0
 _FEWEST_ROWS = 10
 
 
-class Choice(msgspec.Struct, frozen=True, kw_only=True):
+class Choice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the thresholds were asked to keep, and what they gave on the validation rows; amounts in minor units, shares 0–1.
 
-    ``reviewed`` and ``blocked`` count rows, ``caught`` the frauds among both.
+    ``reviewed`` and ``blocked`` count rows, ``caught`` the frauds among both. Where they were chosen by cost, ``costs`` were these and
+    ``saved`` is what the decisions saved over none. What is None isn't written, so that policies from before keep their digest.
     """
 
     capacity: float
@@ -37,6 +40,8 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     blocked_frauds: int
     caught: int
     caught_amount: int
+    costs: Costs | None = None
+    saved: int | None = None
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):

@@ -51,8 +51,10 @@ class Scorer:
 
     def __post_init__(self) -> None:
         trained_on = tuple(self.booster.feature_names or ())
-        if trained_on != self.feature_names:
-            raise ValueError(f"the model was trained on {len(trained_on)} features that are not the {len(self.feature_names)} named")
+        if difference := feature_difference(trained_on, self.feature_names):
+            raise ValueError(
+                f"the model was trained on {len(trained_on)} features that are not the {len(self.feature_names)} named: {difference}"
+            )
         self.booster.set_param({"nthread": 1})
         # The first prediction settles the booster's configuration; only those after it are safe to share between threads.
         self._probability(np.zeros((1, len(self.feature_names)), np.float32))
@@ -82,3 +84,19 @@ class Scorer:
             return np.empty(0, np.float64)
         rows = np.ascontiguousarray(vectors, np.float32)
         return np.asarray(self.booster.inplace_predict(rows, missing=np.nan, validate_features=False)).astype(np.float64)
+
+
+def feature_difference(trained_on: tuple[str, ...], given: tuple[str, ...]) -> str:
+    """How the features given differ from those a model was trained on, by name; empty if they don't, in order and number."""
+    if trained_on == given:
+        return ""
+    gone, new = [name for name in trained_on if name not in given], [name for name in given if name not in trained_on]
+    told = [f"{_some(gone)} no longer computed"] * bool(gone) + [f"{_some(new)} not known to the model"] * bool(new)
+    if told:
+        return ", ".join(told)
+    at = next((i for i, (one, other) in enumerate(zip(trained_on, given, strict=False)) if one != other), min(len(trained_on), len(given)))
+    return f"the order differs, from {trained_on[at]} on" if at < len(trained_on) else f"{len(given)} instead of {len(trained_on)}"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -7,6 +7,7 @@ import numpy as np
 import xgboost as xgb
 
 from features.errors import UserError
+from features.windows import Float32
 from models.metrics import auc_roc, average_precision
 from models.policy import Policy, choose_policy
 from models.scoring import Float64
@@ -30,13 +31,25 @@ VALIDATION_SHARE = 0.25
 
 
 @dataclass(frozen=True)
+class OutOfFold:
+    """``rows`` with the ``probability`` (float64, 0–1) that each had from a booster that was fitted without it."""
+
+    rows: TrainingSet
+    probability: Float64
+
+
+@dataclass(frozen=True)
 class Trained:
-    """A booster that knows its features' names, its policy, all parameters that made it, and how it did on the validation rows."""
+    """A booster that knows its features' names, its policy, all parameters that made it, and how it did on the validation rows.
+
+    ``out_of_fold`` are the validation rows with the probabilities of a booster that hadn't seen them; None where there are none.
+    """
 
     booster: xgb.Booster
     policy: Policy
     parameters: Mapping[str, str | float | int]
     metrics: Mapping[str, float]
+    out_of_fold: OutOfFold | None = None
 
 
 def train(
@@ -66,7 +79,7 @@ def train(
     rounds = trial.best_iteration + 1
     probability = _probability(trial, validation, rounds)
     policy = choose_policy(probability, validation.amount, validation.is_fraud)
-    booster = xgb.train(parameters, _matrix(rows, feature_names, threads), rounds, verbose_eval=False)
+    booster = booster_of(rows, feature_names, parameters, rounds)
     return Trained(
         booster,
         policy,
@@ -76,7 +89,18 @@ def train(
             "validation_ap": average_precision(validation.is_fraud, probability),
             "validation_logloss": float(trial.best_score),
         },
+        OutOfFold(validation, probability),
     )
+
+
+def booster_of(rows: TrainingSet, feature_names: tuple[str, ...], parameters: Mapping[str, str | float | int], rounds: int) -> xgb.Booster:
+    """Trees grown on all the rows, on as many threads as ``nthread`` says."""
+    return xgb.train(dict(parameters), _matrix(rows, feature_names, int(parameters["nthread"])), rounds, verbose_eval=False)
+
+
+def probability_of(booster: xgb.Booster, vectors: Float32) -> Float64:
+    """The booster's probability (float64, 0–1) of each vector."""
+    return np.asarray(booster.inplace_predict(vectors, missing=np.nan, validate_features=False)).astype(np.float64)
 
 
 def _matrix(

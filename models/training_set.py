@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -18,7 +19,8 @@ from models.splits import Bool, learnable_rows
 @dataclass(frozen=True)
 class TrainingSet:
     """One entry a row, in replay order: ``vectors`` (float32, n × names, NaN = missing), ``is_fraud``, ``event_time`` (ms), ``amount``
-    (minor units). ``immature`` and ``unlabelled`` count what the range held besides."""
+    (minor units), ``user`` (a number for each), ``country`` ("" if unknown); the last two are None where nobody has said them.
+    ``immature`` and ``unlabelled`` count what the range held besides."""
 
     vectors: Float32
     is_fraud: Bool
@@ -26,6 +28,8 @@ class TrainingSet:
     amount: Int64
     immature: int = 0
     unlabelled: int = 0
+    user: Int64 | None = None
+    country: npt.NDArray[np.str_] | None = None
 
     @property
     def frauds(self) -> int:
@@ -34,7 +38,25 @@ class TrainingSet:
 
     def where(self, rows: Bool) -> Self:
         """The rows for which the mask is true."""
-        return type(self)(self.vectors[rows], self.is_fraud[rows], self.event_time[rows], self.amount[rows])
+        return self._taken(rows)
+
+    def part(self, begin: int, end: int) -> Self:
+        """The rows from number ``begin`` to before ``end``, without a copy."""
+        return self._taken(slice(begin, end))
+
+    def take(self, rows: Int64) -> Self:
+        """The rows of these numbers, in this order."""
+        return self._taken(rows)
+
+    def _taken(self, rows: Bool | Int64 | slice) -> Self:
+        return type(self)(
+            self.vectors[rows],
+            self.is_fraud[rows],
+            self.event_time[rows],
+            self.amount[rows],
+            user=None if self.user is None else self.user[rows],
+            country=None if self.country is None else self.country[rows],
+        )
 
 
 def training_set(
@@ -79,7 +101,13 @@ def training_set(
         table["amount"].to_numpy()[order],
         learnable.immature,
         learnable.unlabelled,
+        table["user_id"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)[order],
+        _countries(table)[order],
     )
+
+
+def _countries(table: pa.Table) -> npt.NDArray[np.str_]:
+    return np.asarray(pc.fill_null(table["country"].cast(pa.string()), "").to_numpy(zero_copy_only=False), np.str_)
 
 
 def _nothing_left(immature: int, unlabelled: int) -> str:

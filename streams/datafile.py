@@ -1,5 +1,6 @@
 """Transaction files: CSV and Parquet in, Parquet out. An edge; what the columns mean is settled in ``streams/columns.py``."""
 
+import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -33,6 +34,12 @@ def read_transactions(path: Path, mapping: ColumnMapping, labels_after: str | No
     except OSError as failure:
         raise UserError(f"{path} can't be read: {_first_line(failure)}; give a readable CSV or Parquet file") from None
     return with_label_times(canonical_table(table, mapping, path.name), delay)
+
+
+def file_digest(path: Path) -> str:
+    """Hex SHA-256 of the file's bytes, as ``sha256sum`` says it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_transactions(path: Path, chunks: Iterable[pa.Table], schema: pa.Schema) -> int:

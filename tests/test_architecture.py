@@ -20,6 +20,7 @@ OTHER_EDGES = {
     "features.storage",
     "streams.aligned.process",
     "streams.aligned.replay",
+    "streams.archive.served_tables",
     "streams.backtest",
     "streams.champion",
     "streams.contracts",

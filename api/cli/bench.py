@@ -1,22 +1,17 @@
-"""``tidemark bench``: measures, on services of its own, and says on what."""
+"""``tidemark bench``: measures, on services of its own where it needs any, and says on what."""
 
-import signal
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli import bench_results
-from api.cli.conventions import write_summary
+from api.cli import bench_handbook, bench_results
+from api.cli.bench_measured import SummaryOption, measured
 from features.errors import UserError
 
 if TYPE_CHECKING:
     from api.bench.workload import Source
 
-SummaryOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures here.")]
 QuickOption = Annotated[bool, typer.Option(help="Done within 3 minutes; the figures are rougher.")]
 PartitionsOption = Annotated[int, typer.Option(min=1, help="Partitions of each topic.")]
 RunsOption = Annotated[int, typer.Option(min=1, help="Runs; the median counts.")]
@@ -39,6 +34,7 @@ def register(app: typer.Typer) -> None:
     for command in (stream, latency, delivery, scaling, kernel, keys, backfill, recovery, soak):
         group.command()(command)
     group.command("api")(endpoint)
+    bench_handbook.register(group)
     bench_results.register(group)
     app.add_typer(group, name="bench", help="Measure rates and latencies, on services that it starts and ends itself.")
 
@@ -64,7 +60,7 @@ def stream(
 
     source = _source(data, columns, amount_unit)
     spec = bench.Spec(source, transactions or (None if source else bench.Spec.transactions), partitions, runs, chosen(peers))
-    figures = _measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
+    figures = measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
     for name in bench.VARIANTS:
         typer.echo(f"{name.replace('_', ' ')}: {figures[name]['tx_per_s']:,.0f} tx/s")
     for peer in (figures.get("bare_loop"), *figures.get("peers", {}).values()):
@@ -85,7 +81,7 @@ def latency(
     from api.bench import latency as bench
 
     spec = bench.Spec(_whole_numbers("--rates", rates, "1000,5000"), seconds, warm_up, partitions=partitions, runs=runs)
-    figures = _measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
+    figures = measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
     for rate, found in figures["rates"].items():
         typer.echo(f"{int(rate):,} tx/s: p50 {found['p50_ms']:.0f} ms, p90 {found['p90_ms']:.0f} ms, p99 {found['p99_ms']:.0f} ms")
 
@@ -104,7 +100,7 @@ def endpoint(
     from api.bench import endpoint as bench
 
     spec = bench.Spec(_whole_numbers("--rates", rates, "100,500"), callers, seconds, warm_up, partitions=partitions, runs=runs)
-    figures = _measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
+    figures = measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
     for rate, found in figures["rates"].items():
         typer.echo(f"{int(rate):,}/s: p50 {found['p50_ms']:.1f} ms, p90 {found['p90_ms']:.1f} ms, p99 {found['p99_ms']:.1f} ms")
     typer.echo(f"at most {figures['closed_loop']['answered_per_s']:,.0f} answers/s")
@@ -122,7 +118,7 @@ def delivery(
     from api.bench import delivery as bench
 
     spec = bench.Spec(transactions, seconds, partitions, runs)
-    figures = _measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
+    figures = measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
     typer.echo(f"exactly once costs {100 * figures['cost_of_exactly_once']:.0f} % of the rate")
 
 
@@ -140,7 +136,7 @@ def scaling(
 
     source = _source(data, columns, amount_unit)
     spec = bench.Spec(source, transactions or (None if source else bench.Spec.transactions), runs=runs)
-    _measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
+    measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
 
 
 def kernel(
@@ -157,7 +153,7 @@ def kernel(
 
     source = _source(data, columns, amount_unit)
     spec = bench.Spec(source, transactions or (None if source else bench.Spec.transactions), runs=runs)
-    figures = _measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
+    figures = measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
     rate = min(figures[f"{entity}_updates_per_s"]["median"] for entity in ("user", "merchant"))
     typer.echo(f"windows: {rate:,.0f} updates/s; a backtest of {figures['transactions']:,}: {figures['backtest_s']['median']:.1f} s")
 
@@ -173,7 +169,7 @@ def keys(
     from api.bench import keys as bench
 
     spec = bench.Spec(_whole_numbers("--numbers", numbers, "10000,100000"))
-    _measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
+    measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
 
 
 def soak(
@@ -188,7 +184,7 @@ def soak(
     from api.bench import soak as bench
 
     spec = bench.Spec(rate, minutes, warm_up, partitions)
-    figures = _measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
+    figures = measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
     for process, memory in figures["memory_bytes"].items():
         first, last, slope = (memory[figure] / 1e6 for figure in ("first", "last", "per_hour"))
         typer.echo(f"{process}: {first:,.0f} MB, then {last:,.0f} MB; {slope:+,.0f} MB an hour")
@@ -207,7 +203,7 @@ def backfill(
     from api.bench import backfill as bench
 
     spec = bench.Spec(_whole_numbers("--transactions", transactions, "875000,1750000"), runs, compare)
-    figures = _measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
+    figures = measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
     for size in figures["sizes"].values():
         typer.echo(f"{size['transactions']:,} transactions: {size['seconds']:.1f} s, {size['cpu_seconds']:.1f} s of CPU")
 
@@ -225,7 +221,7 @@ def recovery(
     from api.bench import recovery as bench
 
     spec = bench.Spec(_whole_numbers("--users", users, "100000,1000000"), before=before, after=after, partitions=partitions, runs=runs)
-    figures = _measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
+    figures = measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
     for number, found in figures["users"].items():
         typer.echo(f"{int(number):,} users: {found['kill_to_first_decision_s']:.1f} s")
 
@@ -246,21 +242,3 @@ def _whole_numbers(option: str, text: str, example: str) -> tuple[int, ...]:
     if not numbers or min(numbers) < 1 or len(set(numbers)) < len(numbers):
         raise UserError(f"{option} {text} must be different whole numbers above 0; say for example {example}")
     return numbers
-
-
-def _measured(measure: Callable[[], dict[str, Any]], summary: Path | None) -> dict[str, Any]:
-    """The figures, with what they were measured on, written if asked for. Services end with it, also by SIGTERM."""
-    from api.bench.provenance import command_line, provenance
-
-    made_on = provenance(command_line())
-    before = signal.signal(signal.SIGTERM, _end)
-    try:
-        figures = {**made_on, **measure()}
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    write_summary(summary, figures)
-    return figures
-
-
-def _end(number: int, frame: FrameType | None) -> None:
-    sys.exit(128 + number)

@@ -15,16 +15,27 @@ if TYPE_CHECKING:
     from api.demo.champion import Progress
     from api.demo.world import World
     from features.definitions import FeatureSet
-    from models.training import Trained
+    from models.mlflow_pipeline import Candidate, TrainingPlan
+    from models.mlflow_record import Record
 
 Say = Callable[["Progress"], None]
 
 
-def _train(world: "World", feature_set: "FeatureSet", say: Say) -> "Trained":
+# A demo has no minute to choose a history in, and its intervals needn't be fine.
+_RESAMPLES = 50
+
+Made = tuple["Candidate", "TrainingPlan", "Record"]
+
+
+def _train(world: "World", feature_set: "FeatureSet", say: Say) -> Made:
+    import msgspec
+
     from api.demo.champion import Progress
     from api.demo.world import LABELS_AFTER_MS, WARM_DAYS
+    from api.training.provenance import provenance
     from features.on_demand import vector
-    from models.training import train
+    from models.data_snapshot import DataSnapshot, digest_of_names
+    from models.mlflow_pipeline import TrainingPlan, candidate, recorded
     from models.training_set import training_set
     from streams.label_delay import with_label_times
     from streams.simulate import simulate
@@ -37,7 +48,11 @@ def _train(world: "World", feature_set: "FeatureSet", say: Say) -> "Trained":
     rows = training_set(table, feature_set, begin + WARM_DAYS * DAY_MS, end, end, LABELS_AFTER_MS)
     vector(feature_set, None, None, end, 1_000)  # so that the API finds its part compiled, too
     say(Progress(f"training on {len(rows.is_fraud):,} transactions with {rows.frauds:,} frauds"))
-    return train(rows, feature_set.names)
+    plan = TrainingPlan(feature_set, begin + WARM_DAYS * DAY_MS, end, end, LABELS_AFTER_MS, histories=(), resamples=_RESAMPLES)
+    made = candidate(rows, plan)
+    spec = msgspec.json.encode(world).decode()
+    data = DataSnapshot((f"simulated {spec}",), table.num_rows, begin, end - 1, digest_of_names([spec]))
+    return made, plan, recorded(made, plan, data, provenance("demo"))
 
 
 def _champion(tracking_uri: str, feature_set: "FeatureSet") -> "Progress | None":
@@ -65,15 +80,16 @@ def _champion(tracking_uri: str, feature_set: "FeatureSet") -> "Progress | None"
 def _ensure(world: "World", feature_set: "FeatureSet", fresh: bool, say: Say) -> "Progress":
     from api.demo.champion import Progress
     from models import mlflow_registry
+    from models.mlflow_pipeline import log
 
-    trained = _train(world, feature_set, say) if fresh else None
+    made = _train(world, feature_set, say) if fresh else None
     tracking_uri = sys.stdin.readline().strip()
     found = _champion(tracking_uri, feature_set)
     if found is not None:
         return found
-    trained = trained or _train(world, feature_set, say)
+    made = made or _train(world, feature_set, say)
     say(Progress("registering the model"))
-    registered = mlflow_registry.register(trained, feature_set, tracking_uri, {"data": "demo", "users": str(world.users)})
+    registered = log(*made, tracking_uri, {"data": "demo", "users": str(world.users)})
     if registered.role != "champion":
         # The present one can't serve: see above.
         mlflow_registry.promote(registered.version, tracking_uri)

@@ -40,6 +40,24 @@ def test_fraud_v2_adds_the_users_devices() -> None:
     assert not V2.has_devices("merchant")
 
 
+def test_fraud_v3_adds_longer_windows() -> None:
+    v3 = FEATURE_SETS["fraud_v3"]
+    more = [name for name in v3.names if name not in V1.names]
+    assert len(v3.names) == len(V1.names) + len(more)
+    assert more == [
+        f"{entity}_{measure}_{window}"
+        for entity in ("user", "merchant")
+        for windows, measures in (
+            (("60d", "90d"), ("tx_count", "mean_amount", "amount_ratio")),
+            (("14d", "21d", "28d"), ("matured_count", "fraud_count", "fraud_rate")),
+        )
+        for window in windows
+        for measure in measures
+    ]
+    assert {window.delay for window in v3.outcome} == {7 * DAY}
+    assert v3.hops == V1.hops
+
+
 @pytest.mark.parametrize("feature_set", [V1, V2], ids=lambda feature_set: feature_set.name)
 def test_the_windows_are_those_of_the_design(feature_set: FeatureSet) -> None:
     assert {w.name: (w.length, w.hop) for w in feature_set.activity} == TABLE

@@ -1,5 +1,6 @@
 """The promotion gate, through the command, on a registry on SQLite."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,9 @@ def promote(*arguments: str) -> str:
     return done.output
 
 
+FORCED = ("--force", "--reason", "a rehearsal", "--author", "ada")
+
+
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """With a champion, version 1, and a candidate, version 2."""
@@ -36,24 +40,58 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return uri
 
 
-def test_a_version_whose_features_failed_their_latest_audit_is_promoted_only_despite_it(registry: str) -> None:
+def test_features_that_failed_their_latest_audit_keep_a_version_from_serving(registry: str) -> None:
     mlflow_gate.record(V1.digest, FAILED, registry)
-    with pytest.raises(UserError, match=r"3 of 1000 decisions on its features .* or say --despite-audit"):
-        promote("2")
-    assert mlflow_registry.champion_version(registry) == "1"
-    assert "models:/tidemark/2 is champion" in promote("2", "--despite-audit")
-    assert mlflow_registry.champion_version(registry) == "2"
+    with pytest.raises(UserError, match=r"version 1 can't become champion: .* 3 of 1000 decisions on its features .* say --despite-audit"):
+        promote("1")
+    assert "models:/tidemark/1 is champion" in promote("1", "--despite-audit")
+    with pytest.raises(UserError, match="3 of 1000 decisions"):
+        promote("2", "--as", "shadow")
 
 
 def test_the_latest_audit_of_these_features_counts(registry: str) -> None:
     assert mlflow_gate.latest(V1.digest, registry) is None
     mlflow_gate.record("0" * 64, FAILED, registry)
-    promote("2")
+    promote("1")
     mlflow_gate.record(V1.digest, FAILED, registry)
     mlflow_gate.record(V1.digest, PASSED, registry)
     assert mlflow_gate.latest(V1.digest, registry) == PASSED
     promote("1")
     assert mlflow_registry.champion_version(registry) == "1"
+
+
+def test_without_anything_to_compare_on_no_other_version_becomes_champion_or_challenger(registry: str) -> None:
+    for role in ("champion", "challenger"):
+        with pytest.raises(UserError, match=f"version 2 can't become {role}: nothing says how it compares with the champion, version 1"):
+            promote("2", "--as", role)
+    assert mlflow_registry.champion_version(registry) == "1"
+
+
+def test_a_shadow_decides_nothing_and_needs_no_comparison(registry: str) -> None:
+    assert "models:/tidemark/2 is shadow" in promote("2", "--as", "shadow")
+    assert mlflow_registry.load("models:/tidemark@shadow", registry).model_version == "2"
+    assert mlflow_registry.tags("2", registry)["role"] == "shadow"
+    assert mlflow_registry.champion_version(registry) == "1"
+
+
+def test_force_needs_a_reason_and_goes_on_record(registry: str) -> None:
+    with pytest.raises(UserError, match="needs a reason; add --reason"):
+        promote("2", "--force")
+    told = promote("2", *FORCED)
+    assert "models:/tidemark/2 is champion" in told
+    assert "forced, although nothing says how it compares" in told
+    tags = mlflow_registry.tags("2", registry)
+    forced = json.loads(tags["forced.champion"])
+    assert (forced["author"], forced["reason"]) == ("ada", "a rehearsal")
+    assert forced["despite"][0].startswith("nothing says how it compares")
+    assert tags["role"] == "champion"
+    assert "forced.champion" not in mlflow_registry.tags("1", registry)
+
+
+def test_a_role_that_is_none_is_refused(registry: str) -> None:
+    with pytest.raises(UserError, match="--as king is no role; say one of champion, challenger, shadow"):
+        promote("2", "--as", "king")
+    assert registry
 
 
 def test_an_unknown_version_is_refused(registry: str) -> None:

@@ -240,6 +240,18 @@ def test_a_run_that_fails_is_marked_and_leaves_no_version(tmp_path: Path, monkey
     assert client.search_model_versions("name = 'tidemark'") == []
 
 
+def test_a_version_whose_role_can_not_be_settled_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    uri = sqlite(tmp_path)
+
+    def fail(*_: object) -> None:
+        raise OSError("the registry is down")
+
+    monkeypatch.setattr(mlflow_registry, "_settle_role", fail)
+    with pytest.raises(OSError, match="the registry is down"):
+        mlflow_registry.register(trained(), V1, uri)
+    assert MlflowClient(uri, uri).search_model_versions("name = 'tidemark'") == []
+
+
 def test_nothing_is_written_to_the_working_folder_or_the_screen(tmp_path: Path) -> None:
     script = (
         "import sys; from tests.models.test_mlflow_registry import register_one, mlflow_registry as r\n"

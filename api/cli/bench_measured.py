@@ -1,0 +1,32 @@
+"""What every benchmark's command does: measure, say on what, and write it down."""
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+
+from api.cli.conventions import write_summary
+
+SummaryOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures here.")]
+
+
+def measured(measure: Callable[[], dict[str, Any]], summary: Path | None) -> dict[str, Any]:
+    """The figures, with what they were measured on, written if asked for. Services end with it, also by SIGTERM."""
+    from api.bench.provenance import command_line, provenance
+
+    made_on = provenance(command_line())
+    before = signal.signal(signal.SIGTERM, _end)
+    try:
+        figures = {**made_on, **measure()}
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    write_summary(summary, figures)
+    return figures
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)

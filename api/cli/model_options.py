@@ -1,0 +1,37 @@
+"""Options that several commands for models share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DataOption = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="A CSV or Parquet file of transactions with a fraud column; else the archive.")
+]
+StoreOption = Annotated[
+    str | None,
+    typer.Option(metavar="FOLDER|s3://…", help="The offline store whose archive is read; else TIDEMARK_OFFLINE, else the home's."),
+]
+ColumnsOption = Annotated[str, typer.Option(help="handbook, tidemark, or field=column,… and field=:value for a constant.")]
+AmountUnitOption = Annotated[str | None, typer.Option(metavar="major|minor", help="Whether amounts read 12.50 or 1250.")]
+LabelsAfterOption = Annotated[
+    str | None,
+    typer.Option(metavar="DURATION|none", help="How long after a fraud its label comes; 7d unless the file has no fraud column."),
+]
+FromOption = Annotated[str | None, typer.Option("--from", metavar="DATE", help="The first day, UTC; else the file's first.")]
+ToOption = Annotated[str | None, typer.Option("--to", metavar="DATE", help="The day after the last, UTC; else the end of the file.")]
+SummaryOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the summary here.")]
+HistoryDaysOption = Annotated[
+    str,
+    typer.Option(
+        metavar="DAYS,…|all", help="Lengths of history to choose from by the newest weeks; all rows are learnt from if they are few."
+    ),
+]
+CostOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VALUE", help="What thresholds are chosen by: fraud_loss, margin (shares), chargeback_fee, goodwill, review."
+    ),
+]
+CapacityOption = Annotated[float, typer.Option(help="The share of all transactions that can be reviewed.")]
+AuthorOption = Annotated[str | None, typer.Option(help="Who answers for it; else the user of the machine.")]

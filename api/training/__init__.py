@@ -1,0 +1,1 @@
+"""What the commands that train and promote have in common: data in, provenance, summaries."""

@@ -1,0 +1,185 @@
+"""The data and choices that a training is given on the command line."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from api.cli.conventions import day_ms, day_range
+from features.definitions import DAY, FEATURE_SETS, FeatureSet
+from features.errors import UserError
+from features.storage import Storage
+from models.costs import Costs
+from models.data_snapshot import DataSnapshot
+from models.training_set import TrainingSet
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class LabelledData:
+    """Transactions with labels: what they are called, which are asked for (``begin`` to before ``end``, ms), what was known when
+    (``as_of``), how late labels come (``labels_after``, ms), and ``rows_of``, their training set as a feature set sees it."""
+
+    name: str
+    begin: int
+    end: int
+    as_of: int
+    labels_after: int
+    snapshot: DataSnapshot
+    rows_of: "RowsOf"
+
+
+class RowsOf(Protocol):
+    """Makes the training set of the rows from ``begin`` to before ``end``; ``advanced`` hears how many transactions were taken in."""
+
+    def __call__(self, feature_set: FeatureSet, begin: int, end: int, advanced: Callable[[int], None] = ...) -> TrainingSet:
+        """See the class."""
+        ...
+
+
+def data_of_file(
+    file: Path, columns: str, amount_unit: str | None, begin: str | None, end: str | None, as_of: str | None, labels_after: str | None
+) -> LabelledData:
+    """A file with a fraud column, as ``--data``, ``--columns`` and their like name it. Raises UserError if it can't be used."""
+    from models.training_set import training_set
+    from streams.columns import parse_mapping
+    from streams.datafile import file_digest, read_transactions
+    from streams.label_delay import parse_labels_after
+
+    start_ms, end_ms = day_range(begin, end)
+    as_of_ms = None if as_of is None else day_ms("--as-of", as_of)
+    mapping = parse_mapping(columns, amount_unit)
+    if not mapping.labelled:
+        raise UserError(f"--columns {columns} names no fraud column to learn from; add is_fraud=…")
+    table = read_transactions(file, mapping, labels_after)
+    first, last = span(table, file)
+    known = last if as_of_ms is None else as_of_ms
+    delay = parse_labels_after(labels_after, mapping.labelled) or 0  # labels that are never sent are at least in the file
+
+    def rows_of(feature_set: FeatureSet, begin: int, end: int, advanced: Callable[[int], None] = _unheard) -> TrainingSet:
+        return training_set(table, feature_set, begin, end, known, delay, advanced)
+
+    return LabelledData(
+        file.name,
+        first if start_ms is None else start_ms,
+        last + 1 if end_ms is None else end_ms,
+        known,
+        delay,
+        DataSnapshot((str(file),), table.num_rows, first, last, file_digest(file)),
+        rows_of,
+    )
+
+
+def data_of_archive(store: Storage, begin: str | None, end: str | None, as_of: str | None, labels_after: str | None) -> LabelledData:
+    """Every decision that is archived in the offline store, with its vector as served and its label. Raises UserError if there is none."""
+    from streams.archive.served_tables import ServedArchive
+    from streams.label_delay import parse_labels_after
+
+    start_ms, end_ms = day_range(begin, end)
+    archive = ServedArchive.of(store)
+    known = archive.last if as_of is None else day_ms("--as-of", as_of)
+    delay = parse_labels_after(labels_after, True) or 0
+
+    def rows_of(feature_set: FeatureSet, begin: int, end: int, advanced: Callable[[int], None] = _unheard) -> TrainingSet:
+        rows = archive.training_set(feature_set, begin, end, known, delay)
+        advanced(len(rows.is_fraud))
+        return rows
+
+    return LabelledData(
+        store.url,
+        archive.first if start_ms is None else start_ms,
+        archive.last + 1 if end_ms is None else end_ms,
+        known,
+        delay,
+        archive.snapshot,
+        rows_of,
+    )
+
+
+def data_of(
+    home: Path,
+    file: Path | None,
+    columns: str,
+    amount_unit: str | None,
+    store: str | None,
+    begin: str | None,
+    end: str | None,
+    as_of: str | None,
+    labels_after: str | None,
+) -> LabelledData:
+    """A file if there is one, else the archive. Raises UserError if neither can be used."""
+    from api.settings import offline_store
+
+    if file is not None:
+        return data_of_file(file, columns, amount_unit, begin, end, as_of, labels_after)
+    return data_of_archive(offline_store(home, store), begin, end, as_of, labels_after)
+
+
+def data_if_any(
+    home: Path,
+    file: Path | None,
+    columns: str,
+    amount_unit: str | None,
+    store: str | None,
+    as_of: str | None,
+    labels_after: str | None,
+) -> LabelledData | None:
+    """The same, but None where neither a file nor a store is named and the home has no archive."""
+    from api.settings import offline_store
+    from streams.archive.served_tables import ServedArchive
+
+    if file is None and store is None and not ServedArchive.exists(offline_store(home)):
+        return None
+    return data_of(home, file, columns, amount_unit, store, None, None, as_of, labels_after)
+
+
+def _unheard(_rows: int) -> None:
+    """Where nobody asks how far it has come."""
+
+
+def feature_set_of(name: str) -> FeatureSet:
+    """The feature set of ``--features``. Raises UserError if there is none."""
+    feature_set = FEATURE_SETS.get(name)
+    if feature_set is None:
+        raise UserError(f"--features {name} is no feature set; say one of {', '.join(FEATURE_SETS)}")
+    return feature_set
+
+
+def parse_histories(text: str) -> tuple[int, ...]:
+    """The days of ``--history-days 7,28,90``; none for ``all``. Raises UserError for anything else."""
+    if text == "all":
+        return ()
+    parts = text.split(",")
+    if not all(part.isdigit() and 0 < int(part) <= 3_650 for part in parts):
+        raise UserError(f"--history-days {text} is no list of days; write it as 7,28,90, or all")
+    return tuple(sorted({int(part) for part in parts}))
+
+
+def parse_costs(pairs: Sequence[str]) -> Costs:
+    """The costs of ``--cost review=250 --cost margin=0.03``. Raises UserError for an unknown name or a value that makes no sense."""
+    given = dict(pair.partition("=")[::2] for pair in pairs)
+    try:
+        return msgspec.convert(given, Costs, strict=False)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise UserError(f"--cost {' --cost '.join(pairs)} can't be used: {error}; say for example --cost review=250") from None
+
+
+def span(table: "pa.Table", file: Path) -> tuple[int, int]:
+    """First and last event time (ms). Raises UserError if there is none."""
+    import pyarrow.compute as pc
+
+    if not table.num_rows:
+        raise UserError(f"{file.name} has no transactions; give a file that has some")
+    found = pc.min_max(table["event_time"])
+    return found["min"].as_py(), found["max"].as_py()
+
+
+def moment(milliseconds: int) -> str:
+    """ISO 8601 in UTC, only the day where it is midnight."""
+    at = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return at.date().isoformat() if milliseconds % DAY == 0 else at.isoformat(timespec="seconds")

@@ -1,0 +1,72 @@
+"""What boosted trees must be better than: scikit-learn's logistic regression and random forest, as learners."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+from models.scoring import Float32, Float64
+from models.training_set import TrainingSet
+from models.xgboost_learner import require_both_classes
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A scikit-learn pipeline as a predictor. Log-odds of a probability of 0 or 1 are those of the nearest that a float64 tells apart."""
+
+    pipeline: Pipeline
+
+    def log_odds(self, vectors: Float32) -> Float64:
+        """Log-odds of a fraud for each row (float32, n × features, NaN = missing), finite."""
+        probability = np.clip(self.predict(vectors), 1e-15, 1 - 1e-15)
+        return np.asarray(np.log(probability) - np.log1p(-probability))
+
+    def predict(self, vectors: Float32) -> Float64:
+        """Probability of a fraud, 0–1, for each row."""
+        if not len(vectors):
+            return np.empty(0, np.float64)
+        return np.asarray(self.pipeline.predict_proba(vectors)[:, 1], np.float64)
+
+
+@dataclass(frozen=True)
+class LogisticRegressionLearner:
+    """Logistic regression on logarithms of the features, for counts, amounts and ages have long tails; scaled, medians for what is missing,
+    and whether it was missing as a feature of its own. ``regularisation`` is the inverse of scikit-learn's C."""
+
+    regularisation: float = 1.0
+
+    def fit(self, rows: TrainingSet) -> Fitted:
+        """Fit to the rows. Raises UserError if they are of one class."""
+        require_both_classes(rows)
+        pipeline = make_pipeline(
+            FunctionTransformer(_signed_logarithm),
+            SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
+            StandardScaler(),
+            LogisticRegression(C=1 / self.regularisation, max_iter=500),
+        )
+        return Fitted(pipeline.fit(rows.vectors, rows.is_fraud))
+
+
+@dataclass(frozen=True)
+class RandomForestLearner:
+    """A random forest; medians for what is missing. The same rows and ``seed`` give the same forest, on any number of ``threads``."""
+
+    trees: int = 100
+    least_in_leaf: int = 5
+    seed: int = 0
+    threads: int = 1
+
+    def fit(self, rows: TrainingSet) -> Fitted:
+        """Fit to the rows. Raises UserError if they are of one class."""
+        require_both_classes(rows)
+        forest = RandomForestClassifier(self.trees, min_samples_leaf=self.least_in_leaf, random_state=self.seed, n_jobs=self.threads)
+        pipeline = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), forest)
+        return Fitted(pipeline.fit(rows.vectors, rows.is_fraud))
+
+
+def _signed_logarithm(vectors: Float32) -> Float64:
+    return np.asarray(np.sign(vectors) * np.log1p(np.abs(vectors)), np.float64)

@@ -1,0 +1,148 @@
+"""Training from beginning to end: rows → choice of history → fit → policy → evaluation → record. Each step can be called alone."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from features.definitions import DAY, FeatureSet
+from models import mlflow_client, mlflow_registry
+from models.costs import Costs
+from models.data_snapshot import DataSnapshot, Provenance
+from models.evaluation import RESAMPLES
+from models.fitting import HistoryChoice, fit
+from models.leakage import require_no_leak
+from models.mlflow_record import Record, refusing_in_words
+from models.mlflow_registry import MODEL_NAME, Registered
+from models.model_card import CardFacts, model_card
+from models.plots import evaluation_plots
+from models.reference import reference
+from models.rehearsal import Rehearsal, rehearse, with_policy
+from models.scored_rows import KnownFrauds
+from models.training import Trained
+from models.training_set import TrainingSet
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What to learn from and how: rows from ``begin`` (inclusive) to ``end`` (exclusive) whose label, ``labels_after`` its transaction, is
+    known ``as_of``; all in ms.
+
+    ``histories`` (days) are lengths of history to choose from; without any, or with rows of too few weeks, all are learnt from.
+    ``capacity`` is the share (0–1) of all transactions that can be reviewed; ``resamples`` make the evaluation's intervals.
+    """
+
+    feature_set: FeatureSet
+    begin: int
+    end: int
+    as_of: int
+    labels_after: int
+    seed: int = 0
+    threads: int = 1
+    histories: tuple[int, ...] = (7, 28, 90)
+    costs: Costs = field(default_factory=Costs)
+    capacity: float = 0.005
+    resamples: int = RESAMPLES
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model that is ready to be registered, the rows it was made of, and how it did."""
+
+    trained: Trained
+    rows: TrainingSet
+    rehearsal: Rehearsal
+    choice: HistoryChoice | None
+
+
+def candidate(rows: TrainingSet, plan: TrainingPlan) -> Candidate:
+    """A model from a training set, every choice made by what the rows' labels said ``as_of``. Raises UserError if they are too few."""
+    names = plan.feature_set.names
+    require_no_leak(rows, names)
+    fitted = fit(rows, names, plan.histories, plan.labels_after, plan.seed, plan.threads)
+    trained = fitted.trained
+    if trained.out_of_fold is None:
+        raise ValueError("training gave no out-of-fold rows to choose thresholds by")
+    if rows.user is None:
+        raise ValueError("rows must say their users to be judged")
+    known = KnownFrauds.of(rows.event_time, rows.user, rows.is_fraud, plan.labels_after)
+    rehearsal = rehearse(
+        trained.out_of_fold, names, plan.costs, plan.capacity, known, plan.seed, plan.resamples, calibrated=fitted.choice is not None
+    )
+    return Candidate(with_policy(trained, plan.costs, plan.capacity), rows, rehearsal, fitted.choice)
+
+
+def recorded(found: Candidate, plan: TrainingPlan, data: DataSnapshot, provenance: Provenance) -> Record:
+    """Everything that is to be kept of how the candidate came about."""
+    rows, trained, rehearsal = found.rows, found.trained, found.rehearsal
+    scored = trained.out_of_fold
+    card = model_card(
+        CardFacts(
+            MODEL_NAME,
+            plan.feature_set.name,
+            len(plan.feature_set.names),
+            plan.feature_set.digest,
+            data,
+            provenance,
+            counts(rows),
+            int(rows.event_time.min()),
+            int(rows.event_time.max()),
+            trained.parameters,
+            trained.policy,
+            rehearsal.evaluation,
+            rehearsal.gap / DAY,
+        )
+    )
+    return Record(
+        data,
+        provenance,
+        rehearsal.evaluation,
+        reference(
+            plan.feature_set.names,
+            rows.vectors,
+            rows.event_time,
+            None if scored is None else scored.probability,
+            None if scored is None else scored.rows.event_time,
+        ),
+        card,
+        evaluation_plots(rehearsal.rows, rehearsal.policy, plan.costs, gain(trained)),
+    )
+
+
+def train_and_register(
+    rows_of: Callable[[TrainingPlan], TrainingSet],
+    plan: TrainingPlan,
+    data: DataSnapshot,
+    provenance: Provenance,
+    tracking_uri: str,
+    tags: dict[str, str],
+) -> tuple[Candidate, Registered]:
+    """The whole way; ``rows_of`` makes the training set. The registry is asked first, so that nothing is computed for one that is down.
+
+    Raises UserError if there is too little to learn from, or the registry or its disk fails; then no version was made.
+    """
+    with refusing_in_words(tracking_uri, "reaching the registry"):
+        mlflow_client.connect(tracking_uri).search_experiments(max_results=1)
+    found = candidate(rows_of(plan), plan)
+    return found, log(found, plan, recorded(found, plan, data, provenance), tracking_uri, tags)
+
+
+def log(found: Candidate, plan: TrainingPlan, record: Record, tracking_uri: str, tags: dict[str, str]) -> Registered:
+    """Make the candidate a version of the registry, with its record. Raises UserError if the registry or its disk fails."""
+    own = {
+        **{name: str(count) for name, count in counts(found.rows).items()},
+        "trained_to": str(int(found.rows.event_time.max())),
+        "labels_after": str(plan.labels_after),
+        **({} if found.choice is None else {"history_days": "+".join(map(str, found.choice.days))}),
+        **tags,
+    }
+    with refusing_in_words(tracking_uri, "registering the model"):
+        return mlflow_registry.register(found.trained, plan.feature_set, tracking_uri, own, record)
+
+
+def counts(rows: TrainingSet) -> dict[str, int]:
+    """How many rows there are, and how many were left out."""
+    return {"rows": len(rows.is_fraud), "frauds": rows.frauds, "label_unknown": rows.immature, "unlabelled": rows.unlabelled}
+
+
+def gain(trained: Trained) -> dict[str, float]:
+    """Each feature's total gain in the trees that use it."""
+    return {name: float(str(value)) for name, value in trained.booster.get_score(importance_type="total_gain").items()}

@@ -1,0 +1,80 @@
+"""Thresholds by cost: block what costs more let through than turned away, review what is worth an analyst's time."""
+
+import numpy as np
+
+from models.costs import Costs
+from models.policy import NEVER, Bool, Choice, Float64, Int64, Policy
+
+# Thresholds are looked for after this many numbers of rows, closer together at the top, where a row decides.
+_STEPS = 400
+
+
+def choose_policy_by_cost(
+    probability: Float64,
+    amount: Int64,
+    is_fraud: Bool,
+    costs: Costs,
+    *,
+    capacity: float = 0.005,
+    elevated_share: float = 0.01,
+    highest_share: float = 0.0025,
+) -> Policy:
+    """The thresholds that save most on scored validation rows (three arrays of one length; amounts in minor units).
+
+    At most the share ``capacity`` (0–1) of all rows is reviewed, what the analysts can look at; blocks need nobody. Rows of one
+    probability are decided alike. The levels start at the top ``elevated_share`` and ``highest_share``, or lower where decisions do.
+    Raises ValueError if the arrays differ in length or a share is out of range.
+    """
+    if not len(probability) == len(amount) == len(is_fraud):
+        raise ValueError(f"{len(probability)} probabilities, {len(amount)} amounts and {len(is_fraud)} labels are not of the same rows")
+    if not all(0 <= share <= 1 for share in (capacity, elevated_share, highest_share)):
+        raise ValueError(f"shares lie between 0 and 1, unlike {(capacity, elevated_share, highest_share)}")
+    order = np.argsort(-probability, kind="stable")
+    falling = probability[order]
+    ends = _ends(falling)
+    by_block, by_review = (
+        np.append(0.0, np.cumsum(saved(amount, is_fraud)[order]))[ends] for saved in (costs.saved_by_block, costs.saved_by_review)
+    )
+    # Of each pair (blocked up to here, flagged up to there): what it saves, and whether the analysts can review what lies between.
+    reviewed = ends[None, :] - ends[:, None]
+    saved = np.where(
+        (reviewed >= 0) & (reviewed <= capacity * len(falling)), by_block[:, None] + by_review[None, :] - by_review[:, None], -np.inf
+    )
+    blocked_end, flagged_end = (int(ends[at]) for at in np.unravel_index(int(np.argmax(saved)), saved.shape))
+
+    def threshold(rows: int) -> float:
+        return float(falling[rows - 1]) if rows else NEVER
+
+    def share(of_all: float) -> float:
+        return threshold(int(ends[ends <= of_all * len(falling)].max(initial=0)))
+
+    block, review = threshold(blocked_end), threshold(flagged_end)
+    highest = min(block, share(highest_share))
+    elevated = min(review, highest, share(elevated_share))
+    flagged, blocked = order[:flagged_end], order[:blocked_end]
+    chosen = Choice(
+        capacity=capacity,
+        block_share=1.0,
+        block_precision=0.0,
+        rows=len(probability),
+        frauds=int(is_fraud.sum()),
+        fraud_amount=int(amount[is_fraud].sum()),
+        reviewed=flagged_end - blocked_end,
+        blocked=blocked_end,
+        blocked_frauds=int(is_fraud[blocked].sum()),
+        caught=int(is_fraud[flagged].sum()),
+        caught_amount=int(amount[flagged][is_fraud[flagged]].sum()),
+        costs=costs,
+        saved=round(float(saved.max())),
+    )
+    return Policy(review_threshold=review, block_threshold=block, elevated_threshold=elevated, highest_threshold=highest, chosen=chosen)
+
+
+def _ends(falling: Float64) -> Int64:
+    """Numbers of rows, from 0 on, after which a threshold can stand: where one probability ends."""
+    last = np.flatnonzero(np.append(falling[1:] != falling[:-1], True)) + 1 if len(falling) else np.empty(0, np.int64)
+    if len(last) > _STEPS:
+        # Rounded to the next place where a threshold can stand.
+        wanted = np.geomspace(1, len(falling), _STEPS)
+        last = np.unique(last[np.searchsorted(last, wanted, side="left").clip(max=len(last) - 1)])
+    return np.append(0, last).astype(np.int64)

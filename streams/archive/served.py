@@ -1,0 +1,89 @@
+"""What was served, with what became of it: the scoring log joined with labels, for training on the very vectors that decisions rested on.
+
+A transaction of which no label has come by the time labels take counts as legitimate, except a blocked one, of which nobody saw whether it
+was fraud.
+"""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.definitions import FeatureSet
+from features.errors import UserError
+from models.training_set import TrainingSet
+
+_KEY = ("user_id", "transaction_id")
+LOG_COLUMNS = ("transaction_id", "user_id", "event_time", "amount_minor", "features_digest", "partition", "offset", "row")
+LABEL_COLUMNS = ("transaction_id", "user_id", "label_time", "is_fraud")
+DECISION_COLUMNS = ("transaction_id", "user_id", "decision")
+
+
+def served_training_set(
+    log: pa.Table,
+    labels: pa.Table,
+    decisions: pa.Table,
+    feature_set: FeatureSet,
+    begin: int,
+    end: int,
+    as_of: int,
+    labels_after: int,
+) -> TrainingSet:
+    """The rows decided from ``begin`` (inclusive) to ``end`` (exclusive) on vectors of this feature set, as known ``as_of``; times and
+    ``labels_after`` in ms. In order of event time.
+
+    ``log``, ``labels``, ``decisions`` are tables of the archive (at least ``LOG_COLUMNS`` and the features; ``LABEL_COLUMNS``;
+    ``DECISION_COLUMNS``). Immature rows are left out, and blocked ones without a label (counted as ``unlabelled``). Raises UserError if
+    nothing is left, or nothing was decided on vectors of this feature set.
+    """
+    served = log.filter(
+        pc.and_(
+            pc.equal(log["features_digest"].cast(pa.string()), feature_set.digest),
+            pc.and_(pc.greater_equal(log["event_time"], begin), pc.less(log["event_time"], end)),
+        )
+    )
+    if not len(served):
+        raise UserError(
+            f"the archive has no decision on {feature_set.name} in the range; mend --from, --to or --features, or run `tidemark archive` "
+            "if they are yet to be archived"
+        )
+    served = _once(served.sort_by([(name, "ascending") for name in ("event_time", "partition", "offset", "row")]))
+    known = _newest(labels.filter(pc.less_equal(labels["label_time"], as_of)))
+    verdict = _matched(served, known, "is_fraud")
+    blocked = pc.equal(pc.fill_null(_matched(served, _once(decisions), "decision"), ""), "block").to_numpy(zero_copy_only=False)
+    labelled = verdict.is_valid().to_numpy(zero_copy_only=False)
+    mature = served["event_time"].to_numpy() + labels_after <= as_of
+    unseen = mature & blocked & ~labelled
+    chosen = mature & ~unseen
+    if not chosen.any():
+        raise UserError(
+            f"{int((~mature).sum()):,} labels of the range come after --as-of and {int(unseen.sum()):,} of its transactions were blocked "
+            "unseen, so nothing is left to learn from; give a later --as-of, or another --from and --to"
+        )
+    rows = served.filter(pa.array(chosen))
+    return TrainingSet(
+        np.column_stack([rows[name].to_numpy().astype(np.float32) for name in feature_set.names]),
+        pc.fill_null(verdict, False).to_numpy(zero_copy_only=False)[chosen].astype(np.bool_),
+        rows["event_time"].to_numpy(),
+        rows["amount_minor"].to_numpy(),
+        int((~mature).sum()),
+        int(unseen.sum()),
+        rows["user_id"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64),
+    )
+
+
+def _once(table: pa.Table) -> pa.Table:
+    """The first row of each transaction; at least once delivery may have said it twice."""
+    numbered = table.append_column("_place", pa.array(np.arange(len(table))))
+    first = numbered.group_by(list(_KEY)).aggregate([("_place", "min")])["_place_min"].to_numpy()
+    return table.take(pa.array(np.sort(first)))
+
+
+def _newest(labels: pa.Table) -> pa.Table:
+    """Of each transaction the label that counts: the newest by label time."""
+    return _once(labels.sort_by([("label_time", "descending")]))
+
+
+def _matched(rows: pa.Table, found: pa.Table, column: str) -> pa.ChunkedArray:
+    """What ``found`` says in ``column`` of each row's transaction, null where it says nothing; in the order of the rows."""
+    keyed = rows.select(_KEY).append_column("_place", pa.array(np.arange(len(rows))))
+    return keyed.join(found.select([*_KEY, column]), list(_KEY), join_type="left outer").sort_by("_place")[column]

@@ -1,0 +1,126 @@
+"""`tidemark retrain`: one run at a time, the same thing once, a candidate that was validated, and a report."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from api.cli import model
+from api.training.lease import Lease
+from features.definitions import DAY
+from features.errors import UserError
+from models import mlflow_registry
+from streams.datafile import write_transactions
+from streams.simulate import SIMULATED, SimulationSpec, simulate_chunks
+
+BEGIN = 20_089 * DAY  # 2025-01-01
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seventy days of 400 users."""
+    file = tmp_path_factory.mktemp("history") / "history.parquet"
+    spec = SimulationSpec(seed=1, users=400, merchants=300, start_ms=BEGIN, days=70, takeovers=20)
+    write_transactions(file, simulate_chunks(spec), SIMULATED)
+    return file
+
+
+def tidemark(*arguments: str | Path) -> str:
+    app = typer.Typer()
+    model.register(app)
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if done.exception is not None:
+        raise done.exception
+    return done.output
+
+
+def retrained(home: Path, file: Path, reason: str, *more: str) -> dict[str, object]:
+    given = ("--data", file, "--history-days", "7,28", "--author", "ada")
+    tidemark("retrain", "--reason", reason, *given, "--json", home / "report.json", *more)
+    return dict(json.loads((home / "report.json").read_text()))
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TIDEMARK_HOME", str(tmp_path))
+        for name in ("TIDEMARK_MLFLOW", "TIDEMARK_KAFKA", "TIDEMARK_REDIS", "TIDEMARK_OFFLINE"):
+            patch.delenv(name, raising=False)
+        yield tmp_path
+
+
+def test_it_ends_with_a_validated_candidate_and_asked_again_does_nothing(home: Path, file: Path) -> None:
+    uri = f"sqlite:///{home / 'mlflow.db'}"
+    first = retrained(home, file, "schedule", "--as-of", "2025-01-24")
+    assert (first["status"], first["version"], first["role"], first["validated"]) == ("trained", "1", "champion", None)
+
+    alert = retrained(home, file, "alert: drift of amount")
+    assert alert["status"] == "trained", alert["told"]
+    assert (alert["version"], alert["reason"], alert["role"]) == ("3", "alert: drift of amount", "candidate")
+    validated = alert["validated"]
+    assert isinstance(validated, dict)
+    assert (validated["version"], validated["champion"], validated["passed"]) == ("2", "1", True)
+    tags = mlflow_registry.tags("3", uri)
+    assert (tags["refit_of"], tags["retrain_reason"], tags["author"]) == ("2", "alert: drift of amount", "ada")
+    # The validated one knows nothing of the weeks it was compared on, nor of the label delay before; the refit knows them all.
+    trained_to = [int(mlflow_registry.tags(version, uri)["trained_to"]) for version in ("2", "3")]
+    assert validated["comparison"]["first"] > trained_to[0] + 7 * DAY
+    assert trained_to[1] > validated["comparison"]["last"] - DAY
+    assert mlflow_registry.champion_version(uri) == "1"
+
+    again = retrained(home, file, "schedule")
+    assert (again["status"], again["version"]) == ("unchanged", "3")
+    assert "models:/tidemark/3 is champion" in tidemark("promote", "3", "--data", file)
+
+
+def test_while_one_runs_another_ends_at_once_and_says_so(home: Path, file: Path) -> None:
+    with Lease(home / "retrain.lease", 60):
+        told = retrained(home, file, "schedule")
+    assert told["status"] == "running"
+    assert f"process {os.getpid()}" in str(told["owner"])
+    assert not (home / "mlflow.db").exists()
+
+
+def test_two_triggers_at_once_are_one_run(home: Path, file: Path) -> None:
+    script = "from api.cli import main; main()"
+    arguments = [
+        "retrain",
+        "--reason",
+        "twice",
+        "--data",
+        str(file),
+        "--columns",
+        "tidemark",
+        "--history-days",
+        "7",
+        "--as-of",
+        "2025-02-20",
+    ]
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, *arguments, "--json", str(home / f"{trigger}.json")],
+            env={**os.environ, "TIDEMARK_HOME": str(home)},
+            cwd=Path(__file__).parents[2],
+        )
+        for trigger in (0, 1)
+    ]
+    assert [process.wait(timeout=300) for process in both] == [0, 0]
+    reports = [json.loads((home / f"{trigger}.json").read_text()) for trigger in (0, 1)]
+    statuses = sorted(report["status"] for report in reports)
+    # The second is told of the first, or, if it was late, of its outcome.
+    assert statuses in (["running", "trained"], ["trained", "unchanged"])
+    assert mlflow_registry.champion_version(f"sqlite:///{home / 'mlflow.db'}") == "1"
+    with pytest.raises(UserError, match="no version 2"):
+        mlflow_registry.tags("2", f"sqlite:///{home / 'mlflow.db'}")
+
+
+def test_too_little_history_is_one_sentence(home: Path, file: Path) -> None:
+    with pytest.raises(UserError, match=r"retraining on rows up to .* failed: .* labels of the range come after --as-of"):
+        retrained(home, file, "schedule", "--as-of", "2025-01-05")
+    assert not Lease(home / "retrain.lease", 60).__enter__().held_by
