@@ -58,7 +58,7 @@ def plain(some: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> tuple
     return measured(some, tmp_path_factory.mktemp("plain"))
 
 
-def tested(frame: pd.DataFrame) -> pd.Series:
+def in_test_week(frame: pd.DataFrame) -> pd.Series:
     day = (frame["TX_DATETIME"] - pd.Timestamp(START, unit="ms")).dt.days
     return (day >= 0) & (day < 7)
 
@@ -66,7 +66,7 @@ def tested(frame: pd.DataFrame) -> pd.Series:
 def test_each_transaction_of_the_test_days_has_one_score(plain: tuple[dict[str, Any], pd.DataFrame], some: pd.DataFrame) -> None:
     _, scores = plain
     assert list(scores.columns) == ["transaction_id", "probability"]
-    assert sorted(scores["transaction_id"]) == sorted(some["TRANSACTION_ID"][tested(some)].astype(str))
+    assert sorted(scores["transaction_id"]) == sorted(some["TRANSACTION_ID"][in_test_week(some)].astype(str))
     assert scores["probability"].dtype == np.float64
     assert scores["probability"].between(0, 1).all()
 
@@ -117,7 +117,7 @@ def test_scores_keep_every_bit_whatever_comes_later(
 ) -> None:
     other = some.copy()
     if altered == "labels of the test week":
-        changed = tested(other)
+        changed = in_test_week(other)
         other.loc[changed, "TX_FRAUD"] = 1 - other.loc[changed, "TX_FRAUD"]
     else:
         changed = other["TX_DATETIME"] >= pd.Timestamp(START + 7 * DAY, unit="ms")
@@ -145,9 +145,9 @@ def test_a_week_that_the_file_does_not_cover_is_refused(some: pd.DataFrame, tmp_
 
 def test_a_week_without_frauds_or_labels_is_refused(some: pd.DataFrame, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no frauds"):
-        measured(some.assign(TX_FRAUD=some["TX_FRAUD"].where(~tested(some), 0)), tmp_path)
+        measured(some.assign(TX_FRAUD=some["TX_FRAUD"].where(~in_test_week(some), 0)), tmp_path)
     with pytest.raises(UserError, match="TX_FRAUD is 0 or 1"):
-        measured(some.assign(TX_FRAUD=some["TX_FRAUD"].where(~tested(some), None)), tmp_path)
+        measured(some.assign(TX_FRAUD=some["TX_FRAUD"].where(~in_test_week(some), None)), tmp_path)
 
 
 @pytest.mark.parametrize(
