@@ -19,6 +19,8 @@ from models.training_set import TrainingSet
 
 _AGE = "user_age_seconds"
 _JUDGED_MS = 7 * DAY
+# Fewer frauds say little about a model; where a week has fewer, more is judged.
+_FEWEST_FRAUDS = 10
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,14 @@ def rehearse(
     resamples: int = RESAMPLES,
     calibrated: bool = False,
 ) -> Rehearsal:
-    """The rehearsal on out-of-fold rows, whose newest week is judged; the choice uses labels known by then where the rows reach that far.
+    """The rehearsal on out-of-fold rows. Their newest week is judged, or more where it has too few frauds; the choice uses labels known by
+    then where the rows reach that far.
 
     ``known`` are all frauds of the training rows, with the label delay. ``calibrated`` probabilities are calibrated anew on the rows that
     choose, for the calibration they come with has seen those that judge. Raises UserError if a part is of one class.
     """
     rows = scored_rows(found.rows, names, found.probability)
-    chosen, judged, gap = _parts(rows.event_time, known.delay)
+    chosen, judged, gap = _parts(rows.event_time, rows.is_fraud, known.delay)
     for part, title in ((chosen, "earlier part, which chooses the thresholds,"), (judged, "later part, which judges them,")):
         frauds, size = int(rows.is_fraud[part].sum()), int(part.sum())
         if not 0 < frauds < size:
@@ -88,11 +91,14 @@ def with_policy(trained: Trained, costs: Costs, capacity: float) -> Trained:
     return replace(trained, policy=policy)
 
 
-def _parts(event_time: Int64, label_delay: int) -> tuple[Bool, Bool, int]:
-    """The rows that choose and those that judge, the newest week or half, and the gap (ms) between them: the label delay, where it leaves
-    the choice at least half as much time as the judgement."""
+def _parts(event_time: Int64, is_fraud: Bool, label_delay: int) -> tuple[Bool, Bool, int]:
+    """The rows that choose and those that judge, the newest week, or weeks with frauds enough, up to half; and the gap (ms) between them:
+    the label delay, where it leaves the choice at least half as much time as the judgement."""
     first, last = int(event_time.min()), int(event_time.max())
-    length = min(_JUDGED_MS, (last - first + 1) // 2)
+    half = (last - first + 1) // 2
+    length = min(_JUDGED_MS, half)
+    while length < half and np.count_nonzero(is_fraud[event_time > last - length]) < _FEWEST_FRAUDS:
+        length = min(2 * length, half)
     begin = last + 1 - length
     gap = label_delay if begin - label_delay - first >= length // 2 else 0
     return event_time < begin - gap, event_time >= begin, gap

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from api.bench import champion, rates
@@ -21,7 +22,7 @@ _BLOCK = 8_192
 _PARTITIONS = 4
 # As many as the handbook has.
 _USERS, _MERCHANTS = 5_000, 10_000
-_HOT: tuple[Entity, ...] = ("user", "merchant")
+_FEATURES = "fraud_v1"
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Spec:
     source: Source | None = None
     transactions: int | None = 600_000
     layouts: tuple[tuple[int, int], ...] = ((1, 1), (1, 4), (1, 16), (2, 4), (2, 16))
+    hot: tuple[Entity, ...] = ("user", "merchant")
     runs: int = 3
 
     def quick(self) -> "Spec":
@@ -46,10 +48,11 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
     """
     layouts: dict[str, list[dict[str, Any]]] = {}
     hot: dict[str, list[dict[str, Any]]] = {}
-    with deployed(_PARTITIONS) as first:
-        sent = workload(spec.source, spec.transactions, first.home)
-        skewed = {entity: random_keys(min(_USERS, len(sent)), _MERCHANTS, len(sent), first.home, entity) for entity in _HOT}
-        models = {among.about: champion.fit(among, first.config.feature_set) for among in (sent, *skewed.values())}
+    feature_set = FEATURE_SETS[_FEATURES]
+    with TemporaryDirectory(prefix="tidemark-bench-") as folder:
+        sent = workload(spec.source, spec.transactions, Path(folder))
+        skewed = {entity: random_keys(min(_USERS, len(sent)), _MERCHANTS, len(sent), Path(folder), entity) for entity in spec.hot}
+        models = {among.about: champion.fit(among, feature_set) for among in (sent, *skewed.values())}
 
         def measured(about: str, among: Workload, workers: int, partitions: int) -> dict[str, Any]:
             with deployed(partitions) as deployment:
@@ -89,7 +92,7 @@ def _windows(sent: Workload) -> dict[str, float]:
     log = HistoryLog.from_table(sent.table)
     codes, names = log.user
     found = {}
-    for feature_set in (*(FeatureSet(f"{n}", ACTIVITY[:n], ()) for n in range(1, len(ACTIVITY) + 1)), FEATURE_SETS["fraud_v1"]):
+    for feature_set in (*(FeatureSet(f"{n}", ACTIVITY[:n], ()) for n in range(1, len(ACTIVITY) + 1)), FEATURE_SETS[_FEATURES]):
         state = EntityState(feature_set, "user")
         slots = state.slots(names)[codes]
         used = 0.0

@@ -31,18 +31,18 @@ _DAYS = 3_650
 _LEARN_FROM = 100_000
 # Ahead of its time, so that it has read and encoded its part by then.
 _AHEAD_S = 15.0
-_FIRST_AFTER_S = 20.0
 
 
 @dataclass(frozen=True)
 class Spec:
     """What to measure: ``rate`` transactions a second for ``minutes``, of which the first ``warm_up`` fill windows and the memory of
-    duplicates and don't count."""
+    duplicates and don't count. ``lead_s`` are left to make the first part of the load."""
 
     rate: int = 10_000
     minutes: float = 30
     warm_up: float = 10
     partitions: int = 4
+    lead_s: float = 20.0
 
     def quick(self) -> "Spec":
         """The same within three minutes: enough to see that it works, not whether memory stays."""
@@ -68,7 +68,7 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
                 require_alive(stages)
                 behind_s = time.monotonic() - offered
             samples = sampler.samples
-    begin = samples[0].at + _FIRST_AFTER_S + 60 * spec.warm_up
+    begin = samples[0].at + spec.lead_s + 60 * spec.warm_up
     return {
         "data": f"simulated, {_USERS:,} users and {_MERCHANTS:,} merchants",
         "partitions": spec.partitions,
@@ -109,7 +109,7 @@ def _cores(samples: Sequence[Sample], begin: float, end: float) -> Mapping[str, 
 
 def _load(spec: Spec, deployment: Deployment, told: Callable[[str], object]) -> list[tuple[Load, Sent]]:
     """Offers the load in parts, each by a generator that is ready when the one before ends."""
-    due_ms = (time.time() + _FIRST_AFTER_S) * 1000
+    due_ms = (time.time() + spec.lead_s) * 1000
     sent: list[tuple[Load, Sent]] = []
     with ExitStack() as running:
         before: tuple[Load, Any] | None = None

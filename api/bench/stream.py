@@ -49,12 +49,21 @@ VARIANTS = {
 }
 
 
+def chosen_variants(text: str) -> tuple[str, ...]:
+    """Names of ``VARIANTS`` separated by commas. Raises UserError for others, or if the first isn't the one that peers stand beside."""
+    names = tuple(text.split(","))
+    if names[0] != EXACTLY_ONCE or not set(names) <= VARIANTS.keys() or len(set(names)) < len(names):
+        raise UserError(f"--variants {text} must be {EXACTLY_ONCE} and, after it, any of {', '.join(list(VARIANTS)[1:])}")
+    return names
+
+
 @dataclass(frozen=True)
 class Spec:
     """What to measure. ``transactions`` None: all of the file; ``runs`` of everything, whose medians count.
 
     ``users`` of the variant with many keys, which has a tenth as many merchants and three times as many transactions. Peers, but for the
-    bare loop, are measured over the first ``of_peers`` of the topic, for some would take minutes for all.
+    bare loop, are measured over the first ``of_peers`` of the topic, for some would take minutes for all. ``variants`` are names
+    of ``VARIANTS``.
     """
 
     source: Source | None = None
@@ -64,6 +73,7 @@ class Spec:
     peers: tuple[Peer, ...] = ()
     users: int = 1_000_000
     of_peers: int = 300_000
+    variants: tuple[str, ...] = tuple(VARIANTS)
 
     def quick(self) -> "Spec":
         """The same within three minutes, but for what peers take."""
@@ -77,7 +87,7 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
     Raises UserError or ServiceError where a measurement isn't one: a stage ended, a transaction had not exactly one decision. A peer that
     fails is no reason to: its figures say so.
     """
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in (*VARIANTS, *(peer.name for peer in spec.peers))}
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in (*spec.variants, *(peer.name for peer in spec.peers))}
 
     def note(name: str, measured: dict[str, Any]) -> None:
         found[name].append(measured)
@@ -88,19 +98,22 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
     # The first deployment's folder keeps the workload and the model; each run after it has empty topics of its own.
     with deployed(spec.partitions) as first:
         sent = workload(spec.source, spec.transactions, first.home)
-        many = random_keys(spec.users, max(1, spec.users // 10), 3 * spec.users, first.home)
-        models = {False: champion.fit(sent, first.config.feature_set), True: champion.fit(many, first.config.feature_set)}
+        workloads = {False: sent}
+        if MANY_KEYS in spec.variants:
+            workloads[True] = random_keys(spec.users, max(1, spec.users // 10), 3 * spec.users, first.home)
+        models = {many: champion.fit(among, first.config.feature_set) for many, among in workloads.items()}
         champion.register(models[False], first.config)
         for number in range(spec.runs):
             # By turns, so that whatever else the machine does falls on each alike.
-            for name, variant in VARIANTS.items() if number % 2 == 0 else reversed(VARIANTS.items()):
+            for name in spec.variants if number % 2 == 0 else reversed(spec.variants):
+                variant = VARIANTS[name]
                 used_up = number > 0 or name != EXACTLY_ONCE
                 # A model flags as few of the many keys' transactions as of the usual ones only if it has learnt from them.
                 registry = None if variant.many else first.config.mlflow
                 with deployed(spec.partitions, registry) if used_up else nullcontext(first) as deployment:
                     if variant.many:
                         champion.register(models[True], deployment.config)
-                    note(name, measure(deployment.of(variant.delivery, variant.online), many if variant.many else sent, variant.way))
+                    note(name, measure(deployment.of(variant.delivery, variant.online), workloads[variant.many], variant.way))
                     for peer in spec.peers if name == EXACTLY_ONCE else ():
                         among = len(sent) if peer.name == BARE_LOOP else min(len(sent), spec.of_peers)
                         note(peer.name, peer_run.measure(deployment, peer, among, number))
@@ -110,8 +123,7 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
         "data": sent.about,
         "partitions": spec.partitions,
         "model": {"trees": champion.TREES, "max_depth": champion.DEPTH},
-        **{name: _summary(found[name]) for name in VARIANTS},
-        MANY_KEYS: {"data": many.about, "transactions": len(many), **_summary(found[MANY_KEYS])},
+        **{name: {**_data(workloads[VARIANTS[name].many]), **_summary(found[name])} for name in spec.variants},
         **_peers(spec.peers, found),
     }
 
@@ -180,6 +192,10 @@ def finish(replay: "subprocess.Popen[bytes]") -> None:
     """Waits for the replay's end. Raises UserError if it failed."""
     if replay.wait():
         raise UserError(f"the replay ended with status {replay.returncode}; mend what its message above says and measure again")
+
+
+def _data(sent: Workload) -> dict[str, Any]:
+    return {"data": sent.about, "transactions": len(sent)}
 
 
 def _peers(peers: Sequence[Peer], found: Mapping[str, Sequence[dict[str, Any]]]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """``tidemark bench``: measures, on services of its own where it needs any, and says on what."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,6 +48,7 @@ def stream(
     partitions: PartitionsOption = 4,
     runs: RunsOption = 3,
     peers: PeersOption = None,
+    variants: Annotated[str | None, typer.Option(metavar="NAME,…", help="Ways of ours to measure, instead of all; see the output.")] = None,
     quick: QuickOption = False,
     summary: SummaryOption = None,
 ) -> None:
@@ -60,8 +62,10 @@ def stream(
 
     source = _source(data, columns, amount_unit)
     spec = bench.Spec(source, transactions or (None if source else bench.Spec.transactions), partitions, runs, chosen(peers))
+    if variants is not None:
+        spec = replace(spec, variants=bench.chosen_variants(variants))
     figures = measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
-    for name in bench.VARIANTS:
+    for name in spec.variants:
         typer.echo(f"{name.replace('_', ' ')}: {figures[name]['tx_per_s']:,.0f} tx/s")
     for peer in (figures.get("bare_loop"), *figures.get("peers", {}).values()):
         if peer is not None:

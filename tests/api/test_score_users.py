@@ -10,6 +10,7 @@ import typer
 from msgspec import structs
 from typer.testing import CliRunner
 
+from api.bench.made_archive import archive, records
 from api.cli import score_users
 from features.definitions import DAY
 from features.errors import UserError
@@ -20,7 +21,6 @@ from streams.events import UserRisk
 from streams.simulate import SIMULATED, SimulationSpec, simulate_chunks
 from streams.user_risk_table import UserRiskTable
 from tests.deployment import Deployment, champion
-from tests.features.archived import archive, records
 
 BEGIN = int(datetime(2025, 1, 1, tzinfo=UTC).timestamp() * 1000)
 

@@ -127,15 +127,19 @@ def tap(trigger: Trigger) -> None:
 
 
 def acknowledge_early() -> None:
-    """INGEST commits a turn's positions before its records are sent: they wait for the next turn."""
+    """INGEST commits a turn's positions before its records are sent: they wait for the next turn, or for the stream to rest."""
     from streams.kafka_delivery import AtLeastOnce
 
-    held: list[Any] = []
+    held: list[tuple[float, Any]] = []
 
     def deliver(self: Any, send: Any, positions: Any, states: Any) -> Any:
-        for late in held:
-            late(self._producer)
-        held[:] = [send] if send is not None else []
+        now = time.monotonic()
+        for since, late in held[:]:
+            if send is not None or now - since > _REST_S:
+                late(self._producer)
+                held.clear()
+        if send is not None:
+            held.append((now, send))
         self._settled |= positions
         return self._saves.deliver(None, self._settled, states) if states else dict(positions)
 
@@ -209,6 +213,8 @@ def fail_on_some() -> None:
     EntityState.apply = apply  # type: ignore[method-assign]
     Scorer.score = score  # type: ignore[method-assign]
 
+
+_REST_S = 0.5
 
 # Amounts that no other transaction has.
 FAILING = {"user": 1_000_001, "merchant": 1_000_002, "model": 1_000_003}

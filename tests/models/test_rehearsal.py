@@ -86,8 +86,16 @@ def test_the_policy_that_serves_is_chosen_on_all_of_them() -> None:
         with_policy(Trained(booster(), POLICY, {}, {}), Costs(), 0.01)
 
 
+def test_where_the_newest_week_has_too_few_frauds_more_is_judged() -> None:
+    found = out_of_fold(56)
+    rows = replace(found.rows, is_fraud=found.rows.is_fraud & (found.rows.event_time < 45 * DAY))
+    done = rehearsed(OutOfFold(rows, found.probability))
+    assert abs(done.evaluation.first - 42 * DAY) < DAY // 4
+    assert done.gap == WEEK
+
+
 def test_a_part_without_frauds_is_refused() -> None:
     found = out_of_fold(21)
-    rows = replace(found.rows, is_fraud=found.rows.is_fraud & (found.rows.event_time < 12 * DAY))
+    rows = replace(found.rows, is_fraud=found.rows.is_fraud & (found.rows.event_time < 9 * DAY))
     with pytest.raises(UserError, match="the later part, which judges them, of the validation rows has 0 frauds among"):
         rehearsed(OutOfFold(rows, found.probability))

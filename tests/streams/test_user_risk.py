@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pytest
 import xgboost as xgb
 
+from api.bench.made_archive import archive, records
 from features import spark_session
 from features.archived_log import ARCHIVED, of_archive, of_table
 from features.definitions import DAY, FEATURE_SETS, HOUR, MINUTE, FeatureSet
@@ -21,7 +22,6 @@ from streams.events import UserRisk
 from streams.spark_user_risk import write_user_risk
 from streams.user_risk import LOOKBACK, USER_RISK, user_risk
 from streams.user_risk_table import UserRiskTable, archive_of, newest_archived
-from tests.features.archived import archive, records
 from tests.models.made import POLICY
 
 if TYPE_CHECKING:
