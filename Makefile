@@ -2,7 +2,7 @@
 # ARGS goes to the command: make demo ARGS="--exit --transactions 20000", make test ARGS="tests/features -k windows".
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench faults airflow clean
+.PHONY: help setup demo test test-slow check bench faults airflow clean
 
 BIN := .venv/bin
 STAMP := .venv/.set-up
@@ -13,6 +13,7 @@ PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 help:
 	@echo "make demo    see it at work: services, a model, workers, the API and a live stream of transactions"
 	@echo "make test    run the tests"
+	@echo "make test-slow  run long scenarios, and the benchmarks at their quickest: some ten minutes that make test leaves out"
 	@echo "make check   format, lint, types, import contracts, tests"
 	@echo "make bench   run every benchmark, an hour or more, and write docs/results; one alone: make bench ARGS=\"latency --quick\""
 	@echo "make faults  kill, stall and cut off workers, broker and Redis under load for most of an hour, and judge what came of it"
@@ -31,14 +32,17 @@ demo: setup
 	@$(BIN)/tidemark demo $(ARGS)
 
 test: setup
-	@$(PYTEST) $(ARGS)
+	@$(PYTEST) -m "not slow" $(ARGS)
+
+test-slow: setup
+	@$(PYTEST) -m slow $(ARGS)
 
 check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(PYTEST) $(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
 
 # Without a benchmark's name it runs all of them; they note what they found under docs/results.
 bench: setup

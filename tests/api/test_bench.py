@@ -76,6 +76,7 @@ def test_stream(tmp_path: Path) -> None:
     assert "peers" not in found
 
 
+@pytest.mark.slow
 def test_latency(tmp_path: Path) -> None:
     found = measured(tmp_path, "latency", "--rates", "200,400", "--seconds", "2", "--warm-up", "1", "--partitions", "2", "--quick")
     assert found["partitions"] == 2
@@ -91,6 +92,7 @@ def test_latency(tmp_path: Path) -> None:
         assert run["online"]["user"]["p50_ms"] < run["online"]["merchant"]["p50_ms"]
 
 
+@pytest.mark.slow
 def test_scaling() -> None:
     found = scaling.run(scaling.Spec(transactions=3_000, layouts=((2, 2),), hot=("merchant",), runs=1), lambda _line: None)
     (run,) = found["layouts"]["2 workers, 2 partitions"]["runs"]
@@ -102,6 +104,7 @@ def test_scaling() -> None:
     assert list(found["windows"]) == ["1", "2", "3", "4", "5", "6", "9"]
 
 
+@pytest.mark.slow
 def test_soak() -> None:
     found = soak.run(soak.Spec(rate=500, minutes=0.2, warm_up=0.1, lead_s=4), lambda _line: None)
     assert found["transactions"] == 6_000

@@ -22,6 +22,7 @@ from streams.simulate import SIMULATED
 from tests.api.test_bench import measured
 
 
+@pytest.mark.slow
 def test_api(tmp_path: Path) -> None:
     found = measured(
         tmp_path,
@@ -41,6 +42,7 @@ def test_api(tmp_path: Path) -> None:
     assert found["closed_loop"]["callers"] == 2
 
 
+@pytest.mark.slow
 def test_backfill(tmp_path: Path) -> None:
     found = measured(tmp_path, "backfill", "--transactions", "4000", "--runs", "1", "--compare")
     size = found["sizes"]["4000"]
@@ -51,6 +53,7 @@ def test_backfill(tmp_path: Path) -> None:
     assert size["equal_to_the_history"] is True
 
 
+@pytest.mark.slow
 def test_recovery(tmp_path: Path) -> None:
     found = measured(tmp_path, "recovery", "--users", "500", "--before", "4", "--after", "8", "--partitions", "2", "--runs", "1")
     of_size = found["users"]["500"]

@@ -86,6 +86,7 @@ def killed(deployment: Deployment, moment: str, *arguments: str) -> None:
     end_group(process.pid)
 
 
+@pytest.mark.slow
 def test_archive_backfill_and_history_on_s3(deployment: Deployment, store: Storage, history: pa.Table, tmp_path: Path) -> None:
     for moment in ("before", "after"):
         killed(deployment, moment, "archive", "--once")
