@@ -26,11 +26,9 @@ from api.bench.child import child, line
 from api.bench.deployment import Deployment, deployed, require_alive, wait_until_assigned
 from api.bench.killable import KillableWorker, killable, recovered
 from api.bench.stream import finish, replaying
-from api.bench.workload import Source, Workload, workload
+from api.bench.workload import Workload, workload, written
 from features.definitions import DAY
 from features.errors import UserError
-from streams.columns import parse_mapping
-from streams.datafile import read_transactions, write_transactions
 from streams.simulate import SIMULATED
 from streams.stages import INGEST
 
@@ -178,9 +176,7 @@ def _history(users: int, each: int, file: Path) -> Workload:
         "currency": ["EUR"] * count,
     }
     arrays = [pa.array(columns[each.name], each.type) if each.name in columns else pa.nulls(count, each.type) for each in SIMULATED]
-    write_transactions(file, [pa.table(arrays, schema=SIMULATED)], SIMULATED)
-    source = Source(file, "tidemark")
-    return Workload(read_transactions(file, parse_mapping(source.columns)), source, f"{users:,} users")
+    return written(pa.table(arrays, schema=SIMULATED), file, f"{users:,} users")
 
 
 def _summary(transactions: int, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
