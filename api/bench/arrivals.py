@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from api.bench.child import READY
 from streams.topics import DECISIONS
 
-READY = "ready"
 _AT_ONCE = 10_000
 
 

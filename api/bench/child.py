@@ -1,4 +1,4 @@
-"""Processes of a benchmark's own that take their order as JSON and answer with lines on stdout."""
+"""Processes of a benchmark's own that take their order as JSON and answer with lines on stdout, some of them first with ``READY``."""
 
 import subprocess
 import sys
@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import msgspec
 
 from features.errors import UserError
+
+READY = "ready"
 
 
 @contextmanager
@@ -30,3 +32,9 @@ def line(process: "subprocess.Popen[str]") -> str:
     if not said:
         raise UserError(f"a process of the benchmark ended with status {process.wait()}; see its message above")
     return said
+
+
+def wait_until_ready(process: "subprocess.Popen[str]", name: str) -> None:
+    """Takes its first line. Raises UserError if it isn't ``READY``."""
+    if line(process) != READY:
+        raise UserError(f"{name} did not come up; see its message above")

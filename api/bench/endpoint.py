@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 
 from api.bench import champion, decisions, generator, rates
-from api.bench.child import child, line
+from api.bench.child import child, line, wait_until_ready
 from api.bench.deployment import Deployment, deployed, require_alive, wait_until_assigned, working
-from api.bench.http_load import READY, Answers, HttpLoad
+from api.bench.http_load import Answers, HttpLoad
 from api.bench.sampling import Processes, machine_cpu
 from api.bench.serving import Served, serving
 from api.bench.workload import Workload, workload
@@ -111,10 +111,8 @@ class _Bench:
         """Transactions through the topic."""
         config, count = self.deployment.config, _FIRST_RATE * seconds
         load = generator.Load(kafka=config.kafka, file=str(self.sent.source.file), first=0, count=count, rate=_FIRST_RATE)
-        with child("api.bench.generator", load) as generating:
-            sent = msgspec.json.decode(line(generating), type=generator.Sent)
-        if sent.failed:
-            raise UserError(f"{sent.failed:,} transactions were not taken by Kafka; see the broker's log and measure again")
+        with generator.generating(load) as generating:
+            generator.outcome(generating)
         self.used = self.decided = count
         self._wait_until_idle()
 
@@ -134,8 +132,7 @@ class _Bench:
         pids = {API: self.served.pid, **self.stages, **self.deployment.services}
         processes = Processes(pids)
         with child("api.bench.http_load", load) as posting:
-            if line(posting) != READY:
-                raise UserError("the load generator did not come up; see its message above")
+            wait_until_ready(posting, "the load generator")
             (before, _), busy, began = processes.look(), machine_cpu(), time.monotonic()
             answers = msgspec.json.decode(line(posting), type=Answers)
             (after, memory), busy, seconds = processes.look(), machine_cpu() - busy, time.monotonic() - began

@@ -1,11 +1,13 @@
 """An open load: ``python -m api.bench.generator`` sends transactions at a fixed rate, each when it is due, however late the ones before.
 
 A process of its own and a light one: everything is encoded beforehand, what is due is handed over every 5 ms, and only failed
-deliveries are reported back. It takes a ``Load`` as JSON, prints a ``Sent`` as JSON.
+deliveries are reported back. It takes a ``Load`` as JSON, prints a ``Sent`` as JSON. ``generating`` and ``outcome`` are for who starts it.
 """
 
+import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager
 
 import msgspec
 import numpy as np
@@ -13,6 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from confluent_kafka import KafkaError, Message, Producer
 
+from api.bench.child import child, line
+from features.errors import UserError
 from streams.pacing import Float64, Rate, due_ms
 from streams.partitioner import PRODUCER_SETTING
 from streams.replay_messages import encode_transactions
@@ -46,6 +50,19 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     cpu_s: float
     seconds: float
     failed: int
+
+
+def generating(load: Load) -> AbstractContextManager["subprocess.Popen[str]"]:
+    """The process, ended with the block."""
+    return child("api.bench.generator", load)
+
+
+def outcome(process: "subprocess.Popen[str]") -> Sent:
+    """Waits until all is sent. Raises UserError if Kafka didn't take some of it."""
+    sent = msgspec.json.decode(line(process), type=Sent)
+    if sent.failed:
+        raise UserError(f"{sent.failed:,} transactions were not taken by Kafka; see the broker's log and measure again")
+    return sent
 
 
 def due(load: Load) -> Float64:

@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 import uvloop
 
 from api.bench import delays
+from api.bench.child import READY
 from streams.replay_messages import encode_transactions
 
-READY = "ready"
 # The server closes a connection that was idle for 5 s; one that it may be about to close isn't used.
 _IDLE_FOR_S = 3.0
 _PATIENCE_S = 30.0

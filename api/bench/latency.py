@@ -14,13 +14,12 @@ import msgspec
 import pyarrow.parquet as pq
 
 from api.bench import champion, child, delays, generator, hops, rates
-from api.bench.arrivals import READY, Seen, Watch
+from api.bench.arrivals import Seen, Watch
 from api.bench.deployment import Deployment, deployed, require_alive, wait_until_assigned, working
 from api.bench.freshness import OnlineWatch
-from api.bench.generator import Load, Sent
+from api.bench.generator import Load
 from api.bench.sampling import Processes, machine_cpu
 from api.bench.workload import Workload, workload
-from features.errors import UserError
 from streams.config import Delivery
 
 _FIRST_RATE = 2_000
@@ -105,18 +104,15 @@ class _Bench:
         processes = Processes({**self.stages, **self.deployment.services})
         arriving = child.child("api.bench.arrivals", Watch(kafka=config.kafka, count=load.count, file=str(file)))
         with arriving as arrivals, OnlineWatch(config, self.deployment.partitions) as online:
-            if child.line(arrivals) != READY:
-                raise UserError("the consumer of the decisions did not come up; see its message above")
+            child.wait_until_ready(arrivals, "the consumer of the decisions")
             (before, _), busy, began = processes.look(), machine_cpu(), time.monotonic()
-            with child.child("api.bench.generator", load) as generating:
-                sent = msgspec.json.decode(child.line(generating), type=Sent)
+            with generator.generating(load) as generating:
+                sent = generator.outcome(generating)
             (after, _), busy, took = processes.look(), machine_cpu() - busy, time.monotonic() - began
             seen = msgspec.json.decode(child.line(arrivals), type=Seen)
             arrived, times = pq.read_table(file), hops.times(config, since)
             readable = online.readable(arrived, times)
         require_alive(self.stages)
-        if sent.failed:
-            raise UserError(f"{sent.failed:,} transactions were not taken by Kafka; see the broker's log and measure again")
         cores = {name: round((after[name] - before[name]) / took, 3) for name in after}
         cores |= {"generator": round(sent.cpu_s / sent.seconds, 3), "consumer": round(seen.cpu_s / took, 3)}
         due = delays.due_of(arrived, self._ids(load), sent.start_ms + generator.due(load))

@@ -14,15 +14,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from api.bench import champion, delays, generator, rates
-from api.bench.arrivals import READY, Watch
-from api.bench.child import child, line
+from api.bench.arrivals import Watch
+from api.bench.child import child, line, wait_until_ready
 from api.bench.deployment import Deployment, deployed, require_alive, wait_until_assigned
 from api.bench.killable import KillableWorker, killable, recovered
 from api.bench.stream import finish, replaying
@@ -106,19 +105,16 @@ class _Kill:
         watch = Watch(kafka=config.kafka, count=spec.load, file=str(file), patience_s=_PATIENCE_S)
         load = generator.Load(kafka=config.kafka, file=str(self.sent.source.file), first=self.first, count=spec.load, rate=spec.rate)
         with child("api.bench.arrivals", watch) as arrivals:
-            if line(arrivals) != READY:
-                raise UserError("the consumer of the decisions did not come up; see its message above")
-            with child("api.bench.generator", load) as generating:
+            wait_until_ready(arrivals, "the consumer of the decisions")
+            with generator.generating(load) as generating:
                 time.sleep(spec.before)
                 require_alive(worker.pids)
                 worker.kill()
                 died = time.time() * 1000
                 successor = ended.enter_context(killable(self.deployment, log))
-                sent = msgspec.json.decode(line(generating), type=generator.Sent)
+                sent = generator.outcome(generating)
             line(arrivals)
         require_alive(successor.pids)
-        if sent.failed:
-            raise UserError(f"{sent.failed:,} transactions were not taken by Kafka; see the broker's log and measure again")
         ids = self.sent.table["transaction_id"].slice(load.first, load.count).to_pylist()
         arrived = pq.read_table(file)
         due = delays.due_of(arrived, ids, sent.start_ms + generator.due(load))
