@@ -6,7 +6,6 @@ A tenth of all transactions is at one merchant. Seconds, and CPU seconds of all 
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from api.bench import rates
+from api.bench.command import tidemark
 from api.bench.made_archive import archive, records
 from features.backfill_tables import vector_table
 from features.definitions import DAY, FEATURE_SETS
@@ -94,7 +94,7 @@ def measure(transactions: int, home: Path) -> dict[str, Any]:
     command = ["backfill", "--features", _FEATURES.name, "--from", _BEGIN, "--to", _END, "--store", str(home / "offline")]
     started = time.monotonic()
     with subprocess.Popen(
-        [sys.executable, "-c", "from api.cli import main; main()", *command],
+        tidemark(*command),
         env={**os.environ, "TIDEMARK_HOME": str(home)},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -4,12 +4,12 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from api.bench.command import tidemark
 from api.bench.deployment import Deployment
 from features.errors import UserError
 from streams.stages import INGEST, SCORE
@@ -25,7 +25,7 @@ class KillableWorker:
         self.log = log
         with log.open("ab") as out:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", "from api.cli import main; main()", "worker"],
+                tidemark("worker"),
                 env=deployment.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=out,

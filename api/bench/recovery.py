@@ -6,7 +6,6 @@ decision made after the kill reaches an independent ``read_committed`` consumer.
 """
 
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -22,6 +21,7 @@ import pyarrow.parquet as pq
 from api.bench import champion, delays, generator, rates
 from api.bench.arrivals import Watch
 from api.bench.child import child, line, wait_until_ready
+from api.bench.command import tidemark
 from api.bench.deployment import Deployment, deployed, require_alive, wait_until_assigned
 from api.bench.killable import KillableWorker, killable, recovered
 from api.bench.stream import finish, replaying
@@ -140,12 +140,11 @@ def _save_states(deployment: Deployment, users: int, each: int) -> None:
     sent = _history(users, each, deployment.home / "history.parquet")
     with replaying(deployment, sent) as replay:
         finish(replay)
-    command = [sys.executable, "-c", "from api.cli import main; main()", "worker", "--until-idle"]
     log = deployment.home / "saving.log"
     with log.open("wb") as out:
         try:
             done = subprocess.run(
-                command,
+                tidemark("worker", "--until-idle"),
                 env=deployment.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=out,

@@ -1,7 +1,6 @@
 """The API of a benchmark's deployment, as anyone would start it."""
 
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -9,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from api.bench.command import tidemark
 from api.bench.deployment import Deployment
 from features.errors import UserError
 from infra.local import ports
@@ -30,7 +30,7 @@ def serving(deployment: Deployment) -> Iterator[Served]:
     """``tidemark serve`` in a process of its own, ready; ended with the block. Raises UserError if it isn't ready within a minute."""
     port = ports.choose([], set())
     process = subprocess.Popen(
-        [sys.executable, "-c", "from api.cli import main; main()", "serve", "--port", str(port), "--features", deployment.config.features],
+        tidemark("serve", "--port", str(port), "--features", deployment.config.features),
         env=deployment.environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

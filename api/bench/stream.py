@@ -6,7 +6,6 @@ by turns, and peers on the topic of the first.
 """
 
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -15,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from api.bench import champion, decisions, log_contents, online_lag, peer_environment, peer_run, rates
+from api.bench.command import tidemark
 from api.bench.deployment import Deployment, deployed, wait_until_assigned, working
 from api.bench.peers import BARE_LOOP, Peer
 from api.bench.random_keys import random_keys
@@ -176,7 +176,7 @@ def replaying(deployment: Deployment, sent: Workload) -> Iterator["subprocess.Po
     command = ["replay", str(source.file), "--columns", source.columns]
     command += ["--amount-unit", source.amount_unit] if source.amount_unit else []
     process = subprocess.Popen(
-        [sys.executable, "-c", "from api.cli import main; main()", *command],
+        tidemark(*command),
         env=deployment.environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -75,7 +75,9 @@ def _option(name: str, value: object) -> list[str]:
 
 def _run(arguments: list[str]) -> int:
     """Runs ``tidemark`` in a process of its own, as if typed, so that one benchmark doesn't bear on the next. SIGTERM ends it too."""
-    process = subprocess.Popen([sys.executable, "-c", _AS_TYPED, *arguments], stdin=subprocess.DEVNULL)
+    from api.bench.command import tidemark
+
+    process = subprocess.Popen(tidemark(*arguments), stdin=subprocess.DEVNULL)
     before = signal.signal(signal.SIGTERM, _end)
     try:
         return process.wait()
@@ -85,10 +87,6 @@ def _run(arguments: list[str]) -> int:
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-# So that the JSON states the command that would be typed.
-_AS_TYPED = "import sys; sys.argv[0] = 'tidemark'; from api.cli import main; main()"
 
 
 def _end(number: int, frame: FrameType | None) -> None:
