@@ -10,8 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from api.bench.hops import Times
+from api.bench.online_positions import OnlinePositions
+from api.bench.stage_sampling import MEASURED
 from features.errors import UserError
-from features.feast_online import OnlineWriter
 from streams.config import StreamConfig
 from streams.stages import INGEST, SCORE
 
@@ -26,12 +27,9 @@ class OnlineWatch:
     """Notes, while its block lasts, up to where each partition of both stages is written to the online store, every 10 ms."""
 
     def __init__(self, config: StreamConfig, partitions: int) -> None:
-        self._partitions = partitions
-        self._writers = {
-            stage: OnlineWriter(config.feast_path, config.application, stage, config.feature_set.digest) for stage in (INGEST, SCORE)
-        }
+        self._positions = OnlinePositions(config, dict.fromkeys(MEASURED, partitions))
         self._at: list[float] = []
-        self._seen: dict[str, list[tuple[int, ...]]] = {stage: [] for stage in self._writers}
+        self._seen: dict[str, list[tuple[int, ...]]] = {stage: [] for stage in MEASURED}
         self._over = threading.Event()
         self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="online watch", daemon=True)
@@ -46,8 +44,7 @@ class OnlineWatch:
         """Ends the thread and the connections."""
         self._over.set()
         self._thread.join()
-        for writer in self._writers.values():
-            writer.close()
+        self._positions.close()
 
     def readable(self, arrived: pa.Table, times: Sequence[Times]) -> dict[str, Float64]:
         """When (ms UTC) the user's and the merchant's state could be read with each transaction in it, given decisions and the logs' times;
@@ -82,10 +79,10 @@ class OnlineWatch:
             self._failure = error
 
     def _look(self) -> None:
-        found = {stage: writer.projected() for stage, writer in self._writers.items()}
+        found = self._positions.look()
         self._at.append(time.time() * 1000)
         for stage, positions in found.items():
-            self._seen[stage].append(tuple(positions.get(partition, 0) for partition in range(self._partitions)))
+            self._seen[stage].append(positions)
 
 
 def first_after(at: Float64, positions: Int64, partition: Int64, offset: Int64) -> Float64:

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from api.bench.online_positions import OnlinePositions
 from api.bench.sampling import STUCK_AFTER_S, Processes, Sampler
-from features.feast_online import OnlineWriter
 from streams.config import StreamConfig
 from streams.kafka_topics import partition_count
 from streams.stages import INGEST, SCORE, STAGES
@@ -43,19 +43,13 @@ class StageSampler(Sampler):
             )
             for stage in MEASURED
         }
-        digest = config.feature_set.digest
-        self._online = {
-            stage: OnlineWriter(config.feast_path, config.application, stage, digest) for stage in (MEASURED if config.online else ())
-        }
+        self._online = OnlinePositions(config, self._partitions if config.online else {})
 
     def positions(self) -> Mapping[str, tuple[int, ...]]:
         """What each stage has committed and, of that, what is written to the online store."""
         # In this order, so that what is written is never older than what it is compared with.
         committed = {stage: self._committed(stage) for stage in MEASURED}
-        written = {stage: writer.projected() for stage, writer in self._online.items()}
-        for stage, positions in written.items():
-            committed[ONLINE[stage]] = tuple(positions.get(partition, 0) for partition in range(self._partitions[stage]))
-        return committed
+        return committed | {ONLINE[stage]: written for stage, written in self._online.look().items()}
 
     def wait_until_done(self) -> None:
         """Returns once both stages have committed all that their topics hold now. Raises UserError if nothing moves for 60 s."""
@@ -64,11 +58,10 @@ class StageSampler(Sampler):
             self._wait_for(stage, self._ends(stage))
 
     def close(self) -> None:
-        """Ends the consumers."""
+        """Ends the connections."""
         for consumer in self._consumers.values():
             consumer.close()
-        for writer in self._online.values():
-            writer.close()
+        self._online.close()
 
     def _wait_for(self, stage: str, ends: tuple[int, ...]) -> None:
         self.wait_until(
