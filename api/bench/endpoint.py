@@ -17,7 +17,7 @@ from api.bench import champion, decisions, generator, rates
 from api.bench.child import child, line, wait_until_ready
 from api.bench.deployment import Deployment, deployed, require_alive, wait_until_assigned, working
 from api.bench.http_load import Answers, HttpLoad
-from api.bench.sampling import Processes, machine_cpu
+from api.bench.sampling import Processes, Usage
 from api.bench.serving import Served, serving
 from api.bench.workload import Workload, workload
 from features.errors import UserError
@@ -133,26 +133,25 @@ class _Bench:
         processes = Processes(pids)
         with child("api.bench.http_load", load) as posting:
             wait_until_ready(posting, "the load generator")
-            (before, _), busy, began = processes.look(), machine_cpu(), time.monotonic()
+            usage = Usage(processes)
             answers = msgspec.json.decode(line(posting), type=Answers)
-            (after, memory), busy, seconds = processes.look(), machine_cpu() - busy, time.monotonic() - began
+            used = usage.until_now()
         require_alive({API: self.served.pid, **self.stages})
         self.used += answers.posted
         self.decided += answers.decided
         self.failed += sum(answers.errors.values())
         if not answers.latency:
             raise UserError(f"of {answers.posted:,} requests none was decided (errors by status: {answers.errors}); see the API's messages")
-        cores = {name: round((after[name] - before[name]) / seconds, 3) for name in after}
-        cores["generator"] = round(answers.cpu_s / answers.seconds, 3)
+        cores = {**used.cores, "generator": round(answers.cpu_s / answers.seconds, 3)}
         return {
             "answered_per_s": answers.per_s,
             **answers.latency,
             "requests": answers.posted,
             "errors": answers.errors,
             "cores": cores,
-            "cores_busy_by_others": round(max(0.0, busy / seconds - sum(cores.values())), 2),
+            "cores_busy_by_others": used.by_others(cores),
             "generator_late_p99_ms": answers.late_p99_ms,
-            "api_memory_bytes": memory[API],
+            "api_memory_bytes": used.memory[API],
         }
 
     def settle(self) -> None:

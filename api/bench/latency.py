@@ -5,7 +5,6 @@ is stated. The projection to Redis is on: ``online`` says how long it took, from
 with the transaction.
 """
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,7 +17,7 @@ from api.bench.arrivals import Seen, Watch
 from api.bench.deployment import Deployment, deployed, require_alive, wait_until_assigned, working
 from api.bench.freshness import OnlineWatch
 from api.bench.generator import Load
-from api.bench.sampling import Processes, machine_cpu
+from api.bench.sampling import Processes, Usage
 from api.bench.workload import Workload, workload
 from streams.config import Delivery
 
@@ -105,16 +104,19 @@ class _Bench:
         arriving = child.child("api.bench.arrivals", Watch(kafka=config.kafka, count=load.count, file=str(file)))
         with arriving as arrivals, OnlineWatch(config, self.deployment.partitions) as online:
             child.wait_until_ready(arrivals, "the consumer of the decisions")
-            (before, _), busy, began = processes.look(), machine_cpu(), time.monotonic()
+            usage = Usage(processes)
             with generator.generating(load) as generating:
                 sent = generator.outcome(generating)
-            (after, _), busy, took = processes.look(), machine_cpu() - busy, time.monotonic() - began
+            used = usage.until_now()
             seen = msgspec.json.decode(child.line(arrivals), type=Seen)
             arrived, times = pq.read_table(file), hops.times(config, since)
             readable = online.readable(arrived, times)
         require_alive(self.stages)
-        cores = {name: round((after[name] - before[name]) / took, 3) for name in after}
-        cores |= {"generator": round(sent.cpu_s / sent.seconds, 3), "consumer": round(seen.cpu_s / took, 3)}
+        cores = {
+            **used.cores,
+            "generator": round(sent.cpu_s / sent.seconds, 3),
+            "consumer": round(seen.cpu_s / used.seconds, 3),
+        }
         due = delays.due_of(arrived, self._ids(load), sent.start_ms + generator.due(load))
         counted = due >= sent.start_ms + 1000 * warm_up
 
@@ -127,7 +129,7 @@ class _Bench:
             "parts": percentiles(delays.parts(arrived, due, times)),
             "online": percentiles({entity: at - due for entity, at in readable.items()}),
             "cores": cores,
-            "cores_busy_by_others": round(max(0.0, busy / took - sum(cores.values())), 2),
+            "cores_busy_by_others": used.by_others(cores),
             "generator_late_ms": {"p99": sent.late_p99_ms, "max": sent.late_max_ms},
         }
 

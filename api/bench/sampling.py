@@ -59,6 +59,34 @@ class Processes:
             return []
 
 
+@dataclass(frozen=True)
+class Used:
+    """``cores`` by process name and ``machine``'s over so many ``seconds``, and each process's ``memory`` (bytes) at the end."""
+
+    seconds: float
+    cores: Mapping[str, float]
+    memory: Mapping[str, int]
+    machine: float
+
+    def by_others(self, cores: Mapping[str, float]) -> float:
+        """Cores that were busy besides these."""
+        return round(max(0.0, self.machine - sum(cores.values())), 2)
+
+
+class Usage:
+    """What processes and the machine use from now on."""
+
+    def __init__(self, processes: Processes) -> None:
+        self._processes = processes
+        (self._before, _), self._machine, self._began = processes.look(), machine_cpu(), time.monotonic()
+
+    def until_now(self) -> Used:
+        """So far."""
+        (after, memory), busy, seconds = self._processes.look(), machine_cpu() - self._machine, time.monotonic() - self._began
+        cores = {name: round((after[name] - self._before[name]) / seconds, 3) for name in after}
+        return Used(seconds, cores, memory, busy / seconds)
+
+
 class Sampler(ABC):
     """The samples so far, one every ``every_s`` while its block lasts: where something stands, and what processes cost."""
 
