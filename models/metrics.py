@@ -4,6 +4,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from models.ranking import ranked_cards
+
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
@@ -28,20 +30,12 @@ def card_precision_at_k(day: Int64, user: npt.NDArray[np.generic], is_fraud: Boo
     A day's cards are ranked by their highest probability that day; a card caught on an earlier day isn't looked at again. One entry a
     transaction; ``day`` is any numbering of days. Equal cards' ranks go by user. Raises ValueError if there are no rows.
     """
-    if not len(day):
-        raise ValueError("card precision needs at least one transaction")
-    users, card = np.unique(user, return_inverse=True)
-    caught = np.zeros(len(users), np.bool_)
+    card, days = ranked_cards(day, user, is_fraud, probability)
+    caught = np.zeros(card.max() + 1, np.bool_)
     daily = []
-    for today in np.unique(day):
-        rows = day == today
-        highest = np.full(len(users), -np.inf)
-        np.maximum.at(highest, card[rows], probability[rows])
-        compromised = np.zeros(len(users), np.bool_)
-        compromised[card[rows & is_fraud]] = True
-        seen = np.flatnonzero((highest > -np.inf) & ~caught)
-        looked_at = seen[np.argsort(-highest[seen], kind="stable")[:k]]
-        found = looked_at[compromised[looked_at]]
+    for cards, compromised in days:
+        looked_at = np.flatnonzero(~caught[cards])[:k]
+        found = cards[looked_at[compromised[looked_at]]]
         caught[found] = True
         daily.append(len(found) / k)
     return float(np.mean(daily))

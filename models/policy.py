@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.costs import Costs
+from models.ranking import ranked
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
@@ -136,9 +137,7 @@ class _Levels:
 
     @classmethod
     def of(cls, probability: Float64, is_fraud: Bool) -> Self:
-        order = np.argsort(-probability, kind="stable")
-        falling = probability[order]
-        last = np.flatnonzero(np.append(falling[1:] != falling[:-1], True)) if len(falling) else np.empty(0, np.int64)
+        order, falling, last = ranked(probability)
         rows = last + 1
         return cls(falling[last], rows, np.cumsum(is_fraud[order])[last] / rows)
 

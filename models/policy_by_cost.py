@@ -4,6 +4,7 @@ import numpy as np
 
 from models.costs import Costs
 from models.policy import NEVER, Bool, Choice, Float64, Int64, Policy
+from models.ranking import ranked
 
 # Thresholds are looked for after this many numbers of rows, closer together at the top, where a row decides.
 _STEPS = 400
@@ -29,9 +30,8 @@ def choose_policy_by_cost(
         raise ValueError(f"{len(probability)} probabilities, {len(amount)} amounts and {len(is_fraud)} labels are not of the same rows")
     if not all(0 <= share <= 1 for share in (capacity, elevated_share, highest_share)):
         raise ValueError(f"shares lie between 0 and 1, unlike {(capacity, elevated_share, highest_share)}")
-    order = np.argsort(-probability, kind="stable")
-    falling = probability[order]
-    ends = _ends(falling)
+    order, falling, last = ranked(probability)
+    ends = _ends(last)
     by_block, by_review = (
         np.append(0.0, np.cumsum(saved(amount, is_fraud)[order]))[ends] for saved in (costs.saved_by_block, costs.saved_by_review)
     )
@@ -70,11 +70,11 @@ def choose_policy_by_cost(
     return Policy(review_threshold=review, block_threshold=block, elevated_threshold=elevated, highest_threshold=highest, chosen=chosen)
 
 
-def _ends(falling: Float64) -> Int64:
-    """Numbers of rows, from 0 on, after which a threshold can stand: where one probability ends."""
-    last = np.flatnonzero(np.append(falling[1:] != falling[:-1], True)) + 1 if len(falling) else np.empty(0, np.int64)
-    if len(last) > _STEPS:
+def _ends(last: Int64) -> Int64:
+    """Numbers of rows, from 0 on, after which a threshold can stand: where one probability ends, the places in ``last``."""
+    ends = last + 1
+    if len(ends) > _STEPS:
         # Rounded to the next place where a threshold can stand.
-        wanted = np.geomspace(1, len(falling), _STEPS)
-        last = np.unique(last[np.searchsorted(last, wanted, side="left").clip(max=len(last) - 1)])
-    return np.append(0, last).astype(np.int64)
+        wanted = np.geomspace(1, ends[-1], _STEPS)
+        ends = np.unique(ends[np.searchsorted(ends, wanted, side="left").clip(max=len(ends) - 1)])
+    return np.append(0, ends).astype(np.int64)

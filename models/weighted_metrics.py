@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from models.metrics import Bool, Float64, Int64
+from models.ranking import Bool, Float64, Int64, ranked, ranked_cards
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,7 @@ class Ranking:
         """One entry a row, at least one. Raises ValueError without any."""
         if not len(probability):
             raise ValueError("a ranking needs at least one row")
-        order = np.argsort(-probability, kind="stable")
-        falling = probability[order]
-        last = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))
+        order, _, last = ranked(probability)
         return cls(order, last, is_fraud[order])
 
     def auc_roc(self, weight: Int64) -> float:
@@ -98,22 +96,10 @@ class CardRanking:
     @classmethod
     def of(cls, day: Int64, user: npt.NDArray[np.generic], is_fraud: Bool, probability: Float64) -> Self:
         """One entry a transaction, as for ``card_precision_at_k``. Raises ValueError without any."""
-        if not len(day):
-            raise ValueError("card precision needs at least one transaction")
-        users, card = np.unique(user, return_inverse=True)
-        a_row = np.zeros(len(users), np.int64)
+        card, days = ranked_cards(day, user, is_fraud, probability)
+        a_row = np.zeros(card.max() + 1, np.int64)
         a_row[card] = np.arange(len(card))
-        days = []
-        for today in np.unique(day):
-            rows = day == today
-            highest = np.full(len(users), -np.inf)
-            np.maximum.at(highest, card[rows], probability[rows])
-            compromised = np.zeros(len(users), np.bool_)
-            compromised[card[rows & is_fraud]] = True
-            seen = np.flatnonzero(highest > -np.inf)
-            ranked = seen[np.argsort(-highest[seen], kind="stable")]
-            days.append((ranked, compromised[ranked], a_row[ranked]))
-        return cls(tuple(days), len(users))
+        return cls(tuple((cards, compromised, a_row[cards]) for cards, compromised in days), len(a_row))
 
     def card_precision_at_k(self, weight: Int64, k: int = 100) -> float:
         """Card Precision@k, 0–1; all rows of a card have one weight, and a card of weight 2 is two cards."""
