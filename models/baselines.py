@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
+from models.calibration import log_odds_of
 from models.scoring import Float32, Float64
 from models.training_set import TrainingSet
 from models.xgboost_learner import require_both_classes
@@ -22,8 +23,7 @@ class Fitted:
 
     def log_odds(self, vectors: Float32) -> Float64:
         """Log-odds of a fraud for each row (float32, n × features, NaN = missing), finite."""
-        probability = np.clip(self.predict(vectors), 1e-15, 1 - 1e-15)
-        return np.asarray(np.log(probability) - np.log1p(-probability))
+        return log_odds_of(np.clip(self.predict(vectors), 1e-15, 1 - 1e-15))
 
     def predict(self, vectors: Float32) -> Float64:
         """Probability of a fraud, 0–1, for each row."""

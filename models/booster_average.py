@@ -4,14 +4,13 @@ So an average is served by one prediction, explained by one set of contributions
 """
 
 import json
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import xgboost as xgb
 
-from models.calibration import Platt, probability_of
+from models.calibration import Platt, log_odds_of, probability_of
 
 _LEAF = -1
 
@@ -56,8 +55,7 @@ def _scale(tree: dict[str, Any], factor: float) -> None:
 
 
 def _base_log_odds(learner: dict[str, Any]) -> float:
-    probability = float(learner["learner_model_param"]["base_score"].strip("[]"))
-    return math.log(probability) - math.log1p(-probability)
+    return float(log_odds_of(np.array(float(learner["learner_model_param"]["base_score"].strip("[]")))))
 
 
 def _require_alike(learners: Sequence[dict[str, Any]]) -> None:

@@ -20,6 +20,11 @@ def probability_of(log_odds: Float64) -> Float64:
     return np.asarray(np.exp(-np.logaddexp(0.0, -log_odds)), np.float64)
 
 
+def log_odds_of(probability: Float64) -> Float64:
+    """The log-odds that these probabilities (between 0 and 1) stand for; infinite at 0 and 1."""
+    return np.asarray(np.log(probability) - np.log1p(-probability), np.float64)
+
+
 @dataclass(frozen=True, slots=True)
 class Platt:
     """Calibrated log-odds are ``slope`` (> 0) times the model's, plus ``intercept``. ValueError for a slope that isn't positive."""

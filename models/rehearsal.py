@@ -7,7 +7,7 @@ import numpy as np
 
 from features.definitions import DAY
 from features.errors import UserError
-from models.calibration import Platt
+from models.calibration import Platt, log_odds_of
 from models.costs import Costs
 from models.evaluation import RESAMPLES, Evaluation, evaluate
 from models.policy import Policy
@@ -75,7 +75,7 @@ def rehearse(
                 "parts have frauds and others"
             )
     if calibrated:
-        log_odds = np.log(rows.probability) - np.log1p(-rows.probability)
+        log_odds = log_odds_of(rows.probability)
         rows = rows.scored(Platt.fit(log_odds[chosen], rows.is_fraud[chosen]).probability(log_odds))
     policy = choose_policy_by_cost(rows.probability[chosen], rows.amount[chosen], rows.is_fraud[chosen], costs, capacity=capacity)
     judged_rows = rows.where(judged)
