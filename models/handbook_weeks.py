@@ -89,4 +89,5 @@ class _Ranked:
         return cls(Ranking.of(week.is_fraud, probability), CardRanking.of(week.event_time // DAY, week.user, week.is_fraud, probability))
 
     def figures(self, weight: Int64) -> tuple[float, float, float]:
-        return self.rows.auc_roc(weight), self.rows.average_precision(weight), self.cards.card_precision_at_k(weight, CARDS_A_DAY)
+        curve = self.rows.curve(weight)
+        return curve.auc_roc, curve.average_precision, self.cards.card_precision_at_k(weight, CARDS_A_DAY)

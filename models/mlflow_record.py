@@ -74,7 +74,7 @@ def log_record(client: "MlflowClient", run_id: str, record: Record) -> None:
         "mlflow.source.git.commit": record.provenance.code.removesuffix("+changes"),
         "mlflow.note.content": record.card[:_LONGEST_NOTE],
     }
-    metrics = [Metric(_metric_name(name), value, now, 0) for name, value in record.evaluation.as_metrics(EVALUATED).items()]
+    metrics = [Metric(name, value, now, 0) for name, value in record.evaluation.as_metrics(EVALUATED).items()]
     client.log_batch(run_id, metrics, [], [RunTag(name, value) for name, value in tags.items()])
     profile = msgspec.json.encode({"rows": record.data.rows, "first_ms": record.data.first, "last_ms": record.data.last}).decode()
     source = msgspec.json.encode({"paths": record.data.paths}).decode()
@@ -104,7 +104,3 @@ def refusing_in_words(tracking_uri: str, doing: str) -> Iterator[None]:
         raise UserError(
             f"{doing} failed at the registry {tracking_uri}: {reason}; nothing was registered, see `tidemark doctor` and run it again"
         ) from error
-
-
-def _metric_name(name: str) -> str:
-    return name.replace("%", "percent")

@@ -7,7 +7,6 @@ import numpy as np
 import xgboost as xgb
 
 from features.errors import UserError
-from features.windows import Float32
 from models.metrics import auc_roc, average_precision
 from models.policy import Policy, choose_policy
 from models.scoring import Float64
@@ -96,11 +95,6 @@ def train(
 def booster_of(rows: TrainingSet, feature_names: tuple[str, ...], parameters: Mapping[str, str | float | int], rounds: int) -> xgb.Booster:
     """Trees grown on all the rows, on as many threads as ``nthread`` says."""
     return xgb.train(dict(parameters), _matrix(rows, feature_names, int(parameters["nthread"])), rounds, verbose_eval=False)
-
-
-def probability_of(booster: xgb.Booster, vectors: Float32) -> Float64:
-    """The booster's probability (float64, 0–1) of each vector."""
-    return np.asarray(booster.inplace_predict(vectors, missing=np.nan, validate_features=False)).astype(np.float64)
 
 
 def _matrix(
