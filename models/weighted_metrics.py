@@ -28,23 +28,11 @@ class Ranking:
         order, _, last = ranked(probability)
         return cls(order, last, is_fraud[order])
 
-    def auc_roc(self, weight: Int64) -> float:
-        """Area under the ROC curve, 0–1; NaN if only one class has weight."""
-        return self.curve(weight).auc_roc
-
-    def average_precision(self, weight: Int64) -> float:
-        """Mean of the precision over the recall steps, 0–1; NaN if only one class has weight."""
-        return self.curve(weight).average_precision
-
     def curve(self, weight: Int64) -> "Curve":
         """What stands at or above each threshold, the rows weighted."""
-        return Curve(*self._cumulated(weight))
-
-    def _cumulated(self, weight: Int64) -> tuple[Float64, Float64]:
-        """Weight of the frauds and of the others at or above each distinct probability, highest first."""
         weight = weight[self.order]
         frauds = np.cumsum(np.where(self.is_fraud, weight, 0))[self.last]
-        return frauds.astype(np.float64), (np.cumsum(weight)[self.last] - frauds).astype(np.float64)
+        return Curve(frauds.astype(np.float64), (np.cumsum(weight)[self.last] - frauds).astype(np.float64))
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,9 @@ def test_weighted_metrics_are_those_of_repeated_rows(seed: int) -> None:
     ranking = Ranking.of(is_fraud, probability)
     for weight in Clusters.of(user).weights(np.random.default_rng(seed), 5):
         repeated = np.repeat(np.arange(len(weight)), weight)
-        assert ranking.auc_roc(weight) == pytest.approx(auc_roc(is_fraud[repeated], probability[repeated]), abs=1e-12)
-        assert ranking.average_precision(weight) == pytest.approx(average_precision(is_fraud[repeated], probability[repeated]), abs=1e-12)
+        curve = ranking.curve(weight)
+        assert curve.auc_roc == pytest.approx(auc_roc(is_fraud[repeated], probability[repeated]), abs=1e-12)
+        assert curve.average_precision == pytest.approx(average_precision(is_fraud[repeated], probability[repeated]), abs=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -48,8 +49,8 @@ def test_weighted_card_precision_drops_and_keeps_whole_cards(seed: int) -> None:
 
 def test_one_class_alone_has_no_figure() -> None:
     ranking = Ranking.of(np.array([True, False]), np.array([0.9, 0.1]))
-    assert np.isnan(ranking.auc_roc(np.array([1, 0])))
-    assert np.isnan(ranking.average_precision(np.array([0, 3])))
+    assert np.isnan(ranking.curve(np.array([1, 0])).auc_roc)
+    assert np.isnan(ranking.curve(np.array([0, 3])).average_precision)
     with pytest.raises(ValueError, match="at least one"):
         Ranking.of(np.array([], np.bool_), np.array([]))
 
@@ -59,7 +60,7 @@ def test_intervals_are_seeded_and_hold_the_figure() -> None:
     ranking = Ranking.of(is_fraud, probability + is_fraud * 0.3)
 
     def found(seed: int) -> Interval:
-        return bootstrap(user, lambda weight: {"auc": ranking.auc_roc(weight)}, np.random.default_rng(seed), resamples=200)["auc"]
+        return bootstrap(user, lambda weight: {"auc": ranking.curve(weight).auc_roc}, np.random.default_rng(seed), resamples=200)["auc"]
 
     assert found(0) == found(0) != found(1)
     assert found(0).low < found(0).value < found(0).high
