@@ -3,8 +3,6 @@
 import os
 import platform
 import shlex
-import subprocess
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -12,9 +10,9 @@ from pathlib import Path
 
 import psutil
 
+from api.invocation import commit
 from infra.local import jars, java
 
-_ROOT = Path(__file__).parents[2]
 _LIBRARIES = ("aiokafka", "confluent-kafka", "faust-streaming", "feast", "mlflow", "msgspec", "numba", "numpy", "pyarrow", "xgboost")
 _CPU_INFO = Path("/proc/cpuinfo")
 
@@ -28,20 +26,6 @@ def provenance(command: Sequence[str]) -> dict[str, object]:
         "machine": machine(),
         "versions": versions(),
     }
-
-
-def commit() -> str | None:
-    """The checkout's commit, with ``+changes`` if files of it were changed since; None outside a checkout."""
-
-    def git(*arguments: str) -> str | None:
-        try:
-            done = subprocess.run(["git", *arguments], cwd=_ROOT, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL)
-        except (OSError, subprocess.CalledProcessError):
-            return None
-        return done.stdout.strip()
-
-    head = git("rev-parse", "HEAD")
-    return f"{head}+changes" if head and git("status", "--porcelain", "--untracked-files=no") else head
 
 
 def machine() -> dict[str, object]:
@@ -64,11 +48,6 @@ def versions() -> dict[str, str]:
         "kafka": jars.KAFKA_VERSION,
         **{name: version(name) for name in _LIBRARIES},
     }
-
-
-def command_line() -> list[str]:
-    """The command as it was typed, its program by name."""
-    return [Path(sys.argv[0]).name, *sys.argv[1:]]
 
 
 def _cpu_model() -> str:

@@ -16,7 +16,8 @@ SummaryOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", he
 
 def measured(measure: Callable[[], dict[str, Any]], summary: Path | None) -> dict[str, Any]:
     """The figures, with what they were measured on, written if asked for. Services end with it, also by SIGTERM."""
-    from api.bench.provenance import command_line, provenance
+    from api.bench.provenance import provenance
+    from api.invocation import command_line
 
     made_on = provenance(command_line())
     before = signal.signal(signal.SIGTERM, _end)
