@@ -1,8 +1,9 @@
 """``tidemark bench``: measures, on services of its own where it needs any, and says on what."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, Self, TypeVar
 
 import typer
 
@@ -27,6 +28,13 @@ PeersOption = Annotated[
         help="Other programs to measure on the same topic, by their folders in tests/benchmarks/peers; else the bare loop alone.",
     ),
 ]
+
+
+class _Spec(Protocol):
+    def quick(self) -> Self: ...
+
+
+_AnySpec = TypeVar("_AnySpec", bound=_Spec)
 
 
 def register(app: typer.Typer) -> None:
@@ -64,7 +72,7 @@ def stream(
     spec = bench.Spec(source, transactions or (None if source else bench.Spec.transactions), partitions, runs, chosen(peers))
     if variants is not None:
         spec = replace(spec, variants=bench.chosen_variants(variants))
-    figures = measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
+    figures = _figures(bench.run, spec, quick, summary)
     for name in spec.variants:
         typer.echo(f"{name.replace('_', ' ')}: {figures[name]['tx_per_s']:,.0f} tx/s")
     for peer in (figures.get("bare_loop"), *figures.get("peers", {}).values()):
@@ -85,7 +93,7 @@ def latency(
     from api.bench import latency as bench
 
     spec = bench.Spec(_whole_numbers("--rates", rates, "1000,5000"), seconds, warm_up, partitions=partitions, runs=runs)
-    figures = measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
+    figures = _figures(bench.run, spec, quick, summary)
     for rate, found in figures["rates"].items():
         typer.echo(f"{int(rate):,} tx/s: p50 {found['p50_ms']:.0f} ms, p90 {found['p90_ms']:.0f} ms, p99 {found['p99_ms']:.0f} ms")
 
@@ -104,7 +112,7 @@ def endpoint(
     from api.bench import endpoint as bench
 
     spec = bench.Spec(_whole_numbers("--rates", rates, "100,500"), callers, seconds, warm_up, partitions=partitions, runs=runs)
-    figures = measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
+    figures = _figures(bench.run, spec, quick, summary)
     for rate, found in figures["rates"].items():
         typer.echo(f"{int(rate):,}/s: p50 {found['p50_ms']:.1f} ms, p90 {found['p90_ms']:.1f} ms, p99 {found['p99_ms']:.1f} ms")
     typer.echo(f"at most {figures['closed_loop']['answered_per_s']:,.0f} answers/s")
@@ -122,7 +130,7 @@ def delivery(
     from api.bench import delivery as bench
 
     spec = bench.Spec(transactions, seconds, partitions, runs)
-    figures = measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
+    figures = _figures(bench.run, spec, quick, summary)
     typer.echo(f"exactly once costs {100 * figures['cost_of_exactly_once']:.0f} % of the rate")
 
 
@@ -140,7 +148,7 @@ def scaling(
 
     source = _source(data, columns, amount_unit)
     spec = bench.Spec(source, transactions or (None if source else bench.Spec.transactions), runs=runs)
-    measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
+    _figures(bench.run, spec, quick, summary)
 
 
 def kernel(
@@ -157,7 +165,7 @@ def kernel(
 
     source = _source(data, columns, amount_unit)
     spec = bench.Spec(source, transactions or (None if source else bench.Spec.transactions), runs=runs)
-    figures = measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
+    figures = _figures(bench.run, spec, quick, summary)
     rate = min(figures[f"{entity}_updates_per_s"]["median"] for entity in ("user", "merchant"))
     typer.echo(f"windows: {rate:,.0f} updates/s; a backtest of {figures['transactions']:,}: {figures['backtest_s']['median']:.1f} s")
 
@@ -173,7 +181,7 @@ def keys(
     from api.bench import keys as bench
 
     spec = bench.Spec(_whole_numbers("--numbers", numbers, "10000,100000"))
-    measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
+    _figures(bench.run, spec, quick, summary)
 
 
 def soak(
@@ -188,7 +196,7 @@ def soak(
     from api.bench import soak as bench
 
     spec = bench.Spec(rate, minutes, warm_up, partitions)
-    figures = measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
+    figures = _figures(bench.run, spec, quick, summary)
     for process, memory in figures["memory_bytes"].items():
         first, last, slope = (memory[figure] / 1e6 for figure in ("first", "last", "per_hour"))
         typer.echo(f"{process}: {first:,.0f} MB, then {last:,.0f} MB; {slope:+,.0f} MB an hour")
@@ -207,7 +215,7 @@ def backfill(
     from api.bench import backfill as bench
 
     spec = bench.Spec(_whole_numbers("--transactions", transactions, "875000,1750000"), runs, compare)
-    figures = measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
+    figures = _figures(bench.run, spec, quick, summary)
     for size in figures["sizes"].values():
         typer.echo(f"{size['transactions']:,} transactions: {size['seconds']:.1f} s, {size['cpu_seconds']:.1f} s of CPU")
 
@@ -225,9 +233,15 @@ def recovery(
     from api.bench import recovery as bench
 
     spec = bench.Spec(_whole_numbers("--users", users, "100000,1000000"), before=before, after=after, partitions=partitions, runs=runs)
-    figures = measured(lambda: bench.run(spec.quick() if quick else spec, typer.echo), summary)
+    figures = _figures(bench.run, spec, quick, summary)
     for number, found in figures["users"].items():
         typer.echo(f"{int(number):,} users: {found['kill_to_first_decision_s']:.1f} s")
+
+
+def _figures(
+    run: Callable[[_AnySpec, Callable[[str], None]], dict[str, Any]], spec: _AnySpec, quick: bool, summary: Path | None
+) -> dict[str, Any]:
+    return measured(lambda: run(spec.quick() if quick else spec, typer.echo), summary)
 
 
 def _source(data: Path | None, columns: str | None, amount_unit: str | None) -> "Source | None":

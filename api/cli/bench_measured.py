@@ -2,7 +2,8 @@
 
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -20,13 +21,20 @@ def measured(measure: Callable[[], dict[str, Any]], summary: Path | None) -> dic
     from api.invocation import command_line
 
     made_on = provenance(command_line())
-    before = signal.signal(signal.SIGTERM, _end)
-    try:
+    with ended_by_sigterm():
         figures = {**made_on, **measure()}
-    finally:
-        signal.signal(signal.SIGTERM, before)
     write_summary(summary, figures)
     return figures
+
+
+@contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM during the block leaves it as an exception does, so that it can end what it has started."""
+    before = signal.signal(signal.SIGTERM, _end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _end(number: int, frame: FrameType | None) -> None:

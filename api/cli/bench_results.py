@@ -1,14 +1,12 @@
 """``tidemark bench all`` and ``bench report``: every benchmark after the other, and what becomes of their figures."""
 
-import signal
 import subprocess
-import sys
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
 
+from api.cli.bench_measured import ended_by_sigterm
 from features.errors import UserError
 
 ResultsOption = Annotated[Path, typer.Option(metavar="DIR", help="The folder of the JSON files; documents and plots follow from it.")]
@@ -78,16 +76,10 @@ def _run(arguments: list[str]) -> int:
     from api.bench.command import tidemark
 
     process = subprocess.Popen(tidemark(*arguments), stdin=subprocess.DEVNULL)
-    before = signal.signal(signal.SIGTERM, _end)
-    try:
-        return process.wait()
-    except BaseException:
-        process.terminate()
-        process.wait()
-        raise
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _end(number: int, frame: FrameType | None) -> None:
-    sys.exit(128 + number)
+    with ended_by_sigterm():
+        try:
+            return process.wait()
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
