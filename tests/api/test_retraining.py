@@ -5,39 +5,26 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
-import typer
-from typer.testing import CliRunner
 
 from api.cli import model
 from api.training.lease import Lease
 from features.definitions import DAY
 from features.errors import UserError
 from models import mlflow_registry
-from streams.datafile import write_transactions
-from streams.simulate import SIMULATED, SimulationSpec, simulate_chunks
+from tests.command_line import home_at, ran
+from tests.histories import simulated
 
-BEGIN = 20_089 * DAY  # 2025-01-01
+tidemark = partial(ran, model)
 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Seventy days of 400 users."""
-    file = tmp_path_factory.mktemp("history") / "history.parquet"
-    spec = SimulationSpec(seed=1, users=400, merchants=300, start_ms=BEGIN, days=70, takeovers=20)
-    write_transactions(file, simulate_chunks(spec), SIMULATED)
-    return file
-
-
-def tidemark(*arguments: str | Path) -> str:
-    app = typer.Typer()
-    model.register(app)
-    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if done.exception is not None:
-        raise done.exception
-    return done.output
+    return simulated(tmp_path_factory.mktemp("history") / "history.parquet", 70)
 
 
 def retrained(home: Path, file: Path, reason: str, *more: str) -> dict[str, object]:
@@ -48,11 +35,8 @@ def retrained(home: Path, file: Path, reason: str, *more: str) -> dict[str, obje
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TIDEMARK_HOME", str(tmp_path))
-        for name in ("TIDEMARK_MLFLOW", "TIDEMARK_KAFKA", "TIDEMARK_REDIS", "TIDEMARK_OFFLINE"):
-            patch.delenv(name, raising=False)
-        yield tmp_path
+    with home_at(tmp_path) as home:
+        yield home
 
 
 def test_it_ends_with_a_validated_candidate_and_asked_again_does_nothing(home: Path, file: Path) -> None:

@@ -2,13 +2,12 @@
 
 import json
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 
 import pyarrow.compute as pc
 import pytest
-import typer
 from msgspec import structs
-from typer.testing import CliRunner
 
 from api.bench.made_archive import archive, records
 from api.cli import score_users
@@ -16,21 +15,20 @@ from features.definitions import DAY
 from features.errors import UserError
 from features.storage import Storage
 from streams.columns import parse_mapping
-from streams.datafile import read_transactions, write_transactions
+from streams.datafile import read_transactions
 from streams.events import UserRisk
-from streams.simulate import SIMULATED, SimulationSpec, simulate_chunks
 from streams.user_risk_table import UserRiskTable
+from tests.command_line import ran
 from tests.deployment import Deployment, champion
+from tests.histories import BEGIN, simulated
 
-BEGIN = int(datetime(2025, 1, 1, tzinfo=UTC).timestamp() * 1000)
+run = partial(ran, score_users)
 
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten days of fifty users from 2025-01-01."""
-    path = tmp_path_factory.mktemp("history") / "history.parquet"
-    write_transactions(path, simulate_chunks(SimulationSpec(seed=2, users=50, merchants=30, start_ms=BEGIN, days=10)), SIMULATED)
-    return path
+    return simulated(tmp_path_factory.mktemp("history") / "history.parquet", 10, seed=2, users=50, merchants=30, takeovers=0.5)
 
 
 @pytest.fixture
@@ -60,16 +58,6 @@ def users(file: Path, before: int) -> int:
     """How many have paid before that moment."""
     table = read_transactions(file, parse_mapping("tidemark"))
     return len(set(table.filter(pc.less(table["event_time"], before))["user_id"].to_pylist()))
-
-
-def run(*arguments: str | Path) -> str:
-    """Runs the command; what the user can mend is raised."""
-    app = typer.Typer()
-    score_users.register(app)
-    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if done.exception is not None:
-        raise done.exception
-    return done.output
 
 
 def test_a_file_and_its_archive_give_the_same(file: Path, store: Path, tmp_path: Path) -> None:

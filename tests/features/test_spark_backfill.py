@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pytest
 
 from api.bench.made_archive import archive, records
-from features import spark_backfill, spark_session
+from features import spark_backfill
 from features.backfill_plan import BackfillPlan, plan_backfill
 from features.backfill_tables import view_table
 from features.definitions import ACTIVITY, DAY, FEATURE_SETS, HOUR, MINUTE, FeatureSet, Window
@@ -26,8 +26,9 @@ from features.parquet_offline import OfflineTable
 from features.state import EntityState
 from features.storage import Storage
 from features.window_sums import window_sums
-from infra.local import jars, java
 from tests.features.archived import of_records, record
+from tests.features.town import payments, sent_later
+from tests.local_spark import local_spark
 from tests.parity.both import by_oracle
 from tests.parity.logs import Chargeback, Payment, Record
 
@@ -43,10 +44,8 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def spark() -> Iterator["SparkSession"]:
-    few = {"spark.sql.execution.arrow.maxRecordsPerBatch": "500"}
-    session = spark_session.start("tests", java.for_spark().executable, jars.SPARK.paths(), Storage.of("."), "1g", 2, few)
-    yield session
-    session.stop()
+    with local_spark(500) as session:
+        yield session
 
 
 @pytest.fixture(scope="module")
@@ -59,18 +58,7 @@ def town() -> pa.Table:
     user, merchant = rng.integers(0, 40, n), np.where(rng.random(n) < 0.1, 0, rng.integers(1, 60, n))
     resting = (user < 8) | ((merchant > 0) & (merchant < 8))
     time = np.where(resting & (rng.random(n) < 0.5), time + 110 * DAY, time)
-    label_time = time + rng.choice([-HOUR, 0, 6 * HOUR, 7 * DAY, 12 * DAY, 70 * DAY], n)
-    text = {"transaction_id": [f"t{i}" for i in range(n)], "user_id": [f"u{i}" for i in user], "merchant_id": [f"m{i}" for i in merchant]}
-    return pa.table(
-        {
-            **text,
-            "event_time": time,
-            "amount": rng.integers(0, 50_000, n),
-            "device_id": [None if i == 3 else f"d{i}" for i in rng.integers(0, 5, n)],
-            "is_fraud": rng.random(n) < 0.7,
-            "label_time": pa.array(label_time, mask=rng.random(n) < 0.8),
-        }
-    )
+    return payments(rng, time, [f"u{i}" for i in user], [f"m{i}" for i in merchant], unlabelled=0.8)
 
 
 @pytest.fixture(scope="module")
@@ -83,10 +71,7 @@ def store(town: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> Storage:
     changed = sent.slice(len(sent) // 2, 100)
     earlier = pa.array(changed["event_time"].to_numpy() - 3 * DAY)
     changed = changed.set_column(changed.schema.get_field_index("event_time"), "event_time", earlier)
-    later = pa.concat_tables([again, changed])
-    index = later.schema.get_field_index("offset")
-    later = later.set_column(index, "offset", pa.array(1_000_000 + np.arange(len(later))))
-    archive(place, pa.concat_tables([log, later], promote_options="permissive"))
+    archive(place, pa.concat_tables([log, sent_later(pa.concat_tables([again, changed]))], promote_options="permissive"))
     return place
 
 

@@ -5,21 +5,15 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from features.definitions import DAY
 from streams.columns import parse_mapping
-from streams.datafile import read_transactions, write_transactions
-from streams.simulate import SIMULATED, SimulationSpec, simulate_chunks
-
-BEGIN = 20_089 * DAY  # 2025-01-01
+from streams.datafile import read_transactions
+from tests.histories import simulated
 
 
 @pytest.fixture(scope="session")
 def small_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Forty days of 400 users from 2025-01-01, for ``--columns tidemark``."""
-    file = tmp_path_factory.mktemp("small") / "small.parquet"
-    spec = SimulationSpec(seed=1, users=400, merchants=300, start_ms=BEGIN, days=40, takeovers=20)
-    write_transactions(file, simulate_chunks(spec), SIMULATED)
-    return file
+    return simulated(tmp_path_factory.mktemp("small") / "small.parquet", 40)
 
 
 @pytest.fixture(scope="session")

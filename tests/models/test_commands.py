@@ -1,40 +1,30 @@
 """`tidemark train` and `tidemark backtest`, as a user runs them, on a small simulated file."""
 
 import json
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import typer
-from typer.testing import CliRunner
 
 from api.cli import model
 from features.definitions import DAY
 from features.errors import UserError
 from models import mlflow_registry
-from tests.models.conftest import BEGIN
+from tests.command_line import home_at, ran
+from tests.histories import BEGIN
 
+run = partial(ran, model)
 RANGE = ("--from", "2025-01-15", "--to", "2025-01-29", "--as-of", "2025-02-05")
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("TIDEMARK_MLFLOW", "TIDEMARK_KAFKA", "TIDEMARK_REDIS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("TIDEMARK_HOME", str(tmp_path / "home"))
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
-    return tmp_path / "home"
-
-
-def run(*arguments: str | Path) -> str:
-    """Runs the command; what the user can mend is raised."""
-    app = typer.Typer()
-    model.register(app)
-    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if done.exception is not None:
-        raise done.exception
-    return done.output
+    with home_at(tmp_path / "home") as home:
+        yield home
 
 
 def trained(file: Path, summary: Path, *more: str | Path, columns: str = "tidemark") -> dict[str, object]:

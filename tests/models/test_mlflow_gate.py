@@ -4,14 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-import typer
-from typer.testing import CliRunner
 
 from api.cli import model
 from features.errors import UserError
 from models import mlflow_gate, mlflow_registry
 from models.mlflow_gate import AuditVerdict
 from models.training import Trained
+from tests.command_line import ran
 from tests.models.made import POLICY, V1, booster
 
 FAILED = AuditVerdict(False, 1_000, 3, "2026-01-31T09:30:00+00:00")
@@ -19,12 +18,7 @@ PASSED = AuditVerdict(True, 1_000, 0, "2026-01-31T09:40:00+00:00")
 
 
 def promote(*arguments: str) -> str:
-    app = typer.Typer()
-    model.register(app)
-    done = CliRunner().invoke(app, ["promote", *arguments])
-    if done.exception is not None:
-        raise done.exception
-    return done.output
+    return ran(model, "promote", *arguments)
 
 
 FORCED = ("--force", "--reason", "a rehearsal", "--author", "ada")

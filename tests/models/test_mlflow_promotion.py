@@ -2,13 +2,12 @@
 
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-import typer
 import xgboost as xgb
-from typer.testing import CliRunner
 
 from api.cli import model
 from features.errors import UserError
@@ -16,27 +15,16 @@ from models import mlflow_promotion, mlflow_registry
 from models.mlflow_latency import Latency, latencies
 from models.policy import Policy
 from models.training import Trained
+from tests.command_line import home_at, ran
 from tests.models.made import V1, learnable, scorer
 
+tidemark = partial(ran, model)
 LEARNT = ("--from", "2025-01-08", "--to", "2025-01-22", "--as-of", "2025-01-29")
-
-
-def tidemark(*arguments: str | Path) -> str:
-    app = typer.Typer()
-    model.register(app)
-    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if done.exception is not None:
-        raise done.exception
-    return done.output
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    home = tmp_path_factory.mktemp("gate")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TIDEMARK_HOME", str(home))
-        for name in ("TIDEMARK_MLFLOW", "TIDEMARK_KAFKA", "TIDEMARK_REDIS", "TIDEMARK_OFFLINE"):
-            patch.delenv(name, raising=False)
+    with home_at(tmp_path_factory.mktemp("gate")) as home:
         yield home
 
 

@@ -1,19 +1,17 @@
 """What MLflow keeps of a training that `tidemark train` made, and that it keeps nothing half made."""
 
-import contextlib
 import json
 import os
 import resource
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
-import typer
 from mlflow import MlflowClient
-from typer.testing import CliRunner
 
 from api.cli import model
 from features.definitions import DAY
@@ -27,34 +25,17 @@ from models.mlflow_record import Record
 from models.reference import Reference, reference
 from models.scored_rows import KnownFrauds
 from streams.datafile import file_digest
+from tests.command_line import home_at, ran
 from tests.models.made import POLICY, V1
 from tests.models.scored import scored
 
+tidemark = partial(ran, model)
 RANGE = ("--from", "2025-01-08", "--to", "2025-01-29", "--as-of", "2025-02-05")
-
-
-def tidemark(*arguments: str | Path) -> str:
-    app = typer.Typer()
-    model.register(app)
-    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if done.exception is not None:
-        raise done.exception
-    return done.output
-
-
-@contextlib.contextmanager
-def home_at(home: Path) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TIDEMARK_HOME", str(home))
-        for name in ("TIDEMARK_MLFLOW", "TIDEMARK_KAFKA", "TIDEMARK_REDIS", "TIDEMARK_OFFLINE", "TIDEMARK_ARTIFACTS"):
-            patch.delenv(name, raising=False)
-        yield
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, small_file: Path) -> Iterator[Path]:
-    home = tmp_path_factory.mktemp("record")
-    with home_at(home):
+    with home_at(tmp_path_factory.mktemp("record")) as home:
         tidemark("train", "--data", small_file, *RANGE, "--author", "ada", "--cost", "review=250", "--json", home / "train.json")
         yield home
 

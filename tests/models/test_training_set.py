@@ -12,7 +12,7 @@ from features.errors import UserError
 from features.history import HistoryLog, vectors
 from models.training_set import TrainingSet, training_set
 from streams.label_delay import with_label_times
-from tests.models.conftest import BEGIN
+from tests.histories import BEGIN
 
 V1 = FEATURE_SETS["fraud_v1"]
 FROM, TO, AS_OF = BEGIN + 14 * DAY, BEGIN + 28 * DAY, BEGIN + 33 * DAY

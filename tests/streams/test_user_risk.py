@@ -11,17 +11,17 @@ import pytest
 import xgboost as xgb
 
 from api.bench.made_archive import archive, records
-from features import spark_session
 from features.archived_log import ARCHIVED, of_archive, of_table
 from features.definitions import DAY, FEATURE_SETS, HOUR, MINUTE, FeatureSet
 from features.history import HistoryLog, chunks
 from features.storage import Storage
-from infra.local import jars, java
 from models.scoring import Scorer
 from streams.events import UserRisk
 from streams.spark_user_risk import write_user_risk
 from streams.user_risk import LOOKBACK, USER_RISK, user_risk
 from streams.user_risk_table import UserRiskTable, archive_of, newest_archived
+from tests.features.town import payments, sent_later
+from tests.local_spark import local_spark
 from tests.models.made import POLICY
 
 if TYPE_CHECKING:
@@ -40,18 +40,7 @@ def town() -> pa.Table:
     time = np.sort(START + rng.integers(0, 90 * DAY, n)) // MINUTE * MINUTE
     user, merchant = rng.integers(0, 16, n), rng.integers(0, 12, n)
     time = np.where(user < 4, np.minimum(time, START + 20 * DAY + user * 5 * DAY), time)
-    label_time = time + rng.choice([-HOUR, 0, 6 * HOUR, 7 * DAY, 12 * DAY, 70 * DAY], n)
-    text = {"transaction_id": [f"t{i}" for i in range(n)], "user_id": [f"ü{i}" for i in user], "merchant_id": [f"m{i}" for i in merchant]}
-    return pa.table(
-        {
-            **text,
-            "event_time": time,
-            "amount": rng.integers(0, 50_000, n),
-            "device_id": [None if i == 3 else f"d{i}" for i in rng.integers(0, 5, n)],
-            "is_fraud": rng.random(n) < 0.7,
-            "label_time": pa.array(label_time, mask=rng.random(n) < 0.5),
-        }
-    )
+    return payments(rng, time, [f"ü{i}" for i in user], [f"m{i}" for i in merchant], unlabelled=0.5)
 
 
 def scorer(feature_set: FeatureSet) -> Scorer:
@@ -117,9 +106,7 @@ def store(town: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> Storage:
     place = Storage.of(tmp_path_factory.mktemp("store"))
     log = records(town)
     sent = log.filter(pc.equal(log["kind"], "transaction"))
-    again = sent.slice(0, len(sent) // 10)
-    at = again.schema.get_field_index("offset")
-    archive(place, pa.concat_tables([log, again.set_column(at, again.schema.field(at), pa.array(1_000_000 + np.arange(len(again))))]))
+    archive(place, pa.concat_tables([log, sent_later(sent.slice(0, len(sent) // 10))]))
     return place
 
 
@@ -141,10 +128,8 @@ def test_the_newest_transaction_before_the_moment_is_found(town: pa.Table, store
 
 @pytest.fixture(scope="module")
 def spark() -> Iterator["SparkSession"]:
-    few = {"spark.sql.execution.arrow.maxRecordsPerBatch": "100"}
-    session = spark_session.start("tests", java.for_spark().executable, jars.SPARK.paths(), Storage.of("."), "1g", 2, few)
-    yield session
-    session.stop()
+    with local_spark(100) as session:
+        yield session
 
 
 @pytest.mark.parametrize("feature_set", [V1, V2], ids=lambda feature_set: feature_set.name)
