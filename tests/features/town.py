@@ -32,4 +32,4 @@ def payments(
 def sent_later(records: pa.Table) -> pa.Table:
     """Records of an archive as if they had been sent once more after all others."""
     at = records.schema.get_field_index("offset")
-    return records.set_column(at, "offset", pa.array(1_000_000 + np.arange(len(records))))
+    return records.set_column(at, records.schema.field(at), pa.array(1_000_000 + np.arange(len(records))))
