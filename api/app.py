@@ -2,15 +2,16 @@
 
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.concurrency import run_in_threadpool
 
+from api.request_metrics import RequestMetrics
 from api.score import NotRecordedError, SynchronousScorer
 from features.feast_online import OnlineStoreError
 from streams.config import StreamConfig
@@ -29,13 +30,6 @@ def create_app(config: StreamConfig, *, degrade: bool = False) -> FastAPI:
     registry = CollectorRegistry()
     decided = Counter("tidemark_api_decisions_total", "Decisions told, by kind.", ["decision"], registry=registry)
     degraded = Counter("tidemark_api_degraded_total", "Decisions told while the online store failed.", registry=registry)
-    refused = Counter("tidemark_api_refusals_total", "Requests without a decision, by status.", ["status"], registry=registry)
-    seconds = Histogram(
-        "tidemark_api_score_seconds",
-        "Time to answer POST /v1/score.",
-        buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5),
-        registry=registry,
-    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -45,16 +39,7 @@ def create_app(config: StreamConfig, *, degrade: bool = False) -> FastAPI:
 
     app = FastAPI(title="Tidemark", version="1", summary="Scores card transactions for fraud while they happen.", lifespan=lifespan)
 
-    @app.middleware("http")
-    async def timed(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        if request.url.path != "/v1/score":
-            return await call_next(request)
-        began = time.perf_counter()
-        response = await call_next(request)
-        seconds.observe(time.perf_counter() - began)
-        if response.status_code != 200:
-            refused.labels(response.status_code).inc()
-        return response
+    app.add_middleware(RequestMetrics, path="/v1/score", registry=registry)
 
     @app.post("/v1/score", summary="Score a transaction now", responses=_RESPONSES, openapi_extra=_openapi_extra())
     async def score(request: Request) -> Response:

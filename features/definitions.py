@@ -114,7 +114,13 @@ class FeatureSet:
 
     def of(self, entity: Entity) -> tuple[Feature, ...]:
         """The features of one entity, in vector order."""
-        return tuple(feature for feature in self.features if feature.entity == entity)
+        return self._by_entity.get(entity, ())
+
+    @cached_property
+    def _by_entity(self) -> dict[str, tuple[Feature, ...]]:
+        """Every score of the API asks for this."""
+        entities = dict.fromkeys(feature.entity for feature in self.features)
+        return {entity: tuple(feature for feature in self.features if feature.entity == entity) for entity in entities}
 
     def has_devices(self, entity: Entity) -> bool:
         """Whether the state of this entity remembers devices."""

@@ -10,6 +10,7 @@ Times inside are in units of the finest hop. Compiled functions mutate only the 
 Numba compiles anew what it has cached only when the file of the outermost one changes.
 """
 
+from functools import cache
 from typing import NamedTuple
 
 import numba
@@ -123,8 +124,9 @@ SIZES = np.array([0, *(2**exponent for exponent in range(2, 31))], np.int64)
 _DISORDER = 7 * DAY
 
 
+@cache
 def compile_spec(feature_set: FeatureSet) -> Spec:
-    """The kernel's parameters for a feature set."""
+    """The kernel's parameters for a feature set; all its states share them, and nobody may write to them."""
     unit = feature_set.hops[0]
     # Days are whole coarse tiles, so that merging tiles brings none below the floor.
     day = -(-DAY // feature_set.hops[-1]) * feature_set.hops[-1]

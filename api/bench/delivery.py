@@ -38,7 +38,7 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
             for delivery in deliveries if number % 2 == 0 else reversed(deliveries):
                 with deployed(spec.partitions, first.config.mlflow) as deployment:
                     rate = measure(deployment.of(delivery), sent, "backlog")["tx_per_s"]
-                offered = latency.Spec((_RATE,), spec.seconds, partitions=spec.partitions, runs=1, first_warm_up=20, delivery=delivery)
+                offered = latency.Spec((_RATE,), spec.seconds, first_warm_up=20, setups=(latency.Setup(delivery, spec.partitions),), runs=1)
                 delays = latency.run(offered, lambda _line: None)["rates"][str(_RATE)]
                 found[delivery].append({"tx_per_s": rate, **{name: delays[name] for name in ("p50_ms", "p99_ms")}})
                 told(f"{delivery:<14} {rate:>9,.0f} tx/s  at {_RATE:,} tx/s p50 {delays['p50_ms']:.0f}  p99 {delays['p99_ms']:.0f} ms")

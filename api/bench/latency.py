@@ -7,7 +7,7 @@ with the transaction.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast, get_args
 
 import msgspec
 import pyarrow.parquet as pq
@@ -19,6 +19,7 @@ from api.bench.freshness import OnlineWatch
 from api.bench.generator import Load
 from api.bench.sampling import Processes, Usage
 from api.bench.workload import Workload, workload
+from features.errors import UserError
 from streams.config import Delivery
 
 _FIRST_RATE = 2_000
@@ -27,24 +28,38 @@ _MEDIANS = ("p50_ms", "p90_ms", "p99_ms", "max_ms")
 
 
 @dataclass(frozen=True)
+class Setup:
+    """A deployment to measure: how it delivers, and of how many partitions."""
+
+    delivery: Delivery = "exactly_once"
+    partitions: int = 4
+
+    def __str__(self) -> str:
+        return f"{self.delivery.replace('_', ' ')}, {self.partitions} partitions"
+
+
+SETUPS = (Setup(), Setup("exactly_once", 8), Setup("at_least_once"))
+
+
+@dataclass(frozen=True)
 class Spec:
-    """What to measure: each rate (transactions a second) for ``seconds`` after ``warm_up``; ``runs`` of all, whose medians count.
+    """What to measure: in each setup each rate (transactions a second) for ``seconds`` after ``warm_up``; ``runs`` of all rates, whose
+    medians count.
 
     ``first_warm_up`` comes once before all: for about a minute the broker's JVM still compiles what it runs.
     """
 
-    rates: tuple[int, ...] = (1_000, 5_000)
-    seconds: int = 20
+    rates: tuple[int, ...] = (1_000, 5_000, 20_000)
+    seconds: int = 15
     warm_up: int = 5
     first_warm_up: int = 60
-    partitions: int = 4
+    setups: tuple[Setup, ...] = SETUPS
     runs: int = 3
-    delivery: Delivery = "exactly_once"
 
     def quick(self) -> "Spec":
-        """The same within three minutes."""
+        """The first setup within three minutes."""
         seconds = max(1, min(self.seconds, 60 // len(self.rates)))
-        return replace(self, seconds=seconds, runs=1, first_warm_up=5)
+        return replace(self, seconds=seconds, runs=1, first_warm_up=5, setups=self.setups[:1])
 
     @property
     def transactions(self) -> int:
@@ -53,13 +68,45 @@ class Spec:
 
 
 def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
-    """Measures and returns the figures (ms; CPU in cores). ``told`` gets a line for each rate and run.
+    """Measures and returns the figures (ms; CPU in cores): those of the first setup, and under ``setups`` those of all. ``told`` gets a
+    line for each rate and run.
 
     Raises UserError or ServiceError where a measurement isn't one: a stage ended, a transaction was not decided exactly once.
     """
+    setups = {}
+    for setup in spec.setups:
+        told(f"{setup}:")
+        setups[str(setup)] = {"partitions": setup.partitions, "delivery": setup.delivery, **_measured(spec, setup, told)}
+    return {
+        "seconds": spec.seconds,
+        "warm_up_s": spec.warm_up,
+        "first_warm_up_s": spec.first_warm_up,
+        "model": {"trees": champion.TREES, "max_depth": champion.DEPTH},
+        "producer_linger_ms": generator.LINGER_MS,
+        **setups[str(spec.setups[0])],
+        "setups": setups,
+    }
+
+
+def chosen_setups(text: str) -> tuple[Setup, ...]:
+    """Setups as they are typed: ``exactly_once:4,at_least_once:8``. Raises UserError for anything else."""
+    found = []
+    for part in text.split(","):
+        delivery, _, partitions = part.partition(":")
+        if delivery not in get_args(Delivery) or not partitions.isdecimal() or int(partitions) < 1:
+            raise UserError(
+                f"--setups {text} must name a delivery ({' or '.join(get_args(Delivery))}) and a number of partitions each, "
+                f"for example exactly_once:4,at_least_once:8"
+            )
+        found.append(Setup(cast(Delivery, delivery), int(partitions)))
+    return tuple(dict.fromkeys(found))
+
+
+def _measured(spec: Spec, setup: Setup, told: Callable[[str], None]) -> dict[str, Any]:
+    """The figures of one setup."""
     found: dict[int, list[dict[str, Any]]] = {rate: [] for rate in spec.rates}
-    with deployed(spec.partitions) as services:
-        deployment = services.of(spec.delivery)
+    with deployed(setup.partitions) as services:
+        deployment = services.of(setup.delivery)
         sent = workload(None, max(spec.transactions, _FEWEST), deployment.home)
         champion.register(champion.fit(sent, deployment.config.feature_set), deployment.config)
         with working(deployment) as stages:
@@ -71,17 +118,7 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
                     measured = bench.measure(rate, spec.seconds, spec.warm_up)
                     told(f"{rate:>7,} tx/s  p50 {measured['p50_ms']:.0f}  p90 {measured['p90_ms']:.0f}  p99 {measured['p99_ms']:.0f} ms")
                     found[rate].append(measured)
-    return {
-        "data": sent.about,
-        "partitions": spec.partitions,
-        "delivery": spec.delivery,
-        "seconds": spec.seconds,
-        "warm_up_s": spec.warm_up,
-        "first_warm_up_s": spec.first_warm_up,
-        "model": {"trees": champion.TREES, "max_depth": champion.DEPTH},
-        "producer_linger_ms": generator.LINGER_MS,
-        "rates": {str(rate): _summary(runs) for rate, runs in found.items()},
-    }
+    return {"data": sent.about, "rates": {str(rate): _summary(runs) for rate, runs in found.items()}}
 
 
 @dataclass

@@ -5,9 +5,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
+from api.bench import cost_model
 from api.bench.history import Measured
 
 Figures = Mapping[str, Any]
+# What a worker has in practice: more than one partition.
+_CLUSTER_LAYOUT = "1 workers, 4 partitions"
 _PERCENTILES = ("p50_ms", "p90_ms", "p99_ms", "max_ms")
 _WAYS = {
     "exactly_once": "exactly once, the topic full beforehand",
@@ -93,8 +96,13 @@ def _leaves_out(measured: Figures) -> str:
 
 
 def _latency(figures: Figures) -> str:
-    rows = [[*_delays(f"{int(rate):,} tx/s", found), _behind(found)] for rate, found in figures.get("rates", {}).items()]
-    return _markdown(("offered", *map(_percentile, _PERCENTILES), "readable in the online store, p99"), rows)
+    setups = figures.get("setups") or {"": figures}
+    rows = [
+        [*_delays(f"{int(rate):,} tx/s", found), _behind(found), setup]
+        for setup, measured in setups.items()
+        for rate, found in measured.get("rates", {}).items()
+    ]
+    return _markdown(("offered", *map(_percentile, _PERCENTILES), "readable in the online store, p99", "deployed"), rows)
 
 
 def _behind(found: Figures) -> str:
@@ -173,7 +181,31 @@ def _keys(figures: Figures) -> str:
 def _scaling(figures: Figures) -> str:
     asked = list(figures.get("layouts", {}).items())
     asked += [(f"half of all at one {name}", found) for name, found in figures.get("hot_key", {}).items() if isinstance(found, Mapping)]
-    return _markdown(("layout", "tx/s", "least – most", "runs", "CPU µs/tx"), [[text, *_rate(found)] for text, found in asked])
+    growth = {layout: f"{factor:.2f}" for layout, factor in cost_model.growth(figures).items()}
+    layouts = _markdown(
+        ("layout", "tx/s", "least – most", "runs", "CPU µs/tx", "times the first's CPU"),
+        [[text, *_rate(found), growth.get(text, "")] for text, found in asked],
+    )
+    windows = [[number, f"{cost:.2f} µs"] for number, cost in figures.get("windows", {}).items()]
+    return "\n\n".join(
+        (layouts, *([_markdown(("windows of a user", "CPU of an update and its vector"), windows)] if windows else []), *_clusters(figures))
+    )
+
+
+def _clusters(figures: Figures) -> list[str]:
+    """A table of the cost model's, if a layout has all that it asks for."""
+    layout = next(
+        (name for name, found in figures.get("layouts", {}).items() if "log_bytes_per_tx" in (found.get("runs") or [{}])[0]), None
+    )
+    if layout is None:
+        return []
+    rates = (100_000, 1_000_000)
+    clusters = [cost_model.cluster(figures, _CLUSTER_LAYOUT if _CLUSTER_LAYOUT in figures["layouts"] else layout, rate) for rate in rates]
+    rows = [[f"{process}, busy cores", *(f"{cluster.cores[process]:.1f}" for cluster in clusters)] for process in clusters[0].cores]
+    rows.append(["all, busy cores", *(f"{sum(cluster.cores.values()):.0f}" for cluster in clusters)])
+    rows.append(["written by the brokers", *(f"{cluster.written_bytes_per_s / 1e6:,.0f} MB/s" for cluster in clusters)])
+    rows.append(["partitions, at least", *(str(cluster.partitions) for cluster in clusters)])
+    return [_markdown(("by the cost model, three replicas", *(f"{rate:,} tx/s" for rate in rates)), rows)]
 
 
 def _soak(figures: Figures) -> str:

@@ -81,10 +81,12 @@ def stream(
 
 
 def latency(
-    rates: Annotated[str, typer.Option(help="Transactions a second to offer, one rate after the other.")] = "1000,5000",
-    seconds: Annotated[int, typer.Option(min=1, help="How long each rate is measured.")] = 20,
+    rates: Annotated[str, typer.Option(help="Transactions a second to offer, one rate after the other.")] = "1000,5000,20000",
+    seconds: Annotated[int, typer.Option(min=1, help="How long each rate is measured.")] = 15,
     warm_up: Annotated[int, typer.Option(min=0, help="How long it is offered before.")] = 5,
-    partitions: PartitionsOption = 4,
+    setups: Annotated[
+        str, typer.Option(metavar="DELIVERY:N,…", help="How it is deployed, one after the other: delivery and number of partitions.")
+    ] = "exactly_once:4,exactly_once:8,at_least_once:4",
     runs: RunsOption = 3,
     quick: QuickOption = False,
     summary: SummaryOption = None,
@@ -92,10 +94,11 @@ def latency(
     """From the moment a transaction was due to be sent to the arrival of its committed decision, at fixed offered rates."""
     from api.bench import latency as bench
 
-    spec = bench.Spec(_whole_numbers("--rates", rates, "1000,5000"), seconds, warm_up, partitions=partitions, runs=runs)
+    spec = bench.Spec(_whole_numbers("--rates", rates, "1000,5000,20000"), seconds, warm_up, setups=bench.chosen_setups(setups), runs=runs)
     figures = _figures(bench.run, spec, quick, summary)
-    for rate, found in figures["rates"].items():
-        typer.echo(f"{int(rate):,} tx/s: p50 {found['p50_ms']:.0f} ms, p90 {found['p90_ms']:.0f} ms, p99 {found['p99_ms']:.0f} ms")
+    for setup, measured_there in figures["setups"].items():
+        for rate, found in measured_there["rates"].items():
+            typer.echo(f"{setup}, {int(rate):,} tx/s: p50 {found['p50_ms']:.0f}, p90 {found['p90_ms']:.0f}, p99 {found['p99_ms']:.0f} ms")
 
 
 def endpoint(

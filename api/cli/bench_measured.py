@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from api.cli.conventions import write_summary
+from features.errors import UserError
 
 SummaryOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the figures here.")]
 
@@ -19,10 +20,14 @@ def measured(measure: Callable[[], dict[str, Any]], summary: Path | None) -> dic
     """The figures, with what they were measured on, written if asked for. Services end with it, also by SIGTERM."""
     from api.bench.provenance import provenance
     from api.invocation import command_line
+    from features.feast_online import OnlineStoreError
 
     made_on = provenance(command_line())
-    with ended_by_sigterm():
-        figures = {**made_on, **measure()}
+    try:
+        with ended_by_sigterm():
+            figures = {**made_on, **measure()}
+    except OnlineStoreError as error:
+        raise UserError(f"{error}; nothing was measured") from error
     write_summary(summary, figures)
     return figures
 
