@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from features.definitions import FeatureSet
 from features.errors import UserError
-from models import mlflow_client
+from models import mlflow_client, mlflow_long_tags
 from models.mlflow_folder import MLMODEL_FILE, Digests, read_folder, write_folder
 from models.mlflow_record import Record, log_record
 from models.scoring import Scorer
@@ -33,7 +33,6 @@ _ROLE, _CONTENDER = "role", "contender"
 # How long another contender for an empty throne is waited for before it is taken for dead.
 _CONTENTION_S = 30.0
 _LONGEST_DESCRIPTION = 4_500
-_LONGEST_TAG = 4_900
 
 
 @dataclass(frozen=True)
@@ -120,15 +119,18 @@ def features_digest(version: str, tracking_uri: str) -> str:
 
 
 def tags(version: str, tracking_uri: str) -> dict[str, str]:
-    """The tags of a version. Raises UserError if there is no such version."""
-    return dict(_version(MODEL_NAME, False, version, tracking_uri).tags)
+    """The tags of a version, long ones whole. Raises UserError if there is no such version."""
+    return mlflow_long_tags.whole(_version(MODEL_NAME, False, version, tracking_uri).tags)
 
 
 def tag(version: str, tags: Mapping[str, str], tracking_uri: str) -> None:
-    """Add tags to a version. Raises UserError if there is no such version."""
+    """Add tags to a version, however long; ``tags`` reads them back. Raises UserError if there is no such version."""
     known = _version(MODEL_NAME, False, version, tracking_uri)
-    for name, value in tags.items():
-        mlflow_client.connect(tracking_uri).set_model_version_tag(MODEL_NAME, known.version, name, value[:_LONGEST_TAG])
+    client = mlflow_client.connect(tracking_uri)
+    for name, value in mlflow_long_tags.in_parts(tags).items():
+        client.set_model_version_tag(MODEL_NAME, known.version, name, value)
+    for name in mlflow_long_tags.left_over(tags, known.tags):
+        client.delete_model_version_tag(MODEL_NAME, known.version, name)
 
 
 def version_tagged(name: str, value: str, tracking_uri: str) -> str | None:
