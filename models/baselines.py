@@ -48,7 +48,7 @@ class LogisticRegressionLearner:
             StandardScaler(),
             LogisticRegression(C=1 / self.regularisation, max_iter=500),
         )
-        return Fitted(pipeline.fit(rows.vectors, rows.is_fraud))
+        return Fitted(pipeline.fit(rows.vectors, rows.is_fraud, logisticregression__sample_weight=rows.weight))
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class RandomForestLearner:
         require_both_classes(rows)
         forest = RandomForestClassifier(self.trees, min_samples_leaf=self.least_in_leaf, random_state=self.seed, n_jobs=self.threads)
         pipeline = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), forest)
-        return Fitted(pipeline.fit(rows.vectors, rows.is_fraud))
+        return Fitted(pipeline.fit(rows.vectors, rows.is_fraud, randomforestclassifier__sample_weight=rows.weight))
 
 
 def _signed_logarithm(vectors: Float32) -> Float64:

@@ -31,23 +31,31 @@ class Fitted:
 
 
 def fit(
-    rows: TrainingSet, names: tuple[str, ...], histories: tuple[int, ...], labels_after: int, seed: int = 0, threads: int = 1
+    rows: TrainingSet,
+    names: tuple[str, ...],
+    histories: tuple[int, ...],
+    labels_after: int,
+    seed: int = 0,
+    threads: int = 1,
+    immature: TrainingSet | None = None,
 ) -> Fitted:
     """The model that serves once the labels of the rows (in time order) are known, ``labels_after`` ms after them.
 
     ``histories`` are lengths in days to choose from; without any, or where no week can be lived again for too few days or frauds, all
-    rows are learnt from. Raises UserError if the rows are of one class.
+    rows are learnt from. ``immature`` rows, younger and weighted, only add to what the final model learns from. Raises UserError if the
+    rows are of one class.
     """
     as_of = int(rows.event_time.max(initial=0)) + 1 + labels_after
     first = int(rows.event_time.min(initial=as_of))
     made = None
     # Else the plain split says itself what it can't learn from.
     if histories and 0 < rows.frauds < len(rows.is_fraud) and folds(first, as_of, labels_after, most=1):
-        grown = Grown(rows, names, Recipe(histories=histories, weeks=WEEKS), seed=seed, threads=threads)
+        learnt = rows if immature is None else rows.followed_by(immature)
+        grown = Grown(learnt, names, Recipe(histories=histories, weeks=WEEKS), seed=seed, threads=threads)
         with contextlib.suppress(UserError):
-            made = make(grown, as_of, labels_after)
+            made = make(grown, as_of, labels_after, int(learnt.event_time.max()) + 1)
     if made is None:
-        return Fitted(train(rows, names, seed=seed, threads=threads), None)
+        return Fitted(train(rows, names, seed=seed, threads=threads, immature=immature), None)
     found = OutOfFold(rows.take(made.out_of_fold.rows), made.out_of_fold.probability)
     tried = {f"{'+'.join(map(str, choice.days))} days, {choice.rounds} rounds": choice.average_precision for choice in made.compared}
     return Fitted(replace(made.trained, out_of_fold=found), HistoryChoice(made.choice.days, tried))

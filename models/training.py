@@ -53,12 +53,18 @@ class Trained:
 
 
 def train(
-    rows: TrainingSet, feature_names: tuple[str, ...], *, seed: int = 0, threads: int = 1, validation_share: float = VALIDATION_SHARE
+    rows: TrainingSet,
+    feature_names: tuple[str, ...],
+    *,
+    seed: int = 0,
+    threads: int = 1,
+    validation_share: float = VALIDATION_SHARE,
+    immature: TrainingSet | None = None,
 ) -> Trained:
     """Fit gradient-boosted trees (XGBoost, hist) to the rows.
 
     The latest ``validation_share`` of them settle how many trees are grown and where the policy's thresholds lie; the final booster is
-    then grown on all rows. Raises UserError if either part is of one class.
+    then grown on all rows, and on the weighted ``immature`` ones after them, if any. Raises UserError if either part is of one class.
     """
     if rows.vectors.shape[1:] != (len(feature_names),):
         raise ValueError(f"vectors of shape {rows.vectors.shape} don't hold the {len(feature_names)} features named")
@@ -79,7 +85,7 @@ def train(
     rounds = trial.best_iteration + 1
     probability = _probability(trial, validation, rounds)
     policy = choose_policy(probability, validation.amount, validation.is_fraud)
-    booster = booster_of(rows, feature_names, parameters, rounds)
+    booster = booster_of(rows if immature is None else rows.followed_by(immature), feature_names, parameters, rounds)
     return Trained(
         booster,
         policy,
@@ -107,7 +113,8 @@ def _matrix(
     rows: TrainingSet, feature_names: tuple[str, ...], threads: int, cuts_of: xgb.QuantileDMatrix | None = None
 ) -> xgb.QuantileDMatrix:
     label = rows.is_fraud.astype(np.float32)
-    return xgb.QuantileDMatrix(rows.vectors, label, feature_names=list(feature_names), missing=np.nan, nthread=threads, ref=cuts_of)
+    names = list(feature_names)
+    return xgb.QuantileDMatrix(rows.vectors, label, weight=rows.weight, feature_names=names, missing=np.nan, nthread=threads, ref=cuts_of)
 
 
 def _probability(trial: xgb.Booster, rows: TrainingSet, rounds: int) -> Float64:

@@ -34,4 +34,17 @@ CostOption = Annotated[
     ),
 ]
 CapacityOption = Annotated[float, typer.Option(help="The share of all transactions that can be reviewed.")]
+ImmatureOption = Annotated[
+    str,
+    typer.Option(
+        metavar="left-out|weighted", help="What becomes of transactions younger than labels take; weighted by the share known at their age."
+    ),
+]
+PropensityOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="The file's column that says with which probability each transaction was let through; weighted by its inverse.",
+    ),
+]
 AuthorOption = Annotated[str | None, typer.Option(help="Who answers for it; else the user of the machine.")]

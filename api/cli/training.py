@@ -15,7 +15,9 @@ from api.cli.model_options import (
     DataOption,
     FromOption,
     HistoryDaysOption,
+    ImmatureOption,
     LabelsAfterOption,
+    PropensityOption,
     StoreOption,
     SummaryOption,
     ToOption,
@@ -38,6 +40,8 @@ def train(
     history_days: HistoryDaysOption = "7,28,90",
     cost: CostOption = None,
     capacity: CapacityOption = 0.005,
+    immature: ImmatureOption = "left-out",
+    propensity: PropensityOption = None,
     author: AuthorOption = None,
     summary: SummaryOption = None,
 ) -> None:
@@ -45,10 +49,10 @@ def train(
 
     It learns from a file's transactions, or from what is archived in the offline store: the decisions, with their vectors as they were
     served and their labels. Of a file, what happened before --from only warms the windows. Transactions whose label isn't known by
-    --as-of are left out; of the archive, those blocked without a label too.
+    --as-of are left out, or weighted with --immature weighted; of the archive, those blocked without a label are left out too.
     """
     from api.settings import Settings
-    from api.training.data import data_of, feature_set_of, moment, parse_costs, parse_histories
+    from api.training.data import data_of, feature_set_of, moment, parse_costs, parse_histories, weighting_of
     from api.training.provenance import provenance
     from api.training.summary import training_summary
     from models.mlflow_pipeline import TrainingPlan, train_and_register
@@ -56,7 +60,8 @@ def train(
     started = time.monotonic()
     feature_set = feature_set_of(features)
     settings = Settings.resolve(require_services=False)
-    chosen = data_of(settings.home, data, columns, amount_unit, store, begin, end, as_of, labels_after)
+    weighting = weighting_of(immature, propensity)
+    chosen = data_of(settings.home, data, columns, amount_unit, store, begin, end, as_of, labels_after, weighting)
     plan = TrainingPlan(
         feature_set,
         chosen.begin,
@@ -67,6 +72,8 @@ def train(
         histories=parse_histories(history_days),
         costs=parse_costs(cost or []),
         capacity=capacity,
+        immature=weighting.immature,
+        propensity=weighting.propensity,
     )
     period = {"from": moment(plan.begin), "to": moment(plan.end), "as_of": moment(plan.as_of)}
     with progress("computing features", None) as advance:

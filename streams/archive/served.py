@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from features.definitions import FeatureSet
 from features.errors import UserError
+from models.label_maturity import Immature, immature_weights
 from models.training_set import TrainingSet
 
 _KEY = ("user_id", "transaction_id")
@@ -27,13 +28,15 @@ def served_training_set(
     end: int,
     as_of: int,
     labels_after: int,
+    immature: Immature = "left-out",
 ) -> TrainingSet:
     """The rows decided from ``begin`` (inclusive) to ``end`` (exclusive) on vectors of this feature set, as known ``as_of``; times and
     ``labels_after`` in ms. In order of event time.
 
     ``log``, ``labels``, ``decisions`` are tables of the archive (at least ``LOG_COLUMNS`` and the features; ``LABEL_COLUMNS``;
-    ``DECISION_COLUMNS``). Immature rows are left out, and blocked ones without a label (counted as ``unlabelled``). Raises UserError if
-    nothing is left, or nothing was decided on vectors of this feature set.
+    ``DECISION_COLUMNS``). Blocked rows without a label are left out (counted as ``unlabelled``). So are ``immature`` ones, or they are
+    weighted by how much is known at their age; such that nothing is known of stay out. Raises UserError if nothing is left, nothing was
+    decided on vectors of this feature set, or there is no matured fraud to weight by.
     """
     served = log.filter(
         pc.and_(
@@ -51,12 +54,22 @@ def served_training_set(
     verdict = _matched(served, known, "is_fraud")
     blocked = pc.equal(pc.fill_null(_matched(served, _once(decisions), "decision"), ""), "block").to_numpy(zero_copy_only=False)
     labelled = verdict.is_valid().to_numpy(zero_copy_only=False)
-    mature = served["event_time"].to_numpy() + labels_after <= as_of
-    unseen = mature & blocked & ~labelled
-    chosen = mature & ~unseen
+    event_time = served["event_time"].to_numpy()
+    mature = event_time + labels_after <= as_of
+    unseen = blocked & ~labelled
+    weight = None
+    counted = mature
+    if immature == "weighted":
+        took = _matched(served, known, "label_time").to_numpy(zero_copy_only=False) - event_time
+        frauds = mature & pc.fill_null(verdict, False).to_numpy(zero_copy_only=False)
+        delays = np.clip(took[frauds], 0, labels_after).astype(np.int64)
+        weight = np.where(mature, 1.0, immature_weights(as_of - event_time, labelled, delays))
+        counted = weight > 0
+    unseen &= counted
+    chosen = counted & ~unseen
     if not chosen.any():
         raise UserError(
-            f"{int((~mature).sum()):,} labels of the range come after --as-of and {int(unseen.sum()):,} of its transactions were blocked "
+            f"{int((~counted).sum()):,} labels of the range come after --as-of and {int(unseen.sum()):,} of its transactions were blocked "
             "unseen, so nothing is left to learn from; give a later --as-of, or another --from and --to"
         )
     rows = served.filter(pa.array(chosen))
@@ -65,9 +78,10 @@ def served_training_set(
         pc.fill_null(verdict, False).to_numpy(zero_copy_only=False)[chosen].astype(np.bool_),
         rows["event_time"].to_numpy(),
         rows["amount_minor"].to_numpy(),
-        int((~mature).sum()),
+        int((~counted).sum()),
         int(unseen.sum()),
         rows["user_id"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64),
+        weight=None if weight is None else weight[chosen],
     )
 
 

@@ -12,6 +12,7 @@ from features.errors import UserError
 from features.parquet_offline import OfflineTable
 from features.storage import Storage
 from models.data_snapshot import DataSnapshot, digest_of_names
+from models.label_maturity import Immature
 from models.training_set import TrainingSet
 from streams.archive.served import DECISION_COLUMNS, LABEL_COLUMNS, LOG_COLUMNS, served_training_set
 from streams.archive.topics import ARCHIVED
@@ -45,7 +46,9 @@ class ServedArchive:
         """Whether any decision was ever archived there."""
         return _table(store, SCORING_LOG).exists()
 
-    def training_set(self, feature_set: FeatureSet, begin: int, end: int, as_of: int, labels_after: int) -> TrainingSet:
+    def training_set(
+        self, feature_set: FeatureSet, begin: int, end: int, as_of: int, labels_after: int, immature: Immature = "left-out"
+    ) -> TrainingSet:
         """What was decided in the range on vectors of this feature set; see ``served_training_set``. Times in ms."""
         taken = pc.field("refused").is_null()
         in_range = (pc.field("event_time") >= begin) & (pc.field("event_time") < end)
@@ -64,6 +67,7 @@ class ServedArchive:
             end,
             as_of,
             labels_after,
+            immature,
         )
 
     def _read(self, topic: Topic, columns: Sequence[str], rows: pc.Expression) -> pa.Table:

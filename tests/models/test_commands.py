@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from api.cli import model
 from features.definitions import DAY
 from features.errors import UserError
-from models import mlflow_registry
+from models import mlflow_client, mlflow_registry
 from tests.models.conftest import BEGIN
 
 RANGE = ("--from", "2025-01-15", "--to", "2025-01-29", "--as-of", "2025-02-05")
@@ -65,6 +65,17 @@ def test_train_then_backtest_without_services(home: Path, small_file: Path, tmp_
     assert sorted(path.name for path in home.iterdir()) == ["mlartifacts", "mlflow.db"]
 
 
+def test_a_propensity_is_weighted_by_and_on_record(home: Path, small_file: Path, tmp_path: Path) -> None:
+    table = pq.read_table(small_file)
+    let_through = pa.array([0.5 if amount > 10_000 else None for amount in table["amount"].to_pylist()], pa.float64())
+    pq.write_table(table.append_column("let_through", let_through), tmp_path / "held.parquet")
+    plain = trained(small_file, tmp_path / "plain.json", *RANGE)
+    weighted = trained(tmp_path / "held.parquet", tmp_path / "weighted.json", *RANGE, "--propensity", "let_through")
+    assert weighted["model_digest"] != plain["model_digest"]
+    client = mlflow_client.connect(f"sqlite:///{home / 'mlflow.db'}")
+    assert client.get_run(str(weighted["run_id"])).data.params["propensity"] == "let_through"
+
+
 @pytest.mark.usefixtures("home")
 def test_nothing_after_as_of_influences_the_model(small_file: Path, tmp_path: Path) -> None:
     as_of = BEGIN + 35 * DAY
@@ -115,6 +126,11 @@ BACKTEST = ("--scores", "scores.parquet")
             ("train", "--data", "FILE", "--columns", "UNLABELLED", "--amount-unit", "minor"),
             "names no fraud column to learn from; add is_fraud=",
         ),
+        (("train", "--data", "FILE", "--immature", "sometimes"), "--immature sometimes is no choice; say left-out or weighted"),
+        (("train", "--data", "FILE", "--immature", "weighted"), "needs labels that come sooner or later, and a file's all come"),
+        (("train", "--data", "FILE", "--propensity", "let_through"), 'column "let_through" is missing in small.parquet'),
+        (("train", "--data", "FILE", "--propensity", "currency"), 'column "currency" of small.parquet holds more than numbers'),
+        (("train", "--propensity", "let_through"), "can't be had from the archive, for decisions are logged without a propensity"),
         (("backtest", "missing.parquet", "--columns", "tidemark", *BACKTEST), "there is no file missing.parquet"),
         (("backtest", "FILE", "--columns", "tidemark", *BACKTEST), "has no champion of tidemark; train one with tidemark train"),
         (
