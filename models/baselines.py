@@ -31,6 +31,14 @@ class Fitted:
             return np.empty(0, np.float64)
         return np.asarray(self.pipeline.predict_proba(vectors)[:, 1], np.float64)
 
+    def importance(self, features: int) -> Float64:
+        """Of each of the features its share (0–1): of the absolute weights on scaled features, or of what a forest's splits gained."""
+        last = self.pipeline[-1]
+        each = np.abs(last.coef_[0]) if isinstance(last, LogisticRegression) else last.feature_importances_
+        # After the features come those that say which were missing.
+        own = np.asarray(each[:features], np.float64)
+        return own / max(float(own.sum()), 1e-12)
+
 
 @dataclass(frozen=True)
 class LogisticRegressionLearner:

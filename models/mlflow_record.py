@@ -62,6 +62,28 @@ class Record:
         }
 
 
+def log_run(
+    client: "MlflowClient",
+    run_id: str,
+    metrics: Mapping[str, float],
+    parameters: Mapping[str, str | float | int],
+    tags: Mapping[str, str],
+    record: Record | None,
+) -> None:
+    """Gives a run all that is to be known of a training but the model."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    if record is not None:
+        log_record(client, run_id, record)
+    now = int(time.time() * 1000)
+    client.log_batch(
+        run_id,
+        [Metric(name, value, now, 0) for name, value in metrics.items()],
+        [Param(name, str(value)) for name, value in parameters.items()],
+        [RunTag(name, value) for name, value in tags.items()],
+    )
+
+
 def log_record(client: "MlflowClient", run_id: str, record: Record) -> None:
     """Adds it all to a run."""
     from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, RunTag

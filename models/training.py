@@ -60,6 +60,7 @@ def train(
     threads: int = 1,
     validation_share: float = VALIDATION_SHARE,
     immature: TrainingSet | None = None,
+    parameters: Mapping[str, str | float | int] = PARAMETERS,
 ) -> Trained:
     """Fit gradient-boosted trees (XGBoost, hist) to the rows.
 
@@ -70,9 +71,9 @@ def train(
         raise ValueError(f"vectors of shape {rows.vectors.shape} don't hold the {len(feature_names)} features named")
     held_out = rows.event_time >= validation_begin(rows.event_time, validation_share)
     fitting, validation = rows.where(~held_out), rows.where(held_out)
-    _require_both_classes(rows, fitting, validation)
+    require_both_classes(rows, fitting, validation)
 
-    parameters = {**PARAMETERS, "seed": seed, "nthread": threads}
+    parameters = {"objective": "binary:logistic", "tree_method": "hist", **parameters, "seed": seed, "nthread": threads}
     known = _matrix(fitting, feature_names, threads)
     trial = xgb.train(
         parameters,
@@ -122,7 +123,8 @@ def _probability(trial: xgb.Booster, rows: TrainingSet, rounds: int) -> Float64:
     return np.asarray(predicted).astype(np.float64)
 
 
-def _require_both_classes(rows: TrainingSet, fitting: TrainingSet, validation: TrainingSet) -> None:
+def require_both_classes(rows: TrainingSet, fitting: TrainingSet, validation: TrainingSet) -> None:
+    """Raises UserError unless both parts of the rows hold frauds and others."""
     of_all = f"of the {len(rows.is_fraud):,} transactions to learn from"
     if not rows.frauds:
         raise UserError(f"none {of_all} is a fraud; widen --from and --to, or map another label column")

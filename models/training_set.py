@@ -51,11 +51,17 @@ class TrainingSet:
         """The rows of these numbers, in this order."""
         return self._taken(rows)
 
-    def split(self, first: Bool) -> tuple[Self, Self | None]:
-        """The rows for which the mask is true, which keep the counts, and the others, None if there are none."""
-        if first.all():
+    def mature(self, as_of: int, labels_after: int) -> tuple[Self, Self | None]:
+        """The rows whose labels, ``labels_after`` ms later, are known ``as_of`` (ms), and the younger, weighted ones, if any.
+
+        Raises ValueError if there are younger ones without a weight.
+        """
+        old = self.event_time + labels_after <= as_of
+        if old.all():
             return self, None
-        return replace(self.where(first), immature=self.immature, unlabelled=self.unlabelled), self.where(~first)
+        if self.weight is None:
+            raise ValueError(f"{int((~old).sum())} rows are immature and have no weight")
+        return replace(self.where(old), immature=self.immature, unlabelled=self.unlabelled), self.where(~old)
 
     def followed_by(self, later: Self) -> Self:
         """These rows, then the ``later`` ones, of the same transactions' world; what only one of them says is left out, but for weights."""

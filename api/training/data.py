@@ -19,6 +19,7 @@ from models.training_set import TrainingSet
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from models.baseline_fitting import BaselineName
     from models.label_maturity import Immature
 
 
@@ -190,6 +191,20 @@ def weighting_of(immature: str, propensity: str | None) -> Weighting:
     if immature not in ("left-out", "weighted"):
         raise UserError(f"--immature {immature} is no choice; say left-out or weighted")
     return Weighting("weighted" if immature == "weighted" else "left-out", propensity)
+
+
+def baseline_of(model: str, search: float | None) -> "BaselineName | None":
+    """The baseline that ``--model`` asks for, None for xgboost. Raises UserError for anything else, or a baseline with a search."""
+    from models.mlflow_baseline import BASELINES
+
+    if model == "xgboost":
+        return None
+    found = next((name for name in BASELINES if name == model), None)
+    if found is None:
+        raise UserError(f"--model {model} is none; say xgboost, or to compare with {' or '.join(BASELINES)}")
+    if search is not None:
+        raise UserError(f"--search looks for parameters of xgboost alone; leave it out with --model {model}")
+    return found
 
 
 def parse_histories(text: str) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from features.storage import Storage
 from models.label_maturity import Immature
 from models.training_set import TrainingSet
 from streams.archive.rows import times
-from streams.archive.served import served_training_set
+from streams.archive.served import served_rows
 from streams.archive.served_tables import ServedArchive
 from streams.archive.topics import ARCHIVED
 
@@ -54,7 +54,7 @@ def learnt(
     rows: list[dict[str, object]], labels: list[dict[str, object]], as_of: float = 30, immature: Immature = "left-out"
 ) -> TrainingSet:
     tables = table("scoring-log", rows), table("labels", labels), table("decisions", rows)
-    return served_training_set(*tables, V1, T0, T0 + 100 * DAY, T0 + int(as_of * DAY), 7 * DAY, immature)
+    return served_rows(*tables, V1, T0, T0 + 100 * DAY, T0 + int(as_of * DAY), 7 * DAY, immature).training_set(V1.names)
 
 
 def test_without_a_label_by_maturity_it_was_legitimate() -> None:
