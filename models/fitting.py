@@ -17,6 +17,10 @@ Parameters = Mapping[str, str | float | int]
 WEEKS = 3
 
 
+# Of fewer nothing can be learnt, and nothing chosen, that isn't chance.
+FEWEST_FRAUDS = 10
+
+
 @dataclass(frozen=True)
 class HistoryChoice:
     """The ``days`` of history whose models are averaged, and ``tried``: the mean average precision (0–1) of each choice there was."""
@@ -66,3 +70,12 @@ def fit(
     found = OutOfFold(rows.take(made.out_of_fold.rows), made.out_of_fold.probability)
     tried = {f"{'+'.join(map(str, choice.days))} days, {choice.rounds} rounds": choice.average_precision for choice in made.compared}
     return Fitted(replace(made.trained, out_of_fold=found), HistoryChoice(made.choice.days, tried))
+
+
+def require_enough_frauds(rows: TrainingSet) -> None:
+    """Raises UserError if there are some frauds, but too few; rows of one class are refused by whoever fits them."""
+    if 0 < rows.frauds < FEWEST_FRAUDS:
+        raise UserError(
+            f"only {rows.frauds} of the {len(rows.is_fraud):,} transactions to learn from are frauds, too few to learn from and to judge "
+            f"by; widen --from and --to until there are at least {FEWEST_FRAUDS}"
+        )

@@ -9,6 +9,7 @@ from features.definitions import DAY
 from models import mlflow_client
 from models.baseline_fitting import Baseline, BaselineName, fit_baseline
 from models.data_snapshot import DataSnapshot, Provenance
+from models.fitting import require_enough_frauds
 from models.leakage import require_no_leak
 from models.mlflow_pipeline import TrainingPlan, counts
 from models.mlflow_record import Record, log_run, refusing_in_words
@@ -49,6 +50,7 @@ def train_baseline(
     names = plan.feature_set.names
     rows, _ = rows_of(plan).mature(plan.as_of, plan.labels_after)
     require_no_leak(rows, names)
+    require_enough_frauds(rows)
     found = fit_baseline(name, rows, names, plan.histories, plan.labels_after, plan.seed, plan.threads)
     if rows.user is None:
         raise ValueError("rows must say their users to be judged")

@@ -10,7 +10,7 @@ from models import mlflow_client, mlflow_registry
 from models.costs import Costs
 from models.data_snapshot import DataSnapshot, Provenance
 from models.evaluation import RESAMPLES
-from models.fitting import HistoryChoice, Parameters, fit
+from models.fitting import HistoryChoice, Parameters, fit, require_enough_frauds
 from models.label_maturity import Immature
 from models.leakage import require_no_leak
 from models.mlflow_record import Record, refusing_in_words
@@ -75,6 +75,7 @@ def candidate(rows: TrainingSet, plan: TrainingPlan) -> Candidate:
     names = plan.feature_set.names
     mature, immature = rows.mature(plan.as_of, plan.labels_after)
     require_no_leak(mature, names)
+    require_enough_frauds(mature)
     parameters, searched = _tuned(mature, plan)
     fitted = fit(mature, names, plan.histories, plan.labels_after, plan.seed, plan.threads, immature, parameters)
     trained = replace(fitted.trained, parameters={**fitted.trained.parameters, **plan.weighting, **searched})

@@ -1,6 +1,5 @@
 """A training set in a folder: Parquet files of rows as served, and ``training_set.json``, written last, which says what they are."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -70,10 +69,14 @@ def read_training_set(folder: Path, described: Described, feature_set: FeatureSe
             f"{folder} holds vectors {same}, not {feature_set.name}; say --features {described.feature_set}, or make it anew with "
             "tidemark training-set"
         )
+    wanted = [*ROW_COLUMNS, *feature_set.names]
     try:
-        rows = pa.concat_tables(pq.read_table(file) for file in _files(folder)).select([*ROW_COLUMNS, *feature_set.names])
-    except (OSError, pa.ArrowException, KeyError) as error:
+        rows = pa.concat_tables(pq.read_table(file) for file in sorted(folder.glob("*.parquet")))
+    except (OSError, pa.ArrowException) as error:
         raise UserError(f"{folder} can't be read ({str(error).splitlines()[0]}); make it anew with tidemark training-set") from None
+    if missing := [name for name in wanted if name not in rows.column_names]:
+        raise UserError(f"{folder} has no column {', '.join(missing[:3])}; make it anew with tidemark training-set")
+    rows = rows.select(wanted)
     if len(rows) != described.rows:
         raise UserError(
             f"{folder} has {len(rows):,} rows where {DESCRIPTION} says {described.rows:,}; make it anew with tidemark training-set"
@@ -83,7 +86,3 @@ def read_training_set(folder: Path, described: Described, feature_set: FeatureSe
         raise UserError("there is no transaction from --from to --to; give a range that the training set covers")
     ordered = rows.sort_by([(name, "ascending") for name in ORDER])
     return ServedRows(ordered, described.immature, described.unlabelled).training_set(feature_set.names)
-
-
-def _files(folder: Path) -> Iterable[Path]:
-    return sorted(folder.glob("*.parquet"))

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -146,8 +147,16 @@ def test_what_can_not_be_is_one_sentence(home: Path, folder: Path, arguments: tu
 
 
 def test_a_folder_that_is_not_whole_is_not_read(home: Path, folder: Path) -> None:
+    tidemark("training-set", home / "local", *OPTIONS, "--engine", "local")
     broken = home / "broken"
     broken.mkdir()
     (broken / DESCRIPTION).write_bytes((folder / DESCRIPTION).read_bytes())
     with pytest.raises(UserError, match=r"broken can't be read \(.*\); make it anew with tidemark training-set"):
+        tidemark("train", "--data", broken)
+    (file,) = (home / "local").glob("*.parquet")
+    pq.write_table(pq.read_table(file).drop_columns([V1.names[7]]), broken / file.name)
+    with pytest.raises(UserError, match=rf"broken has no column {V1.names[7]}; make it anew"):
+        tidemark("train", "--data", broken)
+    pq.write_table(pq.read_table(file).slice(1), broken / file.name)
+    with pytest.raises(UserError, match=r"broken has [\d,]+ rows where training_set.json says"):
         tidemark("train", "--data", broken)
