@@ -1,6 +1,6 @@
 """Tags longer than MLflow takes: cut into parts, and put together again.
 
-A registry's limit is its server's: 5,000 characters before MLflow 2.18, 100,000 since.
+How long one may be is its server's to say; 5,000 characters were the limit for long.
 """
 
 from collections.abc import Iterable, Mapping

@@ -64,7 +64,8 @@ class TrainingSet:
         return replace(self.where(old), immature=self.immature, unlabelled=self.unlabelled), self.where(~old)
 
     def followed_by(self, later: Self) -> Self:
-        """These rows, then the ``later`` ones, of the same transactions' world; what only one of them says is left out, but for weights."""
+        """These rows, then the ``later`` ones, of the same source. A row without a weight has weight 1 if others have one; of users and
+        countries nothing is said unless both say it."""
         weight = None
         if self.weight is not None or later.weight is not None:
             weight = np.concatenate([np.ones(len(one.is_fraud)) if one.weight is None else one.weight for one in (self, later)])

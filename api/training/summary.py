@@ -24,6 +24,7 @@ def training_summary(found: Candidate, registered: Registered, plan: TrainingPla
         **counts(found.rows),
         **found.trained.metrics,
         "rounds": found.trained.parameters["rounds"],
+        "parameters": dict(found.trained.parameters),
         "history": None if found.choice is None else {"days": found.choice.days, "tried": dict(found.choice.tried)},
         **_evaluation(found.rehearsal),
     }
