@@ -44,7 +44,7 @@ def training_set(
     from api.settings import Settings, offline_store
     from api.training.data import feature_set_of
     from streams.archive.served_tables import ServedArchive
-    from streams.archive.training_folder import DESCRIPTION, Described, describe
+    from streams.archive.training_folder import Described, clear, describe
     from streams.label_delay import parse_labels_after
 
     started = time.monotonic()
@@ -58,11 +58,9 @@ def training_set(
     delay = parse_labels_after(labels_after, True) or 0
     first, last = archive.first if start_ms is None else start_ms, archive.last + 1 if end_ms is None else end_ms
     whole_from = min(known - delay + 1, last) - whole_weeks * 7 * DAY
-    if folder.exists() and any(folder.iterdir()) and not (folder / DESCRIPTION).exists():
-        raise UserError(f"{folder} holds other things than a training set; name a new folder, or empty it")
-    (folder / DESCRIPTION).unlink(missing_ok=True)
     make = _by_spark if engine == "spark" else _local
     try:
+        clear(folder)
         rows, immature, unlabelled = make(
             settings, archive, folder, feature_set, (first, last, known, delay), keep_every, whole_from, memory
         )

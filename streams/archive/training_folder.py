@@ -1,5 +1,6 @@
 """A training set in a folder: Parquet files of rows as served, and ``training_set.json``, written last, which says what they are."""
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,8 @@ from models.training_set import TrainingSet
 from streams.archive.served import ORDER, ROW_COLUMNS, ServedRows
 
 DESCRIPTION = "training_set.json"
+# With the marks that Spark puts beside its files.
+_OWN = re.compile(r"\.?(training_set\.json|part-[-.\w]+\.parquet|_SUCCESS)(\.crc)?")
 
 
 class Described(msgspec.Struct, frozen=True):
@@ -32,6 +35,18 @@ class Described(msgspec.Struct, frozen=True):
     unlabelled: int
     rows: int
     source: DataSnapshot
+
+
+def clear(folder: Path) -> None:
+    """Removes what a training set, whole or not, left there. Raises UserError, and removes nothing, if there is anything else."""
+    if not folder.exists():
+        return
+    if not folder.is_dir() or not all(_OWN.fullmatch(file.name) and file.is_file() for file in folder.iterdir()):
+        raise UserError(f"{folder} holds other things than a training set; name a new folder, or empty it")
+    # First what makes it count.
+    (folder / DESCRIPTION).unlink(missing_ok=True)
+    for file in folder.iterdir():
+        file.unlink()
 
 
 def write_rows(folder: Path, rows: pa.Table) -> None:

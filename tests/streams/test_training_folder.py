@@ -96,6 +96,8 @@ def equal(one: TrainingSet, other: TrainingSet) -> dict[str, bool]:
 
 
 def test_spark_makes_what_one_process_makes_bit_for_bit(home: Path, folder: Path) -> None:
+    tidemark("training-set", home / "local", "--as-of", AS_OF)
+    # In place of what lay there.
     tidemark("training-set", home / "local", *OPTIONS, "--engine", "local")
     found = equal(read(folder), read(home / "local"))
     assert found == dict.fromkeys(found, True)
