@@ -31,6 +31,14 @@ class Fitted:
             return np.empty(0, np.float64)
         return np.asarray(self.pipeline.predict_proba(vectors)[:, 1], np.float64)
 
+    def importance(self, features: int) -> Float64:
+        """Of each of the features its share (0–1): of the absolute weights on scaled features, or of what a forest's splits gained."""
+        last = self.pipeline[-1]
+        each = np.abs(last.coef_[0]) if isinstance(last, LogisticRegression) else last.feature_importances_
+        # After the features come those that say which were missing.
+        own = np.asarray(each[:features], np.float64)
+        return own / max(float(own.sum()), 1e-12)
+
 
 @dataclass(frozen=True)
 class LogisticRegressionLearner:
@@ -48,7 +56,7 @@ class LogisticRegressionLearner:
             StandardScaler(),
             LogisticRegression(C=1 / self.regularisation, max_iter=500),
         )
-        return Fitted(pipeline.fit(rows.vectors, rows.is_fraud))
+        return Fitted(pipeline.fit(rows.vectors, rows.is_fraud, logisticregression__sample_weight=rows.weight))
 
 
 @dataclass(frozen=True)
@@ -65,7 +73,7 @@ class RandomForestLearner:
         require_both_classes(rows)
         forest = RandomForestClassifier(self.trees, min_samples_leaf=self.least_in_leaf, random_state=self.seed, n_jobs=self.threads)
         pipeline = make_pipeline(SimpleImputer(strategy="median", keep_empty_features=True), forest)
-        return Fitted(pipeline.fit(rows.vectors, rows.is_fraud))
+        return Fitted(pipeline.fit(rows.vectors, rows.is_fraud, randomforestclassifier__sample_weight=rows.weight))
 
 
 def _signed_logarithm(vectors: Float32) -> Float64:

@@ -41,8 +41,8 @@ class Platt:
         return probability_of(self.slope * log_odds + self.intercept)
 
     @classmethod
-    def fit(cls, log_odds: Float64, is_fraud: Bool) -> Self:
-        """The likeliest line through rows that the model hasn't seen (one entry a row, both classes).
+    def fit(cls, log_odds: Float64, is_fraud: Bool, weight: Float64 | None = None) -> Self:
+        """The likeliest line through rows that the model hasn't seen (one entry a row, both classes), each counted by its ``weight``.
 
         A model whose log-odds say nothing, or the contrary, is left as it is. Raises ValueError if only one class is present.
         """
@@ -52,6 +52,6 @@ class Platt:
         centre, scale = float(log_odds.mean()), float(log_odds.std())
         if scale == 0:
             return cls()
-        line = LogisticRegression(C=np.inf, solver="lbfgs", tol=1e-8).fit(((log_odds - centre) / scale)[:, None], is_fraud)
+        line = LogisticRegression(C=np.inf, solver="lbfgs", tol=1e-8).fit(((log_odds - centre) / scale)[:, None], is_fraud, weight)
         slope = float(line.coef_[0, 0]) / scale
         return cls(slope, float(line.intercept_[0]) - slope * centre) if slope > 0 else cls()

@@ -64,6 +64,8 @@ def quiet() -> None:
         logging.getLogger(logger).setLevel(logging.WARNING)
     # Our environments have no pip, and each model saved would warn of it.
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
+    # What a database says, a full disk for example, comes as an exception too.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 
 @contextlib.contextmanager

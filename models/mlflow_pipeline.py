@@ -1,14 +1,17 @@
 """Training from beginning to end: rows → choice of history → fit → policy → evaluation → record. Each step can be called alone."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from features.definitions import DAY, FeatureSet
 from models import mlflow_client, mlflow_registry
 from models.costs import Costs
 from models.data_snapshot import DataSnapshot, Provenance
 from models.evaluation import RESAMPLES
-from models.fitting import HistoryChoice, fit
+from models.fitting import HistoryChoice, Parameters, fit, require_enough_frauds
+from models.label_maturity import Immature
 from models.leakage import require_no_leak
 from models.mlflow_record import Record, refusing_in_words
 from models.mlflow_registry import MODEL_NAME, Registered
@@ -19,6 +22,7 @@ from models.rehearsal import Rehearsal, rehearse, with_policy
 from models.scored_rows import KnownFrauds
 from models.training import Trained
 from models.training_set import TrainingSet
+from models.tuning import SearchBudget, tuned
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,9 @@ class TrainingPlan:
     known ``as_of``; all in ms.
 
     ``histories`` (days) are lengths of history to choose from; without any, or with rows of too few weeks, all are learnt from.
-    ``capacity`` is the share (0–1) of all transactions that can be reviewed; ``resamples`` make the evaluation's intervals.
+    ``capacity`` is the share (0–1) of all transactions that can be reviewed; ``resamples`` make the evaluation's intervals. ``immature``
+    and ``propensity`` (the column) say which weights the rows have; see ``models/label_maturity.py``. With ``search`` the trees'
+    hyper-parameters are searched for.
     """
 
     feature_set: FeatureSet
@@ -41,6 +47,14 @@ class TrainingPlan:
     costs: Costs = field(default_factory=Costs)
     capacity: float = 0.005
     resamples: int = RESAMPLES
+    immature: Immature = "left-out"
+    propensity: str | None = None
+    search: SearchBudget | None = None
+
+    @property
+    def weighting(self) -> dict[str, str]:
+        """Why rows don't count alike, as parameters of the run."""
+        return {"immature": self.immature, **({} if self.propensity is None else {"propensity": self.propensity})}
 
 
 @dataclass(frozen=True)
@@ -54,20 +68,35 @@ class Candidate:
 
 
 def candidate(rows: TrainingSet, plan: TrainingPlan) -> Candidate:
-    """A model from a training set, every choice made by what the rows' labels said ``as_of``. Raises UserError if they are too few."""
+    """A model from a training set, every choice made by what the rows' labels said ``as_of``. Raises UserError if they are too few.
+
+    Rows that are immature by then, which must be weighted, only add to what the model is fitted on.
+    """
     names = plan.feature_set.names
-    require_no_leak(rows, names)
-    fitted = fit(rows, names, plan.histories, plan.labels_after, plan.seed, plan.threads)
-    trained = fitted.trained
+    mature, immature = rows.mature(plan.as_of, plan.labels_after)
+    require_no_leak(mature, names)
+    require_enough_frauds(mature)
+    parameters, searched = _tuned(mature, plan)
+    fitted = fit(mature, names, plan.histories, plan.labels_after, plan.seed, plan.threads, immature, parameters)
+    trained = replace(fitted.trained, parameters={**fitted.trained.parameters, **plan.weighting, **searched})
     if trained.out_of_fold is None:
         raise ValueError("training gave no out-of-fold rows to choose thresholds by")
-    if rows.user is None:
+    if mature.user is None:
         raise ValueError("rows must say their users to be judged")
-    known = KnownFrauds.of(rows.event_time, rows.user, rows.is_fraud, plan.labels_after)
+    known = KnownFrauds.of(mature.event_time, mature.user, mature.is_fraud, plan.labels_after)
     rehearsal = rehearse(
         trained.out_of_fold, names, plan.costs, plan.capacity, known, plan.seed, plan.resamples, calibrated=fitted.choice is not None
     )
     return Candidate(with_policy(trained, plan.costs, plan.capacity), rows, rehearsal, fitted.choice)
+
+
+def _tuned(mature: TrainingSet, plan: TrainingPlan) -> tuple[Parameters | None, dict[str, float | int]]:
+    """The parameters that the search found, None without one, and what the run should say of it."""
+    if plan.search is None:
+        return None, {}
+    days, rng = max(plan.histories, default=28), np.random.default_rng(plan.seed)
+    best, tries = tuned(mature, plan.feature_set.names, days, plan.labels_after, plan.search, rng, plan.seed, plan.threads)
+    return best.parameters, {"search_tries": tries, "search_ap": best.score}
 
 
 def recorded(found: Candidate, plan: TrainingPlan, data: DataSnapshot, provenance: Provenance) -> Record:

@@ -163,13 +163,21 @@ def _of_validated(validated: str, role: str, champion: str | None, tracking_uri:
     tags = mlflow_registry.tags(validated, tracking_uri)
     # What may be champion may be challenger.
     told = tags.get(f"{_GATE}{role}", tags.get(f"{_GATE}{CHAMPION}"))
-    found = None if told is None else msgspec.json.decode(told, type=Verdict)
+    found = None if told is None else _verdict(told)
     if found is None or found.champion != champion:
         return [
             f"version {validated}, of which it is a refit, was never compared with the champion, version {champion}; run tidemark promote "
             f"{validated} --as {role} first, or tidemark retrain"
         ]
     return [f"version {validated}, of which it is a refit, did not pass: {'; '.join(found.objections)}"] if found.objections else []
+
+
+def _verdict(told: str) -> Verdict | None:
+    """None if it was never written to its end."""
+    try:
+        return msgspec.json.decode(told, type=Verdict)
+    except msgspec.DecodeError:
+        return None
 
 
 def _trained_to(versions: tuple[str, ...], tracking_uri: str) -> int | None:

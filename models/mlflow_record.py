@@ -62,6 +62,28 @@ class Record:
         }
 
 
+def log_run(
+    client: "MlflowClient",
+    run_id: str,
+    metrics: Mapping[str, float],
+    parameters: Mapping[str, str | float | int],
+    tags: Mapping[str, str],
+    record: Record | None,
+) -> None:
+    """Gives a run all that is to be known of a training but the model."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    if record is not None:
+        log_record(client, run_id, record)
+    now = int(time.time() * 1000)
+    client.log_batch(
+        run_id,
+        [Metric(name, value, now, 0) for name, value in metrics.items()],
+        [Param(name, str(value)) for name, value in parameters.items()],
+        [RunTag(name, value) for name, value in tags.items()],
+    )
+
+
 def log_record(client: "MlflowClient", run_id: str, record: Record) -> None:
     """Adds it all to a run."""
     from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, RunTag
@@ -97,10 +119,21 @@ def refusing_in_words(tracking_uri: str, doing: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:  # requests' errors are among them
-        reason = error.strerror or str(error).splitlines()[0]
+        place = "" if error.filename is None else f"{error.filename}: "
+        reason = place + (error.strerror or _reason(error))
         raise UserError(f"{doing} failed: {reason}; nothing was registered, make room or mend what is named and run it again") from error
     except MlflowException as error:
-        reason = str(error).splitlines()[0][:300]
         raise UserError(
-            f"{doing} failed at the registry {tracking_uri}: {reason}; nothing was registered, see `tidemark doctor` and run it again"
+            f"{doing} failed at the registry {tracking_uri}: {_reason(error)}; nothing was registered, see `tidemark doctor` and run it "
+            "again"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What a person needs of a library's message."""
+    text = str(error).splitlines()[0]
+    if any(sign in text for sign in ("Max retries exceeded", "Connection refused", "Connection aborted", "timed out")):
+        return "it doesn't answer"
+    if "disk is full" in text:
+        return "its disk is full"
+    return text[:300]

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Literal
 
 from features.definitions import FeatureSet
 from features.errors import UserError
-from models import mlflow_client
+from models import mlflow_client, mlflow_long_tags
 from models.mlflow_folder import MLMODEL_FILE, Digests, read_folder, write_folder
-from models.mlflow_record import Record, log_record
+from models.mlflow_record import Record, log_run
 from models.scoring import Scorer
 from models.training import Trained
 
@@ -33,7 +33,6 @@ _ROLE, _CONTENDER = "role", "contender"
 # How long another contender for an empty throne is waited for before it is taken for dead.
 _CONTENTION_S = 30.0
 _LONGEST_DESCRIPTION = 4_500
-_LONGEST_TAG = 4_900
 
 
 @dataclass(frozen=True)
@@ -60,10 +59,8 @@ def register(
     version number becomes champion. The version is made last, of what is whole: if anything fails before, there is none.
     """
     client = mlflow_client.connect(tracking_uri)
-    run_id = client.create_run(_experiment(client, tracking_uri), run_name=f"train {feature_set.name}").info.run_id
+    run_id = create_run(client, tracking_uri, f"train {feature_set.name}")
     try:
-        if record is not None:
-            log_record(client, run_id, record)
         registered = _log(client, run_id, trained, feature_set, dict(tags or {}), record)
     except BaseException:
         # What made it fail may make this fail too, and is the better news.
@@ -72,6 +69,11 @@ def register(
         raise
     client.set_terminated(run_id)
     return registered
+
+
+def create_run(client: "MlflowClient", tracking_uri: str, name: str) -> str:
+    """The id of a new run of our experiment, which is made if need be."""
+    return str(client.create_run(_experiment(client, tracking_uri), run_name=name).info.run_id)
 
 
 def load(uri: str, tracking_uri: str) -> Scorer:
@@ -120,15 +122,18 @@ def features_digest(version: str, tracking_uri: str) -> str:
 
 
 def tags(version: str, tracking_uri: str) -> dict[str, str]:
-    """The tags of a version. Raises UserError if there is no such version."""
-    return dict(_version(MODEL_NAME, False, version, tracking_uri).tags)
+    """The tags of a version, long ones whole. Raises UserError if there is no such version."""
+    return mlflow_long_tags.whole(_version(MODEL_NAME, False, version, tracking_uri).tags)
 
 
 def tag(version: str, tags: Mapping[str, str], tracking_uri: str) -> None:
-    """Add tags to a version. Raises UserError if there is no such version."""
+    """Add tags to a version, however long; ``tags`` reads them back. Raises UserError if there is no such version."""
     known = _version(MODEL_NAME, False, version, tracking_uri)
-    for name, value in tags.items():
-        mlflow_client.connect(tracking_uri).set_model_version_tag(MODEL_NAME, known.version, name, value[:_LONGEST_TAG])
+    client = mlflow_client.connect(tracking_uri)
+    for name, value in mlflow_long_tags.in_parts(tags).items():
+        client.set_model_version_tag(MODEL_NAME, known.version, name, value)
+    for name in mlflow_long_tags.left_over(tags, known.tags):
+        client.delete_model_version_tag(MODEL_NAME, known.version, name)
 
 
 def version_tagged(name: str, value: str, tracking_uri: str) -> str | None:
@@ -160,15 +165,9 @@ def promote(version: str, tracking_uri: str) -> None:
 def _log(
     client: "MlflowClient", run_id: str, trained: Trained, feature_set: FeatureSet, tags: dict[str, str], record: Record | None
 ) -> Registered:
-    from mlflow.entities import LoggedModelOutput, LoggedModelStatus, Metric, Param, RunTag
+    from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
-    now = int(time.time() * 1000)
-    client.log_batch(
-        run_id,
-        [Metric(name, value, now, 0) for name, value in trained.metrics.items()],
-        [Param(name, str(value)) for name, value in trained.parameters.items()],
-        [RunTag(name, value) for name, value in tags.items()],
-    )
+    log_run(client, run_id, trained.metrics, trained.parameters, tags, record)
     experiment_id = client.get_run(run_id).info.experiment_id
     logged = client.create_logged_model(experiment_id, name=MODEL_NAME, source_run_id=run_id, tags=tags, model_type="xgboost")
     with tempfile.TemporaryDirectory(prefix="tidemark-model-") as scratch:

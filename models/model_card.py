@@ -44,6 +44,7 @@ class CardFacts:
     policy: Policy
     evaluation: Evaluation
     gap_days: float
+    kind: str = "Gradient-boosted trees (XGBoost)."
 
 
 def model_card(facts: CardFacts) -> str:
@@ -55,7 +56,7 @@ def _purpose(facts: CardFacts) -> Iterator[str]:
     yield f"# {facts.name}: fraud probability of a card transaction"
     yield ""
     yield (
-        "Gradient-boosted trees (XGBoost). For ranking and deciding card transactions while they happen: approve, review or block. Not for "
+        f"{facts.kind} For ranking and deciding card transactions while they happen: approve, review or block. Not for "
         "decisions about people other than on the transaction at hand, nor for money laundering, credit risk or merchants' onboarding."
     )
     yield ""

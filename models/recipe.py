@@ -112,8 +112,9 @@ class Grown:
         return XGBoostLearner(self.feature_names, max(recipe.rounds), recipe.parameters, recipe.thinning, seed, self._threads)
 
 
-def make(grown: Grown, as_of: int, labels_after: int) -> Made:
-    """The model that serves from ``as_of`` on, labels known ``labels_after`` later (both ms); rows younger than those change no bit of it.
+def make(grown: Grown, as_of: int, labels_after: int, learnt_to: int | None = None) -> Made:
+    """The model that serves from ``as_of`` on, labels known ``labels_after`` later (both ms); rows younger than those change no bit of it,
+    unless the final fit is to learn from all before ``learnt_to`` (ms), immature ones weighted; they choose nothing.
 
     Raises UserError if no week that is past can be lived again, or the rows to learn from are of one class.
     """
@@ -134,10 +135,10 @@ def make(grown: Grown, as_of: int, labels_after: int) -> Made:
     numbers = np.concatenate(tried)
     log_odds = np.concatenate([choice.log_odds(one) for one in scored])
     is_fraud = rows.is_fraud[numbers]
-    calibration = Platt.fit(log_odds, is_fraud)
+    calibration = Platt.fit(log_odds, is_fraud, None if rows.weight is None else rows.weight[numbers])
     probability = probability_of(calibration.slope * log_odds + calibration.intercept)
 
-    members = [trees.booster[: choice.rounds] for days in choice.days for trees in grown.trees(days, known)]
+    members = [trees.booster[: choice.rounds] for days in choice.days for trees in grown.trees(days, learnt_to or known)]
     trained = Trained(
         average(members, calibration),
         choose_policy(probability, rows.amount[numbers], is_fraud),

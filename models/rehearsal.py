@@ -75,8 +75,9 @@ def rehearse(
                 "parts have frauds and others"
             )
     if calibrated:
+        weight = None if found.rows.weight is None else found.rows.weight[chosen]
         log_odds = log_odds_of(rows.probability)
-        rows = rows.scored(Platt.fit(log_odds[chosen], rows.is_fraud[chosen]).probability(log_odds))
+        rows = rows.scored(Platt.fit(log_odds[chosen], rows.is_fraud[chosen], weight).probability(log_odds))
     policy = choose_policy_by_cost(rows.probability[chosen], rows.amount[chosen], rows.is_fraud[chosen], costs, capacity=capacity)
     judged_rows = rows.where(judged)
     return Rehearsal(policy, judged_rows, evaluate(judged_rows, policy, costs, known, seed, resamples), gap)

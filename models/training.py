@@ -52,20 +52,27 @@ class Trained:
 
 
 def train(
-    rows: TrainingSet, feature_names: tuple[str, ...], *, seed: int = 0, threads: int = 1, validation_share: float = VALIDATION_SHARE
+    rows: TrainingSet,
+    feature_names: tuple[str, ...],
+    *,
+    seed: int = 0,
+    threads: int = 1,
+    validation_share: float = VALIDATION_SHARE,
+    immature: TrainingSet | None = None,
+    parameters: Mapping[str, str | float | int] = PARAMETERS,
 ) -> Trained:
     """Fit gradient-boosted trees (XGBoost, hist) to the rows.
 
     The latest ``validation_share`` of them settle how many trees are grown and where the policy's thresholds lie; the final booster is
-    then grown on all rows. Raises UserError if either part is of one class.
+    then grown on all rows, and on the weighted ``immature`` ones after them, if any. Raises UserError if either part is of one class.
     """
     if rows.vectors.shape[1:] != (len(feature_names),):
         raise ValueError(f"vectors of shape {rows.vectors.shape} don't hold the {len(feature_names)} features named")
     held_out = rows.event_time >= validation_begin(rows.event_time, validation_share)
     fitting, validation = rows.where(~held_out), rows.where(held_out)
-    _require_both_classes(rows, fitting, validation)
+    require_both_classes(rows, fitting, validation)
 
-    parameters = {**PARAMETERS, "seed": seed, "nthread": threads}
+    parameters = {"objective": "binary:logistic", "tree_method": "hist", **parameters, "seed": seed, "nthread": threads}
     known = _matrix(fitting, feature_names, threads)
     trial = xgb.train(
         parameters,
@@ -78,7 +85,7 @@ def train(
     rounds = trial.best_iteration + 1
     probability = _probability(trial, validation, rounds)
     policy = choose_policy(probability, validation.amount, validation.is_fraud)
-    booster = booster_of(rows, feature_names, parameters, rounds)
+    booster = booster_of(rows if immature is None else rows.followed_by(immature), feature_names, parameters, rounds)
     return Trained(
         booster,
         policy,
@@ -101,7 +108,8 @@ def _matrix(
     rows: TrainingSet, feature_names: tuple[str, ...], threads: int, cuts_of: xgb.QuantileDMatrix | None = None
 ) -> xgb.QuantileDMatrix:
     label = rows.is_fraud.astype(np.float32)
-    return xgb.QuantileDMatrix(rows.vectors, label, feature_names=list(feature_names), missing=np.nan, nthread=threads, ref=cuts_of)
+    names = list(feature_names)
+    return xgb.QuantileDMatrix(rows.vectors, label, weight=rows.weight, feature_names=names, missing=np.nan, nthread=threads, ref=cuts_of)
 
 
 def _probability(trial: xgb.Booster, rows: TrainingSet, rounds: int) -> Float64:
@@ -109,7 +117,8 @@ def _probability(trial: xgb.Booster, rows: TrainingSet, rounds: int) -> Float64:
     return np.asarray(predicted).astype(np.float64)
 
 
-def _require_both_classes(rows: TrainingSet, fitting: TrainingSet, validation: TrainingSet) -> None:
+def require_both_classes(rows: TrainingSet, fitting: TrainingSet, validation: TrainingSet) -> None:
+    """Raises UserError unless both parts of the rows hold frauds and others."""
     of_all = f"of the {len(rows.is_fraud):,} transactions to learn from"
     if not rows.frauds:
         raise UserError(f"none {of_all} is a fraud; widen --from and --to, or map another label column")

@@ -55,6 +55,7 @@ class XGBoostLearner:
         data = xgb.QuantileDMatrix(
             rows.vectors[kept],
             rows.is_fraud[kept].astype(np.float32),
+            weight=None if rows.weight is None else rows.weight[kept],
             feature_names=list(self.feature_names),
             missing=np.nan,
             nthread=self.threads,

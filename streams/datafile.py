@@ -5,6 +5,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
@@ -34,6 +36,29 @@ def read_transactions(path: Path, mapping: ColumnMapping, labels_after: str | No
     except OSError as failure:
         raise UserError(f"{path} can't be read: {_first_line(failure)}; give a readable CSV or Parquet file") from None
     return with_label_times(canonical_table(table, mapping, path.name), delay)
+
+
+def read_numbers(path: Path, column: str, option: str) -> npt.NDArray[np.float64]:
+    """One column of numbers of a file that ``read_transactions`` has read, in file order, NaN where there is none; ``option`` named it.
+
+    Raises UserError if there is no such column, or it holds anything else.
+    """
+    try:
+        if _is_parquet(path):
+            with pq.ParquetFile(path) as file:
+                found = file.read(columns=[column]) if column in file.schema_arrow.names else None
+        else:
+            with pa_csv.open_csv(path) as head:
+                present = column in head.schema.names
+            options = pa_csv.ConvertOptions(include_columns=[column], null_values=[""])
+            found = pa_csv.read_csv(path, parse_options=_skipping([]), convert_options=options) if present else None
+        if found is not None:
+            return np.asarray(found[column].cast(pa.float64()).to_numpy(zero_copy_only=False), np.float64)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as invalid:
+        raise UserError(
+            f'column "{column}" of {path.name} holds more than numbers ({_first_line(invalid)}); name another with {option}'
+        ) from None
+    raise UserError(f'column "{column}" is missing in {path.name}; name one that it has with {option}, or leave that out')
 
 
 def file_digest(path: Path) -> str:

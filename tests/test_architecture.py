@@ -21,6 +21,7 @@ OTHER_EDGES = {
     "streams.aligned.process",
     "streams.aligned.replay",
     "streams.archive.served_tables",
+    "streams.archive.training_folder",
     "streams.backtest",
     "streams.champion",
     "streams.contracts",

@@ -4,11 +4,11 @@ import sys
 
 import typer
 
-from api.cli import archive, audit, backfill, bench, data, demo, model, score_users, serve, services, state, worker
+from api.cli import archive, audit, backfill, bench, data, demo, model, score_users, serve, services, state, training_set, worker
 from features.errors import UserError
 from infra.local.errors import ServiceError
 
-GROUPS = (services, data, model, worker, state, archive, backfill, score_users, serve, audit, demo, bench)
+GROUPS = (services, data, model, worker, state, archive, backfill, training_set, score_users, serve, audit, demo, bench)
 
 
 def main() -> None:

@@ -34,4 +34,32 @@ CostOption = Annotated[
     ),
 ]
 CapacityOption = Annotated[float, typer.Option(help="The share of all transactions that can be reviewed.")]
+ModelOption = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        metavar="xgboost|logistic_regression|random_forest",
+        help="Only xgboost becomes a version; a baseline becomes a run to compare with.",
+    ),
+]
+SearchOption = Annotated[
+    float | None,
+    typer.Option(metavar="SECONDS", min=1, help="Search for the trees' hyper-parameters for so long, on weeks before those that judge."),
+]
+SearchTriesOption = Annotated[
+    int, typer.Option(min=1, help="At most so many tries; the same number gives the same model, unless the seconds end it sooner.")
+]
+ImmatureOption = Annotated[
+    str,
+    typer.Option(
+        metavar="left-out|weighted", help="What becomes of transactions younger than labels take; weighted by the share known at their age."
+    ),
+]
+PropensityOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="The file's column that says with which probability each transaction was let through; weighted by its inverse.",
+    ),
+]
 AuthorOption = Annotated[str | None, typer.Option(help="Who answers for it; else the user of the machine.")]

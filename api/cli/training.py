@@ -1,7 +1,7 @@
 """The commands ``train`` and ``retrain``."""
 
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,11 +15,19 @@ from api.cli.model_options import (
     DataOption,
     FromOption,
     HistoryDaysOption,
+    ImmatureOption,
     LabelsAfterOption,
+    ModelOption,
+    PropensityOption,
+    SearchOption,
+    SearchTriesOption,
     StoreOption,
     SummaryOption,
     ToOption,
 )
+
+if TYPE_CHECKING:
+    from models.training_set import TrainingSet
 
 
 def train(
@@ -38,25 +46,40 @@ def train(
     history_days: HistoryDaysOption = "7,28,90",
     cost: CostOption = None,
     capacity: CapacityOption = 0.005,
+    model: ModelOption = "xgboost",
+    search: SearchOption = None,
+    search_tries: SearchTriesOption = 200,
+    immature: ImmatureOption = "left-out",
+    propensity: PropensityOption = None,
     author: AuthorOption = None,
     summary: SummaryOption = None,
 ) -> None:
     """Train a model and register it: as champion if there is none, else as a candidate.
 
-    It learns from a file's transactions, or from what is archived in the offline store: the decisions, with their vectors as they were
-    served and their labels. Of a file, what happened before --from only warms the windows. Transactions whose label isn't known by
-    --as-of are left out; of the archive, those blocked without a label too.
+    It learns from a file's transactions, from a folder that `tidemark training-set` has made, or from what is archived in the offline
+    store: the decisions, with their vectors as they were served and their labels. Of a file, what happened before --from only warms the
+    windows. Transactions whose label isn't known by --as-of are left out, or weighted with --immature weighted; of the archive, those
+    blocked without a label are left out too.
     """
     from api.settings import Settings
-    from api.training.data import data_of, feature_set_of, moment, parse_costs, parse_histories
+    from api.training.data import baseline_of, data_of, feature_set_of, moment, parse_costs, parse_histories, weighting_of
+    from api.training.folder import data_of_training_folder
     from api.training.provenance import provenance
-    from api.training.summary import training_summary
+    from api.training.search import search_budget
+    from api.training.summary import baseline_summary, training_summary
+    from models.mlflow_baseline import train_baseline
     from models.mlflow_pipeline import TrainingPlan, train_and_register
+    from streams.archive.training_folder import is_training_folder
 
     started = time.monotonic()
+    baseline = baseline_of(model, search)
     feature_set = feature_set_of(features)
     settings = Settings.resolve(require_services=False)
-    chosen = data_of(settings.home, data, columns, amount_unit, store, begin, end, as_of, labels_after)
+    weighting = weighting_of(immature, propensity)
+    if data is not None and is_training_folder(data):
+        chosen = data_of_training_folder(data, begin, end, as_of, labels_after, weighting)
+    else:
+        chosen = data_of(settings.home, data, columns, amount_unit, store, begin, end, as_of, labels_after, weighting)
     plan = TrainingPlan(
         feature_set,
         chosen.begin,
@@ -67,17 +90,24 @@ def train(
         histories=parse_histories(history_days),
         costs=parse_costs(cost or []),
         capacity=capacity,
+        immature=weighting.immature,
+        propensity=weighting.propensity,
+        search=None if search is None else search_budget(search, search_tries),
     )
     period = {"from": moment(plan.begin), "to": moment(plan.end), "as_of": moment(plan.as_of)}
     with progress("computing features", None) as advance:
-        found, registered = train_and_register(
-            lambda plan: chosen.rows_of(plan.feature_set, plan.begin, plan.end, advance),
-            plan,
-            chosen.snapshot,
-            provenance(author),
-            settings.mlflow,
-            {"data": chosen.name, **period},
-        )
+
+        def rows_of(plan: TrainingPlan) -> "TrainingSet":
+            return chosen.rows_of(plan.feature_set, plan.begin, plan.end, advance)
+
+        made_by, tags = provenance(author), {"data": chosen.name, **period}
+        if baseline is not None:
+            run = train_baseline(baseline, rows_of, plan, chosen.snapshot, made_by, settings.mlflow, tags)
+            write_summary(summary, {**baseline_summary(run, plan), "seconds": round(time.monotonic() - started, 3)})
+            precision = run.baseline.metrics["validation_ap"]
+            typer.echo(f"{model} is run {run.run_id} to compare with: average precision {precision:.3f}; it is no version of the registry")
+            return
+        found, registered = train_and_register(rows_of, plan, chosen.snapshot, made_by, settings.mlflow, tags)
     rows = found.rows
     done = {**training_summary(found, registered, plan), "seconds": round(time.monotonic() - started, 3)}
     write_summary(summary, done)

@@ -51,7 +51,7 @@ def _train(world: "World", feature_set: "FeatureSet", say: Say) -> Made:
     plan = TrainingPlan(feature_set, begin + WARM_DAYS * DAY_MS, end, end, LABELS_AFTER_MS, histories=(), resamples=_RESAMPLES)
     made = candidate(rows, plan)
     spec = msgspec.json.encode(world).decode()
-    data = DataSnapshot((f"simulated {spec}",), table.num_rows, begin, end - 1, digest_of_names([spec]))
+    data = DataSnapshot((f"simulated {spec.replace(',', ', ')}",), table.num_rows, begin, end - 1, digest_of_names([spec]))
     return made, plan, recorded(made, plan, data, provenance("demo"))
 
 

@@ -19,6 +19,21 @@ from models.training_set import TrainingSet
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from models.baseline_fitting import BaselineName
+    from models.label_maturity import Immature
+
+
+@dataclass(frozen=True)
+class Weighting:
+    """Which rows count otherwise than others: what becomes of ``immature`` ones, and the column of the file that says the ``propensity``
+    with which each transaction was let through; see ``models/label_maturity.py``."""
+
+    immature: "Immature" = "left-out"
+    propensity: str | None = None
+
+
+ALIKE = Weighting()
+
 
 @dataclass(frozen=True)
 class LabelledData:
@@ -43,26 +58,39 @@ class RowsOf(Protocol):
 
 
 def data_of_file(
-    file: Path, columns: str, amount_unit: str | None, begin: str | None, end: str | None, as_of: str | None, labels_after: str | None
+    file: Path,
+    columns: str,
+    amount_unit: str | None,
+    begin: str | None,
+    end: str | None,
+    as_of: str | None,
+    labels_after: str | None,
+    weighting: Weighting = ALIKE,
 ) -> LabelledData:
     """A file with a fraud column, as ``--data``, ``--columns`` and their like name it. Raises UserError if it can't be used."""
     from models.training_set import training_set
     from streams.columns import parse_mapping
-    from streams.datafile import file_digest, read_transactions
+    from streams.datafile import file_digest, read_numbers, read_transactions
     from streams.label_delay import parse_labels_after
 
+    if weighting.immature == "weighted":
+        raise UserError(
+            "--immature weighted needs labels that come sooner or later, and a file's all come --labels-after their transaction; leave it "
+            "out, or train from the archive"
+        )
     start_ms, end_ms = day_range(begin, end)
     as_of_ms = None if as_of is None else day_ms("--as-of", as_of)
     mapping = parse_mapping(columns, amount_unit)
     if not mapping.labelled:
         raise UserError(f"--columns {columns} names no fraud column to learn from; add is_fraud=…")
     table = read_transactions(file, mapping, labels_after)
+    propensity = None if weighting.propensity is None else read_numbers(file, weighting.propensity, "--propensity")
     first, last = span(table, file)
     known = last if as_of_ms is None else as_of_ms
     delay = parse_labels_after(labels_after, mapping.labelled) or 0  # labels that are never sent are at least in the file
 
     def rows_of(feature_set: FeatureSet, begin: int, end: int, advanced: Callable[[int], None] = _unheard) -> TrainingSet:
-        return training_set(table, feature_set, begin, end, known, delay, advanced)
+        return training_set(table, feature_set, begin, end, known, delay, advanced, propensity)
 
     return LabelledData(
         file.name,
@@ -75,8 +103,15 @@ def data_of_file(
     )
 
 
-def data_of_archive(store: Storage, begin: str | None, end: str | None, as_of: str | None, labels_after: str | None) -> LabelledData:
+def data_of_archive(
+    store: Storage, begin: str | None, end: str | None, as_of: str | None, labels_after: str | None, weighting: Weighting = ALIKE
+) -> LabelledData:
     """Every decision that is archived in the offline store, with its vector as served and its label. Raises UserError if there is none."""
+    if weighting.propensity is not None:
+        raise UserError(
+            f"--propensity {weighting.propensity} can't be had from the archive, for decisions are logged without a propensity as long as "
+            "there is no hold-out; leave it out (blocked transactions nobody saw are left out), or name a file with --data that has it"
+        )
     from streams.archive.served_tables import ServedArchive
     from streams.label_delay import parse_labels_after
 
@@ -86,7 +121,7 @@ def data_of_archive(store: Storage, begin: str | None, end: str | None, as_of: s
     delay = parse_labels_after(labels_after, True) or 0
 
     def rows_of(feature_set: FeatureSet, begin: int, end: int, advanced: Callable[[int], None] = _unheard) -> TrainingSet:
-        rows = archive.training_set(feature_set, begin, end, known, delay)
+        rows = archive.training_set(feature_set, begin, end, known, delay, weighting.immature)
         advanced(len(rows.is_fraud))
         return rows
 
@@ -111,13 +146,14 @@ def data_of(
     end: str | None,
     as_of: str | None,
     labels_after: str | None,
+    weighting: Weighting = ALIKE,
 ) -> LabelledData:
     """A file if there is one, else the archive. Raises UserError if neither can be used."""
     from api.settings import offline_store
 
     if file is not None:
-        return data_of_file(file, columns, amount_unit, begin, end, as_of, labels_after)
-    return data_of_archive(offline_store(home, store), begin, end, as_of, labels_after)
+        return data_of_file(file, columns, amount_unit, begin, end, as_of, labels_after, weighting)
+    return data_of_archive(offline_store(home, store), begin, end, as_of, labels_after, weighting)
 
 
 def data_if_any(
@@ -148,6 +184,27 @@ def feature_set_of(name: str) -> FeatureSet:
     if feature_set is None:
         raise UserError(f"--features {name} is no feature set; say one of {', '.join(FEATURE_SETS)}")
     return feature_set
+
+
+def weighting_of(immature: str, propensity: str | None) -> Weighting:
+    """What ``--immature`` and ``--propensity`` ask for. Raises UserError for an unknown choice."""
+    if immature not in ("left-out", "weighted"):
+        raise UserError(f"--immature {immature} is no choice; say left-out or weighted")
+    return Weighting("weighted" if immature == "weighted" else "left-out", propensity)
+
+
+def baseline_of(model: str, search: float | None) -> "BaselineName | None":
+    """The baseline that ``--model`` asks for, None for xgboost. Raises UserError for anything else, or a baseline with a search."""
+    from models.mlflow_baseline import BASELINES
+
+    if model == "xgboost":
+        return None
+    found = next((name for name in BASELINES if name == model), None)
+    if found is None:
+        raise UserError(f"--model {model} is none; say xgboost, or to compare with {' or '.join(BASELINES)}")
+    if search is not None:
+        raise UserError(f"--search looks for parameters of xgboost alone; leave it out with --model {model}")
+    return found
 
 
 def parse_histories(text: str) -> tuple[int, ...]:

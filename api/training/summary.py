@@ -3,8 +3,10 @@
 import msgspec
 
 from api.training.data import moment
+from models.mlflow_baseline import BaselineRun
 from models.mlflow_pipeline import Candidate, TrainingPlan, counts
 from models.mlflow_registry import Registered
+from models.rehearsal import Rehearsal
 
 
 def training_summary(found: Candidate, registered: Registered, plan: TrainingPlan) -> dict[str, object]:
@@ -22,7 +24,28 @@ def training_summary(found: Candidate, registered: Registered, plan: TrainingPla
         **counts(found.rows),
         **found.trained.metrics,
         "rounds": found.trained.parameters["rounds"],
+        "parameters": dict(found.trained.parameters),
         "history": None if found.choice is None else {"days": found.choice.days, "tried": dict(found.choice.tried)},
-        "evaluation": msgspec.to_builtins(found.rehearsal.evaluation.all),
-        "evaluation_unknown_customers": msgspec.to_builtins(found.rehearsal.evaluation.unknown_customers),
+        **_evaluation(found.rehearsal),
     }
+
+
+def baseline_summary(run: BaselineRun, plan: TrainingPlan) -> dict[str, object]:
+    """The same of a baseline, of which there is no version."""
+    return {
+        "baseline": run.baseline.name,
+        "run_id": run.run_id,
+        "feature_set": plan.feature_set.name,
+        "features_digest": plan.feature_set.digest,
+        "from": moment(plan.begin),
+        "to": moment(plan.end),
+        "as_of": moment(plan.as_of),
+        **counts(run.rows),
+        **run.baseline.metrics,
+        **_evaluation(run.rehearsal),
+    }
+
+
+def _evaluation(rehearsal: Rehearsal) -> dict[str, object]:
+    found = rehearsal.evaluation
+    return {"evaluation": msgspec.to_builtins(found.all), "evaluation_unknown_customers": msgspec.to_builtins(found.unknown_customers)}

@@ -4,21 +4,51 @@ A transaction of which no label has come by the time labels take counts as legit
 was fraud.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.definitions import FeatureSet
 from features.errors import UserError
+from models.label_maturity import Immature, immature_weights
 from models.training_set import TrainingSet
 
 _KEY = ("user_id", "transaction_id")
+ORDER = ("event_time", "partition", "offset", "row")
+ROW_COLUMNS = (*ORDER, "user_id", "transaction_id", "amount_minor", "is_fraud", "weight")
 LOG_COLUMNS = ("transaction_id", "user_id", "event_time", "amount_minor", "features_digest", "partition", "offset", "row")
 LABEL_COLUMNS = ("transaction_id", "user_id", "label_time", "is_fraud")
 DECISION_COLUMNS = ("transaction_id", "user_id", "decision")
 
 
-def served_training_set(
+@dataclass(frozen=True)
+class ServedRows:
+    """``table`` has the columns ``ROW_COLUMNS`` and the features (float32), in order of event time and place in the log; ``weight`` is null
+    where all count alike. ``immature`` and ``unlabelled`` count what was left out."""
+
+    table: pa.Table
+    immature: int
+    unlabelled: int
+
+    def training_set(self, names: tuple[str, ...]) -> TrainingSet:
+        """The same as what a model learns from."""
+        rows = self.table
+        return TrainingSet(
+            np.column_stack([rows[name].to_numpy().astype(np.float32) for name in names]),
+            rows["is_fraud"].to_numpy().astype(np.bool_),
+            rows["event_time"].to_numpy(),
+            rows["amount_minor"].to_numpy(),
+            self.immature,
+            self.unlabelled,
+            rows["user_id"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64),
+            weight=None if rows["weight"].null_count else rows["weight"].to_numpy(),
+        )
+
+
+def served_rows(
     log: pa.Table,
     labels: pa.Table,
     decisions: pa.Table,
@@ -27,13 +57,15 @@ def served_training_set(
     end: int,
     as_of: int,
     labels_after: int,
-) -> TrainingSet:
+    immature: Immature = "left-out",
+) -> ServedRows:
     """The rows decided from ``begin`` (inclusive) to ``end`` (exclusive) on vectors of this feature set, as known ``as_of``; times and
-    ``labels_after`` in ms. In order of event time.
+    ``labels_after`` in ms.
 
     ``log``, ``labels``, ``decisions`` are tables of the archive (at least ``LOG_COLUMNS`` and the features; ``LABEL_COLUMNS``;
-    ``DECISION_COLUMNS``). Immature rows are left out, and blocked ones without a label (counted as ``unlabelled``). Raises UserError if
-    nothing is left, or nothing was decided on vectors of this feature set.
+    ``DECISION_COLUMNS``). Blocked rows without a label are left out (counted as ``unlabelled``). So are ``immature`` ones, or they are
+    weighted by how much is known at their age; such that nothing is known of stay out. Raises UserError if nothing is left, nothing was
+    decided on vectors of this feature set, or there is no matured fraud to weight by.
     """
     served = log.filter(
         pc.and_(
@@ -42,32 +74,46 @@ def served_training_set(
         )
     )
     if not len(served):
-        raise UserError(
-            f"the archive has no decision on {feature_set.name} in the range; mend --from, --to or --features, or run `tidemark archive` "
-            "if they are yet to be archived"
-        )
-    served = _once(served.sort_by([(name, "ascending") for name in ("event_time", "partition", "offset", "row")]))
+        raise UserError(nothing_decided(feature_set))
+    served = _once(served.sort_by([(name, "ascending") for name in ORDER]))
     known = _newest(labels.filter(pc.less_equal(labels["label_time"], as_of)))
     verdict = _matched(served, known, "is_fraud")
     blocked = pc.equal(pc.fill_null(_matched(served, _once(decisions), "decision"), ""), "block").to_numpy(zero_copy_only=False)
     labelled = verdict.is_valid().to_numpy(zero_copy_only=False)
-    mature = served["event_time"].to_numpy() + labels_after <= as_of
-    unseen = mature & blocked & ~labelled
-    chosen = mature & ~unseen
+    event_time = served["event_time"].to_numpy()
+    mature = event_time + labels_after <= as_of
+    unseen = blocked & ~labelled
+    weight: npt.NDArray[np.float64] | None = None
+    counted = mature
+    if immature == "weighted":
+        took = _matched(served, known, "label_time").to_numpy(zero_copy_only=False) - event_time
+        frauds = mature & pc.fill_null(verdict, False).to_numpy(zero_copy_only=False)
+        delays = np.clip(took[frauds], 0, labels_after).astype(np.int64)
+        weight = np.where(mature, 1.0, immature_weights(as_of - event_time, labelled, delays))
+        counted = weight > 0
+    unseen &= counted
+    chosen = counted & ~unseen
     if not chosen.any():
-        raise UserError(
-            f"{int((~mature).sum()):,} labels of the range come after --as-of and {int(unseen.sum()):,} of its transactions were blocked "
-            "unseen, so nothing is left to learn from; give a later --as-of, or another --from and --to"
-        )
-    rows = served.filter(pa.array(chosen))
-    return TrainingSet(
-        np.column_stack([rows[name].to_numpy().astype(np.float32) for name in feature_set.names]),
-        pc.fill_null(verdict, False).to_numpy(zero_copy_only=False)[chosen].astype(np.bool_),
-        rows["event_time"].to_numpy(),
-        rows["amount_minor"].to_numpy(),
-        int((~mature).sum()),
-        int(unseen.sum()),
-        rows["user_id"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64),
+        raise UserError(nothing_left(int((~counted).sum()), int(unseen.sum())))
+    served = served.append_column("is_fraud", pc.fill_null(verdict, False))
+    served = served.append_column("weight", pa.nulls(len(served), pa.float64()) if weight is None else pa.array(weight))
+    rows = served.filter(pa.array(chosen)).select([*ROW_COLUMNS, *feature_set.names])
+    return ServedRows(rows, int((~counted).sum()), int(unseen.sum()))
+
+
+def nothing_decided(feature_set: FeatureSet) -> str:
+    """What to tell who asks for a range without decisions on these features."""
+    return (
+        f"the archive has no decision on {feature_set.name} in the range; mend --from, --to or --features, or run `tidemark archive` "
+        "if they are yet to be archived"
+    )
+
+
+def nothing_left(immature: int, unseen: int) -> str:
+    """What to tell who asks for a range of which no row is left."""
+    return (
+        f"{immature:,} labels of the range come after --as-of and {unseen:,} of its transactions were blocked "
+        "unseen, so nothing is left to learn from; give a later --as-of, or another --from and --to"
     )
 
 
@@ -79,8 +125,8 @@ def _once(table: pa.Table) -> pa.Table:
 
 
 def _newest(labels: pa.Table) -> pa.Table:
-    """Of each transaction the label that counts: the newest by label time."""
-    return _once(labels.sort_by([("label_time", "descending")]))
+    """Of each transaction the label that counts: the newest by label time, of equally new ones a fraud."""
+    return _once(labels.sort_by([("label_time", "descending"), ("is_fraud", "descending")]))
 
 
 def _matched(rows: pa.Table, found: pa.Table, column: str) -> pa.ChunkedArray:

@@ -12,8 +12,9 @@ from features.errors import UserError
 from features.parquet_offline import OfflineTable
 from features.storage import Storage
 from models.data_snapshot import DataSnapshot, digest_of_names
+from models.label_maturity import Immature
 from models.training_set import TrainingSet
-from streams.archive.served import DECISION_COLUMNS, LABEL_COLUMNS, LOG_COLUMNS, served_training_set
+from streams.archive.served import DECISION_COLUMNS, LABEL_COLUMNS, LOG_COLUMNS, ServedRows, served_rows
 from streams.archive.topics import ARCHIVED
 from streams.topics import DECISIONS, LABELS, SCORING_LOG, TRANSACTIONS, Topic
 
@@ -45,8 +46,16 @@ class ServedArchive:
         """Whether any decision was ever archived there."""
         return _table(store, SCORING_LOG).exists()
 
-    def training_set(self, feature_set: FeatureSet, begin: int, end: int, as_of: int, labels_after: int) -> TrainingSet:
-        """What was decided in the range on vectors of this feature set; see ``served_training_set``. Times in ms."""
+    def training_set(
+        self, feature_set: FeatureSet, begin: int, end: int, as_of: int, labels_after: int, immature: Immature = "left-out"
+    ) -> TrainingSet:
+        """What was decided in the range on vectors of this feature set; see ``served_rows``. Times in ms."""
+        return self.rows(feature_set, begin, end, as_of, labels_after, immature).training_set(feature_set.names)
+
+    def rows(
+        self, feature_set: FeatureSet, begin: int, end: int, as_of: int, labels_after: int, immature: Immature = "left-out"
+    ) -> ServedRows:
+        """The same as a table."""
         taken = pc.field("refused").is_null()
         in_range = (pc.field("event_time") >= begin) & (pc.field("event_time") < end)
         log = _table(self.store, SCORING_LOG).read([*LOG_COLUMNS, *feature_set.names], taken & in_range)
@@ -55,7 +64,7 @@ class ServedArchive:
             self._read(LABELS, LABEL_COLUMNS, taken & in_range),
             self._read(TRANSACTIONS, LABEL_COLUMNS, taken & in_range & (pc.field("kind") == "label")),
         ]
-        return served_training_set(
+        return served_rows(
             log,
             pa.concat_tables(labels),
             self._read(DECISIONS, DECISION_COLUMNS, taken & in_range),
@@ -64,7 +73,12 @@ class ServedArchive:
             end,
             as_of,
             labels_after,
+            immature,
         )
+
+    def uris(self, topic: str) -> list[str]:
+        """The files of a topic's table that count now; none if it was never archived."""
+        return OfflineTable(self.store, topic, ARCHIVED[topic].schema).uris()
 
     def _read(self, topic: Topic, columns: Sequence[str], rows: pc.Expression) -> pa.Table:
         """These columns of a table, empty if the topic was never archived."""

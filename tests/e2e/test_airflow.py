@@ -1,5 +1,6 @@
 """Airflow over a real deployment: each DAG runs the real command on what was really decided and archived."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -28,7 +29,7 @@ NEWEST, PAST = date(2025, 1, 18), date(2025, 1, 12)
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("history") / "history.parquet"
-    spec = SimulationSpec(seed=1, users=60, merchants=40, start_ms=BEGIN, days=18, takeovers=30)
+    spec = SimulationSpec(seed=1, users=60, merchants=40, start_ms=BEGIN, days=32, takeovers=60)
     write_transactions(path, simulate_chunks(spec), SIMULATED)
     return path
 
@@ -69,15 +70,23 @@ def test_each_dag_runs_and_a_past_day_is_made_up_for(deployment: Deployment, fil
             Run("daily_user_risk", NEWEST.isoformat()),
             Run("compact_archive", NEWEST.isoformat()),
             Run("nightly_audit", NEWEST.isoformat()),
+            Run("retrain", NEWEST.isoformat(), {"reason": "drift of amount"}),
         ]
     )
-    assert [run["state"] for run in rest] == ["success"] * 4, rest
+    assert [run["state"] for run in rest] == ["success"] * 5, rest
     assert sorted(path.name for path in folder.glob("date=*")) == [f"date={PAST}", f"date={NEWEST}"]
 
     assert newest.equals(risks(file, deployment, NEWEST))
     assert table.read(NEWEST).equals(newest)
     assert len(sorted(folder.glob(f"date={NEWEST}/*"))) == len(before) == 1
     assert table.read(PAST).equals(risks(file, deployment, PAST))
+    # Compared with the champion on the newest matured week of the archive, which it hadn't seen.
+    candidate = mlflow_registry.tags("2", deployment.config.mlflow)
+    assert (candidate["retrain_reason"], candidate["code_version"] != "") == ("drift of amount", True)
+    verdict = json.loads(candidate["gate.champion"])
+    assert (verdict["version"], verdict["champion"], verdict["comparison"]["frauds"] >= 30) == ("2", "1", True)
+    assert verdict["comparison"]["first"] > int(candidate["trained_to"]) + 7 * DAY
+    assert mlflow_registry.champion_version(deployment.config.mlflow) == "1", "nothing is promoted by itself"
     # The topic heard of the newest day, twice, and never of the day that was made up for.
     told = deployment.messages("user-risk", UserRisk)
     assert len(told) == 2 * len(newest)

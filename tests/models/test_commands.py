@@ -12,7 +12,7 @@ import pytest
 from api.cli import model
 from features.definitions import DAY
 from features.errors import UserError
-from models import mlflow_registry
+from models import mlflow_client, mlflow_registry
 from tests.command_line import home_at, ran
 from tests.histories import BEGIN
 
@@ -53,6 +53,36 @@ def test_train_then_backtest_without_services(home: Path, small_file: Path, tmp_
     run("backtest", small_file, *week, "--scores", tmp_path / "cold.parquet", "--no-history")
     assert pq.read_table(tmp_path / "cold.parquet")["transaction_id"].equals(scores["transaction_id"])
     assert sorted(path.name for path in home.iterdir()) == ["mlartifacts", "mlflow.db"]
+
+
+@pytest.mark.parametrize("model", ["logistic_regression", "random_forest"])
+def test_a_baseline_is_a_run_to_compare_with_and_no_version(home: Path, small_file: Path, tmp_path: Path, model: str) -> None:
+    made = trained(small_file, tmp_path / "baseline.json", *RANGE, "--model", model)
+    assert made["baseline"] == model
+    uri = f"sqlite:///{home / 'mlflow.db'}"
+    client = mlflow_client.connect(uri)
+    run = client.get_run(str(made["run_id"]))
+    assert (run.info.status, run.data.params["model"]) == ("FINISHED", model)
+    assert run.data.metrics["validation_ap"] == made["validation_ap"]
+    assert 0.2 < run.data.metrics["eval_average_precision"] <= 1
+    assert run.data.tags["data_digest"]
+    kept = {file.path for file in client.list_artifacts(str(made["run_id"]))}
+    assert {"model_card.md", "evaluation.json", "plots"} <= kept
+    assert not [file for file in home.rglob("*") if file.suffix in (".pkl", ".joblib", ".ubj")]
+    assert client.search_registered_models() == []
+    again = trained(small_file, tmp_path / "again.json", *RANGE, "--model", model)
+    assert again["evaluation"] == made["evaluation"]
+
+
+def test_a_propensity_is_weighted_by_and_on_record(home: Path, small_file: Path, tmp_path: Path) -> None:
+    table = pq.read_table(small_file)
+    let_through = pa.array([0.5 if amount > 10_000 else None for amount in table["amount"].to_pylist()], pa.float64())
+    pq.write_table(table.append_column("let_through", let_through), tmp_path / "held.parquet")
+    plain = trained(small_file, tmp_path / "plain.json", *RANGE)
+    weighted = trained(tmp_path / "held.parquet", tmp_path / "weighted.json", *RANGE, "--propensity", "let_through")
+    assert weighted["model_digest"] != plain["model_digest"]
+    client = mlflow_client.connect(f"sqlite:///{home / 'mlflow.db'}")
+    assert client.get_run(str(weighted["run_id"])).data.params["propensity"] == "let_through"
 
 
 @pytest.mark.usefixtures("home")
@@ -105,6 +135,20 @@ BACKTEST = ("--scores", "scores.parquet")
             ("train", "--data", "FILE", "--columns", "UNLABELLED", "--amount-unit", "minor"),
             "names no fraud column to learn from; add is_fraud=",
         ),
+        (
+            ("train", "--data", "FILE", "--model", "oracle"),
+            "--model oracle is none; say xgboost, or to compare with logistic_regression or",
+        ),
+        (("train", "--data", "FILE", "--model", "random_forest", "--search", "5"), "--search looks for parameters of xgboost alone"),
+        (
+            ("train", "--data", "FILE", "--search", "5"),
+            "--search needs weeks with frauds before the 3 newest, which judge the model, so at",
+        ),
+        (("train", "--data", "FILE", "--immature", "sometimes"), "--immature sometimes is no choice; say left-out or weighted"),
+        (("train", "--data", "FILE", "--immature", "weighted"), "needs labels that come sooner or later, and a file's all come"),
+        (("train", "--data", "FILE", "--propensity", "let_through"), 'column "let_through" is missing in small.parquet'),
+        (("train", "--data", "FILE", "--propensity", "currency"), 'column "currency" of small.parquet holds more than numbers'),
+        (("train", "--propensity", "let_through"), "can't be had from the archive, for decisions are logged without a propensity"),
         (("backtest", "missing.parquet", "--columns", "tidemark", *BACKTEST), "there is no file missing.parquet"),
         (("backtest", "FILE", "--columns", "tidemark", *BACKTEST), "has no champion of tidemark; train one with tidemark train"),
         (

@@ -3,9 +3,11 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from features.definitions import DAY
-from models.fitting import fit
+from features.errors import UserError
+from models.fitting import fit, require_enough_frauds
 from models.training_set import TrainingSet
 from tests.models.made import V1, learnable
 
@@ -29,6 +31,16 @@ def test_the_newest_weeks_are_scored_by_models_that_had_not_seen_them() -> None:
     assert len(scored.probability) == len(scored.rows.event_time) == (given.event_time > given.event_time.max() - 21 * DAY).sum()
     assert scored.rows.user is not None
     assert found.trained.booster.feature_names == list(V1.names)
+
+
+def test_few_frauds_are_too_few() -> None:
+    given = rows(40)
+    few = np.zeros(4_000, np.bool_)
+    few[::500] = True
+    with pytest.raises(UserError, match=r"only 8 of the 4,000 transactions to learn from are frauds, too few .* at least 10"):
+        require_enough_frauds(replace(given, is_fraud=few))
+    require_enough_frauds(given)
+    require_enough_frauds(replace(given, is_fraud=np.zeros(4_000, np.bool_)))
 
 
 def test_few_days_are_all_learnt_from() -> None:

@@ -9,6 +9,7 @@ from features.errors import UserError
 from models.baselines import LogisticRegressionLearner, RandomForestLearner
 from models.learner import Learner
 from models.metrics import auc_roc
+from models.negative_sampling import sampled
 from models.training_set import TrainingSet
 from models.xgboost_learner import XGBoostLearner, thinned
 from tests.models.made import V1, learnable
@@ -66,6 +67,19 @@ def test_thinning_keeps_every_fraud_and_spreads_over_time() -> None:
     assert len(kept) == 10 + 30
     assert np.diff(kept).max() <= 4
     assert thinned(is_fraud, 1).tolist() == list(range(100))
+
+
+@pytest.mark.parametrize("learner", [LogisticRegressionLearner(), RandomForestLearner(trees=20)], ids=["regression", "forest"])
+def test_sampled_others_stand_for_those_left_out(learner: Learner) -> None:
+    few = sampled(KNOWN, 4)
+    assert few.weight is not None
+    assert few.frauds == KNOWN.frauds
+    assert few.weight.sum() == pytest.approx(len(KNOWN.is_fraud), abs=4)
+    assert learner.fit(few).predict(LATER.vectors).mean() == pytest.approx(KNOWN.is_fraud.mean(), abs=0.03)
+    assert sampled(KNOWN, 1) is KNOWN
+    twice = sampled(replace(KNOWN, weight=np.full(3_000, 2.0)), 4)
+    assert twice.weight is not None
+    assert twice.weight.tolist() == (2 * few.weight).tolist()
 
 
 def test_names_must_fit_the_vectors() -> None:

@@ -98,6 +98,20 @@ def test_a_refit_rests_on_the_verdict_on_the_version_it_was_validated_as(registr
         tidemark("promote", "4", "--data", small_file)
 
 
+def test_a_verdict_of_any_length_is_read_back_whole(registry: str, small_file: Path) -> None:
+    long = tuple(f"objection {number}: {'for this reason and that, ' * 40}" for number in range(20))
+    mlflow_promotion.put_on_record(mlflow_promotion.Verdict("3", "champion", "1", "2025-03-01T00:00:00+00:00", long), registry)
+    told = mlflow_registry.tags("3", registry)["gate.champion"]
+    assert len(told) > 20_000
+    assert tuple(json.loads(told)["objections"]) == long
+    mlflow_registry.tag("4", {"refit_of": "3"}, registry)
+    with pytest.raises(UserError, match=r"did not pass: objection 0.*objection 19"):
+        tidemark("promote", "4", "--data", small_file)
+    short = mlflow_promotion.Verdict("3", "champion", "1", "2025-03-01T00:00:00+00:00", ("too slow",))
+    mlflow_promotion.put_on_record(short, registry)
+    assert json.loads(mlflow_registry.tags("3", registry)["gate.champion"])["objections"] == ["too slow"]
+
+
 def test_latency_is_measured() -> None:
     (measured,) = latencies(((scorer(), learnable(100).vectors),))
     assert measured.one_ms > 0

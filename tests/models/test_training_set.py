@@ -92,3 +92,11 @@ def test_what_leaves_nothing_to_learn_from_is_said(small: pa.Table) -> None:
     half = pc.if_else(pc.less(small["event_time"], FROM), small["is_fraud"], pa.scalar(None, pa.bool_()))
     with pytest.raises(UserError, match=r"come after --as-of and .* of its transactions have no label, so"):
         chosen(small.set_column(at, small.schema.field(at), half))
+
+
+def test_propensities_become_weights_of_their_own_rows(small: pa.Table) -> None:
+    propensity = np.where(small["amount"].to_numpy() > 5_000, 0.1, np.nan)
+    rows = training_set(small, V1, FROM, TO, AS_OF, 7 * DAY, propensity=propensity)
+    assert rows.weight is not None
+    assert rows.weight.tolist() == pytest.approx(np.where(rows.amount > 5_000, 10.0, 1.0).tolist())
+    assert equal(rows, chosen(small))

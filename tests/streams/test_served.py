@@ -11,9 +11,10 @@ from features.definitions import DAY, FEATURE_SETS
 from features.errors import UserError
 from features.parquet_offline import OfflineTable, write_file
 from features.storage import Storage
+from models.label_maturity import Immature
 from models.training_set import TrainingSet
 from streams.archive.rows import times
-from streams.archive.served import served_training_set
+from streams.archive.served import served_rows
 from streams.archive.served_tables import ServedArchive
 from streams.archive.topics import ARCHIVED
 
@@ -49,9 +50,11 @@ def table(topic: str, rows: list[dict[str, object]]) -> pa.Table:
     return pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema=schema)
 
 
-def learnt(rows: list[dict[str, object]], labels: list[dict[str, object]], as_of: float = 30) -> TrainingSet:
+def learnt(
+    rows: list[dict[str, object]], labels: list[dict[str, object]], as_of: float = 30, immature: Immature = "left-out"
+) -> TrainingSet:
     tables = table("scoring-log", rows), table("labels", labels), table("decisions", rows)
-    return served_training_set(*tables, V1, T0, T0 + 100 * DAY, T0 + int(as_of * DAY), 7 * DAY)
+    return served_rows(*tables, V1, T0, T0 + 100 * DAY, T0 + int(as_of * DAY), 7 * DAY, immature).training_set(V1.names)
 
 
 def test_without_a_label_by_maturity_it_was_legitimate() -> None:
@@ -76,6 +79,26 @@ def test_immature_ones_are_left_out_and_so_are_labels_from_later() -> None:
     # day  1 ........ 8        as of 10        label of "early" only on day 12
     rows = learnt([decided("early", 1), decided("young", 8)], [label("early", 1, 12), label("young", 8, 9)], as_of=10)
     assert (rows.is_fraud.tolist(), rows.immature) == ([False], 1)
+
+
+def test_immature_ones_are_weighted_by_how_late_labels_come() -> None:
+    # As of 20: frauds took 2 and 6 days; 19.9 is too young for any, of 16 half would be known, 17 is a fraud that is known already.
+    rows = learnt(
+        [decided("a", 1), decided("b", 2), decided("c", 3), decided("d", 16), decided("e", 17), decided("f", 19.9)],
+        [label("a", 1, 3), label("b", 2, 8), label("e", 17, 18), label("d", 16, 21)],
+        as_of=20,
+        immature="weighted",
+    )
+    assert rows.weight is not None
+    assert rows.weight.tolist() == [1.0, 1.0, 1.0, 0.5, 1.0]
+    assert (rows.is_fraud.tolist(), rows.immature) == ([True, True, False, False, True], 1)
+    with pytest.raises(UserError, match="--immature weighted needs matured frauds"):
+        learnt([decided("a", 1), decided("b", 9)], [], as_of=10, immature="weighted")
+
+
+def test_a_young_blocked_one_without_a_label_has_no_weight_either() -> None:
+    rows = learnt([decided("a", 1), decided("b", 16, verdict="block")], [label("a", 1, 3)], as_of=20, immature="weighted")
+    assert (rows.event_time.tolist(), rows.unlabelled) == ([T0 + DAY], 1)
 
 
 def test_the_newest_label_counts() -> None:

@@ -1,0 +1,39 @@
+"""A training set that ``tidemark training-set`` has made, as data to train on."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from api.cli.conventions import day_range
+from api.training.data import ALIKE, LabelledData, Weighting, moment
+from features.definitions import FeatureSet
+from features.errors import UserError
+from models.training_set import TrainingSet
+from streams.archive.training_folder import description_of, read_training_set
+
+
+def data_of_training_folder(
+    folder: Path, begin: str | None, end: str | None, as_of: str | None, labels_after: str | None, weighting: Weighting = ALIKE
+) -> LabelledData:
+    """The folder's rows, or those of a part of its range. Raises UserError if it can't be used so."""
+    described = description_of(folder)
+    if as_of is not None or labels_after is not None or weighting != ALIKE:
+        raise UserError(
+            f"the labels in {folder} are those known by {moment(described.as_of)}; leave out --as-of, --labels-after, --immature and "
+            "--propensity, or make another with tidemark training-set"
+        )
+    start_ms, end_ms = day_range(begin, end)
+
+    def rows_of(feature_set: FeatureSet, begin: int, end: int, advanced: Callable[[int], None] = lambda _rows: None) -> TrainingSet:
+        rows = read_training_set(folder, described, feature_set, begin, end)
+        advanced(len(rows.is_fraud))
+        return rows
+
+    return LabelledData(
+        folder.name,
+        described.begin if start_ms is None else start_ms,
+        described.end if end_ms is None else end_ms,
+        described.as_of,
+        described.labels_after,
+        described.source,
+        rows_of,
+    )

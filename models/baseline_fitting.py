@@ -1,0 +1,98 @@
+"""The baselines judged as the trees are: on the same weeks, by the same thresholds and figures, so that runs can be compared.
+
+Nothing of them is kept but figures: scikit-learn's models can only be pickled, and a pickle is code that runs when it is read.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from features.definitions import DAY
+from models.baselines import Fitted, LogisticRegressionLearner, RandomForestLearner
+from models.calibration import Platt
+from models.fitting import WEEKS, Parameters
+from models.learner import Learner
+from models.metrics import auc_roc, average_precision
+from models.negative_sampling import sampled
+from models.prequential import Fold, folds, rows_between
+from models.splits import validation_begin
+from models.training import VALIDATION_SHARE, OutOfFold, require_both_classes
+from models.training_set import TrainingSet
+
+BaselineName = Literal["logistic_regression", "random_forest"]
+_THINNING = 3
+
+_Made = tuple[Learner, Parameters]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A baseline's out-of-fold rows, calibrated, what made it, how it did on them, and each feature's importance (share, 0–1) to it."""
+
+    name: BaselineName
+    out_of_fold: OutOfFold
+    parameters: Parameters
+    metrics: Mapping[str, float]
+    importance: Mapping[str, float]
+
+
+def fit_baseline(
+    name: BaselineName,
+    rows: TrainingSet,
+    names: tuple[str, ...],
+    histories: tuple[int, ...],
+    labels_after: int,
+    seed: int = 0,
+    threads: int = 1,
+) -> Baseline:
+    """Fitted on the longest of ``histories`` (days; without any, all there is) before each of the newest weeks of the rows (in time order).
+
+    Where no week can be lived again, the latest quarter is scored by what is older. Raises UserError if a part is of one class.
+    """
+    learner, parameters = _learner(name, seed, threads)
+    parts = _parts(rows, histories, labels_after)
+    scored, log_odds = [], []
+    for known, tried in parts:
+        require_both_classes(rows, rows.take(known), rows.take(tried))
+        fitted = learner.fit(sampled(rows.take(known), _THINNING, seed))
+        log_odds.append(fitted.log_odds(rows.vectors[tried]))
+        scored.append(tried)
+    numbers, odds = np.concatenate(scored), np.concatenate(log_odds)
+    found = rows.take(numbers)
+    probability = Platt.fit(odds, found.is_fraud, found.weight).probability(odds)
+    assert isinstance(fitted, Fitted)
+    return Baseline(
+        name,
+        OutOfFold(found, probability),
+        {**parameters, "thinning": _THINNING, "seed": seed, "validation_parts": len(parts)},
+        {"validation_auc": auc_roc(found.is_fraud, probability), "validation_ap": average_precision(found.is_fraud, probability)},
+        dict(zip(names, fitted.importance(len(names)).tolist(), strict=True)),
+    )
+
+
+def _learner(name: BaselineName, seed: int, threads: int) -> _Made:
+    made: Mapping[BaselineName, Callable[[], _Made]] = {
+        "logistic_regression": lambda: (LogisticRegressionLearner(), {"regularisation": LogisticRegressionLearner.regularisation}),
+        "random_forest": lambda: (
+            RandomForestLearner(seed=seed, threads=threads),
+            {"trees": RandomForestLearner.trees, "least_in_leaf": RandomForestLearner.least_in_leaf},
+        ),
+    }
+    return made[name]()
+
+
+def _parts(rows: TrainingSet, histories: tuple[int, ...], labels_after: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The numbers of the rows to learn from and of those to score, oldest first."""
+    time = rows.event_time
+    as_of = int(time.max(initial=0)) + 1 + labels_after
+    first = int(time.min(initial=as_of))
+    weeks = folds(first, as_of, labels_after, most=WEEKS) if histories else ()
+    found = [(rows_between(time, fold.fit_end - max(histories) * DAY, fold.fit_end), fold.tried(time)) for fold in weeks]
+    usable = [part for part in found if all(0 < np.count_nonzero(rows.is_fraud[numbers]) < len(numbers) for numbers in part)]
+    if usable:
+        return usable
+    begin = validation_begin(time, VALIDATION_SHARE)
+    plain = Fold(begin, begin, as_of)
+    return [(rows_between(time, first, plain.fit_end), plain.tried(time))]
