@@ -16,7 +16,7 @@ WEEKS = 3
 
 @dataclass(frozen=True)
 class HistoryChoice:
-    """The ``days`` of history whose models are averaged, and ``tried``: the merit (0–1) of each choice there was."""
+    """The ``days`` of history whose models are averaged, and ``tried``: the mean average precision (0–1) of each choice there was."""
 
     days: tuple[int, ...]
     tried: Mapping[str, float]
@@ -49,5 +49,5 @@ def fit(
     if made is None:
         return Fitted(train(rows, names, seed=seed, threads=threads), None)
     found = OutOfFold(rows.take(made.out_of_fold.rows), made.out_of_fold.probability)
-    tried = {f"{'+'.join(map(str, choice.days))} days, {choice.rounds} rounds": choice.merit for choice in made.compared}
+    tried = {f"{'+'.join(map(str, choice.days))} days, {choice.rounds} rounds": choice.average_precision for choice in made.compared}
     return Fitted(replace(made.trained, out_of_fold=found), HistoryChoice(made.choice.days, tried))

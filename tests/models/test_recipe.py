@@ -94,7 +94,7 @@ def test_choices_rest_on_weeks_that_no_model_has_learnt_from(plain: Made) -> Non
     assert len(np.unique(plain.out_of_fold.rows)) == len(tried) == ((ROWS.event_time >= KNOWN - 14 * DAY) & (ROWS.event_time < KNOWN)).sum()
     # Seven days, twenty-eight, and both together, each after ten and twenty rounds.
     assert len(plain.compared) == 6
-    assert plain.choice.merit == max(choice.merit for choice in plain.compared)
+    assert plain.choice.average_precision == max(choice.average_precision for choice in plain.compared)
     chosen = plain.trained.policy.chosen
     assert chosen is not None
     assert chosen.rows == len(tried)
