@@ -23,6 +23,7 @@ HEADLINES: Mapping[str, tuple[str, ...]] = {
     "soak": ("memory_bytes.ingest.per_hour", "memory_bytes.score.per_hour"),
     "backfill": ("sizes.*.seconds", "sizes.*.cpu_seconds"),
     "recovery": ("users.*.kill_to_first_decision_s",),
+    "handbook": ("mean.tidemark.auc.value", "mean.tidemark.ap.value", "mean.tidemark.cp100.value"),
 }
 """By benchmark, in the order in which ``bench all`` runs them."""
 

@@ -247,6 +247,21 @@ def _recovery(figures: Figures) -> str:
     )
 
 
+def _handbook(figures: Figures) -> str:
+    def row(of: str, found: Figures, others: Figures) -> list[str]:
+        with_interval = [
+            f"{found[name]['value']:.3f} ({found[name]['low']:.3f} – {found[name]['high']:.3f})" for name in ("auc", "ap", "cp100")
+        ]
+        theirs = " / ".join(f"{others[name]['value']:.3f}" for name in ("auc", "ap", "cp100"))
+        return [of, *with_interval, theirs]
+
+    weeks = figures.get("weeks", [])
+    rows = [row(week["test_start"], week["tidemark"], week["handbook's features"]) for week in weeks]
+    mean = figures.get("mean", {})
+    rows += [row(f"mean of {len(weeks)}", mean["tidemark"], mean["handbook's features"])] if "tidemark" in mean else []
+    return _markdown(("week from", "AUC ROC", "average precision", "CP@100", "XGBoost on the handbook's own features"), rows)
+
+
 def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.1f}" if abs(value) >= 1 else f"{value:.2f}"
 
@@ -270,4 +285,5 @@ _TABLES: Mapping[str, Callable[[Figures], str]] = {
     "soak": _soak,
     "backfill": _backfill,
     "recovery": _recovery,
+    "handbook": _handbook,
 }

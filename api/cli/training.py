@@ -1,5 +1,6 @@
 """The commands ``train`` and ``retrain``."""
 
+import resource
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -109,7 +110,11 @@ def train(
             return
         found, registered = train_and_register(rows_of, plan, chosen.snapshot, made_by, settings.mlflow, tags)
     rows = found.rows
-    done = {**training_summary(found, registered, plan), "seconds": round(time.monotonic() - started, 3)}
+    done = {
+        **training_summary(found, registered, plan),
+        "seconds": round(time.monotonic() - started, 3),
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }
     write_summary(summary, done)
     typer.echo(
         f"{registered.uri} is {registered.role}: {len(rows.is_fraud):,} transactions with {rows.frauds:,} frauds, {done['seconds']:.0f} s"

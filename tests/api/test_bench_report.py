@@ -103,6 +103,18 @@ def test_figures_that_are_missing_are_left_out(benchmark: str) -> None:
     assert tables.table(benchmark, made()).startswith("`tidemark bench stream`")
 
 
+def test_the_handbooks_weeks_stand_above_their_mean() -> None:
+    def found(auc: float) -> dict[str, dict[str, float]]:
+        return {name: {"value": auc, "low": auc - 0.01, "high": auc + 0.01} for name in ("auc", "ap", "cp100")}
+
+    models = {"tidemark": found(0.9), "handbook's features": found(0.8)}
+    lines = tables.table("handbook", made(weeks=[{"test_start": "2018-07-11", **models}], mean=models)).splitlines()
+    interval = "0.900 (0.890 – 0.910)"
+    assert lines[-2:] == [
+        f"| {week} | {interval} | {interval} | {interval} | 0.800 / 0.800 / 0.800 |" for week in ("2018-07-11", "mean of 1")
+    ]
+
+
 def test_a_command_names_no_folder() -> None:
     typed = "tidemark bench stream --data ../shared/data/handbook.parquet --columns handbook --json docs/results/stream.json --runs 1"
     assert tables.command(typed) == "tidemark bench stream --data handbook.parquet --columns handbook --runs 1"
