@@ -31,7 +31,7 @@ Float64 = npt.NDArray[np.float64]
 
 _FEATURES, _CURRENCY = "fraud_v1", "EUR"
 _ENTITIES: tuple[Entity, ...] = ("user", "merchant")
-_BLOCK = 8_192
+BLOCK = 8_192
 # Records that a turn takes of all partitions together, as under full load.
 _TURN = 8_000
 _NEWEST_MS = 10**13
@@ -92,8 +92,8 @@ def _measure(sent: Workload, scorer: Scorer, feature_set: FeatureSet, partitions
     backtest = time.monotonic() - began
     clock = _Clock()
     with clock.of("model"):
-        for begin in range(0, len(vectors), _BLOCK):
-            scorer.score(vectors[begin : begin + _BLOCK])
+        for begin in range(0, len(vectors), BLOCK):
+            scorer.score(vectors[begin : begin + BLOCK])
     updates = {entity: float(update_costs(log, feature_set, entity).sum()) for entity in _ENTITIES}
     _stages(sent, scorer, feature_set, partitions, clock)
     n = len(sent)
@@ -137,8 +137,8 @@ def update_costs(log: HistoryLog, feature_set: FeatureSet, entity: Entity) -> Fl
     codes, names = getattr(log, entity)
     slots = state.slots(names)[codes]
     used = []
-    for begin in range(0, len(slots), _BLOCK):
-        here = slice(begin, begin + _BLOCK)
+    for begin in range(0, len(slots), BLOCK):
+        here = slice(begin, begin + BLOCK)
         began = time.process_time()
         state.apply(log.kind[here], slots[here], log.time[here], log.amount[here], log.fraud[here], log.device[here])
         used.append(time.process_time() - began)
