@@ -29,11 +29,13 @@ _OTHERS: Mapping[str, tuple[float | int, ...]] = {
 
 @dataclass(frozen=True)
 class SearchBudget:
-    """How long to search: at most ``tries``, and until ``time_is_up``. ``told`` gets the best trial so far and how many are done."""
+    """How long to search: at most ``tries``, and until ``time_is_up``, which may count from when ``begun`` was called. ``told`` gets the
+    best trial so far and how many are done."""
 
     tries: int = MOST_TRIES
     time_is_up: Callable[[], bool] = lambda: False
     told: Callable[[Trial, int], None] = lambda _best, _done: None
+    begun: Callable[[], None] = lambda: None
 
 
 def space(start: Parameters = PARAMETERS) -> Space:
@@ -72,6 +74,7 @@ def tuned(
             f"labels, and there are {(as_of - labels_after - first) / DAY:.0f}; give an earlier --from, or leave --search out"
         )
     recipe = Recipe()
+    budget.begun()
 
     def score(parameters: Parameters) -> float:
         learner = XGBoostLearner(names, max(recipe.rounds), parameters, recipe.thinning, seed, threads)

@@ -39,7 +39,10 @@ def test_the_weeks_that_judge_have_no_say() -> None:
     rows = lived(60)
     newest = rows.event_time > rows.event_time.max() - 21 * DAY
     told: list[tuple[Trial, int]] = []
-    found = tuned(rows, V1.names, 14, DELAY, SearchBudget(2, told=lambda best, done: told.append((best, done))), seeded())
+    begun: list[bool] = []
+    budget = SearchBudget(2, told=lambda best, done: told.append((best, done)), begun=lambda: begun.append(not told))
+    found = tuned(rows, V1.names, 14, DELAY, budget, seeded())
+    assert begun == [True]
     other = replace(rows, is_fraud=np.where(newest, ~rows.is_fraud, rows.is_fraud), vectors=np.where(newest[:, None], 0, rows.vectors))
     assert tuned(other, V1.names, 14, DELAY, SearchBudget(2), seeded()) == found
     assert (found[1], [done for _, done in told]) == (2, [1, 2])
