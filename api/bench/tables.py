@@ -98,11 +98,11 @@ def _leaves_out(measured: Figures) -> str:
 def _latency(figures: Figures) -> str:
     setups = figures.get("setups") or {"": figures}
     rows = [
-        [*_delays(f"{int(rate):,} tx/s", found), _behind(found), setup]
+        [f"{int(rate):,} tx/s{f', {setup}' if setup else ''}", *_delays(found), _behind(found)]
         for setup, measured in setups.items()
         for rate, found in measured.get("rates", {}).items()
     ]
-    return _markdown(("offered", *map(_percentile, _PERCENTILES), "readable in the online store, p99", "deployed"), rows)
+    return _markdown(("offered", *map(_percentile, _PERCENTILES), "readable in the online store, p99"), rows)
 
 
 def _behind(found: Figures) -> str:
@@ -117,7 +117,8 @@ def _api(figures: Figures) -> str:
     asked += [(f"{closed['callers']} callers, each at once again", closed)] if closed else []
     rows = [
         [
-            *_delays(text, found),
+            text,
+            *_delays(found),
             _number(found["answered_per_s"]),
             str(sum(found.get("errors", {}).values())),
             f"{found['api_cores']:.2f}" if "api_cores" in found else "",
@@ -133,8 +134,8 @@ def _generator(found: Figures) -> str:
     return f"{max(used):.2f}" if used else ""
 
 
-def _delays(asked: str, found: Figures) -> list[str]:
-    return [asked, *(f"{_number(found[name])} ms" if name in found else "" for name in _PERCENTILES)]
+def _delays(found: Figures) -> list[str]:
+    return [f"{_number(found[name])} ms" if name in found else "" for name in _PERCENTILES]
 
 
 def _percentile(name: str) -> str:
