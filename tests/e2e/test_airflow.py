@@ -53,6 +53,7 @@ def risks(file: Path, deployment: Deployment, day: date) -> pa.Table:
     return user_risk(of_table(table, moment), FEATURE_SETS["fraud_v1"], scorer, moment)
 
 
+@pytest.mark.slow
 def test_each_dag_runs_and_a_past_day_is_made_up_for(deployment: Deployment, file: Path) -> None:
     airflow = Airflow(deployment.home)
     airflow.migrate()
