@@ -1,5 +1,6 @@
 """A backfill gives the vectors of a finished history, bit for bit, and the user views' values, by days that count whole or not at all."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -220,7 +221,9 @@ def test_killed_in_the_middle_it_leaves_whole_days_and_goes_on_with_the_others(
 ) -> None:
     store = Storage.of(tmp_path)
     archive(store, records(town))
-    killed = subprocess.run([sys.executable, "-c", _KILLED, str(tmp_path)], cwd=ROOT, check=False)
+    # What a killed process has in its temporary folder stays there.
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    killed = subprocess.run([sys.executable, "-c", _KILLED, str(tmp_path)], cwd=ROOT, env=environment, check=False)
     assert killed.returncode == -signal.SIGKILL
     plan = plan_backfill(store, V1, FIRST, AFTER)
     target, table = plan.targets[0], plan.targets[0].offline
