@@ -1,6 +1,6 @@
 """Training from beginning to end: rows → choice of history → fit → policy → evaluation → record. Each step can be called alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -15,12 +15,13 @@ from models.label_maturity import Immature
 from models.leakage import require_no_leak
 from models.mlflow_record import Record, refusing_in_words
 from models.mlflow_registry import MODEL_NAME, Registered
-from models.model_card import CardFacts, model_card
+from models.model_card import TREES, CardFacts, model_card
 from models.plots import evaluation_plots
+from models.policy import Policy
 from models.reference import reference
 from models.rehearsal import Rehearsal, rehearse, with_policy
 from models.scored_rows import KnownFrauds
-from models.training import Trained
+from models.training import OutOfFold, Trained
 from models.training_set import TrainingSet
 from models.tuning import SearchBudget, tuned
 
@@ -81,12 +82,7 @@ def candidate(rows: TrainingSet, plan: TrainingPlan) -> Candidate:
     trained = replace(fitted.trained, parameters={**fitted.trained.parameters, **plan.weighting, **searched})
     if trained.out_of_fold is None:
         raise ValueError("training gave no out-of-fold rows to choose thresholds by")
-    if mature.user is None:
-        raise ValueError("rows must say their users to be judged")
-    known = KnownFrauds.of(mature.event_time, mature.user, mature.is_fraud, plan.labels_after)
-    rehearsal = rehearse(
-        trained.out_of_fold, names, plan.costs, plan.capacity, known, plan.seed, plan.resamples, calibrated=fitted.choice is not None
-    )
+    rehearsal = rehearsed(trained.out_of_fold, mature, plan, calibrated=fitted.choice is not None)
     return Candidate(with_policy(trained, plan.costs, plan.capacity), rows, rehearsal, fitted.choice)
 
 
@@ -99,10 +95,37 @@ def _tuned(mature: TrainingSet, plan: TrainingPlan) -> tuple[Parameters | None, 
     return best.parameters, {"search_tries": tries, "search_ap": best.score}
 
 
+def rehearsed(out_of_fold: OutOfFold, mature: TrainingSet, plan: TrainingPlan, *, calibrated: bool) -> Rehearsal:
+    """How thresholds that were chosen before did on out-of-fold rows. Raises as ``rehearse``, ValueError for rows without users."""
+    if mature.user is None:
+        raise ValueError("rows must say their users to be judged")
+    known = KnownFrauds.of(mature.event_time, mature.user, mature.is_fraud, plan.labels_after)
+    names = plan.feature_set.names
+    return rehearse(out_of_fold, names, plan.costs, plan.capacity, known, plan.seed, plan.resamples, calibrated=calibrated)
+
+
 def recorded(found: Candidate, plan: TrainingPlan, data: DataSnapshot, provenance: Provenance) -> Record:
     """Everything that is to be kept of how the candidate came about."""
-    rows, trained, rehearsal = found.rows, found.trained, found.rehearsal
-    scored = trained.out_of_fold
+    trained = found.trained
+    made = Judged(trained.out_of_fold, trained.parameters, trained.policy, gain(trained), found.rehearsal)
+    return record_of(made, found.rows, plan, data, provenance)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a record says of a model of whatever kind: see ``Trained``, ``Baseline`` and ``CardFacts``."""
+
+    out_of_fold: OutOfFold | None
+    parameters: Parameters
+    policy: Policy
+    importance: Mapping[str, float]
+    rehearsal: Rehearsal
+    kind: str = TREES
+
+
+def record_of(made: Judged, rows: TrainingSet, plan: TrainingPlan, data: DataSnapshot, provenance: Provenance) -> Record:
+    """Card, figures, reference and plots of a model that was made from these rows."""
+    rehearsal, scored = made.rehearsal, made.out_of_fold
     card = model_card(
         CardFacts(
             MODEL_NAME,
@@ -114,10 +137,11 @@ def recorded(found: Candidate, plan: TrainingPlan, data: DataSnapshot, provenanc
             counts(rows),
             int(rows.event_time.min()),
             int(rows.event_time.max()),
-            trained.parameters,
-            trained.policy,
+            made.parameters,
+            made.policy,
             rehearsal.evaluation,
             rehearsal.gap / DAY,
+            made.kind,
         )
     )
     return Record(
@@ -132,7 +156,7 @@ def recorded(found: Candidate, plan: TrainingPlan, data: DataSnapshot, provenanc
             None if scored is None else scored.rows.event_time,
         ),
         card,
-        evaluation_plots(rehearsal.rows, rehearsal.policy, plan.costs, gain(trained)),
+        evaluation_plots(rehearsal.rows, rehearsal.policy, plan.costs, made.importance),
     )
 
 
@@ -148,10 +172,15 @@ def train_and_register(
 
     Raises UserError if there is too little to learn from, or the registry or its disk fails; then no version was made.
     """
-    with refusing_in_words(tracking_uri, "reaching the registry"):
-        mlflow_client.connect(tracking_uri).search_experiments(max_results=1)
+    require_registry(tracking_uri)
     found = candidate(rows_of(plan), plan)
     return found, log(found, plan, recorded(found, plan, data, provenance), tracking_uri, tags)
+
+
+def require_registry(tracking_uri: str) -> None:
+    """Raises UserError unless the registry answers."""
+    with refusing_in_words(tracking_uri, "reaching the registry"):
+        mlflow_client.connect(tracking_uri).search_experiments(max_results=1)
 
 
 def log(found: Candidate, plan: TrainingPlan, record: Record, tracking_uri: str, tags: dict[str, str]) -> Registered:

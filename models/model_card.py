@@ -27,6 +27,9 @@ _SHOWN = (
 _OF_SEGMENTS = ("average_precision", "review_precision", "review_recall", "calibration_error")
 
 
+TREES = "Gradient-boosted trees (XGBoost)."
+
+
 @dataclass(frozen=True)
 class CardFacts:
     """All that the card tells; ``trained_to`` is the last event time (ms) learnt from."""
@@ -44,7 +47,7 @@ class CardFacts:
     policy: Policy
     evaluation: Evaluation
     gap_days: float
-    kind: str = "Gradient-boosted trees (XGBoost)."
+    kind: str = TREES
 
 
 def model_card(facts: CardFacts) -> str:

@@ -85,7 +85,7 @@ def train(
     rounds = trial.best_iteration + 1
     probability = _probability(trial, validation, rounds)
     policy = choose_policy(probability, validation.amount, validation.is_fraud)
-    booster = booster_of(rows if immature is None else rows.followed_by(immature), feature_names, parameters, rounds)
+    booster = _booster(rows if immature is None else rows.followed_by(immature), feature_names, parameters, rounds)
     return Trained(
         booster,
         policy,
@@ -99,7 +99,7 @@ def train(
     )
 
 
-def booster_of(rows: TrainingSet, feature_names: tuple[str, ...], parameters: Mapping[str, str | float | int], rounds: int) -> xgb.Booster:
+def _booster(rows: TrainingSet, feature_names: tuple[str, ...], parameters: Mapping[str, str | float | int], rounds: int) -> xgb.Booster:
     """Trees grown on all the rows, on as many threads as ``nthread`` says."""
     return xgb.train(dict(parameters), _matrix(rows, feature_names, int(parameters["nthread"])), rounds, verbose_eval=False)
 

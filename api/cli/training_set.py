@@ -1,6 +1,8 @@
 """``tidemark training-set``: the rows to learn from, made ahead of training, by Spark where the archive is large."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,12 +10,13 @@ import typer
 
 from api.cli.conventions import day_ms, day_range, write_summary
 from api.cli.model_options import FromOption, StoreOption, SummaryOption, ToOption
-from features.definitions import DAY, FeatureSet
+from features.definitions import DAY
 from features.errors import UserError
 
 if TYPE_CHECKING:
-    from api.settings import Settings
-    from streams.archive.served_tables import ServedArchive
+    from pyspark.sql import SparkSession
+
+    from features.storage import Storage
 
 # The weeks that choose and judge a model, and those of the gate, lie within.
 _WHOLE_WEEKS = 5
@@ -43,8 +46,10 @@ def training_set(
     """Join archived decisions, their vectors as served, with their labels into a training set for `tidemark train --data FOLDER`."""
     from api.settings import Settings, offline_store
     from api.training.data import feature_set_of
+    from streams.archive.row_sampling import sampled
     from streams.archive.served_tables import ServedArchive
-    from streams.archive.training_folder import Described, clear, describe
+    from streams.archive.spark_training_set import write_training_rows
+    from streams.archive.training_folder import Described, clear, describe, write_rows
     from streams.label_delay import parse_labels_after
 
     started = time.monotonic()
@@ -58,19 +63,21 @@ def training_set(
     delay = parse_labels_after(labels_after, True) or 0
     first, last = archive.first if start_ms is None else start_ms, archive.last + 1 if end_ms is None else end_ms
     whole_from = min(known - delay + 1, last) - whole_weeks * 7 * DAY
-    make = _by_spark if engine == "spark" else _local
+    when = first, last, known, delay
     try:
         clear(folder)
-        rows, immature, unlabelled = make(
-            settings, archive, folder, feature_set, (first, last, known, delay), keep_every, whole_from, memory
-        )
+        if engine == "spark":
+            with _spark(settings.home, archive.store, memory) as spark:
+                rows, immature, unlabelled = write_training_rows(spark, archive, folder, feature_set, *when, keep_every, whole_from)
+        else:
+            found = archive.rows(feature_set, *when)
+            kept = sampled(found.table, keep_every, whole_from)
+            write_rows(folder, kept)
+            rows, immature, unlabelled = len(kept), found.immature, found.unlabelled
         made = Described(
             feature_set.name,
             feature_set.digest,
-            first,
-            last,
-            known,
-            delay,
+            *when,
             keep_every,
             whole_from,
             immature,
@@ -87,42 +94,15 @@ def training_set(
     typer.echo(f"{rows:,} rows in {folder} in {seconds:.1f} s; {left}")
 
 
-def _by_spark(
-    settings: "Settings",
-    archive: "ServedArchive",
-    folder: Path,
-    feature_set: FeatureSet,
-    when: tuple[int, int, int, int],
-    keep_every: int,
-    whole_from: int,
-    memory: str,
-) -> tuple[int, int, int]:
+@contextmanager
+def _spark(home: Path, store: "Storage", memory: str) -> "Iterator[SparkSession]":
+    """Spark for the block, its log among those of the services."""
     from features import spark_session
     from infra.local import jars, java
-    from streams.archive.spark_training_set import write_training_rows
 
-    log = settings.home / "logs" / "spark-training-set.log"
-    spark = spark_session.start("tidemark training-set", java.for_spark().executable, jars.SPARK.paths(), archive.store, memory, log=log)
+    log = home / "logs" / "spark-training-set.log"
+    spark = spark_session.start("tidemark training-set", java.for_spark().executable, jars.SPARK.paths(), store, memory, log=log)
     try:
-        return write_training_rows(spark, archive, folder, feature_set, *when, keep_every, whole_from)
+        yield spark
     finally:
         spark.stop()
-
-
-def _local(
-    _settings: "Settings",
-    archive: "ServedArchive",
-    folder: Path,
-    feature_set: FeatureSet,
-    when: tuple[int, int, int, int],
-    keep_every: int,
-    whole_from: int,
-    _memory: str,
-) -> tuple[int, int, int]:
-    from streams.archive.row_sampling import sampled
-    from streams.archive.training_folder import write_rows
-
-    found = archive.rows(feature_set, *when)
-    rows = sampled(found.table, keep_every, whole_from)
-    write_rows(folder, rows)
-    return len(rows), found.immature, found.unlabelled

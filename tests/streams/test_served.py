@@ -50,6 +50,17 @@ def table(topic: str, rows: list[dict[str, object]]) -> pa.Table:
     return pa.Table.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema=schema)
 
 
+def archive_served(store: Storage, rows: list[dict[str, object]], labels: list[dict[str, object]], copied: list[dict[str, object]]) -> None:
+    """Archives decisions with their vectors, labels of their own topic, and what the users' log holds beside."""
+    for topic, content in (("scoring-log", rows), ("labels", labels), ("decisions", rows), ("transactions", copied)):
+        written = table(topic, content)
+        at = written.schema.get_field_index("event_timestamp")
+        written = written.set_column(at, written.schema.field(at), times([T0] * len(content)))
+        offline = OfflineTable(store, topic, ARCHIVED[topic].schema)
+        file = write_file(offline.storage, datetime.fromtimestamp(T0 / 1000, UTC).date(), "a-0", written)
+        assert offline.commit([file], "archive", 1)
+
+
 def learnt(
     rows: list[dict[str, object]], labels: list[dict[str, object]], as_of: float = 30, immature: Immature = "left-out"
 ) -> TrainingSet:
@@ -129,13 +140,7 @@ def test_the_archives_tables_give_the_same(tmp_path: Path) -> None:
     rows = [decided("a", 1), decided("b", 2, verdict="block"), decided("c", 3), decided("d", 4)]
     labels, copied = [label("a", 1, 6)], [label("d", 4, 8) | {"kind": "label"}, {"kind": "transaction", "transaction_id": "x"}]
     store = Storage.of(tmp_path)
-    for topic, content in (("scoring-log", rows), ("labels", labels), ("decisions", rows), ("transactions", copied)):
-        written = table(topic, content)
-        at = written.schema.get_field_index("event_timestamp")
-        written = written.set_column(at, written.schema.field(at), times([T0] * len(content)))
-        offline = OfflineTable(store, topic, ARCHIVED[topic].schema)
-        file = write_file(offline.storage, datetime.fromtimestamp(T0 / 1000, UTC).date(), "a-0", written)
-        assert offline.commit([file], "archive", 1)
+    archive_served(store, rows, labels, copied)
     archive = ServedArchive.of(store)
     assert (archive.first, archive.last, archive.snapshot.rows) == (T0 + DAY, T0 + 4 * DAY, 4)
     found = archive.training_set(V1, T0, T0 + 100 * DAY, T0 + 30 * DAY, 7 * DAY)

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator
 from dataclasses import fields
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +14,13 @@ from typer.testing import CliRunner
 from api.cli import model, training_set
 from features.definitions import DAY, FEATURE_SETS
 from features.errors import UserError
-from features.parquet_offline import OfflineTable, write_file
 from features.storage import Storage
 from models import mlflow_client
 from models.training_set import TrainingSet
 from streams.archive.row_sampling import sampled
-from streams.archive.rows import times
 from streams.archive.served_tables import ServedArchive
-from streams.archive.topics import ARCHIVED
 from streams.archive.training_folder import DESCRIPTION, description_of, read_training_set
-from tests.streams.test_served import T0, decided, label, table
+from tests.streams.test_served import T0, archive_served, decided, label
 
 V1 = FEATURE_SETS["fraud_v1"]
 DAYS, A_DAY = 80, 60
@@ -51,13 +47,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             if rng.random() < 0.1:
                 labels.append(label(f"t{number}", day, day + 6.5, False) | {"user_id": row["user_id"]})
     store = Storage.of(home / "offline")
-    for topic, content in (("scoring-log", rows), ("labels", labels), ("decisions", rows), ("transactions", copied)):
-        written = table(topic, content)
-        at = written.schema.get_field_index("event_timestamp")
-        written = written.set_column(at, written.schema.field(at), times([T0] * len(content)))
-        offline = OfflineTable(store, topic, ARCHIVED[topic].schema)
-        file = write_file(offline.storage, datetime.fromtimestamp(T0 / 1000, UTC).date(), "a-0", written)
-        assert offline.commit([file], "archive", 1)
+    archive_served(store, rows, labels, copied)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TIDEMARK_HOME", str(home))
         for name in ("TIDEMARK_MLFLOW", "TIDEMARK_KAFKA", "TIDEMARK_REDIS", "TIDEMARK_OFFLINE"):
