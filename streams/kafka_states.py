@@ -16,8 +16,10 @@ from streams.topics import Topic
 
 logger = logging.getLogger(__name__)
 
-# A chunk of so many keys takes some ten milliseconds to encode and send.
-_CHUNK_KEYS, _CHUNK_EVERY_S = 5_000, 0.5
+# The stage waits while keys are encoded and sent, some five milliseconds for a thousand. So a chunk is small where turns are short, and
+# as large as it must be where they are long.
+_CHUNK_EVERY_S, _KEYS_PER_S = 0.05, 10_000
+_CHUNK_KEYS = 5_000
 # So much of the log is to be applied again at least.
 _ROUND_EVERY_S = 5.0
 # A stop should take no longer than some seconds; what is not saved then is applied again.
@@ -61,6 +63,7 @@ class PartitionStates(Generic[State]):
         self._generation: int | None = None
         self._began: dict[int, float] = {}
         self._saved_at = 0.0
+        self._asked_at = 0.0
         self.positions: dict[int, int] = {}
 
     def __getitem__(self, partition: int) -> State:
@@ -101,6 +104,7 @@ class PartitionStates(Generic[State]):
     def due(self) -> list[StateRecord]:
         """The records to save now, if any: write them in one transaction that commits ``positions``."""
         now = time.monotonic()
+        turn, self._asked_at = now - self._asked_at, now
         if now < self._saved_at + _CHUNK_EVERY_S:
             return []
         waiting = [
@@ -114,7 +118,7 @@ class PartitionStates(Generic[State]):
         number = min(waiting, key=lambda number: self._began.get(number, 0.0))
         if not self._savers[number].in_round:
             self._began[number] = now
-        return self._chunk(number, _CHUNK_KEYS)
+        return self._chunk(number, min(_CHUNK_KEYS, int(max(turn, _CHUNK_EVERY_S) * _KEYS_PER_S)))
 
     def unknown(self) -> Iterator[list[StateRecord]]:
         """First records of partitions of which nothing was ever saved, so that a later owner knows from where on they are complete."""
