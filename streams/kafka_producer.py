@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 _FLUSH_S = 30
 _CLOSE_S = 2
 _MOST_QUEUED = 500_000
-_BASE: dict[str, str | int | bool] = {
+_BASE: dict[str, str | int | float | bool] = {
     **PRODUCER_SETTING,
     "enable.idempotence": True,
     "compression.type": "lz4",
@@ -55,10 +55,11 @@ class StageProducer:
     """An idempotent producer, transactional if given an id."""
 
     def __init__(self, bootstrap_servers: str, transactional_id: str | None = None) -> None:
-        settings: dict[str, str | int | bool] = {"bootstrap.servers": bootstrap_servers, **_BASE}
+        settings: dict[str, str | int | float | bool] = {"bootstrap.servers": bootstrap_servers, **_BASE}
         if transactional_id is None:
-            # Nothing may follow a record that was refused: of another source, it would stand where it doesn't belong.
-            settings["enable.gapless.guarantee"] = True
+            # Nothing may follow a record that was refused: of another source, it would stand where it doesn't belong. A turn's records are
+            # queued within less than the linger; a transaction's commit doesn't wait for that.
+            settings |= {"enable.gapless.guarantee": True, "linger.ms": 0.3}
         else:
             # The coordinator refuses a transaction that begins within some milliseconds of the last one's end; what is tried again a
             # millisecond later loses little, and in an outage the wait doubles each time.
