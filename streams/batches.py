@@ -8,6 +8,7 @@ missing one shows as a gap.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import pyarrow as pa
 
@@ -44,6 +45,7 @@ _HEAD = (
 _HEAD_NAMES = [name for name, _ in _HEAD]
 
 
+@cache
 def batch_schema(feature_set: FeatureSet) -> pa.Schema:
     """The columns of a batch: ``source`` and ``offset`` say which record of transactions a row comes from, ``fraud`` is what a label row
     adds, ``payload`` a dead letter (REFUSED) or the answer the API gave."""
