@@ -53,7 +53,6 @@ def create_app(stage: Stage, config: StreamConfig, fail: Callable[[BaseException
         web_enabled=False,
         topic_allow_declare=False,
         topic_disable_leader=True,
-        broker_max_poll_records=stage.most_fetched,
         broker_session_timeout=_SESSION_S,
         broker_heartbeat_interval=_HEARTBEAT_S,
         broker_rebalance_timeout=30.0,
@@ -62,7 +61,7 @@ def create_app(stage: Stage, config: StreamConfig, fail: Callable[[BaseException
         stream_wait_empty=False,
         stream_buffer_maxsize=_MOST_BUFFERED,
     )
-    app.fetch_wait = stage.fetch_wait
+    app.fetching = stage.fetching
 
     async def commit(positions: Positions) -> None:
         try:

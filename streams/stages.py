@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from streams.config import StreamConfig
+from streams.kafka_reader import Fetching
 from streams.partitions import Limit, StageWorker
 from streams.topics import BY_MERCHANT, LABELS, TRANSACTIONS, USERS, Topic
 
@@ -19,15 +20,14 @@ LABELS_COPY, INGEST, SCORE, PROFILES = "labels", "ingest", "score", "profiles"
 class Stage:
     """A stage by name.
 
-    ``fetch_wait``: how long (s) records are gathered at low rates. A batch costs as much as hundreds of records (a transaction, Arrow,
-    hand-overs between threads and processes), so the wait saves more time than it takes. ``limit``: what a turn takes of a partition.
+    ``fetching`` says how records are gathered at low rates. A turn costs as much as hundreds of records (a transaction, Arrow, hand-overs
+    between threads and processes), so a short wait saves more time than it takes. ``limit``: what a turn takes of a partition.
     """
 
     name: str
     topic: Topic
     connect: Callable[[StreamConfig], StageWorker]
-    fetch_wait: float
-    most_fetched: int
+    fetching: Fetching
     limit: Limit
 
 
@@ -58,10 +58,11 @@ def _profiles(config: StreamConfig) -> StageWorker:
 STAGES = {
     stage.name: stage
     for stage in (
-        Stage(LABELS_COPY, LABELS, _labels, fetch_wait=0.2, most_fetched=5_000, limit=Limit(5_000, _MB)),
-        Stage(INGEST, TRANSACTIONS, _ingest, fetch_wait=0.015, most_fetched=8_000, limit=Limit(8_000, 8 * _MB)),
-        # A record here is a batch of one to some thousand transactions, of some 200 bytes each.
-        Stage(SCORE, BY_MERCHANT, _score, fetch_wait=0.008, most_fetched=2_000, limit=Limit(2_000, 2 * _MB)),
-        Stage(PROFILES, USERS, _profiles, fetch_wait=0.2, most_fetched=5_000, limit=Limit(5_000, _MB)),
+        Stage(LABELS_COPY, LABELS, _labels, fetching=Fetching(0.2, 5_000), limit=Limit(5_000, _MB)),
+        Stage(INGEST, TRANSACTIONS, _ingest, fetching=Fetching(0.015, 8_000), limit=Limit(8_000, 8 * _MB)),
+        # A record here is a batch of one to some thousand transactions, of some 200 bytes each. INGEST has gathered them; what it says in
+        # a turn comes within a millisecond or two, a record a partition.
+        Stage(SCORE, BY_MERCHANT, _score, fetching=Fetching(0.5, 2_000, worthwhile=1, gather_s=0.002), limit=Limit(2_000, 2 * _MB)),
+        Stage(PROFILES, USERS, _profiles, fetching=Fetching(0.2, 5_000), limit=Limit(5_000, _MB)),
     )
 }
