@@ -62,7 +62,7 @@ def _encode(keys: Keys, tiles: Tiles, slot: int, buffer: Bytes, at: int) -> int:
         at = _put(buffer, at, keys.device[slot, d])
         at = _put(buffer, at, key.anchor - keys.device_first[slot, d])
     at = _put(buffer, at, key.length)
-    previous = 0
+    previous: Whole = 0
     for i in range(key.offset, key.offset + key.length):
         tile = tiles.cell[i]
         kind, start = kind_of(tile.amount), np.int64(tile.start)
