@@ -211,8 +211,9 @@ def _sum_tiles(tiles: Tiles, first: int, length: int, view: View) -> None:
             else:
                 larger += tile.count
             at -= 1
-        total = view.total[view.order[i]]
-        total[0], total[1], total[2], total[3], total[4] = count, amount, fraud, large, larger
+        border = view.order[i]
+        view.total[border, 0], view.total[border, 1], view.total[border, 2] = count, amount, fraud
+        view.total[border, 3], view.total[border, 4] = large, larger
 
 
 @inlined
