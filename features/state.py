@@ -38,10 +38,10 @@ class EntityState:
 
     ``keys`` maps a key to its slot, ``names`` a slot to its key; slots are given out in order of first sight and never reused. A key that
     isn't seen for longer than any window reaches, and another week, by the clock of the slowest of the ``sources`` that the rows come
-    from, shrinks to its all-time figures and its last transaction.
+    from, shrinks to its all-time figures and its last transaction. ``capacity``, in keys, is only where it begins.
     """
 
-    def __init__(self, feature_set: FeatureSet, entity: Entity, capacity: int = 1024, sources: int = 1) -> None:
+    def __init__(self, feature_set: FeatureSet, entity: Entity, capacity: int = 0, sources: int = 1) -> None:
         self.feature_set = feature_set
         self.entity = entity
         self.width = len(feature_set.of(entity))
@@ -189,8 +189,9 @@ class EntityState:
         Raises ValueError, and restores none, if a key is held already or some bytes are of another layout.
         """
         before = len(self.names)
-        if self._tiles.end[0] + encoding.room(encoded) > len(self._tiles.cell):
-            self._tiles = packed(self._rows, before, self._tiles, encoding.room(encoded))
+        room = encoding.room(encoded)
+        if self._tiles.end[0] + room > len(self._tiles.cell):
+            self._tiles = packed(self._rows, before, self._tiles, room) if before else empty_tiles(room)
         used = int(self._tiles.end[0])
         slots = self.slots(keys)
         try:

@@ -139,6 +139,8 @@ def _sizes() -> Int64:
 # How many tiles a key's run may hold: whole cache lines, each size at most an eighth more than the one before, but for the smallest.
 SIZES = _sizes()
 
+# Cells that an arena has room for at least.
+_LEAST = 1 << 14
 
 # By so much a transaction may be behind its source's clock and yet see all that its windows cover.
 _DISORDER = 7 * DAY
@@ -590,7 +592,7 @@ def packed(keys: Keys, n: int, tiles: Tiles, needed: int) -> Tiles:
     as many again as there are. Memory that no tile has reached yet costs none."""
     cells, largest = _packed_size(keys, n)
     # The largest run may have to grow, and is copied then.
-    arena = empty_tiles(cells + max(cells // 2, 2 * largest, 8 * int(SIZES[1])) + needed)
+    arena = empty_tiles(cells + max(cells // 2, 2 * largest, _LEAST) + needed)
     _pack(keys, n, tiles, arena)
     return arena
 

@@ -97,7 +97,7 @@ def test_a_hot_key_keeps_a_bounded_number_of_tiles(largest_step: int) -> None:
             assert column(state, features, f"merchant_tx_count_{name}")[at] == expected
     assert tiles_in(state.encode(np.zeros(1, np.int64))[0]) <= most_tiles(V1)
     # What is held between two encodings may wait to be merged, but not for long.
-    assert len(state._tiles.cell) <= 16 * most_tiles(V1)
+    assert state._tiles.end[0] <= 16 * most_tiles(V1)
 
 
 def test_many_keys_take_memory_in_proportion() -> None:
