@@ -181,13 +181,17 @@ OUTCOME = (
     Window("30d", 30 * DAY, 12 * HOUR, delay=7 * DAY),
 )
 
-# Longer ones: of a user's habits, and of when a merchant's frauds began and ended, which shows how long ago its terminal was compromised.
-LONG_ACTIVITY = (*ACTIVITY, Window("60d", 60 * DAY, 12 * HOUR), Window("90d", 90 * DAY, 12 * HOUR))
-LONG_OUTCOME = (*OUTCOME, *(Window(f"{days}d", days * DAY, 3 * HOUR, delay=7 * DAY) for days in (14, 21, 28)))
+_THREE_DAYS = Window("3d", 3 * DAY, 3 * HOUR)
+
+# Of how a merchant's frauds began and ended, which shows how long ago its terminal was compromised.
+_OUTCOME_BY_WEEK = tuple(Window(f"{days}d", days * DAY, 3 * HOUR, delay=7 * DAY) for days in (1, 3, 7, 14, 21, 28))
+
+# Of whether somebody pays with a user's card.
+_LARGE = tuple((percent, window) for percent in (250, 400) for window in (_THREE_DAYS, *ACTIVITY[3:5]))
 
 # "Users of this device" is not among them: a device's users are spread over every partition, and neither stage is keyed by device.
 FEATURE_SETS: dict[str, FeatureSet] = {
     "fraud_v1": FeatureSet("fraud_v1", ACTIVITY, OUTCOME),
     "fraud_v2": FeatureSet("fraud_v2", ACTIVITY, OUTCOME, devices=True),
-    "fraud_v3": FeatureSet("fraud_v3", LONG_ACTIVITY, LONG_OUTCOME),
+    "fraud_v3": FeatureSet("fraud_v3", (*ACTIVITY, _THREE_DAYS), _OUTCOME_BY_WEEK, large=_LARGE),
 }

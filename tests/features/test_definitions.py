@@ -40,21 +40,13 @@ def test_fraud_v2_adds_the_users_devices() -> None:
     assert not V2.has_devices("merchant")
 
 
-def test_fraud_v3_adds_longer_windows() -> None:
+def test_fraud_v3_tells_frauds_by_the_week_and_large_amounts() -> None:
     v3 = FEATURE_SETS["fraud_v3"]
-    more = [name for name in v3.names if name not in V1.names]
-    assert len(v3.names) == len(V1.names) + len(more)
-    assert more == [
-        f"{entity}_{measure}_{window}"
-        for entity in ("user", "merchant")
-        for windows, measures in (
-            (("60d", "90d"), ("tx_count", "mean_amount", "amount_ratio")),
-            (("14d", "21d", "28d"), ("matured_count", "fraud_count", "fraud_rate")),
-        )
-        for window in windows
-        for measure in measures
+    assert v3.activity == (*V1.activity, Window("3d", 3 * DAY, 3 * HOUR))
+    assert v3.outcome == tuple(Window(f"{days}d", days * DAY, 3 * HOUR, delay=7 * DAY) for days in (1, 3, 7, 14, 21, 28))
+    assert [feature.name for feature in v3.features if feature.measure == "large_count"] == [
+        f"user_large_count_{percent}pct_{window}" for percent in (250, 400) for window in ("3d", "7d", "14d")
     ]
-    assert {window.delay for window in v3.outcome} == {7 * DAY}
     assert v3.hops == V1.hops
 
 
