@@ -23,6 +23,12 @@ SEMANTICS = 2
 
 REMEMBERED_DEVICES = 8
 
+# Of a finer one, more than 2**31 lie between 1970 and 2286.
+FINEST_HOP = 5 * SECOND
+
+# By how many percentages an amount may be large.
+MOST_LARGE = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -57,6 +63,7 @@ class Feature:
 REQUEST_MEASURES = ("amount", "hour", "weekday", "night", "weekend")
 ACTIVITY_MEASURES = ("tx_count", "mean_amount", "amount_ratio")
 SCALAR_MEASURES = ("seconds_since_last", "age_seconds", "last_amount")
+LARGE_MEASURE = "large_count"
 OUTCOME_MEASURES = ("matured_count", "fraud_count", "fraud_rate")
 DEVICE_MEASURES = ("new_device", "device_age_seconds", "device_count")
 
@@ -66,19 +73,27 @@ class FeatureSet:
     """What one model sees: request features, then the user's, then the merchant's.
 
     ``activity`` windows yield count, mean amount and the ratio of the amount at hand to that mean; ``outcome`` windows, delayed, yield
-    the matured count, the frauds among it and their rate. ``devices`` adds what is known of the user's device.
+    the matured count, the frauds among it and their rate. ``devices`` adds what is known of the user's device. ``large`` counts, in an
+    activity window, a user's amounts that were large when they came: above so many percent of the mean of all before them.
     """
 
     name: str
     activity: tuple[Window, ...]
     outcome: tuple[Window, ...]
     devices: bool = False
+    large: tuple[tuple[int, Window], ...] = ()
 
     def __post_init__(self) -> None:
         if any(window.delay for window in self.activity) or not all(window.delay for window in self.outcome):
             raise ValueError(f"feature set {self.name}: outcome windows need a delay, activity windows must have none")
         if not self.activity:
             raise ValueError(f"feature set {self.name}: it needs at least one activity window")
+        if self.hops[0] < FINEST_HOP:
+            raise ValueError(f"feature set {self.name}: the finest hop must be at least {FINEST_HOP} ms, for starts of tiles have 32 bits")
+        if any(window not in self.activity for _, window in self.large):
+            raise ValueError(f"feature set {self.name}: large amounts are counted in its own activity windows")
+        if any(percent <= 0 for percent, _ in self.large) or len({percent for percent, _ in self.large}) > MOST_LARGE:
+            raise ValueError(f"feature set {self.name}: an amount can be large by at most {MOST_LARGE} percentages, each above 0")
         for finer, coarser in zip(self.hops, self.hops[1:], strict=False):
             if coarser % finer:
                 raise ValueError(f"feature set {self.name}: hop {finer} ms must divide hop {coarser} ms, so that tiles nest")
@@ -126,6 +141,10 @@ class FeatureSet:
         """Whether the state of this entity remembers devices."""
         return self.devices and entity == "user"
 
+    def large_of(self, entity: Entity) -> tuple[tuple[int, Window], ...]:
+        """What makes an amount of this entity large, in percent, and in which window such are counted."""
+        return self.large if entity == "user" else ()
+
     def _of(self, entity: Entity) -> Iterator[Feature]:
         for window in self.activity:
             for measure in ACTIVITY_MEASURES:
@@ -135,6 +154,8 @@ class FeatureSet:
         for window in self.outcome:
             for measure in OUTCOME_MEASURES:
                 yield Feature(f"{entity}_{measure}_{window.name}", entity, measure, window)
+        for percent, window in self.large_of(entity):
+            yield Feature(f"{entity}_{LARGE_MEASURE}_{percent}pct_{window.name}", entity, LARGE_MEASURE, window)
         if self.has_devices(entity):
             for measure in DEVICE_MEASURES:
                 yield Feature(f"{entity}_{measure}", entity, measure)
@@ -160,13 +181,17 @@ OUTCOME = (
     Window("30d", 30 * DAY, 12 * HOUR, delay=7 * DAY),
 )
 
-# Longer ones: of a user's habits, and of when a merchant's frauds began and ended, which shows how long ago its terminal was compromised.
-LONG_ACTIVITY = (*ACTIVITY, Window("60d", 60 * DAY, 12 * HOUR), Window("90d", 90 * DAY, 12 * HOUR))
-LONG_OUTCOME = (*OUTCOME, *(Window(f"{days}d", days * DAY, 3 * HOUR, delay=7 * DAY) for days in (14, 21, 28)))
+_THREE_DAYS = Window("3d", 3 * DAY, 3 * HOUR)
+
+# Of how a merchant's frauds began and ended, which shows how long ago its terminal was compromised.
+_OUTCOME_BY_WEEK = tuple(Window(f"{days}d", days * DAY, 3 * HOUR, delay=7 * DAY) for days in (1, 3, 7, 14, 21, 28))
+
+# Of whether somebody pays with a user's card.
+_LARGE = tuple((percent, window) for percent in (250, 400) for window in (_THREE_DAYS, *ACTIVITY[3:5]))
 
 # "Users of this device" is not among them: a device's users are spread over every partition, and neither stage is keyed by device.
 FEATURE_SETS: dict[str, FeatureSet] = {
     "fraud_v1": FeatureSet("fraud_v1", ACTIVITY, OUTCOME),
     "fraud_v2": FeatureSet("fraud_v2", ACTIVITY, OUTCOME, devices=True),
-    "fraud_v3": FeatureSet("fraud_v3", LONG_ACTIVITY, LONG_OUTCOME),
+    "fraud_v3": FeatureSet("fraud_v3", (*ACTIVITY, _THREE_DAYS), _OUTCOME_BY_WEEK, large=_LARGE),
 }

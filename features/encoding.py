@@ -2,7 +2,7 @@
 
 Layout, all figures LEB128 varints, signed ones zigzag: version; anchor; anchor − newest, anchor − first seen, last amount, all-time
 count and amount (only if the key has an anchor); number of devices, each as (hash, anchor − first used); number of tiles, these from
-oldest to newest, each as start delta · 4 + (count is not 1) · 2 + (has frauds), count unless 1, fraud if any, amount.
+oldest to newest, each as start delta · 8 + kind · 2 + (count is not 1), count unless 1 (signed), amount if it is of transactions.
 """
 
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from features.windows import NEVER, SIZES, Int64, Keys, Records, Tiles, jit
+from features.windows import ACTIVITY, NEVER, SIZES, Int64, Keys, Records, Tiles, jit, kind_of
 
-VERSION = 1
+VERSION = 2
 
-# A varint of 64 bits takes at most 10 bytes; a tile has at most 4 of them, what comes before the tiles at most 8 and 2 a device.
-_VARINT, _TILE, _HEAD = 10, 40, 81
+# A varint of 64 bits takes at most 10 bytes; a tile has at most 3 of them, what comes before the tiles at most 8 and 2 a device.
+_VARINT, _TILE, _HEAD = 10, 30, 81
 
 Bytes = npt.NDArray[np.uint8]
 Whole = int | np.int64
@@ -62,16 +62,16 @@ def _encode(keys: Keys, tiles: Tiles, slot: int, buffer: Bytes, at: int) -> int:
         at = _put(buffer, at, keys.device[slot, d])
         at = _put(buffer, at, key.anchor - keys.device_first[slot, d])
     at = _put(buffer, at, key.length)
-    previous = 0
+    previous: Whole = 0
     for i in range(key.offset, key.offset + key.length):
         tile = tiles.cell[i]
-        at = _put(buffer, at, ((tile.start - previous) << 2) | ((tile.count != 1) << 1) | (tile.fraud != 0))
+        kind, start = kind_of(tile.amount), np.int64(tile.start)
+        at = _put(buffer, at, ((start - previous) << 3) | (kind << 1) | (tile.count != 1))
         if tile.count != 1:
-            at = _put(buffer, at, tile.count)
-        if tile.fraud != 0:
-            at = _put(buffer, at, _zigzag(np.int64(tile.fraud)))
-        at = _put(buffer, at, tile.amount)
-        previous = tile.start
+            at = _put(buffer, at, _zigzag(np.int64(tile.count)))
+        if kind == ACTIVITY:
+            at = _put(buffer, at, tile.amount)
+        previous = start
     return at
 
 
@@ -119,17 +119,17 @@ def _decode(keys: Keys, slot: int, buffer: Bytes, cell: Records) -> Whole:
     start: Whole = 0
     for i in range(length):
         head, at = _take(buffer, at)
-        start += head >> 2
+        start += head >> 3
+        kind = (head >> 1) & 3
         count: Whole = 1
-        fraud: Whole = 0
-        if head & 2:
-            count, at = _take(buffer, at)
+        amount: Whole = -kind
         if head & 1:
             value, at = _take(buffer, at)
-            fraud = _unzigzag(value)
-        amount, at = _take(buffer, at)
+            count = _unzigzag(value)
+        if kind == ACTIVITY:
+            amount, at = _take(buffer, at)
         tile = cell[i]
-        tile.start, tile.count, tile.fraud, tile.amount = start, count, fraud, amount
+        tile.start, tile.count, tile.amount = start, count, amount
     return length if at == buffer.shape[0] else -1
 
 
@@ -158,8 +158,8 @@ def _decode_many(keys: Keys, tiles: Tiles, first_slot: int, buffer: Bytes, ends:
     begin = 0
     for i in range(ends.shape[0]):
         slot, run = first_slot + i, tiles.end[0]
-        # No tile takes less than two bytes.
-        length = _decode(keys, slot, buffer[begin : ends[i]], tiles.cell[run : run + (ends[i] - begin) // 2])
+        # No tile takes less than a byte.
+        length = _decode(keys, slot, buffer[begin : ends[i]], tiles.cell[run : run + ends[i] - begin])
         if length < 0:
             return i
         size_class = np.searchsorted(SIZES, length)
@@ -182,5 +182,5 @@ def decode(keys: Keys, tiles: Tiles, first_slot: int, encoded: Sequence[bytes]) 
 
 
 def room(encoded: Sequence[bytes]) -> int:
-    """The most tiles that decoding these takes: a run holds less than twice its tiles, and no fewer than four."""
-    return sum(max(int(SIZES[1]), len(each)) for each in encoded)
+    """The most tiles that decoding these takes: a run may hold an eighth more than its tiles, or four."""
+    return sum(len(each) + max(int(SIZES[1]), len(each) // 8) for each in encoded)

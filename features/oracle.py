@@ -74,12 +74,18 @@ class Label(Protocol):
 
 
 class Event(NamedTuple):
-    """One applied transaction of a key; one so old that it is beyond all memory counts in no window."""
+    """One applied transaction of a key, with the mean amount of all that the key had before it; one so old that it is beyond all memory
+    counts in no window."""
 
     time: int
     amount: int
     device: str | None
     in_windows: bool = True
+    mean_before: float = math.nan
+
+    def is_large(self, percent: int) -> bool:
+        """Whether the amount was above so many percent of the mean, when it came."""
+        return quotient(self.amount, self.mean_before) > percent / 100
 
 
 class Verdict(NamedTuple):
@@ -128,6 +134,11 @@ class Key:
         start, end = bounds
         return [event.amount for event in self.events[self.forgotten :] if event.in_windows and start <= event.time < end]
 
+    def large_within(self, bounds: tuple[int, int], percent: int) -> int:
+        """How many of these were large when they came."""
+        start, end = bounds
+        return sum(event.is_large(percent) for event in self.events[self.forgotten :] if event.in_windows and start <= event.time < end)
+
     def frauds_within(self, bounds: tuple[int, int]) -> int:
         """How many of these turned out to be fraud."""
         start, end = bounds
@@ -157,16 +168,23 @@ class Key:
 class Oracle:
     """Recomputes the features of a transaction from everything that was applied before it.
 
-    Windows go by name. `devices` adds what is known of the user's device. What is older than the clock of the slowest of the `sources`
+    Windows go by name. `devices` adds what is known of the user's device, `large` counts, in the amount windows of these names, a user's
+    amounts that were above so many percent of the mean before them. What is older than the clock of the slowest of the `sources`
     allows is forgotten; until each has said something, nothing is.
     """
 
     def __init__(
-        self, amount_windows: Mapping[str, Window], fraud_windows: Mapping[str, Window], devices: bool = False, sources: int = 1
+        self,
+        amount_windows: Mapping[str, Window],
+        fraud_windows: Mapping[str, Window],
+        devices: bool = False,
+        sources: int = 1,
+        large: Iterable[tuple[int, str]] = (),
     ) -> None:
         self.amount_windows = amount_windows
         self.fraud_windows = fraud_windows
         self.with_devices = devices
+        self.large = tuple(large)
         self.users: dict[str, Key] = {}
         self.merchants: dict[str, Key] = {}
         self.clock: dict[int, int] = {}
@@ -174,12 +192,13 @@ class Oracle:
 
     @classmethod
     def of(cls, feature_set: FeatureSet, sources: int = 1) -> Self:
-        """The oracle of a feature set: of its definition it takes length, hop and delay of each window, and whether there are devices."""
+        """The oracle of a feature set: of its definition it takes length, hop and delay of each window, whether there are devices, and
+        what is large."""
         amounts, frauds = (
             {window.name: Window(window.length, window.hop, window.delay) for window in windows}
             for windows in (feature_set.activity, feature_set.outcome)
         )
-        return cls(amounts, frauds, feature_set.devices, sources)
+        return cls(amounts, frauds, feature_set.devices, sources, [(percent, window.name) for percent, window in feature_set.large])
 
     def observe(self, transaction: Transaction) -> dict[str, float]:
         """The features of `transaction` given what was applied so far; changes nothing."""
@@ -190,6 +209,8 @@ class Oracle:
         keys, name = (self.users, transaction.user_id) if entity == "user" else (self.merchants, transaction.merchant_id)
         key = keys.get(name, Key()).as_remembered(self._floor(transaction.event_time, source))
         features = self.key_features(entity, key, transaction)
+        if entity == "user":
+            features |= self.large_features(key, transaction)
         if self.with_devices and entity == "user":
             features |= self.device_features(key, transaction)
         return {feature: as_float32(value) for feature, value in features.items()}
@@ -203,7 +224,8 @@ class Oracle:
             key.anchor = key.anchor_for(event.time)
             if event.time < max(self._oldest_covered(key.anchor), floor):
                 key.too_late += 1
-            key.events.append(event)
+            before = mean_of(event.amount for event in key.events) if self.large else math.nan
+            key.events.append(event._replace(mean_before=before))
 
     def move_clock(self, transaction: Transaction, source: int = 0) -> None:
         """Bring the clock on by a transaction."""
@@ -271,6 +293,14 @@ class Oracle:
             features[f"{entity}_age_seconds"] = 0
             features[f"{entity}_last_amount"] = math.nan
         return features
+
+    def large_features(self, user: Key, transaction: Transaction) -> dict[str, float]:
+        """How many of the user's amounts were large."""
+        anchor = user.anchor_for(transaction.event_time)
+        return {
+            f"user_large_count_{percent}pct_{name}": user.large_within(self.amount_windows[name].bounds(anchor), percent)
+            for percent, name in self.large
+        }
 
     def device_features(self, user: Key, transaction: Transaction) -> dict[str, float]:
         """What the user's last devices say about the one at hand."""

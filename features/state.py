@@ -11,23 +11,23 @@ from features.definitions import Entity, FeatureSet, Window
 from features.windows import (
     LATE,
     NEVER,
-    SIZES,
     TOO_LATE,
     Float32,
     Int8,
     Int64,
     Keys,
-    Tiles,
     apply_rows,
     compact,
     compile_spec,
-    empty_keys,
     empty_tiles,
     find_horizons,
     forget_idle,
     move_clock,
     observe_rows,
+    packed,
     start_clock,
+    start_keys,
+    unused_keys,
 )
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -38,17 +38,17 @@ class EntityState:
 
     ``keys`` maps a key to its slot, ``names`` a slot to its key; slots are given out in order of first sight and never reused. A key that
     isn't seen for longer than any window reaches, and another week, by the clock of the slowest of the ``sources`` that the rows come
-    from, shrinks to its all-time figures and its last transaction.
+    from, shrinks to its all-time figures and its last transaction. ``capacity``, in keys, is only where it begins.
     """
 
-    def __init__(self, feature_set: FeatureSet, entity: Entity, capacity: int = 1024, sources: int = 1) -> None:
+    def __init__(self, feature_set: FeatureSet, entity: Entity, capacity: int = 0, sources: int = 1) -> None:
         self.feature_set = feature_set
         self.entity = entity
         self.width = len(feature_set.of(entity))
         self.keys: dict[str, int] = {}
         self.names: list[str] = []
-        self._spec = compile_spec(feature_set)
-        self._rows = empty_keys(capacity, feature_set.has_devices(entity))
+        self._spec = compile_spec(feature_set, entity)
+        self._rows = unused_keys(capacity, feature_set.has_devices(entity))
         self._tiles = empty_tiles(16 * capacity)
         self._clock = start_clock(sources)
 
@@ -61,9 +61,11 @@ class EntityState:
         try:
             return np.fromiter(map(known.__getitem__, keys), np.int64, len(keys))
         except KeyError:
+            before = len(known)
             slots = np.array([self._slot(key) for key in keys], np.int64)
         if len(known) > len(self._rows.row):
             self._rows = _grown_keys(self._rows, len(known))
+        start_keys(self._rows, before, len(known))
         return slots
 
     def _slot(self, key: str) -> int:
@@ -135,7 +137,7 @@ class EntityState:
         rows, clock, floor = (kind, slots, source, time, amount, fraud, device), self._clock, int(self._clock.floor[0])
         done = apply_rows(self._spec, self._rows, self._tiles, clock, 0, *rows, out, lateness, told, sums)
         while done < len(slots):
-            self._tiles = _grown_tiles(self._tiles, 0)
+            self._tiles = packed(self._rows, len(self), self._tiles, 0)
             done = apply_rows(self._spec, self._rows, self._tiles, clock, done, *rows, out, lateness, told, sums)
         if clock.floor[0] > floor:
             forget_idle(self._spec, self._rows, self._tiles, clock, len(self))
@@ -186,22 +188,23 @@ class EntityState:
 
         Raises ValueError, and restores none, if a key is held already or some bytes are of another layout.
         """
-        before, used = len(self.names), int(self._tiles.end[0])
+        before = len(self.names)
+        room = encoding.room(encoded)
+        if self._tiles.end[0] + room > len(self._tiles.cell):
+            self._tiles = packed(self._rows, before, self._tiles, room) if before else empty_tiles(room)
+        used = int(self._tiles.end[0])
         slots = self.slots(keys)
         try:
             if not np.array_equal(slots, np.arange(before, before + len(keys))):
                 again = next(key for place, key in enumerate(keys) if slots[place] != before + place)
                 raise ValueError(f"key {again!r} is held already; restore each key once")
-            needed = used + encoding.room(encoded)
-            if needed > len(self._tiles.cell):
-                self._tiles = _grown_tiles(self._tiles, needed)
             encoding.decode(self._rows, self._tiles, before, encoded)
         except ValueError:
             for key in self.names[before:]:
                 del self.keys[key]
             del self.names[before:]
-            for held, empty in zip(self._rows, empty_keys(1, self.feature_set.has_devices(self.entity)), strict=True):
-                held[before:] = empty[0]
+            for held in self._rows:
+                held[before : before + len(keys)] = np.zeros((), held.dtype)
             self._tiles.end[0] = used
             raise
         return slots
@@ -220,15 +223,7 @@ def _frozen(column: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:
 
 
 def _grown_keys(rows: Keys, needed: int) -> Keys:
-    grown = empty_keys(max(needed, 2 * len(rows.row)), rows.device.shape[1] > 0)
+    grown = unused_keys(max(needed, 2 * len(rows.row)), rows.device.shape[1] > 0)
     for old, new in zip(rows, grown, strict=True):
         new[: len(old)] = old
-    return grown
-
-
-def _grown_tiles(tiles: Tiles, needed: int) -> Tiles:
-    grown = empty_tiles(2 * len(tiles.cell) + max(needed, int(SIZES[1])))
-    used = int(tiles.end[0])
-    grown.cell[:used] = tiles.cell[:used]
-    grown.free[:], grown.end[:] = tiles.free, tiles.end
     return grown

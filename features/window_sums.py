@@ -4,7 +4,7 @@ import numpy as np
 
 from features.definitions import Window
 from features.state import EntityState
-from features.windows import NEVER, Int64, Keys, Tiles, jit
+from features.windows import ACTIVITY, NEVER, Int64, Keys, Tiles, jit, kind_of
 
 
 @jit
@@ -18,8 +18,9 @@ def _sums(length: int, hop: int, unit: int, keys: Keys, tiles: Tiles, slots: Int
             tile = tiles.cell[at]
             if tile.start < tail:
                 break
-            count[row] += tile.count
-            amount[row] += tile.amount
+            if kind_of(tile.amount) == ACTIVITY:
+                count[row] += tile.count
+                amount[row] += tile.amount
 
 
 def window_sums(state: EntityState, window: Window, slots: Int64) -> tuple[Int64, Int64]:

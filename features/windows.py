@@ -1,8 +1,9 @@
 """The windows kernel: one key's tiles, and what its windows say at an anchor time.
 
-A key's past is a run of tiles ``(start, count, amount, fraud)``, sorted by start. Tiles are born at the finest hop. ``compact`` drops
-those that no window reaches any more and merges old ones into coarser hops, where no window can tell the difference; both follow from
-the key's anchor alone, so equal pasts have equal compacted tiles. All that lies before the clock's ``floor`` is forgotten, and keys of
+A key's past is a run of tiles, sorted by start, each of which says of one kind of thing how often it happened: transactions and their
+amount, or frauds, or large amounts, which are few. Tiles are born at the finest hop. ``compact`` drops those that no window reaches any
+more and merges old ones into coarser hops, where no window can tell the difference; both follow from the key's anchor alone, so equal
+pasts have equal compacted tiles. All that lies before the clock's ``floor`` is forgotten, and keys of
 which nothing is younger give back their tiles and devices. All sums are integers, so the order of addition cannot matter;
 floats appear only in the last step.
 
@@ -17,9 +18,10 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from features.definitions import DAY, REMEMBERED_DEVICES, FeatureSet
+from features.definitions import DAY, MOST_LARGE, REMEMBERED_DEVICES, Entity, FeatureSet
 
 Int64 = npt.NDArray[np.int64]
+Float64 = npt.NDArray[np.float64]
 Int8 = npt.NDArray[np.int8]
 Float32 = npt.NDArray[np.float32]
 Records = npt.NDArray[np.void]
@@ -43,6 +45,9 @@ class Spec(NamedTuple):
     First come the older borders of the ``activity`` windows, then those of the ``outcome`` windows, then the latter's younger borders.
     ``hops`` (int64) are the distinct hops, finest first. A ``day``, in ms, is a day or the coarsest hop if that is longer; what is older
     than ``patience`` (ms, whole such days) on the clock is forgotten.
+
+    An amount is large if it is more than one of the ``factors`` (float64, at most two, ascending) times the mean of all before it;
+    ``large`` (int64, l × 2) has kind of tile and number of the activity window of each feature that counts such.
     """
 
     unit: int
@@ -52,6 +57,8 @@ class Spec(NamedTuple):
     outcome: int
     borders: Int64
     hops: Int64
+    factors: Float64
+    large: Int64
 
 
 # Who has not been told yet that a key changed: the online store, the saved states. Bits of ``touched``.
@@ -69,13 +76,18 @@ KEY = np.dtype(
         ("total_amount", np.int64),
         ("offset", np.int64),
         ("length", np.int32),
-        ("size_class", np.int8),
+        ("size_class", np.int16),
         ("touched", np.int8),
     ],
     align=True,
 )
 
-TILE = np.dtype([("start", np.int64), ("amount", np.int64), ("count", np.int32), ("fraud", np.int32)])
+# Four lie in a cache line. No amount is negative, so that one below 0 is free to tell the kind of a tile that has no amount: −FRAUD, …
+# Starts fit until 2286 if hops are no finer than FeatureSet allows.
+TILE = np.dtype([("amount", np.int64), ("start", np.int32), ("count", np.int32)])
+
+# The kinds of tiles: of transactions, frauds, and large amounts, as many as there are factors.
+ACTIVITY, FRAUD, LARGE = 0, 1, 2
 
 
 class Keys(NamedTuple):
@@ -99,7 +111,8 @@ class View(NamedTuple):
     """What the windows cover of one key at one unit time; room for it is made once a call.
 
     ``order`` lists the borders, youngest first, and ``place`` where each of these lies. Of border b, ``since[b]`` is the start of the
-    tile that it is measured from, and ``total[b]`` the count, amount and fraud of all tiles from the border on.
+    tile that it is measured from, and ``total[b]`` the sums of all tiles from the border on: transactions, their amount, frauds, large
+    amounts by the first and by the second factor.
     """
 
     order: Int64
@@ -116,23 +129,35 @@ class Clock(NamedTuple):
     floor: Int64
 
 
-# How many tiles a key's run may hold.
-SIZES = np.array([0, *(2**exponent for exponent in range(2, 31))], np.int64)
+def _sizes() -> Int64:
+    sizes = [0, 4]
+    while sizes[-1] < 2**30:
+        sizes.append(sizes[-1] + max(4, sizes[-1] // 32 * 4))
+    return np.array(sizes, np.int64)
 
+
+# How many tiles a key's run may hold: whole cache lines, each size at most an eighth more than the one before, but for the smallest.
+SIZES = _sizes()
+
+# Cells that an arena has room for at least.
+_LEAST = 1 << 14
 
 # By so much a transaction may be behind its source's clock and yet see all that its windows cover.
 _DISORDER = 7 * DAY
 
 
 @cache
-def compile_spec(feature_set: FeatureSet) -> Spec:
-    """The kernel's parameters for a feature set; all its states share them, and nobody may write to them."""
+def compile_spec(feature_set: FeatureSet, entity: Entity) -> Spec:
+    """The kernel's parameters for one entity of a feature set; all its states share them, and nobody may write to them."""
     unit = feature_set.hops[0]
     # Days are whole coarse tiles, so that merging tiles brings none below the floor.
     day = -(-DAY // feature_set.hops[-1]) * feature_set.hops[-1]
     reach = max(w.delay + w.length + w.hop for w in (*feature_set.activity, *feature_set.outcome))
     older = [(w.hop, w.delay, w.length) for w in (*feature_set.activity, *feature_set.outcome)]
     younger = [(w.hop, w.delay, 0) for w in feature_set.outcome]
+    counted = feature_set.large_of(entity)
+    percents = sorted({percent for percent, _ in counted})
+    large = [(LARGE + percents.index(percent), feature_set.activity.index(window)) for percent, window in counted]
     return Spec(
         unit,
         day,
@@ -141,13 +166,15 @@ def compile_spec(feature_set: FeatureSet) -> Spec:
         len(feature_set.outcome),
         np.array([*older, *younger], np.int64).reshape(-1, 3) // unit,
         np.array(feature_set.hops, np.int64) // unit,
+        np.array(percents, np.float64) / 100,
+        np.array(large, np.int64).reshape(-1, 2),
     )
 
 
 @jit
 def _new_view(spec: Spec) -> View:
     n = spec.borders.shape[0]
-    return View(np.arange(n), np.zeros(n, np.int64), np.full(n, NEVER, np.int64), np.zeros((n, 3), np.int64))
+    return View(np.arange(n), np.zeros(n, np.int64), np.full(n, NEVER, np.int64), np.zeros((n, 3 + MOST_LARGE), np.int64))
 
 
 @inlined
@@ -170,18 +197,25 @@ def _place_borders(spec: Spec, q: int, view: View) -> None:
 @inlined
 def _sum_tiles(tiles: Tiles, first: int, length: int, view: View) -> None:
     """Fills ``view.total`` in one walk from the youngest tile of the run to the oldest border."""
-    count = amount = fraud = 0
+    count = amount = fraud = large = larger = 0
     at = first + length - 1
     for i in range(view.order.shape[0]):
         place = view.place[i]
         while at >= first and tiles.cell[at].start >= place:
             tile = tiles.cell[at]
-            count += tile.count
-            amount += tile.amount
-            fraud += tile.fraud
+            if tile.amount >= 0:
+                count += tile.count
+                amount += tile.amount
+            elif tile.amount == -FRAUD:
+                fraud += tile.count
+            elif tile.amount == -LARGE:
+                large += tile.count
+            else:
+                larger += tile.count
             at -= 1
         border = view.order[i]
         view.total[border, 0], view.total[border, 1], view.total[border, 2] = count, amount, fraud
+        view.total[border, 3], view.total[border, 4] = large, larger
 
 
 @inlined
@@ -210,6 +244,10 @@ def _finish(spec: Spec, keys: Keys, slot: int, anchor: int, amount: int, device:
         out[i + 1] = fraud
         out[i + 2] = fraud / count if count != 0 else np.nan
         i += 3
+    for counted in range(spec.large.shape[0]):
+        kind, w = spec.large[counted]
+        out[i] = total[w, 1 + kind]
+        i += 1
     if keys.device.shape[1]:
         _finish_devices(keys, slot, anchor, device, returns, out[i:])
 
@@ -229,6 +267,46 @@ def _finish_devices(keys: Keys, slot: int, anchor: int, device: int, returns: bo
         out[0] = 0.0
         out[1] = (anchor - keys.device_first[slot, at]) / 1000.0
     out[2] = known
+
+
+@inlined
+def kind_of(amount: int) -> int:
+    """The kind of a tile, by its amount."""
+    return -min(amount, 0)
+
+
+@inlined
+def _find_tile(tiles: Tiles, first: int, end: int, start: int, amount: int) -> int:
+    """Where in the run from ``first`` to ``end`` the tile of this start and kind lies, or would come: by start, then by kind."""
+    at = end
+    while at > first:
+        before = tiles.cell[at - 1]
+        if before.start < start or (before.start == start and kind_of(before.amount) < kind_of(amount)):
+            break
+        at -= 1
+    return at
+
+
+@inlined
+def _put_tile(tiles: Tiles, first: int, end: int, start: int, amount: int, count: int) -> int:
+    """Adds to the tile of this start and kind in the run from ``first`` to ``end``, or makes it; returns the run's new end."""
+    at = _find_tile(tiles, first, end, start, amount)
+    if at < end and tiles.cell[at].start == start and kind_of(tiles.cell[at].amount) == kind_of(amount):
+        tile = tiles.cell[at]
+        tile.count += count
+        if amount > 0:
+            tile.amount += amount
+        # A label was taken back.
+        if tile.count == 0:
+            for i in range(at, end - 1):
+                tiles.cell[i] = tiles.cell[i + 1]
+            return end - 1
+        return end
+    for i in range(end, at, -1):
+        tiles.cell[i] = tiles.cell[i - 1]
+    tile = tiles.cell[at]
+    tile.start, tile.amount, tile.count = start, amount, count
+    return end + 1
 
 
 @jit
@@ -252,24 +330,12 @@ def _compact(spec: Spec, keys: Keys, tiles: Tiles, slot: int) -> None:
     level = spec.hops.shape[0] - 1
     for read in range(first, first + key.length):
         tile = tiles.cell[read]
-        start = tile.start
-        if start < oldest or (tile.count == 0 and tile.fraud == 0 and tile.amount == 0):
+        start, amount, count = np.int64(tile.start), tile.amount, tile.count
+        if start < oldest or count == 0:
             continue
         while level > 0 and start >= reach[level]:
             level -= 1
-        start = start // spec.hops[level] * spec.hops[level]
-        if write > first and tiles.cell[write - 1].start == start:
-            merged = tiles.cell[write - 1]
-            merged.count += tile.count
-            merged.fraud += tile.fraud
-            merged.amount += tile.amount
-            # A label taken back may lie in a finer tile than it was given in.
-            if merged.count == 0 and merged.fraud == 0 and merged.amount == 0:
-                write -= 1
-        else:
-            tiles.cell[write] = tile
-            tiles.cell[write].start = start
-            write += 1
+        write = _put_tile(tiles, first, write, start // spec.hops[level] * spec.hops[level], amount, count)
     key.length = write - first
 
 
@@ -311,7 +377,7 @@ def _forget_idle(spec: Spec, keys: Keys, tiles: Tiles, slot: int, floor: int) ->
         tile = tiles.cell[at]
         if tile.start * spec.unit < floor:
             break
-        if tile.count != 0 or tile.fraud != 0 or tile.amount != 0:
+        if tile.count != 0:
             return False
     known = _forget_devices(keys, slot)
     if key.size_class == 0:
@@ -342,7 +408,7 @@ def _grow(spec: Spec, keys: Keys, tiles: Tiles, slot: int) -> bool:
     key = keys.row[slot]
     size = key.size_class
     # A run that would soon be full again grows, so that each compaction pays for many rows.
-    if key.length < SIZES[size] * 3 // 4:
+    if key.length + 1 + spec.factors.shape[0] <= SIZES[size] * 7 // 8:
         return True
     wanted = size + 1
     first = tiles.free[wanted]
@@ -363,28 +429,10 @@ def _grow(spec: Spec, keys: Keys, tiles: Tiles, slot: int) -> bool:
 
 
 @inlined
-def _add(keys: Keys, tiles: Tiles, slot: int, start: int, oldest: int, count: int, amount: int, fraud: int) -> bool:
-    """Adds to the tile of the finest hop at ``start``, or returns False if that lies before ``oldest``. Needs room for a tile."""
-    if start < oldest:
-        return False
+def _add(keys: Keys, tiles: Tiles, slot: int, start: int, amount: int, count: int) -> None:
+    """Adds to the key's tile of the finest hop at ``start``. Needs room for a tile."""
     key = keys.row[slot]
-    first = key.offset
-    end = first + key.length
-    at = end
-    while at > first and tiles.cell[at - 1].start > start:
-        at -= 1
-    if at > first and tiles.cell[at - 1].start == start:
-        tile = tiles.cell[at - 1]
-        tile.count += count
-        tile.fraud += fraud
-        tile.amount += amount
-        return True
-    for i in range(end, at, -1):
-        tiles.cell[i] = tiles.cell[i - 1]
-    tile = tiles.cell[at]
-    tile.start, tile.count, tile.fraud, tile.amount = start, count, fraud, amount
-    key.length += 1
-    return True
+    key.length = _put_tile(tiles, key.offset, key.offset + key.length, start, amount, count) - key.offset
 
 
 @jit
@@ -444,14 +492,17 @@ def apply_rows(
         key = keys.row[slot]
         if key.anchor < floor:
             _forget_idle(spec, keys, tiles, slot, floor)
-        if key.length == SIZES[key.size_class] and not _grow(spec, keys, tiles, slot):
+        # A transaction may make a tile of its own and one of each factor.
+        if key.length + spec.factors.shape[0] >= SIZES[key.size_class] and not _grow(spec, keys, tiles, slot):
             return row
         key.touched = UNPROJECTED | UNSAVED
         start = time[row] // spec.unit
         if kind[row] == LABEL:
             _place_borders(spec, key.anchor // spec.unit, view)
-            if not _add(keys, tiles, slot, start, max(view.place[-1], first_start), 0, 0, fraud[row]):
+            if start < max(view.place[-1], first_start):
                 lateness[row] = TOO_LATE
+            elif fraud[row] != 0:
+                _add(keys, tiles, slot, start, -FRAUD, fraud[row])
             continue
         before = key.anchor
         if time[row] < before:
@@ -464,8 +515,14 @@ def apply_rows(
         if keys.device.shape[1] and before // spec.unit < view.place[-1]:
             _forget_devices(keys, slot)
         _finish(spec, keys, slot, key.anchor, amount[row], device[row], False, view.total, out[row])
-        if not _add(keys, tiles, slot, start, max(view.place[-1], first_start), 1, amount[row], 0):
+        if start < max(view.place[-1], first_start):
             lateness[row] = TOO_LATE
+        else:
+            _add(keys, tiles, slot, start, amount[row], 1)
+            mean = key.total_amount / key.total_count if key.total_count != 0 else 0.0
+            for factor in range(spec.factors.shape[0]):
+                if mean != 0.0 and amount[row] / mean > spec.factors[factor]:
+                    _add(keys, tiles, slot, start, -(LARGE + factor), 1)
         key.total_count += 1
         key.total_amount += amount[row]
         if sums.shape[0]:
@@ -506,12 +563,50 @@ def observe_rows(spec: Spec, keys: Keys, tiles: Tiles, slots: Int64, time: Int64
         _finish(spec, keys, slot, anchor, amount[row], device[row], returns, view.total, out[row])
 
 
-def empty_keys(capacity: int, devices: bool) -> Keys:
-    """Rows for ``capacity`` keys that were never seen."""
-    row = np.zeros(capacity, KEY)
-    row["anchor"] = row["newest"] = row["first_seen"] = NEVER
+@jit
+def _packed_size(keys: Keys, n: int) -> tuple[int, int]:
+    """How many cells the runs of the first n keys take if none is larger than it must be, and the largest of them."""
+    cells = largest = 0
+    for slot in range(n):
+        size = SIZES[np.searchsorted(SIZES, keys.row[slot].length)]
+        cells += size
+        largest = max(largest, size)
+    return cells, largest
+
+
+@jit
+def _pack(keys: Keys, n: int, old: Tiles, new: Tiles) -> None:
+    """Copies the runs of the first n keys to an unused arena, side by side."""
+    for slot in range(n):
+        key = keys.row[slot]
+        size_class = np.searchsorted(SIZES, key.length)
+        first = new.end[0]
+        for i in range(key.length):
+            new.cell[first + i] = old.cell[key.offset + i]
+        key.offset, key.size_class = first, size_class
+        new.end[0] += SIZES[size_class]
+
+
+def packed(keys: Keys, n: int, tiles: Tiles, needed: int) -> Tiles:
+    """An arena with the tiles of the first n keys, without what growing runs have left behind, and with room for ``needed`` tiles and half
+    as many again as there are. Memory that no tile has reached yet costs none."""
+    cells, largest = _packed_size(keys, n)
+    # The largest run may have to grow, and is copied then.
+    arena = empty_tiles(cells + max(cells // 2, 2 * largest, _LEAST) + needed)
+    _pack(keys, n, tiles, arena)
+    return arena
+
+
+def unused_keys(capacity: int, devices: bool) -> Keys:
+    """Room for ``capacity`` keys, which ``start_keys`` makes theirs; what was never written takes no memory."""
     remembered = (capacity, REMEMBERED_DEVICES if devices else 0)
-    return Keys(row, np.zeros(remembered, np.int64), np.zeros(remembered, np.int64))
+    return Keys(np.zeros(capacity, KEY), np.zeros(remembered, np.int64), np.zeros(remembered, np.int64))
+
+
+def start_keys(keys: Keys, begin: int, end: int) -> None:
+    """Makes the unused rows from ``begin`` to ``end`` those of keys that were never seen."""
+    for field in ("anchor", "newest", "first_seen"):
+        keys.row[field][begin:end] = NEVER
 
 
 def start_clock(sources: int) -> Clock:

@@ -40,21 +40,13 @@ def test_fraud_v2_adds_the_users_devices() -> None:
     assert not V2.has_devices("merchant")
 
 
-def test_fraud_v3_adds_longer_windows() -> None:
+def test_fraud_v3_tells_frauds_by_the_week_and_large_amounts() -> None:
     v3 = FEATURE_SETS["fraud_v3"]
-    more = [name for name in v3.names if name not in V1.names]
-    assert len(v3.names) == len(V1.names) + len(more)
-    assert more == [
-        f"{entity}_{measure}_{window}"
-        for entity in ("user", "merchant")
-        for windows, measures in (
-            (("60d", "90d"), ("tx_count", "mean_amount", "amount_ratio")),
-            (("14d", "21d", "28d"), ("matured_count", "fraud_count", "fraud_rate")),
-        )
-        for window in windows
-        for measure in measures
+    assert v3.activity == (*V1.activity, Window("3d", 3 * DAY, 3 * HOUR))
+    assert v3.outcome == tuple(Window(f"{days}d", days * DAY, 3 * HOUR, delay=7 * DAY) for days in (1, 3, 7, 14, 21, 28))
+    assert [feature.name for feature in v3.features if feature.measure == "large_count"] == [
+        f"user_large_count_{percent}pct_{window}" for percent in (250, 400) for window in ("3d", "7d", "14d")
     ]
-    assert {window.delay for window in v3.outcome} == {7 * DAY}
     assert v3.hops == V1.hops
 
 
@@ -86,6 +78,7 @@ def test_a_window_that_is_none_is_refused_by_name(length: int, hop: int, delay: 
         ((), (Window("1d", DAY, 3 * HOUR),), "outcome windows need a delay, activity windows must have none"),
         ((Window("9m", 9 * MINUTE, 3 * MINUTE), Window("1h", HOUR, 20 * MINUTE)), (), "must divide hop 1200000 ms, so that tiles nest"),
         ((Window("1h", HOUR, MINUTE),), (Window("1d", DAY, HOUR, delay=90 * SECOND),), "multiples of the finest hop, 60000 ms"),
+        ((Window("1m", MINUTE, 4 * SECOND),), (), "the finest hop must be at least 5000 ms"),
         ((Window("1h", HOUR, MINUTE), Window("1h", HOUR, 5 * MINUTE)), (), "two features share a name"),
     ],
 )
@@ -94,9 +87,28 @@ def test_windows_that_do_not_go_together_are_refused(activity: tuple[Window, ...
         FeatureSet("odd", activity, outcome)
 
 
+@pytest.mark.parametrize(
+    ("large", "sentence"),
+    [
+        (((220, Window("2h", 2 * HOUR, MINUTE)),), "counted in its own activity windows"),
+        (((0, V1.activity[0]),), "at most 2 percentages, each above 0"),
+        (tuple((percent, V1.activity[0]) for percent in (200, 300, 400)), "at most 2 percentages, each above 0"),
+    ],
+)
+def test_amounts_that_cannot_be_counted_are_refused(large: tuple[tuple[int, Window], ...], sentence: str) -> None:
+    with pytest.raises(ValueError, match=f"feature set odd.*{sentence}"):
+        FeatureSet("odd", V1.activity, (), large=large)
+
+
+def test_large_amounts_are_counted_of_users_only() -> None:
+    counting = replace(V1, large=((220, V1.activity[-1]), (300, V1.activity[0])))
+    assert [name for name in counting.names if name not in V1.names] == ["user_large_count_220pct_30d", "user_large_count_300pct_5m"]
+
+
 def changes() -> list[FeatureSet]:
     """The set with each figure of each window changed, a window more, one less, two exchanged, and with devices."""
-    changed = [V2, replace(V1, activity=(*V1.activity, Window("2h", 2 * HOUR, MINUTE)))]
+    changed = [V2, *(replace(V1, large=((percent, V1.activity[-1]),)) for percent in (220, 300))]
+    changed += [replace(V1, activity=(*V1.activity, Window("2h", 2 * HOUR, MINUTE)))]
     for kind in ("activity", "outcome"):
         windows: tuple[Window, ...] = getattr(V1, kind)
         changed.append(replace(V1, **{kind: windows[::-1]}))

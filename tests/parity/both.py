@@ -95,7 +95,7 @@ def by_kernel(feature_set: FeatureSet, batches: Iterable[Log]) -> Vectors:
 
 def by_oracle(feature_set: FeatureSet, log: Log, extra: Mapping[str, Window] | None = None) -> Vectors:
     """The vectors of a log's transactions, by the oracle."""
-    oracle = restated(feature_set.devices, extra)
+    oracle = restated(feature_set.devices, extra, [(percent, window.name) for percent, window in feature_set.large])
     rows = []
     for record in log:
         if isinstance(record, Payment):

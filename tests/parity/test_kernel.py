@@ -24,11 +24,12 @@ WITH_2H = replace(V1, activity=(*V1.activity, Defined("2h", 2 * HOUR, MINUTE)))
 TWO_HOURS = {"2h": Window(2 * HOUR, MINUTE)}
 WITH_LATER = replace(V1, outcome=(*V1.outcome, Defined("14d", 14 * DAY, 3 * HOUR, delay=10 * DAY + 30 * MINUTE)))
 FRAUDS_LATER = {"14d": Window(14 * DAY, 3 * HOUR, delay=10 * DAY + 30 * MINUTE)}
+WITH_LARGE = replace(V2, large=((220, V2.activity[-2]), (300, V2.activity[-2]), (300, V2.activity[0])))
 
 every_set = pytest.mark.parametrize(
     ("feature_set", "extra"),
-    [(V1, None), (V2, None), (WITH_2H, TWO_HOURS), (WITH_LATER, FRAUDS_LATER)],
-    ids=["fraud_v1", "fraud_v2", "a 2 h window more", "a later fraud rate more"],
+    [(V1, None), (V2, None), (WITH_2H, TWO_HOURS), (WITH_LATER, FRAUDS_LATER), (WITH_LARGE, None)],
+    ids=["fraud_v1", "fraud_v2", "a 2 h window more", "a later fraud rate more", "large amounts counted"],
 )
 
 
@@ -53,7 +54,7 @@ def test_long_logs_equal_the_oracles(temper: Temper, feature_set: FeatureSet, ex
 @drawn
 @given(log=logs(), data=st.data())
 def test_states_are_the_same_bytes_however_the_log_is_cut(log: Log, data: st.DataObject) -> None:
-    whole, pieces = Kernel(V2), Kernel(V2)
+    whole, pieces = Kernel(WITH_LARGE), Kernel(WITH_LARGE)
     whole.apply(log)
     for batch in data.draw(cut(log)):
         pieces.apply(batch)
@@ -63,7 +64,7 @@ def test_states_are_the_same_bytes_however_the_log_is_cut(log: Log, data: st.Dat
 @drawn
 @given(log=logs())
 def test_observing_tells_what_applying_would_and_changes_nothing(log: Log) -> None:
-    kernel = Kernel(V2)
+    kernel = Kernel(WITH_LARGE)
     for record in log:
         if isinstance(record, Payment):
             observed = kernel.observe([record])
@@ -79,7 +80,7 @@ def test_observing_tells_what_applying_would_and_changes_nothing(log: Log) -> No
 @given(log=logs(), data=st.data())
 def test_a_restored_state_is_the_same_and_goes_on_the_same(log: Log, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(log)))
-    original = Kernel(V2)
+    original = Kernel(WITH_LARGE)
     original.apply(log[:at])
     restored = original.restored()
     assert restored.encoded() == original.encoded()
@@ -90,7 +91,7 @@ def test_a_restored_state_is_the_same_and_goes_on_the_same(log: Log, data: st.Da
 @pytest.mark.parametrize("temper", TEMPERS, ids=lambda temper: temper.name)
 def test_long_logs_go_on_the_same_from_a_restored_state(temper: Temper) -> None:
     log = long_log(temper, seed=2, transactions=2_000)
-    original = Kernel(V2)
+    original = Kernel(WITH_LARGE)
     for begin in range(0, len(log), 307):
         restored = original.restored()
         assert restored.apply(log[begin : begin + 307]).tobytes() == original.apply(log[begin : begin + 307]).tobytes()
@@ -110,9 +111,10 @@ def test_a_state_forgets_the_order_in_which_it_learned(payments: list[Payment], 
 
 @every_set
 def test_the_products_oracle_takes_the_same_windows_from_the_definitions(feature_set: FeatureSet, extra: dict[str, Window] | None) -> None:
-    taken, stated = Oracle.of(feature_set), restated(feature_set.devices, extra)
+    large = [(percent, window.name) for percent, window in feature_set.large]
+    taken, stated = Oracle.of(feature_set), restated(feature_set.devices, extra, large)
     assert (taken.amount_windows, taken.fraud_windows) == (stated.amount_windows, stated.fraud_windows)
-    assert taken.with_devices == stated.with_devices
+    assert (taken.with_devices, taken.large) == (stated.with_devices, stated.large)
 
 
 def _one_key(log: Log) -> Kernel:

@@ -1,6 +1,6 @@
 """The window table, restated, and the oracle that goes by it; the product's own takes its windows from the definitions."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from features.oracle import Oracle, Window
 from tests.parity.logs import DAY, HOUR, MINUTE, SECOND
@@ -20,11 +20,13 @@ FRAUD_WINDOWS: Mapping[str, Window] = {
 }
 
 
-def restated(devices: bool = False, extra: Mapping[str, Window] | None = None) -> Oracle:
-    """The oracle of ``fraud_v1``, or with ``devices`` of ``fraud_v2``; ``extra`` adds windows, of frauds if delayed, else of amounts."""
+def restated(devices: bool = False, extra: Mapping[str, Window] | None = None, large: Iterable[tuple[int, str]] = ()) -> Oracle:
+    """The oracle of ``fraud_v1``, or with ``devices`` of ``fraud_v2``; ``extra`` adds windows, of frauds if delayed, else of amounts, and
+    ``large`` says what amounts to count in which, in percent of the mean before."""
     extra = extra or {}
     return Oracle(
         {**AMOUNT_WINDOWS, **{name: window for name, window in extra.items() if not window.delay}},
         {**FRAUD_WINDOWS, **{name: window for name, window in extra.items() if window.delay}},
         devices,
+        large=large,
     )

@@ -35,7 +35,9 @@ DROP = Plant(
     "    n = sum(len(records) for _, records in turn)\n",
 )
 FLOAT = Plant(
-    "features/windows.py", "amount += tile.amount\n            fraud", "amount = int(np.float32(amount + tile.amount))\n            fraud"
+    "features/windows.py",
+    "amount += tile.amount\n            elif tile.amount == -FRAUD",
+    "amount = int(np.float32(amount + tile.amount))\n            elif tile.amount == -FRAUD",
 )
 BORDER = Plant("features/windows.py", "tiles.cell[at].start >= place:", "tiles.cell[at].start > place:")
 
