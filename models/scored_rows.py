@@ -25,7 +25,8 @@ HANDBOOK_WEEK_MS = 7 * DAY
 @dataclass(frozen=True)
 class ScoredRows:
     """One entry a transaction: ``event_time`` (ms), ``user`` (any numbering of users), ``amount`` (minor units), ``is_fraud``,
-    ``probability`` (0–1). ``segments`` maps a division (country, …) to each row's part of it.
+    ``probability`` (0–1). ``segments`` maps a division (country, …) to each row's part of it. ``weight`` is how many transactions each row
+    stands for; without, all stand for themselves alone.
 
     Raises ValueError if the columns differ in length.
     """
@@ -36,10 +37,11 @@ class ScoredRows:
     is_fraud: Bool
     probability: Float64
     segments: Mapping[str, Labels] = field(default_factory=dict)
+    weight: Float64 | None = None
 
     def __post_init__(self) -> None:
-        columns = (self.event_time, self.user, self.amount, self.is_fraud, self.probability, *self.segments.values())
-        if len({len(column) for column in columns}) != 1:
+        columns = (self.event_time, self.user, self.amount, self.is_fraud, self.probability, *self.segments.values(), self.weight)
+        if len({len(column) for column in columns if column is not None}) != 1:
             raise ValueError(f"columns of one set of rows differ in length: {', '.join(str(len(column)) for column in columns)}")
 
     def __len__(self) -> int:
@@ -50,6 +52,11 @@ class ScoredRows:
         """How many rows are frauds."""
         return int(np.count_nonzero(self.is_fraud))
 
+    @property
+    def fraud_rate(self) -> float:
+        """The share of frauds, 0–1, as weighted; NaN without rows."""
+        return float(np.average(self.is_fraud, weights=self.weight)) if len(self) else float("nan")
+
     def where(self, rows: Bool) -> Self:
         """The rows for which the mask is true."""
         return type(self)(
@@ -59,6 +66,7 @@ class ScoredRows:
             self.is_fraud[rows],
             self.probability[rows],
             {name: parts[rows] for name, parts in self.segments.items()},
+            None if self.weight is None else self.weight[rows],
         )
 
     def scored(self, probability: Float64) -> Self:

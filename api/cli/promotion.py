@@ -16,7 +16,11 @@ def promote(
     role: Annotated[str, typer.Option("--as", metavar="ROLE", help="champion, challenger or shadow.")] = "champion",
     data: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="A file with the newest matured weeks, to compare it with the champion on; else the archive."),
+        typer.Option(
+            metavar="FILE|FOLDER",
+            help="A file, or a folder of tidemark training-set, with the newest matured weeks, to compare it with the champion on; else "
+            "the archive.",
+        ),
     ] = None,
     columns: ColumnsOption = "tidemark",
     amount_unit: AmountUnitOption = None,
@@ -36,8 +40,8 @@ def promote(
     labels have come; if its probabilities are off, or it is slow.
     """
     from api.settings import Settings
-    from api.training.data import data_if_any
     from api.training.provenance import provenance
+    from api.training.sources import data_if_any
     from api.training.trials import trial_of
     from models import mlflow_promotion, mlflow_registry
 
