@@ -202,8 +202,15 @@ def log(found: Candidate, plan: TrainingPlan, record: Record, tracking_uri: str,
 
 
 def counts(rows: TrainingSet) -> dict[str, int]:
-    """How many rows there are, and how many were left out."""
-    return {"rows": len(rows.is_fraud), "frauds": rows.frauds, "label_unknown": rows.immature, "unlabelled": rows.unlabelled}
+    """How many rows there are, how many they stand for if they are weighted, and how many were left out."""
+    stand_for = {} if rows.weight is None else {"stand_for": round(float(rows.weight.sum()))}
+    return {
+        "rows": len(rows.is_fraud),
+        "frauds": rows.frauds,
+        **stand_for,
+        "label_unknown": rows.immature,
+        "unlabelled": rows.unlabelled,
+    }
 
 
 def gain(trained: Trained) -> dict[str, float]:

@@ -8,6 +8,7 @@ import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, f1_score, precision_score, recall_score, roc_auc_score, roc_curve
 
 from features.definitions import DAY
+from models.bootstrap import Clusters
 from models.costs import Costs
 from models.evaluation import CARDS_A_DAY, Evaluation, Statistic, evaluate, judge
 from models.handbook_protocol import judged_rows
@@ -82,9 +83,20 @@ def test_intervals_hold_the_figure_and_the_same_seed_gives_the_same() -> None:
     found = judge(ROWS, POLICY, COSTS, resamples=50)
     assert found == judge(ROWS, POLICY, COSTS, resamples=50)
     assert found != judge(ROWS, POLICY, COSTS, seed=1, resamples=50)
-    for name in ("auc_roc", "average_precision", "money_saved", "brier"):
+    for name in found.figures.keys() - {"calibration_error"}:
         figure = found.figures[name]
-        assert figure.low < figure.value < figure.high  # type: ignore[operator]
+        assert figure.low <= figure.value <= figure.high, name  # type: ignore[operator]
+
+
+def test_the_calibration_error_has_no_interval_for_resamples_lie_around_another_value() -> None:
+    rng = np.random.default_rng(0)
+    probability = rng.uniform(0, 0.2, 20_000)
+    honest = replace(scored(20_000), probability=probability, is_fraud=rng.random(20_000) < probability)
+    figure = judge(honest, POLICY, COSTS, resamples=20).figures["calibration_error"]
+    assert (figure.low, figure.high) == (None, None)
+    statistic = Statistic(honest, POLICY, COSTS)
+    drawn = [statistic(weight)["calibration_error"] for weight in Clusters.of(honest.user).weights(rng, 100)]
+    assert np.quantile(drawn, 0.025) > plain(honest)["calibration_error"] == figure.value
 
 
 def test_rows_of_few_frauds_have_figures_without_intervals() -> None:

@@ -38,7 +38,11 @@ def test_features_that_failed_their_latest_audit_keep_a_version_from_serving(reg
     mlflow_gate.record(V1.digest, FAILED, registry)
     with pytest.raises(UserError, match=r"version 1 can't become champion: .* 3 of 1000 decisions on its features .* say --despite-audit"):
         promote("1")
-    assert "models:/tidemark/1 is champion" in promote("1", "--despite-audit")
+    told = promote("1", "--despite-audit", "--author", "ada")
+    assert "models:/tidemark/1 is champion" in told
+    overlooked = json.loads(mlflow_registry.tags("1", registry)["gate.champion"])["overlooked"]
+    assert overlooked["author"] == "ada"
+    assert overlooked["audit"] in told
     with pytest.raises(UserError, match="3 of 1000 decisions"):
         promote("2", "--as", "shadow")
 
