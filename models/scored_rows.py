@@ -40,8 +40,9 @@ class ScoredRows:
     weight: Float64 | None = None
 
     def __post_init__(self) -> None:
-        columns = (self.event_time, self.user, self.amount, self.is_fraud, self.probability, *self.segments.values(), self.weight)
-        if len({len(column) for column in columns if column is not None}) != 1:
+        columns = [self.event_time, self.user, self.amount, self.is_fraud, self.probability, *self.segments.values()]
+        columns += [] if self.weight is None else [self.weight]
+        if len({len(column) for column in columns}) != 1:
             raise ValueError(f"columns of one set of rows differ in length: {', '.join(str(len(column)) for column in columns)}")
 
     def __len__(self) -> int:

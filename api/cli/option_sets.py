@@ -24,7 +24,7 @@ def with_option_sets(command: Callable[..., None]) -> Callable[..., None]:
             parameters += _options(sets[name])
         else:
             parameters.append(parameter.replace(kind=Parameter.KEYWORD_ONLY, annotation=hints[name]))
-    del spread.__wrapped__  # type: ignore[attr-defined]  # whose own parameters Typer would find
+    del spread.__wrapped__  # whose own parameters Typer would find
     spread.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     spread.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return spread

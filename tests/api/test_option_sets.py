@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-import click
 import pytest
 import typer
+from typer.core import TyperGroup
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -42,7 +42,7 @@ def commands() -> dict[str, dict[str, object]]:
     app = typer.Typer()
     model.register(app)
     group = get_command(app)
-    assert isinstance(group, click.Group)
+    assert isinstance(group, TyperGroup)
     return {name: {option.opts[0]: option.default for option in command.params} for name, command in group.commands.items()}
 
 

@@ -139,9 +139,9 @@ def test_thinned_rows_say_what_all_say_but_for_chance() -> None:
 
 
 def test_weights_of_nothing_are_refused() -> None:
-    rows = scored(10)
-    for weight in (np.ones(9), np.zeros(10)):
-        with pytest.raises(ValueError, match="10 rows need as many weights, all above 0"):
+    rows = scored(20)
+    for weight in (np.ones(19), np.zeros(20)):
+        with pytest.raises(ValueError, match="20 rows need as many weights, all above 0"):
             choose_policy_by_cost(rows.probability, rows.amount, rows.is_fraud, COSTS, weight)
     with pytest.raises(ValueError, match="differ in length"):
         replace(rows, weight=np.ones(9))
