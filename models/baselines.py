@@ -66,7 +66,7 @@ class RandomForestLearner:
 
     trees: int = 100
     least_in_leaf: int = 5
-    most_rows: int = 40_000
+    most_rows: int = 20_000
     seed: int = 0
     threads: int = -1
 

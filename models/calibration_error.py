@@ -30,7 +30,7 @@ def reliability(probability: Float64, is_fraud: Bool, weight: Float64 | None = N
     """Of each bin: mean probability, share of frauds, rows, all as weighted. One entry a row, at least one."""
     of_row = Bins.of(probability, weight, bins)
     each = np.ones(len(probability)) if weight is None else weight
-    rows = np.bincount(of_row.of_row, each, of_row.count)
+    rows = np.asarray(np.bincount(of_row.of_row, each, of_row.count), np.float64)
     there = rows > 0
     announced = np.bincount(of_row.of_row, probability * each, of_row.count)[there]
     come_true = np.bincount(of_row.of_row, is_fraud * each, of_row.count)[there]

@@ -96,6 +96,8 @@ def judge(
     def verdict(*more: str, **found: Any) -> Verdict:
         return Verdict(version, role, champion, now, (*against, *more), overlooked=overlooked, **found)
 
+    if role != CHAMPION and champion == version:
+        return verdict("it is the champion itself; name another version")
     if role == SHADOW or champion in (None, version):
         return verdict()
     if (validated := mlflow_registry.tags(version, tracking_uri).get("refit_of")) is not None:

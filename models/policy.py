@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Self, TypedDict
 
 import msgspec
 import numpy as np
@@ -124,11 +124,24 @@ def require_same_rows(probability: Float64, amount: Int64, is_fraud: Bool, weigh
         raise ValueError(f"{len(probability)} rows need as many weights, all above 0")
 
 
-def counts(amount: Int64, is_fraud: Bool, flagged: Bool, blocked: Bool, weight: Float64 | None) -> dict[str, int]:
-    """What a ``Choice`` says of the rows (an entry each): those ``flagged`` are reviewed or ``blocked``."""
+class Counts(TypedDict):
+    """What a ``Choice`` counts; see there."""
 
-    def total(of: npt.NDArray[np.generic]) -> int:
-        return int(of.sum()) if weight is None else round(float(of @ weight))
+    rows: int
+    frauds: int
+    fraud_amount: int
+    reviewed: int
+    blocked: int
+    blocked_frauds: int
+    caught: int
+    caught_amount: int
+
+
+def counts(amount: Int64, is_fraud: Bool, flagged: Bool, blocked: Bool, weight: Float64 | None) -> Counts:
+    """Of these rows (an entry each), of which those ``flagged`` are reviewed or ``blocked``."""
+
+    def total(of: Bool | Int64) -> int:
+        return int(of.sum()) if weight is None else round(float((of * weight).sum()))
 
     return {
         "rows": total(np.ones(len(amount), np.int64)),

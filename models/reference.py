@@ -128,8 +128,8 @@ def _quantiles(values: npt.NDArray[np.floating], weight: Float64 | None) -> npt.
     there = ~np.isnan(values)
     shares = np.linspace(0, 1, QUANTILE_BINS + 1)[1:-1]
     if weight is None:
-        return np.quantile(values[there], shares, method="lower")
-    return np.quantile(values[there], shares, method="inverted_cdf", weights=weight[there])
+        return np.asarray(np.quantile(values[there], shares, method="lower"))
+    return np.asarray(np.quantile(values[there], shares, method="inverted_cdf", weights=weight[there]))
 
 
 def _stood_for(rows: int, weight: Float64 | None) -> int:

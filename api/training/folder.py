@@ -30,8 +30,9 @@ def data_of_training_folder(
     start_ms, end_ms = day_range(begin, end)
 
     def rows_of(
-        feature_set: FeatureSet, begin: int, end: int, _as_of: int, advanced: Callable[[int], None] = lambda _rows: None
+        feature_set: FeatureSet, begin: int, end: int, as_of: int, advanced: Callable[[int], None] = lambda _rows: None
     ) -> TrainingSet:
+        assert as_of == described.as_of  # for the folder has no other labels
         rows = read_training_set(folder, described, feature_set, begin, end, immature)
         advanced(len(rows.is_fraud))
         return rows

@@ -65,6 +65,12 @@ def test_without_anything_to_compare_on_no_other_version_becomes_champion_or_cha
     assert mlflow_registry.champion_version(registry) == "1"
 
 
+def test_the_champion_is_no_challenger_of_itself(registry: str) -> None:
+    with pytest.raises(UserError, match="version 1 can't become challenger: it is the champion itself; name another version"):
+        promote("1", "--as", "challenger")
+    assert mlflow_registry.champion_version(registry) == "1"
+
+
 def test_a_shadow_decides_nothing_and_needs_no_comparison(registry: str) -> None:
     assert "models:/tidemark/2 is shadow" in promote("2", "--as", "shadow")
     assert mlflow_registry.load("models:/tidemark@shadow", registry).model_version == "2"
