@@ -15,7 +15,7 @@ from models.bootstrap import Interval, bootstrap
 from models.calibration_error import Bins, expected_calibration_error
 from models.costs import Costs
 from models.policy import Policy
-from models.scored_rows import Float64, Int64, KnownFrauds, ScoredRows
+from models.scored_rows import BANDS, Float64, Int64, KnownFrauds, ScoredRows
 from models.weighted_metrics import CardRanking, Ranking
 
 CARDS_A_DAY = 100
@@ -172,9 +172,10 @@ def _by_part(
 ) -> Iterator[tuple[str, Judgement]]:
     names, counts = np.unique(parts, return_counts=True)
     # Of a division into very many only the largest parts.
-    largest = np.sort(np.argsort(-counts, kind="stable")[:_MOST_PARTS])
-    for name in names[largest]:
-        yield str(name), judge(rows.where(parts == name), policy, costs, seed, min(resamples, _RESAMPLES_OF_PARTS))
+    largest = np.argsort(-counts, kind="stable")[:_MOST_PARTS]
+    # Bands in their order, all else by name.
+    for name in sorted(names[largest].tolist(), key=lambda name: (BANDS.index(name) if name in BANDS else 0, name)):
+        yield name, judge(rows.where(parts == name), policy, costs, seed, min(resamples, _RESAMPLES_OF_PARTS))
 
 
 def _figure(name: str, found: Interval) -> Figure:

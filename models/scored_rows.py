@@ -17,6 +17,7 @@ Labels = npt.NDArray[np.str_]
 # Upper ends in minor units, exclusive.
 _BANDS = ((1_000, "below 10"), (5_000, "10 to 50"), (22_000, "50 to 220"))
 _TOP_BAND = "220 and more"
+BANDS = (*(name for _, name in _BANDS), _TOP_BAND)
 NEW_USER_MS = 7 * DAY
 # The handbook's training week, whose compromised customers are known when its test week begins.
 HANDBOOK_WEEK_MS = 7 * DAY
@@ -77,8 +78,7 @@ class ScoredRows:
 
 def amount_bands(amount: Int64) -> Labels:
     """The band of each amount (minor units, of a currency with two decimals)."""
-    names = np.array([*(name for _, name in _BANDS), _TOP_BAND])
-    return names[np.searchsorted([end for end, _ in _BANDS], amount, side="right")]
+    return np.array(BANDS)[np.searchsorted([end for end, _ in _BANDS], amount, side="right")]
 
 
 def newness(age_seconds: npt.NDArray[np.floating]) -> Labels:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from api.training.data import LabelledData, moment
-from api.training.summary import training_summary
+from api.training.summary import history_summary, training_summary
 from api.training.trials import trial_of
 from features.definitions import DAY
 from features.errors import UserError
@@ -93,11 +93,11 @@ def retrain_once(given: LabelledData, plan: RetrainingPlan, provenance: Provenan
     if not verdict.passed:
         mlflow_registry.tag(validated.version, {"retrain": key}, tracking_uri)
         told = f"not as good as the champion, version {champion}: {'; '.join(verdict.objections)}"
-        return {**head, "status": "refused", "told": told, **training_summary(found, validated, trial), "validated": _told(verdict)}
+        return {**head, "status": "refused", "told": told, **training_summary(found, validated, trial), "validated": _told(verdict, found)}
     refit = plan.refit(found)
     made, registered = run.train(refit, {"retrain": key, "refit_of": validated.version})
     told = f"no worse than the champion, version {champion}, as version {validated.version}, of which it is a refit on all rows"
-    return {**head, "status": "trained", "told": told, **training_summary(made, registered, refit), "validated": _told(verdict)}
+    return {**head, "status": "trained", "told": told, **training_summary(made, registered, refit), "validated": _told(verdict, found)}
 
 
 @dataclass(frozen=True)
@@ -125,5 +125,6 @@ class _Run:
         return self.given.rows_of(plan.feature_set, plan.begin, plan.end, plan.as_of)
 
 
-def _told(verdict: Verdict) -> dict[str, object]:
-    return {**msgspec.to_builtins(verdict), "passed": verdict.passed}
+def _told(verdict: Verdict, found: Candidate) -> dict[str, object]:
+    """The verdict on the candidate that was compared, and how its history was chosen: the refit, if there is one, had no such choice."""
+    return {**msgspec.to_builtins(verdict), "passed": verdict.passed, "history": history_summary(found)}

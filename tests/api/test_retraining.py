@@ -54,6 +54,8 @@ def test_it_ends_with_a_validated_candidate_and_asked_again_does_nothing(home: P
     validated = alert["validated"]
     assert isinstance(validated, dict)
     assert (validated["version"], validated["champion"], validated["passed"]) == ("2", "1", True)
+    # Which history it was to learn from was tried out.
+    assert {tried.split(" days")[0] for tried in validated["history"]["tried"]} == {"7", "28", "7+28"}
     tags = mlflow_registry.tags("3", uri)
     assert (tags["refit_of"], tags["retrain_reason"], tags["author"]) == ("2", "alert: drift of amount", "ada")
     # The validated one knows nothing of the weeks it was compared on, nor of the label delay before; the refit knows them all.
