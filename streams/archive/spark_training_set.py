@@ -101,7 +101,7 @@ def _rows(
 def _with_weights(rows: "DataFrame", as_of: int, labels_after: int, immature: Immature) -> "DataFrame":
     """The same with their ``weight`` and whether it lets them count: only ``mature`` rows do, or all whose weight is above 0."""
     from pyspark.sql import functions as f
-    from pyspark.sql.pandas.functions import ArrowUDFType, arrow_udf
+    from pyspark.sql.pandas.functions import arrow_udf
 
     if immature == "left-out":
         return rows.withColumn("counted", f.col("mature")).withColumn("weight", f.lit(None).cast("double"))
@@ -113,7 +113,7 @@ def _with_weights(rows: "DataFrame", as_of: int, labels_after: int, immature: Im
     def weights(age: pa.Array, labelled: pa.Array) -> pa.Array:
         return pa.array(immature_weights(age.to_numpy(), labelled.to_numpy(zero_copy_only=False), delays))
 
-    young = arrow_udf(weights, "double", ArrowUDFType.SCALAR)("age", "labelled")
+    young = arrow_udf(weights, "double")("age", "labelled")  # type: ignore[call-overload]  # its stubs miss that types are told by hints
     weighted = rows.withColumn("weight", f.when(f.col("mature"), f.lit(1.0)).otherwise(young))
     return weighted.withColumn("counted", f.col("weight") > 0)
 

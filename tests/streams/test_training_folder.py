@@ -198,26 +198,22 @@ def test_a_folder_that_is_not_whole_is_not_read(home: Path, folder: Path) -> Non
 @pytest.mark.parametrize("source", ["archive", "folder"])
 def test_retraining_takes_folders_and_immature_rows_too(home: Path, tmp_path: Path, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEMARK_HOME", str(tmp_path))
-    store = ("--store", home / "offline")
+    given: tuple[str | Path, ...] = ("--store", home / "offline", "--as-of", AS_OF, "--immature", "weighted")
+    if source == "folder":
+        tidemark("training-set", tmp_path / "rows", *given, "--keep-every", "3", "--engine", "local")
+        given = ("--data", tmp_path / "rows")
 
-    def retrained(*more: str | Path) -> dict[str, Any]:
-        tidemark("retrain", "--reason", "x", *more, "--history-days", "28", "--json", tmp_path / "report.json")
+    def retrained(seed: int) -> dict[str, Any]:
+        options = ("--reason", "x", "--history-days", "28", "--seed", str(seed), "--json", tmp_path / "report.json")
+        tidemark("retrain", *given, *options)
         return dict(json.loads((tmp_path / "report.json").read_text()))
 
-    retrained(*store, "--as-of", "2025-02-15")
-    given: tuple[str | Path, ...] = (*store, "--as-of", AS_OF, "--immature", "weighted")
-    if source == "folder":
-        tidemark("training-set", tmp_path / "rows", *store, *OPTIONS, "--immature", "weighted", "--engine", "local")
-        given = ("--data", tmp_path / "rows")
-    report = retrained(*given)
-    assert (report["status"], report["parameters"]["immature"]) == ("trained", "weighted"), report["told"]
-    versions = [mlflow_registry.tags(version, f"sqlite:///{tmp_path / 'mlflow.db'}") for version in ("2", "3")]
-    trained_to = [int(tags["trained_to"]) for tags in versions]
-    # Both have learnt up to the day, the validated one up to a delay before the week held back.
-    assert trained_to[0] == pytest.approx(T0 + 59 * DAY, abs=DAY // 2)
-    assert trained_to[1] == pytest.approx(T0 + 80 * DAY, abs=DAY // 2)
-    assert report["validated"]["comparison"]["first"] > trained_to[0] + 7 * DAY
-    client = mlflow_client.connect(f"sqlite:///{tmp_path / 'mlflow.db'}")
-    notes = [client.get_run(client.get_model_version("tidemark", version).run_id).data.tags["mlflow.note.content"] for version in "23"]
-    assert all("## Data" in note for note in notes)
-    assert retrained(*given)["status"] == "unchanged"
+    # Without a champion on all rows; then, beside one that knows them all, one that doesn't know the weeks held back.
+    first, second = retrained(0), retrained(1)
+    assert (first["status"], second["status"], retrained(1)["status"]) == ("trained", "refused", "unchanged")
+    assert first["parameters"]["immature"] == second["parameters"]["immature"] == "weighted"
+    whole, part = (int(mlflow_registry.tags(version, f"sqlite:///{tmp_path / 'mlflow.db'}")["trained_to"]) for version in ("1", "2"))
+    assert whole == pytest.approx(T0 + 80 * DAY, abs=DAY // 2)
+    assert part == pytest.approx(T0 + (80 - 7 - 7 - 7) * DAY, abs=DAY // 2)
+    # By the labels of that day, when its youngest rows were immature; a folder has those of another day.
+    assert (second["as_of"] == second["to"]) == (source == "archive")
