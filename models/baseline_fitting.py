@@ -16,13 +16,14 @@ from models.fitting import WEEKS, Parameters
 from models.learner import Learner
 from models.metrics import auc_roc, average_precision
 from models.negative_sampling import sampled
-from models.prequential import Fold, folds, rows_between
+from models.prequential import Fold, folds, span_known
 from models.splits import validation_begin
 from models.training import VALIDATION_SHARE, OutOfFold, require_both_classes
 from models.training_set import TrainingSet
 
 BaselineName = Literal["logistic_regression", "random_forest"]
-_THINNING = 3
+# Of the legitimate rows every so-many-th is learnt from; a forest, which takes longest, sees fewer.
+_THINNING: Mapping[BaselineName, int] = {"logistic_regression": 3, "random_forest": 10}
 
 _Made = tuple[Learner, Parameters]
 
@@ -45,18 +46,17 @@ def fit_baseline(
     histories: tuple[int, ...],
     labels_after: int,
     seed: int = 0,
-    threads: int = 1,
 ) -> Baseline:
     """Fitted on the longest of ``histories`` (days; without any, all there is) before each of the newest weeks of the rows (in time order).
 
     Where no week can be lived again, the latest quarter is scored by what is older. Raises UserError if a part is of one class.
     """
-    learner, parameters = _learner(name, seed, threads)
+    learner, parameters = _learner(name, seed)
     parts = _parts(rows, histories, labels_after)
     scored, log_odds = [], []
     for known, tried in parts:
         require_both_classes(rows, rows.take(known), rows.take(tried))
-        fitted = learner.fit(sampled(rows.take(known), _THINNING, seed))
+        fitted = learner.fit(sampled(rows.take(known), _THINNING[name], seed))
         log_odds.append(fitted.log_odds(rows.vectors[tried]))
         scored.append(tried)
     numbers, odds = np.concatenate(scored), np.concatenate(log_odds)
@@ -66,18 +66,25 @@ def fit_baseline(
     return Baseline(
         name,
         OutOfFold(found, probability),
-        {**parameters, "thinning": _THINNING, "seed": seed, "validation_parts": len(parts)},
-        {"validation_auc": auc_roc(found.is_fraud, probability), "validation_ap": average_precision(found.is_fraud, probability)},
+        {**parameters, "thinning": _THINNING[name], "seed": seed, "validation_parts": len(parts)},
+        {
+            "validation_auc": auc_roc(found.is_fraud, probability, found.weight),
+            "validation_ap": average_precision(found.is_fraud, probability, found.weight),
+        },
         dict(zip(names, fitted.importance(len(names)).tolist(), strict=True)),
     )
 
 
-def _learner(name: BaselineName, seed: int, threads: int) -> _Made:
+def _learner(name: BaselineName, seed: int) -> _Made:
     made: Mapping[BaselineName, Callable[[], _Made]] = {
         "logistic_regression": lambda: (LogisticRegressionLearner(), {"regularisation": LogisticRegressionLearner.regularisation}),
         "random_forest": lambda: (
-            RandomForestLearner(seed=seed, threads=threads),
-            {"trees": RandomForestLearner.trees, "least_in_leaf": RandomForestLearner.least_in_leaf},
+            RandomForestLearner(seed=seed),
+            {
+                "trees": RandomForestLearner.trees,
+                "least_in_leaf": RandomForestLearner.least_in_leaf,
+                "most_rows": RandomForestLearner.most_rows,
+            },
         ),
     }
     return made[name]()
@@ -86,13 +93,13 @@ def _learner(name: BaselineName, seed: int, threads: int) -> _Made:
 def _parts(rows: TrainingSet, histories: tuple[int, ...], labels_after: int) -> list[tuple[np.ndarray, np.ndarray]]:
     """The numbers of the rows to learn from and of those to score, oldest first."""
     time = rows.event_time
-    as_of = int(time.max(initial=0)) + 1 + labels_after
-    first = int(time.min(initial=as_of))
-    weeks = folds(first, as_of, labels_after, most=WEEKS) if histories else ()
-    found = [(rows_between(time, fold.fit_end - max(histories) * DAY, fold.fit_end), fold.tried(time)) for fold in weeks]
-    usable = [part for part in found if all(0 < np.count_nonzero(rows.is_fraud[numbers]) < len(numbers) for numbers in part)]
-    if usable:
-        return usable
+    first, as_of = span_known(time, labels_after)
+    if histories:
+        history = max(histories) * DAY
+        weeks = folds(first, as_of, labels_after, most=WEEKS)
+        usable = [fold for fold in weeks if fold.has_both_classes(time, rows.is_fraud, history)]
+        if usable:
+            return [(fold.known(time, history), fold.tried(time)) for fold in usable]
     begin = validation_begin(time, VALIDATION_SHARE)
     plain = Fold(begin, begin, as_of)
-    return [(rows_between(time, first, plain.fit_end), plain.tried(time))]
+    return [(plain.known(time, begin - first), plain.tried(time))]

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 
+from models.metrics import has_both_classes
+
 Float64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
 
@@ -46,7 +48,7 @@ class Platt:
 
         A model whose log-odds say nothing, or the contrary, is left as it is. Raises ValueError if only one class is present.
         """
-        if not 0 < np.count_nonzero(is_fraud) < len(is_fraud):
+        if not has_both_classes(is_fraud):
             raise ValueError(f"a calibration needs frauds and others, got {int(is_fraud.sum())} frauds among {len(is_fraud)} rows")
         # On standardised log-odds the solver takes the same few steps for every model.
         centre, scale = float(log_odds.mean()), float(log_odds.std())

@@ -12,25 +12,28 @@ BINS = 10
 
 @dataclass(frozen=True)
 class Bins:
-    """Rows in bins of about equal size by probability: ``of_row`` (one entry a row) says which of the ``count`` bins, lowest first."""
+    """Rows in bins of about equal weight by probability: ``of_row`` (one entry a row) says which of the ``count`` bins, lowest first."""
 
     of_row: Int64
     count: int
 
     @classmethod
-    def of(cls, probability: Float64, bins: int = BINS) -> Self:
-        """The bins of at least one row; equal probabilities share one, so there may be fewer of them."""
-        edges = np.unique(np.quantile(probability, np.linspace(0, 1, bins + 1)[1:-1]))
+    def of(cls, probability: Float64, weight: Float64 | None = None, bins: int = BINS) -> Self:
+        """The bins of at least one row, counted by its ``weight``; equal probabilities share one, so there may be fewer of them."""
+        # By the one method that knows weights, and always with weights, so that a row of weight 2 makes the bins that two rows make.
+        each = np.ones(len(probability)) if weight is None else weight
+        edges = np.unique(np.quantile(probability, np.linspace(0, 1, bins + 1)[1:-1], method="inverted_cdf", weights=each))
         return cls(np.searchsorted(edges, probability, side="right"), len(edges) + 1)
 
 
-def reliability(probability: Float64, is_fraud: Bool, bins: int = BINS) -> tuple[Float64, Float64, Float64]:
-    """Of each bin: mean probability, share of frauds, rows. One entry a row, at least one."""
-    of_row = Bins.of(probability, bins)
-    rows = np.bincount(of_row.of_row, minlength=of_row.count).astype(np.float64)
+def reliability(probability: Float64, is_fraud: Bool, weight: Float64 | None = None, bins: int = BINS) -> tuple[Float64, Float64, Float64]:
+    """Of each bin: mean probability, share of frauds, rows, all as weighted. One entry a row, at least one."""
+    of_row = Bins.of(probability, weight, bins)
+    each = np.ones(len(probability)) if weight is None else weight
+    rows = np.asarray(np.bincount(of_row.of_row, each, of_row.count), np.float64)
     there = rows > 0
-    announced = np.bincount(of_row.of_row, probability, of_row.count)[there]
-    come_true = np.bincount(of_row.of_row, is_fraud.astype(np.float64), of_row.count)[there]
+    announced = np.bincount(of_row.of_row, probability * each, of_row.count)[there]
+    come_true = np.bincount(of_row.of_row, is_fraud * each, of_row.count)[there]
     return announced / rows[there], come_true / rows[there], rows[there]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from models.bootstrap import Clusters
 from models.costs import Costs
 from models.evaluation import Statistic
+from models.metrics import has_both_classes
 from models.policy import Policy
 from models.scored_rows import Float64, ScoredRows
 
@@ -51,7 +52,8 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class Comparison(msgspec.Struct, frozen=True):
-    """Both on the same rows; times are the rows' first and last (ms)."""
+    """Both on the same rows, of which ``rows``, ``frauds`` and ``users`` count those there are, all else as weighted; times are the rows'
+    first and last (ms)."""
 
     rows: int
     frauds: int
@@ -70,7 +72,7 @@ def compare(
 
     Raises ValueError if the rows don't hold both classes.
     """
-    if not 0 < rows.frauds < len(rows):
+    if not has_both_classes(rows.is_fraud):
         raise ValueError("a comparison needs frauds and others")
     of_candidate, of_champion = (Statistic(rows.scored(probability), policy, costs) for probability, policy in (candidate, champion))
     ones = np.ones(len(rows), np.int64)
@@ -97,7 +99,7 @@ def compare(
             for name, margin in margins.items()
         },
         (ours["calibration_error"], theirs["calibration_error"]),
-        rows.frauds / len(rows),
+        rows.fraud_rate,
     )
 
 

@@ -1,7 +1,8 @@
 """How good a model is on rows that had no part in making it: its ranking, its decisions at thresholds fixed before, its probabilities, its
 money; with intervals for users that might as well have come, and by segment.
 
-Probabilities are judged on rows as they came: rows sampled by class would say nothing of calibration.
+Each row counts as many transactions as it stands for: rows sampled by class would else say nothing of calibration, money or precision.
+Only cards count as they came, for weights are of transactions: Card Precision wants whole days.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,11 +11,11 @@ import msgspec
 import numpy as np
 
 from features.definitions import DAY
-from models.bootstrap import bootstrap
+from models.bootstrap import Interval, bootstrap
 from models.calibration_error import Bins, expected_calibration_error
 from models.costs import Costs
 from models.policy import Policy
-from models.scored_rows import Float64, Int64, KnownFrauds, ScoredRows
+from models.scored_rows import BANDS, Float64, Int64, KnownFrauds, ScoredRows
 from models.weighted_metrics import CardRanking, Ranking
 
 CARDS_A_DAY = 100
@@ -24,6 +25,10 @@ _RESAMPLES_OF_PARTS = 100
 # An interval of fewer frauds would be as wide as the scale.
 FEWEST_FRAUDS = 5
 _MOST_PARTS = 12
+# A mean of distances: what a resample adds to each bin by chance makes it larger, never smaller, so that resamples lie around another value
+# than the rows' own and their middle may leave it out (Kumar, Liang and Ma, 2019, "Verified Uncertainty Calibration"; Roelofs et al., 2022,
+# "Mitigating Bias in Calibration Error Estimation"). Of the probabilities the Brier score has an interval.
+WITHOUT_INTERVAL = frozenset({"calibration_error"})
 
 
 class Figure(msgspec.Struct, frozen=True):
@@ -37,7 +42,8 @@ class Figure(msgspec.Struct, frozen=True):
 class Judgement(msgspec.Struct, frozen=True):
     """The figures of some rows: ranking (``auc_roc``, ``average_precision``, ``recall_at_…_fpr``, ``card_precision_at_100``, 0–1),
     decisions (``review_…`` at the review threshold or above, ``block_…`` at the block threshold; 0–1), probabilities (``brier``,
-    ``calibration_error``, 0–1), money (minor units: ``money_saved``, ``cost``, ``cost_of_no_decisions``)."""
+    ``calibration_error``, 0–1), money (minor units: ``money_saved``, ``cost``, ``cost_of_no_decisions``). ``rows``, ``frauds`` and
+    ``users`` are as many as there are, whatever their weights."""
 
     rows: int
     frauds: int
@@ -99,12 +105,13 @@ def judge(rows: ScoredRows, policy: Policy, costs: Costs, seed: int = 0, resampl
         return Judgement(len(rows), rows.frauds, users, {name: Figure(_known(value), None, None) for name, value in plain.items()})
     rng = np.random.Generator(np.random.PCG64(seed))
     intervals = bootstrap(rows.user, statistic, rng, resamples=resamples)
-    figures = {name: Figure(_known(found.value), _known(found.low), _known(found.high)) for name, found in intervals.items()}
+    figures = {name: _figure(name, found) for name, found in intervals.items()}
     return Judgement(len(rows), rows.frauds, users, figures)
 
 
 class Statistic:
-    """All figures of some rows, at least one, each row counted as often as its user's weight says: what ``models.bootstrap`` resamples.
+    """All figures of some rows, at least one, each row counted as often as its user's weight says, times its own: what
+    ``models.bootstrap`` resamples.
 
     Whatever is a sum over rows is summed up for each user once, for resamples are many.
     """
@@ -113,7 +120,8 @@ class Statistic:
         self._ranking = Ranking.of(rows.is_fraud, rows.probability)
         self._cards = CardRanking.of(rows.event_time // DAY, rows.user, rows.is_fraud, rows.probability)
         self._a_row, self._user = np.unique(rows.user, return_index=True, return_inverse=True)[1:]
-        self._bins = Bins.of(rows.probability)
+        self._bins = Bins.of(rows.probability, rows.weight)
+        self._each = rows.weight
         flagged, blocked = rows.probability >= policy.review_threshold, rows.probability >= policy.block_threshold
         self._sums = {
             "rows": self._by_user(np.ones(len(rows))),
@@ -130,7 +138,7 @@ class Statistic:
         """The figures; NaN where the weighted rows don't determine one."""
         of_user = weight[self._a_row].astype(np.float64)
         sums = {name: float(of_user @ column) for name, column in self._sums.items()}
-        curve = self._ranking.curve(weight)
+        curve = self._ranking.curve(weight if self._each is None else weight * self._each)
         found = {"auc_roc": curve.auc_roc, "average_precision": curve.average_precision}
         found |= {f"recall_at_{name}_percent_fpr": curve.recall_at(rate) for name, rate in FALSE_POSITIVE_RATES.items()}
         found[f"card_precision_at_{CARDS_A_DAY}"] = self._cards.card_precision_at_k(weight, CARDS_A_DAY)
@@ -144,11 +152,15 @@ class Statistic:
         return found | {"money_saved": sums["saved"], "cost": sums["lost"] - sums["saved"], "cost_of_no_decisions": sums["lost"]}
 
     def _by_user(self, values: np.ndarray) -> Float64:
-        return np.asarray(np.bincount(self._user, values, len(self._a_row)), np.float64)
+        return np.asarray(np.bincount(self._user, self._weighed(values), len(self._a_row)), np.float64)
 
     def _by_user_and_bin(self, values: np.ndarray) -> Float64:
         cell = self._user * self._bins.count + self._bins.of_row
-        return np.asarray(np.bincount(cell, values, len(self._a_row) * self._bins.count), np.float64).reshape(-1, self._bins.count)
+        found = np.bincount(cell, self._weighed(values), len(self._a_row) * self._bins.count)
+        return np.asarray(found, np.float64).reshape(-1, self._bins.count)
+
+    def _weighed(self, values: np.ndarray) -> np.ndarray:
+        return values if self._each is None else values * self._each
 
 
 def _ratio(part: float, whole: float) -> float:
@@ -160,9 +172,16 @@ def _by_part(
 ) -> Iterator[tuple[str, Judgement]]:
     names, counts = np.unique(parts, return_counts=True)
     # Of a division into very many only the largest parts.
-    largest = np.sort(np.argsort(-counts, kind="stable")[:_MOST_PARTS])
-    for name in names[largest]:
-        yield str(name), judge(rows.where(parts == name), policy, costs, seed, min(resamples, _RESAMPLES_OF_PARTS))
+    largest = np.argsort(-counts, kind="stable")[:_MOST_PARTS]
+    # Bands in their order, all else by name.
+    for name in sorted(names[largest].tolist(), key=lambda name: (BANDS.index(name) if name in BANDS else 0, name)):
+        yield name, judge(rows.where(parts == name), policy, costs, seed, min(resamples, _RESAMPLES_OF_PARTS))
+
+
+def _figure(name: str, found: Interval) -> Figure:
+    if name in WITHOUT_INTERVAL:
+        return Figure(_known(found.value), None, None)
+    return Figure(_known(found.value), _known(found.low), _known(found.high))
 
 
 def _known(value: float) -> float | None:

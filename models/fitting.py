@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 
 from features.errors import UserError
 from models import training
-from models.prequential import folds
+from models.metrics import has_both_classes
+from models.prequential import folds, span_known
 from models.recipe import PARAMETERS, Grown, Recipe, make
 from models.training import OutOfFold, Trained, train
 from models.training_set import TrainingSet
@@ -53,11 +54,10 @@ def fit(
     rows are learnt from. ``immature`` rows, younger and weighted, only add to what the final model learns from. ``parameters`` are
     XGBoost's, instead of the settled ones. Raises UserError if the rows are of one class.
     """
-    as_of = int(rows.event_time.max(initial=0)) + 1 + labels_after
-    first = int(rows.event_time.min(initial=as_of))
+    first, as_of = span_known(rows.event_time, labels_after)
     made = None
     # Else the plain split says itself what it can't learn from.
-    if histories and 0 < rows.frauds < len(rows.is_fraud) and folds(first, as_of, labels_after, most=1):
+    if histories and has_both_classes(rows.is_fraud) and folds(first, as_of, labels_after, most=1):
         learnt = rows if immature is None else rows.followed_by(immature)
         grown = Grown(
             learnt, names, Recipe(histories=histories, weeks=WEEKS, parameters=parameters or PARAMETERS), seed=seed, threads=threads

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from features.definitions import DAY
 from models.bootstrap import RESAMPLES, Interval, bootstrap
 from models.handbook_protocol import CARDS_A_DAY, Figures
-from models.metrics import Bool, Float64, Int64
+from models.metrics import Bool, Float64, Int64, has_both_classes
 from models.weighted_metrics import CardRanking, Ranking
 
 FIGURES = ("auc", "ap", "cp100")
@@ -40,7 +40,7 @@ def compare(weeks: Sequence[Week], rng: np.random.Generator, resamples: int = RE
 
     Raises ValueError without weeks, and if a week has but one class.
     """
-    if not weeks or any(not 0 < np.count_nonzero(week.is_fraud) < len(week.is_fraud) for week in weeks):
+    if not weeks or not all(has_both_classes(week.is_fraud) for week in weeks):
         raise ValueError("each week needs frauds and others to be judged by")
     models = tuple(weeks[0].probability)
     ranked = [{model: _Ranked.of(week, model) for model in models} for week in weeks]

@@ -9,7 +9,7 @@ from itertools import combinations
 
 import numpy as np
 
-from models.metrics import Bool, Float64, average_precision
+from models.metrics import Bool, Float64, average_precision, has_both_classes
 
 Scored = Mapping[tuple[int, int], Float64]
 """Log-odds of one fold's rows by days of history and rounds."""
@@ -28,10 +28,11 @@ class Choice:
         return np.asarray(np.mean([scored[days, self.rounds] for days in self.days], axis=0))
 
 
-def choices(scored: Sequence[Scored], is_fraud: Sequence[Bool]) -> tuple[Choice, ...]:
-    """Every choice, the best first: by mean average precision over the folds (one entry a fold), of equal ones the one of fewer models and
-    rounds. Folds of one class are passed over; raises ValueError if none is left."""
-    both = [(one, fraud) for one, fraud in zip(scored, is_fraud, strict=True) if 0 < np.count_nonzero(fraud) < len(fraud)]
+def choices(scored: Sequence[Scored], is_fraud: Sequence[Bool], weight: Sequence[Float64 | None] | None = None) -> tuple[Choice, ...]:
+    """Every choice, the best first: by mean average precision over the folds (one entry a fold, its rows counted by their ``weight``), of
+    equal ones the one of fewer models and rounds. Folds of one class are passed over; raises ValueError if none is left."""
+    weight = [None] * len(scored) if weight is None else weight
+    both = [fold for fold in zip(scored, is_fraud, weight, strict=True) if has_both_classes(fold[1])]
     if not both:
         raise ValueError("no fold has frauds and others")
     lengths = sorted({days for days, _ in both[0][0]})
@@ -40,6 +41,6 @@ def choices(scored: Sequence[Scored], is_fraud: Sequence[Bool]) -> tuple[Choice,
         for days in combinations(lengths, number):
             for rounds in sorted({rounds for _, rounds in both[0][0]}):
                 choice = Choice(days, rounds, 0.0)
-                precision = float(np.mean([average_precision(fraud, choice.log_odds(one)) for one, fraud in both]))
+                precision = float(np.mean([average_precision(fraud, choice.log_odds(one), weighs) for one, fraud, weighs in both]))
                 found.append(Choice(days, rounds, precision))
     return tuple(sorted(found, key=lambda choice: (-choice.average_precision, len(choice.days), choice.rounds)))

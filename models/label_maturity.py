@@ -1,9 +1,9 @@
 """What transactions are worth whose labels may still come, or whose outcome was seen by a chance that is known.
 
-Weights multiply what a row counts when a model is fitted and calibrated.
+A row's weight is how many transactions it stands for: when a model is fitted, calibrated and judged, and when thresholds are chosen.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from models.splits import Bool, Int64
 Float64 = np.ndarray[tuple[int], np.dtype[np.float64]]
 Immature = Literal["left-out", "weighted"]
 """What becomes of transactions that are younger than labels take."""
+
+IMMATURE: tuple[Immature, ...] = get_args(Immature)
 
 
 def share_known(delays: Int64, age: Int64) -> Float64:
@@ -28,12 +30,17 @@ def immature_weights(age: Int64, labelled: Bool, delays: Int64) -> Float64:
     others, 2019, "Beyond the Selected Completely At Random Assumption"). ``delays`` (ms) are those of matured frauds. Raises UserError
     if there are none.
     """
+    require_delays(delays)
+    return np.where(labelled, 1.0, share_known(delays, age))
+
+
+def require_delays(delays: Int64) -> None:
+    """Raises UserError if there are none, for then nothing tells what immature rows are worth."""
     if not len(delays):
         raise UserError(
             "--immature weighted needs matured frauds to tell how late labels come, and there are none; leave it out, or give an "
             "earlier --from"
         )
-    return np.where(labelled, 1.0, share_known(delays, age))
 
 
 def inverse_propensity(propensity: Float64) -> Float64:

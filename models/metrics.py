@@ -11,16 +11,22 @@ Int64 = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
 
 
-def auc_roc(is_fraud: Bool, probability: Float64) -> float:
-    """Area under the ROC curve, 0–1. Raises ValueError if only one class is present."""
-    _both_classes(is_fraud)
-    return float(roc_auc_score(is_fraud, probability))
+def has_both_classes(is_fraud: Bool) -> bool:
+    """Whether there are frauds and others."""
+    return bool(0 < np.count_nonzero(is_fraud) < len(is_fraud))
 
 
-def average_precision(is_fraud: Bool, probability: Float64) -> float:
-    """Mean of the precision over the recall steps, 0–1. Raises ValueError if only one class is present."""
-    _both_classes(is_fraud)
-    return float(average_precision_score(is_fraud, probability))
+def auc_roc(is_fraud: Bool, probability: Float64, weight: Float64 | None = None) -> float:
+    """Area under the ROC curve, 0–1, each row counted by its ``weight``. Raises ValueError if only one class is present."""
+    _require_both_classes(is_fraud)
+    return float(roc_auc_score(is_fraud, probability, sample_weight=weight))
+
+
+def average_precision(is_fraud: Bool, probability: Float64, weight: Float64 | None = None) -> float:
+    """Mean of the precision over the recall steps, 0–1, each row counted by its ``weight``. Raises ValueError if only one class is
+    present."""
+    _require_both_classes(is_fraud)
+    return float(average_precision_score(is_fraud, probability, sample_weight=weight))
 
 
 def card_precision_at_k(day: Int64, user: npt.NDArray[np.generic], is_fraud: Bool, probability: Float64, k: int = 100) -> float:
@@ -41,7 +47,6 @@ def card_precision_at_k(day: Int64, user: npt.NDArray[np.generic], is_fraud: Boo
     return float(np.mean(daily))
 
 
-def _both_classes(is_fraud: Bool) -> None:
-    frauds = int(np.count_nonzero(is_fraud))
-    if not 0 < frauds < len(is_fraud):
-        raise ValueError(f"ranking needs frauds and others, got {frauds} frauds among {len(is_fraud)} rows")
+def _require_both_classes(is_fraud: Bool) -> None:
+    if not has_both_classes(is_fraud):
+        raise ValueError(f"ranking needs frauds and others, got {np.count_nonzero(is_fraud)} frauds among {len(is_fraud)} rows")

@@ -45,7 +45,7 @@ def train_baseline(
     rows, _ = rows_of(plan).mature(plan.as_of, plan.labels_after)
     require_no_leak(rows, names)
     require_enough_frauds(rows)
-    found = fit_baseline(name, rows, names, plan.histories, plan.labels_after, plan.seed, plan.threads)
+    found = fit_baseline(name, rows, names, plan.histories, plan.labels_after, plan.seed)
     rehearsal = rehearsed(found.out_of_fold, rows, plan, calibrated=True)
     kind = f"{_KINDS[name]} (scikit-learn), a baseline to compare with, which is never registered."
     judged = Judged(found.out_of_fold, found.parameters, rehearsal.policy, found.importance, rehearsal, kind)

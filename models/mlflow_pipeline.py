@@ -34,7 +34,7 @@ class TrainingPlan:
     ``histories`` (days) are lengths of history to choose from; without any, or with rows of too few weeks, all are learnt from.
     ``capacity`` is the share (0–1) of all transactions that can be reviewed; ``resamples`` make the evaluation's intervals. ``immature``
     and ``propensity`` (the column) say which weights the rows have; see ``models/label_maturity.py``. With ``search`` the trees'
-    hyper-parameters are searched for.
+    hyper-parameters are searched for; else they are the ``parameters``, or without any the settled ones.
     """
 
     feature_set: FeatureSet
@@ -51,6 +51,7 @@ class TrainingPlan:
     immature: Immature = "left-out"
     propensity: str | None = None
     search: SearchBudget | None = None
+    parameters: Parameters | None = None
 
     @property
     def weighting(self) -> dict[str, str]:
@@ -60,12 +61,14 @@ class TrainingPlan:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model that is ready to be registered, the rows it was made of, and how it did."""
+    """A model that is ready to be registered, the rows it was made of, and how it did; ``parameters`` are those of its trees, None for the
+    settled ones."""
 
     trained: Trained
     rows: TrainingSet
     rehearsal: Rehearsal
     choice: HistoryChoice | None
+    parameters: Parameters | None = None
 
 
 def candidate(rows: TrainingSet, plan: TrainingPlan) -> Candidate:
@@ -83,13 +86,13 @@ def candidate(rows: TrainingSet, plan: TrainingPlan) -> Candidate:
     if trained.out_of_fold is None:
         raise ValueError("training gave no out-of-fold rows to choose thresholds by")
     rehearsal = rehearsed(trained.out_of_fold, mature, plan, calibrated=fitted.choice is not None)
-    return Candidate(with_policy(trained, plan.costs, plan.capacity), rows, rehearsal, fitted.choice)
+    return Candidate(with_policy(trained, plan.costs, plan.capacity), rows, rehearsal, fitted.choice, parameters)
 
 
 def _tuned(mature: TrainingSet, plan: TrainingPlan) -> tuple[Parameters | None, dict[str, float | int]]:
-    """The parameters that the search found, None without one, and what the run should say of it."""
+    """The parameters that the search found, without one the plan's, and what the run should say of it."""
     if plan.search is None:
-        return None, {}
+        return plan.parameters, {}
     days, rng = max(plan.histories, default=28), np.random.default_rng(plan.seed)
     best, tries = tuned(mature, plan.feature_set.names, days, plan.labels_after, plan.search, rng, plan.seed, plan.threads)
     return best.parameters, {"search_tries": tries, "search_ap": best.score}
@@ -154,6 +157,8 @@ def record_of(made: Judged, rows: TrainingSet, plan: TrainingPlan, data: DataSna
             rows.event_time,
             None if scored is None else scored.probability,
             None if scored is None else scored.rows.event_time,
+            rows.weight,
+            None if scored is None else scored.rows.weight,
         ),
         card,
         evaluation_plots(rehearsal.rows, rehearsal.policy, plan.costs, made.importance),
@@ -197,8 +202,15 @@ def log(found: Candidate, plan: TrainingPlan, record: Record, tracking_uri: str,
 
 
 def counts(rows: TrainingSet) -> dict[str, int]:
-    """How many rows there are, and how many were left out."""
-    return {"rows": len(rows.is_fraud), "frauds": rows.frauds, "label_unknown": rows.immature, "unlabelled": rows.unlabelled}
+    """How many rows there are, how many they stand for if they are weighted, and how many were left out."""
+    stand_for = {} if rows.weight is None else {"stand_for": round(float(rows.weight.sum()))}
+    return {
+        "rows": len(rows.is_fraud),
+        "frauds": rows.frauds,
+        **stand_for,
+        "label_unknown": rows.immature,
+        "unlabelled": rows.unlabelled,
+    }
 
 
 def gain(trained: Trained) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -45,9 +46,16 @@ class Force:
     reason: str
 
 
+class Overlooked(msgspec.Struct, frozen=True):
+    """What a failed audit says, and who chose not to heed it."""
+
+    author: str
+    audit: str
+
+
 class Verdict(msgspec.Struct, frozen=True):
     """What the gate says of a version for a role: what speaks against it, in words, and what that rests on. A refit rests on
-    the verdict on the version ``validated``."""
+    the verdict on the version ``validated``. What was ``overlooked`` is none of the objections, but on record."""
 
     version: str
     role: str
@@ -58,6 +66,7 @@ class Verdict(msgspec.Struct, frozen=True):
     latency: Latency | None = None
     champion_latency: Latency | None = None
     validated: str | None = None
+    overlooked: Overlooked | None = None
 
     @property
     def passed(self) -> bool:
@@ -71,36 +80,40 @@ def judge(
     trial: Trial | None,
     tracking_uri: str,
     limits: Limits = LIMITS,
-    despite_audit: bool = False,
+    despite_audit: str | None = None,
 ) -> Verdict:
     """The gate's verdict; only a shadow, which decides nothing, needs none but the audit's. Raises UserError if there is no such version.
 
     ``trial`` may be None where there is no other champion to compare with; where there is one, its absence speaks against the version.
+    ``despite_audit`` names who overlooks a failed audit.
     """
-    against: list[str] = []
-    if not despite_audit and (failed := mlflow_gate.audit_objection(version, tracking_uri)):
-        against.append(failed)
+    failed = mlflow_gate.audit_objection(version, tracking_uri)
+    overlooked = None if failed is None or despite_audit is None else Overlooked(despite_audit, failed)
+    against = [] if failed is None or overlooked is not None else [failed]
     champion = mlflow_registry.champion_version(tracking_uri)
     now = datetime.now(UTC).isoformat(timespec="seconds")
+
+    def verdict(*more: str, **found: Any) -> Verdict:
+        return Verdict(version, role, champion, now, (*against, *more), overlooked=overlooked, **found)
+
+    if role != CHAMPION and champion == version:
+        return verdict("it is the champion itself; name another version")
     if role == SHADOW or champion in (None, version):
-        return Verdict(version, role, champion, now, tuple(against))
+        return verdict()
     if (validated := mlflow_registry.tags(version, tracking_uri).get("refit_of")) is not None:
         # It knows the rows that it could be compared on; the version it is a refit of does not.
-        against += _of_validated(validated, role, champion, tracking_uri)
-        return Verdict(version, role, champion, now, tuple(against), validated=validated)
+        return verdict(*_of_validated(validated, role, champion, tracking_uri), validated=validated)
     if trial is None:
-        against.append(f"nothing says how it compares with the champion, version {champion}; give --data with the newest matured weeks")
-        return Verdict(version, role, champion, now, tuple(against))
+        return verdict(f"nothing says how it compares with the champion, version {champion}; give --data with the newest matured weeks")
     try:
         candidate = mlflow_registry.load(f"models:/{MODEL_NAME}/{version}", tracking_uri)
         present = mlflow_registry.load(f"models:/{MODEL_NAME}/{champion}", tracking_uri)
         found, rows, others = _compared(candidate, present, trial, _trained_to((version, str(champion)), tracking_uri), limits)
     except UserError as error:
-        return Verdict(version, role, champion, now, (*against, str(error)))
-    against += objections(found, limits)
+        return verdict(str(error))
     ours, theirs = latencies(((candidate, rows), (present, others)))
-    against += _too_slow(ours, theirs, limits)
-    return Verdict(version, role, champion, now, tuple(against), found, ours, theirs)
+    told = (*objections(found, limits), *_too_slow(ours, theirs, limits))
+    return verdict(*told, comparison=found, latency=ours, champion_latency=theirs)
 
 
 def promote(verdict: Verdict, tracking_uri: str, force: Force | None = None) -> None:

@@ -87,9 +87,15 @@ def _quality(facts: CardFacts) -> Iterator[str]:
     yield (
         f"On {found.all.rows:,} transactions of {found.all.users:,} users with {found.all.frauds:,} frauds, {_moment(found.first)} to "
         f"{_moment(found.last)}, scored by a model that hadn't seen them, at thresholds chosen on rows at least {facts.gap_days:g} days "
-        "earlier. In brackets 95 % intervals (bootstrap by user)."
+        "earlier. In brackets 95 % intervals (bootstrap by user; not of the calibration error, around which resamples don't lie)."
     )
     yield ""
+    if "stand_for" in facts.counts:
+        yield (
+            "Each transaction counts by its weight, as many as it stands for; the numbers of transactions, users and frauds, and Card "
+            "Precision, don't."
+        )
+        yield ""
     yield "| | all | customers not known to be compromised |"
     yield "|---|---|---|"
     for name, title in _SHOWN:

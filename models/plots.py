@@ -24,7 +24,7 @@ _DOTS_PER_INCH = 110
 def evaluation_plots(rows: ScoredRows, policy: Policy, costs: Costs, gain: Mapping[str, float]) -> dict[str, bytes]:
     """PNG files by name: ``pr``, ``roc``, ``calibration``, ``scores``, ``cost`` (over the threshold), ``importance``.
 
-    ``rows`` must hold both classes; ``gain`` is each feature's total gain. The same input gives the same pictures.
+    ``rows`` must hold both classes, and count as weighted; ``gain`` is each feature's total gain. The same input gives the same pictures.
     """
     drawn = {
         "pr": _precision_recall(rows, policy),
@@ -39,20 +39,21 @@ def evaluation_plots(rows: ScoredRows, policy: Policy, costs: Costs, gain: Mappi
 
 def _precision_recall(rows: ScoredRows, policy: Policy) -> "Figure":
     figure, axes = _axes("Precision over recall", "recall", "precision")
-    precision, recall, _ = precision_recall_curve(rows.is_fraud, rows.probability)
+    precision, recall, _ = precision_recall_curve(rows.is_fraud, rows.probability, sample_weight=rows.weight)
     axes.step(recall, precision, where="post")
     for name, threshold in (("review", policy.review_threshold), ("block", policy.block_threshold)):
         flagged = rows.probability >= threshold
         if flagged.any():
-            caught = np.count_nonzero(flagged & rows.is_fraud)
-            axes.plot(caught / rows.frauds, caught / np.count_nonzero(flagged), "o", label=f"{name} at {threshold:.3f}")
+            each = _each(rows)
+            caught = each[flagged & rows.is_fraud].sum()
+            axes.plot(caught / each[rows.is_fraud].sum(), caught / each[flagged].sum(), "o", label=f"{name} at {threshold:.3f}")
     _legend(axes)
     return figure
 
 
 def _roc(rows: ScoredRows) -> "Figure":
     figure, axes = _axes("ROC", "false positive rate (logarithmic)", "recall")
-    false_positives, recall, _ = roc_curve(rows.is_fraud, rows.probability)
+    false_positives, recall, _ = roc_curve(rows.is_fraud, rows.probability, sample_weight=rows.weight)
     axes.plot(false_positives, recall)
     axes.set_xscale("symlog", linthresh=1e-3)
     axes.set_xlim(0, 1)
@@ -61,8 +62,8 @@ def _roc(rows: ScoredRows) -> "Figure":
 
 def _calibration(rows: ScoredRows) -> "Figure":
     figure, axes = _axes("Calibration, bins of equal size", "mean probability", "share of frauds")
-    announced, come_true, _ = reliability(rows.probability, rows.is_fraud, bins=20)
-    least = 0.5 / len(rows)
+    announced, come_true, _ = reliability(rows.probability, rows.is_fraud, rows.weight, bins=20)
+    least = 0.5 / _each(rows).sum()
     axes.plot([least, 1], [least, 1], color="grey", linewidth=1)
     axes.plot(announced.clip(least), come_true.clip(least), "o-")
     axes.set_xscale("log")
@@ -74,7 +75,7 @@ def _scores(rows: ScoredRows, policy: Policy) -> "Figure":
     figure, axes = _axes("Probabilities", "probability", "transactions (logarithmic)")
     bins = np.linspace(0, 1, 51).tolist()
     for name, chosen in (("legitimate", ~rows.is_fraud), ("fraud", rows.is_fraud)):
-        axes.hist(rows.probability[chosen], bins=bins, histtype="step", label=name, linewidth=1.5)
+        axes.hist(rows.probability[chosen], bins=bins, weights=_each(rows)[chosen], histtype="step", label=name, linewidth=1.5)
     _thresholds(axes, policy)
     axes.set_yscale("log")
     _legend(axes)
@@ -88,8 +89,8 @@ def _cost(rows: ScoredRows, policy: Policy, costs: Costs) -> "Figure":
     threshold = np.linspace(0.005, 1, _THRESHOLDS)
     ends = np.searchsorted(-falling, -threshold, side="right")
     for name, saved in (("everything above is blocked", costs.saved_by_block), ("everything above is reviewed", costs.saved_by_review)):
-        total = np.append(0.0, np.cumsum(saved(rows.amount, rows.is_fraud)[order]))[ends]
-        axes.plot(threshold, total / len(rows), label=name)
+        total = np.append(0.0, np.cumsum((saved(rows.amount, rows.is_fraud) * _each(rows))[order]))[ends]
+        axes.plot(threshold, total / _each(rows).sum(), label=name)
     _thresholds(axes, policy)
     _legend(axes)
     return figure
@@ -102,6 +103,11 @@ def _importance(gain: Mapping[str, float]) -> "Figure":
     axes.barh([name for name, _ in largest], [value / total for _, value in largest])
     axes.tick_params(axis="y", labelsize=7)
     return figure
+
+
+def _each(rows: ScoredRows) -> np.ndarray:
+    """How many transactions each row stands for."""
+    return np.ones(len(rows)) if rows.weight is None else rows.weight
 
 
 def _thresholds(axes: "Axes", policy: Policy) -> None:

@@ -14,8 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from features.definitions import DAY
+from models.metrics import has_both_classes
 
 Int64 = npt.NDArray[np.int64]
+Bool = npt.NDArray[np.bool_]
 
 WEEK = 7 * DAY
 
@@ -32,6 +34,14 @@ class Fold:
         """The rows to try a model on."""
         return rows_between(event_time, self.begin, self.end)
 
+    def known(self, event_time: Int64, history: int) -> Int64:
+        """The rows to fit a model on: those of the ``history`` (ms) before ``fit_end``."""
+        return rows_between(event_time, self.fit_end - history, self.fit_end)
+
+    def has_both_classes(self, event_time: Int64, is_fraud: Bool, history: int) -> bool:
+        """Whether there are frauds and others to try on, and to learn from in the ``history`` (ms)."""
+        return all(has_both_classes(is_fraud[rows]) for rows in (self.known(event_time, history), self.tried(event_time)))
+
 
 def rows_between(event_time: Int64, begin: int, end: int) -> Int64:
     """The numbers of the rows (one entry a row, ms) from ``begin`` (inclusive) to ``end`` (exclusive), in the order given."""
@@ -41,6 +51,13 @@ def rows_between(event_time: Int64, begin: int, end: int) -> Int64:
 def known_until(as_of: int, labels_after: int) -> int:
     """The event time (ms, exclusive) up to which every label is known as of ``as_of``, if labels come ``labels_after`` ms later."""
     return as_of - labels_after
+
+
+def span_known(event_time: Int64, labels_after: int) -> tuple[int, int]:
+    """Of rows whose labels are all known, the first event time and as of when they were, ``labels_after`` the last; both ms, equal without
+    rows."""
+    as_of = int(event_time.max(initial=0)) + 1 + labels_after
+    return int(event_time.min(initial=as_of)), as_of
 
 
 def folds(first: int, as_of: int, labels_after: int, *, most: int, length: int = WEEK, least_history: int = 6 * DAY) -> tuple[Fold, ...]:

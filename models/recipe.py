@@ -19,7 +19,7 @@ from models.calibration import Platt, probability_of
 from models.history_choice import Choice, choices
 from models.metrics import Bool, Float64, Int64, auc_roc, average_precision
 from models.policy import choose_policy
-from models.prequential import Fold, folds, known_until, rows_between
+from models.prequential import Fold, folds, known_until
 from models.training import Trained
 from models.training_set import TrainingSet
 from models.xgboost_learner import Trees, XGBoostLearner
@@ -121,7 +121,12 @@ def make(grown: Grown, as_of: int, labels_after: int, learnt_to: int | None = No
     rows, recipe = grown.rows, grown.recipe
     known = known_until(as_of, labels_after)
     first = int(rows.event_time.min(initial=known))
-    weeks = [fold for fold in folds(first, as_of, labels_after, most=recipe.weeks) if _has_both_classes(grown, fold)]
+    shortest = min(recipe.histories) * DAY
+    weeks = [
+        fold
+        for fold in folds(first, as_of, labels_after, most=recipe.weeks)
+        if fold.has_both_classes(rows.event_time, rows.is_fraud, shortest)
+    ]
     if not weeks:
         raise UserError(
             f"there is no week with frauds to choose a model by among the {(known - first) / DAY:.0f} days of known labels; "
@@ -129,19 +134,21 @@ def make(grown: Grown, as_of: int, labels_after: int, learnt_to: int | None = No
         )
     tried = [fold.tried(rows.event_time) for fold in weeks]
     scored = [_scored(grown, fold) for fold in weeks]
-    compared = choices(scored, [rows.is_fraud[part] for part in tried])
+    weights = None if rows.weight is None else [rows.weight[part] for part in tried]
+    compared = choices(scored, [rows.is_fraud[part] for part in tried], weights)
     choice = compared[0]
 
     numbers = np.concatenate(tried)
     log_odds = np.concatenate([choice.log_odds(one) for one in scored])
     is_fraud = rows.is_fraud[numbers]
-    calibration = Platt.fit(log_odds, is_fraud, None if rows.weight is None else rows.weight[numbers])
+    weight = None if rows.weight is None else rows.weight[numbers]
+    calibration = Platt.fit(log_odds, is_fraud, weight)
     probability = probability_of(calibration.slope * log_odds + calibration.intercept)
 
     members = [trees.booster[: choice.rounds] for days in choice.days for trees in grown.trees(days, learnt_to or known)]
     trained = Trained(
         average(members, calibration),
-        choose_policy(probability, rows.amount[numbers], is_fraud),
+        choose_policy(probability, rows.amount[numbers], is_fraud, weight),
         {
             **recipe.parameters,
             "rounds": choice.rounds,
@@ -154,9 +161,9 @@ def make(grown: Grown, as_of: int, labels_after: int, learnt_to: int | None = No
             "validation_weeks": len(weeks),
         },
         {
-            "validation_auc": auc_roc(is_fraud, probability),
-            "validation_ap": average_precision(is_fraud, probability),
-            "validation_logloss": _log_loss(is_fraud, probability),
+            "validation_auc": auc_roc(is_fraud, probability, weight),
+            "validation_ap": average_precision(is_fraud, probability, weight),
+            "validation_logloss": _log_loss(is_fraud, probability, weight),
         },
     )
     return Made(trained, compared, calibration, OutOfFold(numbers, probability))
@@ -173,12 +180,5 @@ def _scored(grown: Grown, fold: Fold) -> dict[tuple[int, int], Float64]:
     return found
 
 
-def _has_both_classes(grown: Grown, fold: Fold) -> bool:
-    """Whether there are frauds and others to try on, and to learn from in the shortest history."""
-    rows = grown.rows
-    shortest = rows_between(rows.event_time, fold.fit_end - min(grown.recipe.histories) * DAY, fold.fit_end)
-    return all(0 < np.count_nonzero(rows.is_fraud[part]) < len(part) for part in (fold.tried(rows.event_time), shortest))
-
-
-def _log_loss(is_fraud: Bool, probability: Float64) -> float:
-    return float(-np.log(np.where(is_fraud, probability, 1 - probability)).mean())
+def _log_loss(is_fraud: Bool, probability: Float64, weight: Float64 | None) -> float:
+    return float(-np.average(np.log(np.where(is_fraud, probability, 1 - probability)), weights=weight))

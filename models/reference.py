@@ -14,6 +14,8 @@ import numpy.typing as npt
 from features.definitions import DAY
 from features.windows import Float32, Int64
 
+Float64 = npt.NDArray[np.float64]
+
 QUANTILE_BINS = 20
 MOST_CATEGORIES = 24
 _THURSDAY = 3  # 1970-01-01, Monday being 0
@@ -57,7 +59,8 @@ class Histogram(msgspec.Struct, frozen=True):
 class Reference(msgspec.Struct, frozen=True):
     """Histograms of each feature, by its name, over all rows that the model was made of, and of the scores over those out of fold.
 
-    Times are the rows' first and last, ms.
+    ``rows`` and ``score_rows`` are how many transactions these rows stand for; they and the counts are as weighted, rounded. Times are the
+    rows' first and last, ms.
     """
 
     rows: int
@@ -81,33 +84,56 @@ def reference(
     names: tuple[str, ...],
     vectors: Float32,
     event_time: Int64,
-    scores: npt.NDArray[np.float64] | None = None,
+    scores: Float64 | None = None,
     scores_time: Int64 | None = None,
+    weight: Float64 | None = None,
+    scores_weight: Float64 | None = None,
 ) -> Reference:
     """The reference of rows (float32, n × names, NaN = missing; ``event_time`` in ms) and of out-of-fold ``scores`` (0–1) with their
-    times. Raises ValueError if there are no rows."""
+    times; each counts by its weight. Raises ValueError if there are no rows."""
     if not len(vectors):
         raise ValueError("a reference needs at least one row")
     weekday = _weekday(event_time)
-    features = {name: histogram(vectors[:, place], weekday) for place, name in enumerate(names)}
-    scored = None if scores is None or scores_time is None else histogram(scores, _weekday(scores_time), categories=False)
-    return Reference(len(vectors), int(event_time.min()), int(event_time.max()), features, 0 if scores is None else len(scores), scored)
+    features = {name: histogram(vectors[:, place], weekday, weight) for place, name in enumerate(names)}
+    scored = None
+    if scores is not None and scores_time is not None:
+        scored = histogram(scores, _weekday(scores_time), scores_weight, categories=False)
+    return Reference(
+        _stood_for(len(vectors), weight),
+        int(event_time.min()),
+        int(event_time.max()),
+        features,
+        0 if scores is None else _stood_for(len(scores), scores_weight),
+        scored,
+    )
 
 
-def histogram(values: npt.NDArray[np.floating], weekday: Int64, categories: bool = True) -> Histogram:
-    """Bins from the values themselves: categories if there are few whole ones, else quantiles; ``weekday`` (0–6) of each value."""
+def histogram(values: npt.NDArray[np.floating], weekday: Int64, weight: Float64 | None = None, categories: bool = True) -> Histogram:
+    """Bins from the values themselves: categories if there are few whole ones, else quantiles; ``weekday`` (0–6) and ``weight`` of each
+    value."""
     present = np.unique(values[~np.isnan(values)]).astype(np.float64)
     if categories and 0 < len(present) <= MOST_CATEGORIES and np.array_equal(present, np.rint(present)):
         empty = Histogram(None, tuple(present.tolist()), (0,) * (len(present) + 2), ())
     else:
         edges: tuple[float, ...] = ()
         if len(present):
-            quantiles = np.quantile(values[~np.isnan(values)], np.linspace(0, 1, QUANTILE_BINS + 1)[1:-1], method="lower")
-            edges = tuple(np.unique(quantiles.astype(np.float64)).tolist())
+            edges = tuple(np.unique(_quantiles(values, weight).astype(np.float64)).tolist())
         empty = Histogram(edges, None, (0,) * (len(edges) + 2), ())
     bins = len(empty.counts)
-    table = np.bincount(weekday * bins + empty.place(values), minlength=7 * bins).reshape(7, bins)
+    table = np.rint(np.bincount(weekday * bins + empty.place(values), weight, 7 * bins)).astype(np.int64).reshape(7, bins)
     return Histogram(empty.edges, empty.categories, tuple(table.sum(axis=0).tolist()), tuple(tuple(of_day) for of_day in table.tolist()))
+
+
+def _quantiles(values: npt.NDArray[np.floating], weight: Float64 | None) -> npt.NDArray[np.floating]:
+    there = ~np.isnan(values)
+    shares = np.linspace(0, 1, QUANTILE_BINS + 1)[1:-1]
+    if weight is None:
+        return np.asarray(np.quantile(values[there], shares, method="lower"))
+    return np.asarray(np.quantile(values[there], shares, method="inverted_cdf", weights=weight[there]))
+
+
+def _stood_for(rows: int, weight: Float64 | None) -> int:
+    return rows if weight is None else round(float(weight.sum()))
 
 
 def _weekday(event_time: Int64) -> Int64:

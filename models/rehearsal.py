@@ -46,7 +46,7 @@ def scored_rows(rows: TrainingSet, names: tuple[str, ...], probability: np.ndarr
         segments["user"] = newness(rows.vectors[:, names.index(_AGE)])
     if rows.country is not None and (rows.country != "").any():
         segments["country"] = np.where(rows.country == "", "unknown", rows.country)
-    return ScoredRows(rows.event_time, rows.user, rows.amount, rows.is_fraud, probability, segments)
+    return ScoredRows(rows.event_time, rows.user, rows.amount, rows.is_fraud, probability, segments, rows.weight)
 
 
 def rehearse(
@@ -74,11 +74,12 @@ def rehearse(
                 f"the {title} of the validation rows has {frauds:,} frauds among {size:,} transactions; widen --from and --to until both "
                 "parts have frauds and others"
             )
+    choosing = rows.where(chosen)
     if calibrated:
-        weight = None if found.rows.weight is None else found.rows.weight[chosen]
-        log_odds = log_odds_of(rows.probability)
-        rows = rows.scored(Platt.fit(log_odds[chosen], rows.is_fraud[chosen], weight).probability(log_odds))
-    policy = choose_policy_by_cost(rows.probability[chosen], rows.amount[chosen], rows.is_fraud[chosen], costs, capacity=capacity)
+        calibration = Platt.fit(log_odds_of(choosing.probability), choosing.is_fraud, choosing.weight)
+        rows = rows.scored(calibration.probability(log_odds_of(rows.probability)))
+        choosing = rows.where(chosen)
+    policy = choose_policy_by_cost(choosing.probability, choosing.amount, choosing.is_fraud, costs, choosing.weight, capacity=capacity)
     judged_rows = rows.where(judged)
     return Rehearsal(policy, judged_rows, evaluate(judged_rows, policy, costs, known, seed, resamples), gap)
 
@@ -88,7 +89,7 @@ def with_policy(trained: Trained, costs: Costs, capacity: float) -> Trained:
     found = trained.out_of_fold
     if found is None:
         raise ValueError("a policy is chosen on out-of-fold rows, and this model has none")
-    policy = choose_policy_by_cost(found.probability, found.rows.amount, found.rows.is_fraud, costs, capacity=capacity)
+    policy = choose_policy_by_cost(found.probability, found.rows.amount, found.rows.is_fraud, costs, found.rows.weight, capacity=capacity)
     return replace(trained, policy=policy)
 
 

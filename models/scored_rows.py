@@ -17,6 +17,7 @@ Labels = npt.NDArray[np.str_]
 # Upper ends in minor units, exclusive.
 _BANDS = ((1_000, "below 10"), (5_000, "10 to 50"), (22_000, "50 to 220"))
 _TOP_BAND = "220 and more"
+BANDS = (*(name for _, name in _BANDS), _TOP_BAND)
 NEW_USER_MS = 7 * DAY
 # The handbook's training week, whose compromised customers are known when its test week begins.
 HANDBOOK_WEEK_MS = 7 * DAY
@@ -25,7 +26,8 @@ HANDBOOK_WEEK_MS = 7 * DAY
 @dataclass(frozen=True)
 class ScoredRows:
     """One entry a transaction: ``event_time`` (ms), ``user`` (any numbering of users), ``amount`` (minor units), ``is_fraud``,
-    ``probability`` (0–1). ``segments`` maps a division (country, …) to each row's part of it.
+    ``probability`` (0–1). ``segments`` maps a division (country, …) to each row's part of it. ``weight`` is how many transactions each row
+    stands for; without, all stand for themselves alone.
 
     Raises ValueError if the columns differ in length.
     """
@@ -36,9 +38,11 @@ class ScoredRows:
     is_fraud: Bool
     probability: Float64
     segments: Mapping[str, Labels] = field(default_factory=dict)
+    weight: Float64 | None = None
 
     def __post_init__(self) -> None:
-        columns = (self.event_time, self.user, self.amount, self.is_fraud, self.probability, *self.segments.values())
+        columns = [self.event_time, self.user, self.amount, self.is_fraud, self.probability, *self.segments.values()]
+        columns += [] if self.weight is None else [self.weight]
         if len({len(column) for column in columns}) != 1:
             raise ValueError(f"columns of one set of rows differ in length: {', '.join(str(len(column)) for column in columns)}")
 
@@ -50,6 +54,11 @@ class ScoredRows:
         """How many rows are frauds."""
         return int(np.count_nonzero(self.is_fraud))
 
+    @property
+    def fraud_rate(self) -> float:
+        """The share of frauds, 0–1, as weighted; NaN without rows."""
+        return float(np.average(self.is_fraud, weights=self.weight)) if len(self) else float("nan")
+
     def where(self, rows: Bool) -> Self:
         """The rows for which the mask is true."""
         return type(self)(
@@ -59,6 +68,7 @@ class ScoredRows:
             self.is_fraud[rows],
             self.probability[rows],
             {name: parts[rows] for name, parts in self.segments.items()},
+            None if self.weight is None else self.weight[rows],
         )
 
     def scored(self, probability: Float64) -> Self:
@@ -68,8 +78,7 @@ class ScoredRows:
 
 def amount_bands(amount: Int64) -> Labels:
     """The band of each amount (minor units, of a currency with two decimals)."""
-    names = np.array([*(name for _, name in _BANDS), _TOP_BAND])
-    return names[np.searchsorted([end for end, _ in _BANDS], amount, side="right")]
+    return np.array(BANDS)[np.searchsorted([end for end, _ in _BANDS], amount, side="right")]
 
 
 def newness(age_seconds: npt.NDArray[np.floating]) -> Labels:

@@ -7,7 +7,7 @@ import numpy as np
 
 from models.learner import Learner
 from models.metrics import average_precision
-from models.prequential import Fold, rows_between
+from models.prequential import Fold
 from models.training_set import TrainingSet
 
 Value = str | float | int
@@ -63,9 +63,7 @@ def prequential_score(rows: TrainingSet, learner: Learner, folds: Sequence[Fold]
     """
     found = []
     for fold in folds:
-        fitting = rows_between(rows.event_time, fold.fit_end - history, fold.fit_end)
-        tried = fold.tried(rows.event_time)
-        mask = np.zeros(len(rows.event_time), np.bool_)
-        mask[fitting] = True
-        found.append(average_precision(rows.is_fraud[tried], learner.fit(rows.where(mask)).log_odds(rows.vectors[tried])))
+        fitted = learner.fit(rows.take(fold.known(rows.event_time, history)))
+        tried = rows.take(fold.tried(rows.event_time))
+        found.append(average_precision(tried.is_fraud, fitted.log_odds(tried.vectors), tried.weight))
     return float(np.mean(found))

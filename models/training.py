@@ -84,15 +84,15 @@ def train(
     )
     rounds = trial.best_iteration + 1
     probability = _probability(trial, validation, rounds)
-    policy = choose_policy(probability, validation.amount, validation.is_fraud)
+    policy = choose_policy(probability, validation.amount, validation.is_fraud, validation.weight)
     booster = _booster(rows if immature is None else rows.followed_by(immature), feature_names, parameters, rounds)
     return Trained(
         booster,
         policy,
         {**parameters, "rounds": rounds, "validation_share": validation_share},
         {
-            "validation_auc": auc_roc(validation.is_fraud, probability),
-            "validation_ap": average_precision(validation.is_fraud, probability),
+            "validation_auc": auc_roc(validation.is_fraud, probability, validation.weight),
+            "validation_ap": average_precision(validation.is_fraud, probability, validation.weight),
             "validation_logloss": float(trial.best_score),
         },
         OutOfFold(validation, probability),

@@ -20,9 +20,9 @@ from models.splits import Bool, learnable_rows
 @dataclass(frozen=True)
 class TrainingSet:
     """One entry a row, in replay order: ``vectors`` (float32, n × names, NaN = missing), ``is_fraud``, ``event_time`` (ms), ``amount``
-    (minor units), ``user`` (a number for each), ``country`` ("" if unknown), ``weight`` (what a row counts in fitting and calibration); the
-    last three are None where nobody has said them, and without weights all rows count alike. ``immature`` and ``unlabelled`` count what the
-    range held besides."""
+    (minor units), ``user`` (a number for each), ``country`` ("" if unknown), ``weight`` (how many transactions a row stands for, above 0);
+    the last three are None where nobody has said them, and without weights all rows count alike. ``immature`` and ``unlabelled`` count
+    what the range held besides."""
 
     vectors: Float32
     is_fraud: Bool

@@ -8,13 +8,12 @@ import numpy as np
 from features.definitions import DAY
 from features.errors import UserError
 from models.fitting import WEEKS, Parameters
-from models.prequential import WEEK, folds
+from models.prequential import WEEK, folds, span_known
 from models.recipe import PARAMETERS, Recipe
 from models.search import Space, Trial, prequential_score, search
 from models.training_set import TrainingSet
 from models.xgboost_learner import XGBoostLearner
 
-MOST_TRIES = 200
 _WEEKS = 2
 # What is in use comes first, so nothing that is found is worse on these weeks.
 _OTHERS: Mapping[str, tuple[float | int, ...]] = {
@@ -29,10 +28,11 @@ _OTHERS: Mapping[str, tuple[float | int, ...]] = {
 
 @dataclass(frozen=True)
 class SearchBudget:
-    """How long to search: at most ``tries``, and until ``time_is_up``, which may count from when ``begun`` was called. ``told`` gets the
-    best trial so far and how many are done."""
+    """How long to search: at most ``tries``, and ``seconds`` if they are limited, until ``time_is_up``, which may count from when ``begun``
+    was called. ``told`` gets the best trial so far and how many are done."""
 
-    tries: int = MOST_TRIES
+    tries: int
+    seconds: float | None = None
     time_is_up: Callable[[], bool] = lambda: False
     told: Callable[[Trial, int], None] = lambda _best, _done: None
     begun: Callable[[], None] = lambda: None
@@ -60,12 +60,11 @@ def tuned(
     ``history_days`` known when it began. ``rng`` draws what is tried; its like, seed and number of tries give the same again. Raises
     UserError if the rows are too few days.
     """
-    as_of = int(rows.event_time.max(initial=0)) + 1 + labels_after
-    first = int(rows.event_time.min(initial=as_of))
+    first, as_of = span_known(rows.event_time, labels_after)
     weeks = [
         fold
         for fold in folds(first, as_of - WEEKS * WEEK, labels_after, most=_WEEKS)
-        if _has_both_classes(rows, fold.begin, fold.end) and _has_both_classes(rows, fold.fit_end - history_days * DAY, fold.fit_end)
+        if fold.has_both_classes(rows.event_time, rows.is_fraud, history_days * DAY)
     ]
     if not weeks:
         least = 6 + labels_after / DAY + 7 * (WEEKS + 1)
@@ -82,8 +81,3 @@ def tuned(
 
     trials = search(space(), score, rng, tries=budget.tries, time_is_up=budget.time_is_up, told=budget.told)
     return trials[0], len(trials)
-
-
-def _has_both_classes(rows: TrainingSet, begin: int, end: int) -> bool:
-    part = rows.is_fraud[(rows.event_time >= begin) & (rows.event_time < end)]
-    return bool(0 < np.count_nonzero(part) < len(part))

@@ -1,6 +1,6 @@
 """The ranking metrics of ``models/metrics.py`` for weighted rows, sorted once for any number of weightings: what a bootstrap asks for.
 
-Weights are whole numbers (int64, one entry a row): a row of weight 2 counts as two equal rows, one of weight 0 isn't there.
+A row of weight 2 counts as two equal rows, one of weight 0 isn't there (one entry a row, ≥ 0).
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class Ranking:
         order, _, last = ranked(probability)
         return cls(order, last, is_fraud[order])
 
-    def curve(self, weight: Int64) -> "Curve":
+    def curve(self, weight: Int64 | Float64) -> "Curve":
         """What stands at or above each threshold, the rows weighted."""
         weight = weight[self.order]
         frauds = np.cumsum(np.where(self.is_fraud, weight, 0))[self.last]
@@ -60,7 +60,8 @@ class Curve:
         """Mean of the precision over the recall steps, 0–1."""
         if not self.has_both_classes:
             return float("nan")
-        precision = self.frauds / np.maximum(self.frauds + self.others, 1)
+        flagged = self.frauds + self.others
+        precision = self.frauds / np.where(flagged > 0, flagged, 1.0)
         # Not as a product of vectors: BLAS would use threads, which wait for each other on busy cores.
         return float(np.sum(np.diff(self.frauds, prepend=0) * precision) / self.frauds[-1])
 
@@ -90,7 +91,7 @@ class CardRanking:
         return cls(tuple((cards, compromised, a_row[cards]) for cards, compromised in days), len(a_row))
 
     def card_precision_at_k(self, weight: Int64, k: int = 100) -> float:
-        """Card Precision@k, 0–1; all rows of a card have one weight, and a card of weight 2 is two cards."""
+        """Card Precision@k, 0–1; all rows of a card have one weight, a whole number, and a card of weight 2 is two cards."""
         caught = np.zeros(self.cards, np.bool_)
         daily = []
         for card, compromised, row in self.days:

@@ -6,8 +6,15 @@ from typing import Annotated
 import typer
 
 DataOption = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="A CSV or Parquet file of transactions with a fraud column; else the archive.")
+    Path | None,
+    typer.Option(
+        metavar="FILE|FOLDER",
+        help="A CSV or Parquet file of transactions with a fraud column, or a folder of tidemark training-set; else the archive.",
+    ),
 ]
+AsOfOption = Annotated[str | None, typer.Option(metavar="DATE", help="Learn only what was known by then; else by the end of the data.")]
+FeaturesOption = Annotated[str, typer.Option(help="The feature set.")]
+SeedOption = Annotated[int, typer.Option(help="The same seed and data give the same model.")]
 StoreOption = Annotated[
     str | None,
     typer.Option(metavar="FOLDER|s3://…", help="The offline store whose archive is read; else TIDEMARK_OFFLINE, else the home's."),
@@ -50,9 +57,11 @@ SearchTriesOption = Annotated[
     int, typer.Option(min=1, help="At most so many tries; the same number gives the same model, unless the seconds end it sooner.")
 ]
 ImmatureOption = Annotated[
-    str,
+    str | None,
     typer.Option(
-        metavar="left-out|weighted", help="What becomes of transactions younger than labels take; weighted by the share known at their age."
+        metavar="left-out|weighted",
+        help="What becomes of transactions younger than labels take; weighted by the share known at their age. Else left out, or as the "
+        "folder has them.",
     ),
 ]
 PropensityOption = Annotated[

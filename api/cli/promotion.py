@@ -16,7 +16,11 @@ def promote(
     role: Annotated[str, typer.Option("--as", metavar="ROLE", help="champion, challenger or shadow.")] = "champion",
     data: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="A file with the newest matured weeks, to compare it with the champion on; else the archive."),
+        typer.Option(
+            metavar="FILE|FOLDER",
+            help="A file, or a folder of tidemark training-set, with the newest matured weeks, to compare it with the champion on; else "
+            "the archive.",
+        ),
     ] = None,
     columns: ColumnsOption = "tidemark",
     amount_unit: AmountUnitOption = None,
@@ -24,7 +28,9 @@ def promote(
     as_of: Annotated[str | None, typer.Option(metavar="DATE", help="Labels known by then count; else by the end of the file.")] = None,
     labels_after: LabelsAfterOption = None,
     weeks: Annotated[int, typer.Option(min=1, help="On how many of the newest matured weeks they are compared.")] = 4,
-    despite_audit: Annotated[bool, typer.Option("--despite-audit", help="Even if its features failed their latest audit.")] = False,
+    despite_audit: Annotated[
+        bool, typer.Option("--despite-audit", help="Even if its features failed their latest audit; on record.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Whatever speaks against it; needs --reason, and goes on record.")] = False,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why it is forced.")] = "",
     author: AuthorOption = None,
@@ -36,8 +42,8 @@ def promote(
     labels have come; if its probabilities are off, or it is slow.
     """
     from api.settings import Settings
-    from api.training.data import data_if_any
     from api.training.provenance import provenance
+    from api.training.sources import data_if_any
     from api.training.trials import trial_of
     from models import mlflow_promotion, mlflow_registry
 
@@ -49,10 +55,13 @@ def promote(
     tracking_uri = settings.mlflow
     given = data_if_any(settings.home, data, columns, amount_unit, store, as_of, labels_after)
     trial = None if given is None else trial_of(given, weeks)
-    verdict = mlflow_promotion.judge(version, role, trial, tracking_uri, despite_audit=despite_audit)
-    forced = mlflow_promotion.Force(provenance(author).author, reason.strip()) if force else None
+    by = provenance(author).author
+    verdict = mlflow_promotion.judge(version, role, trial, tracking_uri, despite_audit=by if despite_audit else None)
+    forced = mlflow_promotion.Force(by, reason.strip()) if force else None
     write_summary(summary, {**msgspec.to_builtins(verdict), "passed": verdict.passed, "forced": force})
     mlflow_promotion.promote(verdict, tracking_uri, forced)
     typer.echo(f"models:/{mlflow_registry.MODEL_NAME}/{version} is {role}")
+    if verdict.overlooked is not None:
+        typer.echo(f"although {verdict.overlooked.audit}")
     for objection in verdict.objections:
         typer.echo(f"forced, although {objection}")

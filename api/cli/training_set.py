@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from api.cli.conventions import day_ms, day_range, write_summary
-from api.cli.model_options import FromOption, StoreOption, SummaryOption, ToOption
+from api.cli.model_options import FeaturesOption, FromOption, StoreOption, SummaryOption, ToOption
 from features.definitions import DAY
 from features.errors import UserError
 
@@ -34,7 +34,14 @@ def training_set(
     end: ToOption = None,
     as_of: Annotated[str | None, typer.Option(metavar="DATE", help="Take the labels known by then; else by the archive's end.")] = None,
     labels_after: Annotated[str | None, typer.Option(metavar="DURATION", help="How long labels take; 7d.")] = None,
-    features: Annotated[str, typer.Option(help="The feature set.")] = "fraud_v1",
+    features: FeaturesOption = "fraud_v1",
+    immature: Annotated[
+        str,
+        typer.Option(
+            metavar="left-out|weighted",
+            help="What becomes of transactions younger than labels take; weighted by the share known at their age.",
+        ),
+    ] = "left-out",
     keep_every: Annotated[int, typer.Option(min=1, help="Keep one in so many older legitimate transactions, so many times as heavy.")] = 1,
     whole_weeks: Annotated[
         int, typer.Option(min=_WHOLE_WEEKS, help="Of so many newest weeks of known labels all are kept, for they choose and judge.")
@@ -45,7 +52,7 @@ def training_set(
 ) -> None:
     """Join archived decisions, their vectors as served, with their labels into a training set for `tidemark train --data FOLDER`."""
     from api.settings import Settings, offline_store
-    from api.training.data import feature_set_of
+    from api.training.data import feature_set_of, immature_of
     from streams.archive.row_sampling import sampled
     from streams.archive.served_tables import ServedArchive
     from streams.archive.spark_training_set import write_training_rows
@@ -55,7 +62,7 @@ def training_set(
     started = time.monotonic()
     if engine not in ("spark", "local"):
         raise UserError(f"--engine {engine} is none; say spark or local")
-    feature_set = feature_set_of(features)
+    feature_set, young = feature_set_of(features), immature_of(immature)
     settings = Settings.resolve(require_services=False)
     start_ms, end_ms = day_range(begin, end)
     archive = ServedArchive.of(offline_store(settings.home, store))
@@ -68,29 +75,30 @@ def training_set(
         clear(folder)
         if engine == "spark":
             with _spark(settings.home, archive.store, memory) as spark:
-                rows, immature, unlabelled = write_training_rows(spark, archive, folder, feature_set, *when, keep_every, whole_from)
+                rows, unknown, unlabelled = write_training_rows(spark, archive, folder, feature_set, *when, keep_every, whole_from, young)
         else:
-            found = archive.rows(feature_set, *when)
+            found = archive.rows(feature_set, *when, young)
             kept = sampled(found.table, keep_every, whole_from)
             write_rows(folder, kept)
-            rows, immature, unlabelled = len(kept), found.immature, found.unlabelled
+            rows, unknown, unlabelled = len(kept), found.immature, found.unlabelled
         made = Described(
             feature_set.name,
             feature_set.digest,
             *when,
             keep_every,
             whole_from,
-            immature,
+            unknown,
             unlabelled,
             rows,
             archive.snapshot,
+            young,
         )
         describe(folder, made)
     except OSError as failure:
         raise UserError(f"{folder} can't be written: {failure.strerror}; name a folder where there is room") from None
     seconds = round(time.monotonic() - started, 3)
-    write_summary(summary, {"folder": str(folder), "rows": rows, "label_unknown": immature, "unlabelled": unlabelled, "seconds": seconds})
-    left = f"left out: {immature:,} whose label was not known, {unlabelled:,} blocked without one"
+    write_summary(summary, {"folder": str(folder), "rows": rows, "label_unknown": unknown, "unlabelled": unlabelled, "seconds": seconds})
+    left = f"left out: {unknown:,} whose label was not known, {unlabelled:,} blocked without one"
     typer.echo(f"{rows:,} rows in {folder} in {seconds:.1f} s; {left}")
 
 

@@ -25,20 +25,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Weighting:
-    """Which rows count otherwise than others: what becomes of ``immature`` ones, and the column of the file that says the ``propensity``
-    with which each transaction was let through; see ``models/label_maturity.py``."""
+    """Which rows count otherwise than others: what becomes of ``immature`` ones (None: nobody says, so what is usual with the data), and
+    the column of the file that says the ``propensity`` with which each transaction was let through; see ``models/label_maturity.py``."""
 
-    immature: "Immature" = "left-out"
+    immature: "Immature | None" = None
     propensity: str | None = None
 
 
-ALIKE = Weighting()
+UNSAID = Weighting()
 
 
 @dataclass(frozen=True)
 class LabelledData:
     """Transactions with labels: what they are called, which are asked for (``begin`` to before ``end``, ms), what was known when
-    (``as_of``), how late labels come (``labels_after``, ms), and ``rows_of``, their training set as a feature set sees it."""
+    (``as_of``), how late labels come (``labels_after``, ms), and ``rows_of``, their training set as a feature set sees it. Of a past moment
+    it can be had only if it is ``relabelled``. ``weighting`` is what the rows have."""
 
     name: str
     begin: int
@@ -47,12 +48,15 @@ class LabelledData:
     labels_after: int
     snapshot: DataSnapshot
     rows_of: "RowsOf"
+    weighting: Weighting
+    relabelled: bool = True
 
 
 class RowsOf(Protocol):
-    """Makes the training set of the rows from ``begin`` to before ``end``; ``advanced`` hears how many transactions were taken in."""
+    """Makes the training set of the rows from ``begin`` to before ``end`` with the labels known ``as_of`` (ms); ``advanced`` hears how many
+    transactions were taken in."""
 
-    def __call__(self, feature_set: FeatureSet, begin: int, end: int, advanced: Callable[[int], None] = ...) -> TrainingSet:
+    def __call__(self, feature_set: FeatureSet, begin: int, end: int, as_of: int, advanced: Callable[[int], None] = ...) -> TrainingSet:
         """See the class."""
         ...
 
@@ -65,7 +69,7 @@ def data_of_file(
     end: str | None,
     as_of: str | None,
     labels_after: str | None,
-    weighting: Weighting = ALIKE,
+    weighting: Weighting = UNSAID,
 ) -> LabelledData:
     """A file with a fraud column, as ``--data``, ``--columns`` and their like name it. Raises UserError if it can't be used."""
     from models.training_set import training_set
@@ -89,8 +93,8 @@ def data_of_file(
     known = last if as_of_ms is None else as_of_ms
     delay = parse_labels_after(labels_after, mapping.labelled) or 0  # labels that are never sent are at least in the file
 
-    def rows_of(feature_set: FeatureSet, begin: int, end: int, advanced: Callable[[int], None] = _unheard) -> TrainingSet:
-        return training_set(table, feature_set, begin, end, known, delay, advanced, propensity)
+    def rows_of(feature_set: FeatureSet, begin: int, end: int, as_of: int, advanced: Callable[[int], None] = _unheard) -> TrainingSet:
+        return training_set(table, feature_set, begin, end, as_of, delay, advanced, propensity)
 
     return LabelledData(
         file.name,
@@ -100,11 +104,12 @@ def data_of_file(
         delay,
         DataSnapshot((str(file),), table.num_rows, first, last, file_digest(file)),
         rows_of,
+        Weighting("left-out", weighting.propensity),
     )
 
 
 def data_of_archive(
-    store: Storage, begin: str | None, end: str | None, as_of: str | None, labels_after: str | None, weighting: Weighting = ALIKE
+    store: Storage, begin: str | None, end: str | None, as_of: str | None, labels_after: str | None, weighting: Weighting = UNSAID
 ) -> LabelledData:
     """Every decision that is archived in the offline store, with its vector as served and its label. Raises UserError if there is none."""
     if weighting.propensity is not None:
@@ -119,9 +124,10 @@ def data_of_archive(
     archive = ServedArchive.of(store)
     known = archive.last if as_of is None else day_ms("--as-of", as_of)
     delay = parse_labels_after(labels_after, True) or 0
+    immature = weighting.immature or "left-out"
 
-    def rows_of(feature_set: FeatureSet, begin: int, end: int, advanced: Callable[[int], None] = _unheard) -> TrainingSet:
-        rows = archive.training_set(feature_set, begin, end, known, delay, weighting.immature)
+    def rows_of(feature_set: FeatureSet, begin: int, end: int, as_of: int, advanced: Callable[[int], None] = _unheard) -> TrainingSet:
+        rows = archive.training_set(feature_set, begin, end, as_of, delay, immature)
         advanced(len(rows.is_fraud))
         return rows
 
@@ -133,45 +139,8 @@ def data_of_archive(
         delay,
         archive.snapshot,
         rows_of,
+        Weighting(immature),
     )
-
-
-def data_of(
-    home: Path,
-    file: Path | None,
-    columns: str,
-    amount_unit: str | None,
-    store: str | None,
-    begin: str | None,
-    end: str | None,
-    as_of: str | None,
-    labels_after: str | None,
-    weighting: Weighting = ALIKE,
-) -> LabelledData:
-    """A file if there is one, else the archive. Raises UserError if neither can be used."""
-    from api.settings import offline_store
-
-    if file is not None:
-        return data_of_file(file, columns, amount_unit, begin, end, as_of, labels_after, weighting)
-    return data_of_archive(offline_store(home, store), begin, end, as_of, labels_after, weighting)
-
-
-def data_if_any(
-    home: Path,
-    file: Path | None,
-    columns: str,
-    amount_unit: str | None,
-    store: str | None,
-    as_of: str | None,
-    labels_after: str | None,
-) -> LabelledData | None:
-    """The same, but None where neither a file nor a store is named and the home has no archive."""
-    from api.settings import offline_store
-    from streams.archive.served_tables import ServedArchive
-
-    if file is None and store is None and not ServedArchive.exists(offline_store(home)):
-        return None
-    return data_of(home, file, columns, amount_unit, store, None, None, as_of, labels_after)
 
 
 def _unheard(_rows: int) -> None:
@@ -186,11 +155,19 @@ def feature_set_of(name: str) -> FeatureSet:
     return feature_set
 
 
-def weighting_of(immature: str, propensity: str | None) -> Weighting:
+def weighting_of(immature: str | None, propensity: str | None) -> Weighting:
     """What ``--immature`` and ``--propensity`` ask for. Raises UserError for an unknown choice."""
-    if immature not in ("left-out", "weighted"):
-        raise UserError(f"--immature {immature} is no choice; say left-out or weighted")
-    return Weighting("weighted" if immature == "weighted" else "left-out", propensity)
+    return Weighting(None if immature is None else immature_of(immature), propensity)
+
+
+def immature_of(immature: str) -> "Immature":
+    """What ``--immature`` asks for. Raises UserError for an unknown choice."""
+    from models.label_maturity import IMMATURE
+
+    found = next((choice for choice in IMMATURE if choice == immature), None)
+    if found is None:
+        raise UserError(f"--immature {immature} is no choice; say {' or '.join(IMMATURE)}")
+    return found
 
 
 def baseline_of(model: str, search: float | None) -> "BaselineName | None":

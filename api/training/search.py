@@ -21,7 +21,7 @@ def search_budget(seconds: float, tries: int) -> SearchBudget:
                 f"search, try {done}: average precision {trial.score:.4f} with {chosen}; {max(0.0, clock.left):.0f} s left", err=True
             )
 
-    return SearchBudget(tries, lambda: clock.left <= 0, told, clock.start)
+    return SearchBudget(tries, seconds, lambda: clock.left <= 0, told, clock.start)
 
 
 class _Clock:

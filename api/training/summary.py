@@ -25,9 +25,14 @@ def training_summary(found: Candidate, registered: Registered, plan: TrainingPla
         **found.trained.metrics,
         "rounds": found.trained.parameters["rounds"],
         "parameters": dict(found.trained.parameters),
-        "history": None if found.choice is None else {"days": found.choice.days, "tried": dict(found.choice.tried)},
+        "history": history_summary(found),
         **_evaluation(found.rehearsal),
     }
+
+
+def history_summary(found: Candidate) -> dict[str, object] | None:
+    """Which lengths of history were chosen (days), and the mean average precision of each that was tried; None if there was no choice."""
+    return None if found.choice is None else {"days": found.choice.days, "tried": dict(found.choice.tried)}
 
 
 def baseline_summary(run: BaselineRun, plan: TrainingPlan) -> dict[str, object]:

@@ -14,6 +14,6 @@ def trial_of(given: LabelledData, weeks: int = WEEKS) -> Trial:
 
     @cache
     def rows_of(feature_set: FeatureSet) -> TrainingSet:
-        return given.rows_of(feature_set, given.begin, given.end)
+        return given.rows_of(feature_set, given.begin, given.end, given.as_of)
 
     return Trial(rows_of, lambda event_time, trained_to: newest_matured(event_time, given.as_of, given.labels_after, trained_to, weeks))

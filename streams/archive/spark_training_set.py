@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from features.definitions import FeatureSet
 from features.errors import UserError
 from features.spark_records import raise_if_file_gone
+from models.label_maturity import Immature, immature_weights, require_delays
 from streams.archive.served import ORDER, ROW_COLUMNS, nothing_decided, nothing_left
 from streams.archive.served_tables import ServedArchive
 from streams.topics import DECISIONS, LABELS, SCORING_LOG, TRANSACTIONS
@@ -34,23 +37,27 @@ def write_training_rows(
     labels_after: int,
     keep_every: int,
     whole_from: int,
+    immature: Immature = "left-out",
 ) -> tuple[int, int, int]:
     """Writes the rows as Parquet files of the folder, in place of what lay there; returns how many, and how many were left out as immature
     and as blocked unseen. The session must be a local one. Raises UserError as ``served_rows``, and if the archive is compacted meanwhile.
+
+    If ``immature`` ones are weighted, each matured fraud's delay (8 bytes) is held in memory.
     """
     from pyspark.sql import functions as f
 
     try:
         rows = _rows(spark, archive, feature_set, begin, end, as_of, labels_after).cache()
-        counted = rows.agg(
+        if rows.isEmpty():
+            raise UserError(nothing_decided(feature_set))
+        weighted = _with_weights(rows, as_of, labels_after, immature)
+        counted = weighted.agg(
             f.count("*").alias("all"),
-            f.count_if(~f.col("mature")).alias("immature"),
-            f.count_if(f.col("mature") & f.col("unseen")).alias("unseen"),
+            f.count_if(~f.col("counted")).alias("immature"),
+            f.count_if(f.col("counted") & f.col("unseen")).alias("unseen"),
         ).first()
         assert counted is not None
-        if not counted["all"]:
-            raise UserError(nothing_decided(feature_set))
-        kept = _sampled(rows.where(f.col("mature") & ~f.col("unseen")), keep_every, whole_from)
+        kept = _sampled(weighted.where(f.col("counted") & ~f.col("unseen")), keep_every, whole_from)
         if counted["immature"] + counted["unseen"] == counted["all"]:
             raise UserError(nothing_left(counted["immature"], counted["unseen"]))
         ordered = kept.select(*ROW_COLUMNS, *feature_set.names).orderBy(*ORDER)
@@ -66,7 +73,7 @@ def write_training_rows(
 def _rows(
     spark: "SparkSession", archive: ServedArchive, feature_set: FeatureSet, begin: int, end: int, as_of: int, labels_after: int
 ) -> "DataFrame":
-    """Each decision once, with its label, and whether it is ``mature`` or was blocked ``unseen``."""
+    """Each decision once, with its label, its ``age``, and whether it is ``labelled``, ``mature`` or was blocked ``unseen``."""
     from pyspark.sql import functions as f
 
     in_range = f.col("refused").isNull() & (f.col("event_time") >= begin) & (f.col("event_time") < end)
@@ -83,20 +90,42 @@ def _rows(
     newest = _first(labels, f.col("label_time").desc(), f.col("is_fraud").desc())
     joined = served.join(newest, list(_KEY), "left").join(blocked, list(_KEY), "left")
     return (
-        joined.withColumn("mature", f.col("event_time") + f.lit(labels_after) <= as_of)
-        .withColumn("unseen", f.coalesce("blocked", f.lit(False)) & f.col("is_fraud").isNull())
+        joined.withColumn("age", f.lit(as_of) - f.col("event_time"))
+        .withColumn("mature", f.col("age") >= labels_after)
+        .withColumn("labelled", f.col("is_fraud").isNotNull())
+        .withColumn("unseen", f.coalesce("blocked", f.lit(False)) & ~f.col("labelled"))
         .withColumn("is_fraud", f.coalesce("is_fraud", f.lit(False)))
     )
+
+
+def _with_weights(rows: "DataFrame", as_of: int, labels_after: int, immature: Immature) -> "DataFrame":
+    """The same with their ``weight`` and whether it lets them count: only ``mature`` rows do, or all whose weight is above 0."""
+    from pyspark.sql import functions as f
+    from pyspark.sql.pandas.functions import arrow_udf
+
+    if immature == "left-out":
+        return rows.withColumn("counted", f.col("mature")).withColumn("weight", f.lit(None).cast("double"))
+    took = f.col("label_time") - f.col("event_time")
+    frauds = rows.where(f.col("mature") & f.col("is_fraud"))
+    delays = frauds.select(f.least(f.greatest(took, f.lit(0)), f.lit(labels_after)).alias("delay")).toArrow()["delay"].to_numpy()
+    require_delays(delays)
+
+    def weights(age: pa.Array, labelled: pa.Array) -> pa.Array:
+        return pa.array(immature_weights(age.to_numpy(), labelled.to_numpy(zero_copy_only=False), delays))
+
+    young = arrow_udf(weights, "double")("age", "labelled")  # type: ignore[call-overload]  # its stubs miss that types are told by hints
+    weighted = rows.withColumn("weight", f.when(f.col("mature"), f.lit(1.0)).otherwise(young))
+    return weighted.withColumn("counted", f.col("weight") > 0)
 
 
 def _sampled(rows: "DataFrame", keep_every: int, whole_from: int) -> "DataFrame":
     from pyspark.sql import functions as f
 
     if keep_every == 1:
-        return rows.withColumn("weight", f.lit(None).cast("double"))
+        return rows
     thinned = ~f.col("is_fraud") & (f.col("event_time") < whole_from)
     drawn = f.crc32(f.concat(f.col("user_id"), f.lit("\0"), f.col("transaction_id")).cast("binary")) % keep_every == 0
-    weight = f.when(thinned, f.lit(float(keep_every))).otherwise(f.lit(1.0))
+    weight = f.coalesce("weight", f.lit(1.0)) * f.when(thinned, f.lit(float(keep_every))).otherwise(f.lit(1.0))
     return rows.where(~thinned | drawn).withColumn("weight", weight)
 
 

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from features.definitions import FeatureSet
 from features.errors import UserError
 from models.data_snapshot import DataSnapshot
+from models.label_maturity import Immature
 from models.training_set import TrainingSet
 from streams.archive.served import ORDER, ROW_COLUMNS, ServedRows
 
@@ -21,7 +22,8 @@ _OWN = re.compile(r"\.?(training_set\.json|part-[-.\w]+\.parquet|_SUCCESS)(\.crc
 
 class Described(msgspec.Struct, frozen=True):
     """What the rows are: of which decisions (``begin`` to before ``end``), with labels known ``as_of``, ``labels_after`` their transaction
-    (all ms), as vectors of which features, sampled how (``streams/archive/row_sampling.py``); ``source`` is what they were made from."""
+    (all ms), as vectors of which features, sampled how (``streams/archive/row_sampling.py``); ``source`` is what they were made from.
+    ``young`` says what became of immature decisions, ``immature`` and ``unlabelled`` how many were left out."""
 
     feature_set: str
     features_digest: str
@@ -35,6 +37,7 @@ class Described(msgspec.Struct, frozen=True):
     unlabelled: int
     rows: int
     source: DataSnapshot
+    young: Immature = "left-out"
 
 
 def clear(folder: Path) -> None:
@@ -75,9 +78,9 @@ def description_of(folder: Path) -> Described:
         raise UserError(f"{folder / DESCRIPTION} can't be read ({error}); make the folder anew with tidemark training-set") from None
 
 
-def read_training_set(folder: Path, described: Described, feature_set: FeatureSet, begin: int, end: int) -> TrainingSet:
-    """The rows from ``begin`` (inclusive) to ``end`` (exclusive), in order. Raises UserError if there are none, their features are others,
-    or files are missing."""
+def read_training_set(folder: Path, described: Described, feature_set: FeatureSet, begin: int, end: int, immature: Immature) -> TrainingSet:
+    """The rows from ``begin`` (inclusive) to ``end`` (exclusive), in order, the ``immature`` ones too if they are to be weighted and are
+    there. Raises UserError if there are none, their features are others, or files are missing."""
     if feature_set.digest != described.features_digest:
         same = "as this program defines it no longer" if feature_set.name == described.feature_set else f"of {described.feature_set}"
         raise UserError(
@@ -100,4 +103,6 @@ def read_training_set(folder: Path, described: Described, feature_set: FeatureSe
     if not len(rows):
         raise UserError("there is no transaction from --from to --to; give a range that the training set covers")
     ordered = rows.sort_by([(name, "ascending") for name in ORDER])
-    return ServedRows(ordered, described.immature, described.unlabelled).training_set(feature_set.names)
+    mature = pc.less_equal(ordered["event_time"], described.as_of - described.labels_after)
+    kept = ordered if immature == "weighted" else ordered.filter(mature)
+    return ServedRows(kept, described.immature + len(ordered) - len(kept), described.unlabelled).training_set(feature_set.names)

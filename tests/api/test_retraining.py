@@ -12,9 +12,13 @@ import pytest
 
 from api.cli import model
 from api.training.lease import Lease
-from features.definitions import DAY
+from api.training.retraining import RetrainingPlan
+from features.definitions import DAY, FEATURE_SETS
 from features.errors import UserError
-from models import mlflow_registry
+from models import mlflow_client, mlflow_registry
+from models.label_maturity import Immature
+from models.mlflow_pipeline import TrainingPlan
+from models.tuning import space
 from tests.command_line import home_at, ran
 from tests.histories import simulated
 
@@ -50,6 +54,8 @@ def test_it_ends_with_a_validated_candidate_and_asked_again_does_nothing(home: P
     validated = alert["validated"]
     assert isinstance(validated, dict)
     assert (validated["version"], validated["champion"], validated["passed"]) == ("2", "1", True)
+    # Which history it was to learn from was tried out.
+    assert {tried.split(" days")[0] for tried in validated["history"]["tried"]} == {"7", "28", "7+28"}
     tags = mlflow_registry.tags("3", uri)
     assert (tags["refit_of"], tags["retrain_reason"], tags["author"]) == ("2", "alert: drift of amount", "ada")
     # The validated one knows nothing of the weeks it was compared on, nor of the label delay before; the refit knows them all.
@@ -61,6 +67,35 @@ def test_it_ends_with_a_validated_candidate_and_asked_again_does_nothing(home: P
     again = retrained(home, file, "schedule")
     assert (again["status"], again["version"]) == ("unchanged", "3")
     assert "models:/tidemark/3 is champion" in tidemark("promote", "3", "--data", file)
+
+
+def test_what_was_searched_for_is_what_the_refit_is_grown_with(home: Path, file: Path) -> None:
+    uri = f"sqlite:///{home / 'mlflow.db'}"
+    retrained(home, file, "schedule", "--as-of", "2025-01-24")
+    search = ("--search", "1000", "--search-tries", "2", "--seed", "1")
+    report = retrained(home, file, "schedule", *search)
+    assert report["status"] == "trained", report["told"]
+    client = mlflow_client.connect(uri)
+    validated, refit = (client.get_run(client.get_model_version("tidemark", version).run_id).data.params for version in ("2", "3"))
+    assert validated["search_tries"] == "2"
+    assert "search_tries" not in refit
+    assert {name: refit[name] for name in space()} == {name: validated[name] for name in space()}
+    assert retrained(home, file, "schedule", *search)["status"] == "unchanged"
+
+
+@pytest.mark.parametrize(
+    ("immature", "relabelled", "end", "as_of"),
+    [
+        # day 0 ……… learnt from ………… 79 │ labels' delay │ 86 ── held back ── 93 │ labels' delay │ 100
+        ("left-out", True, 79, 86),
+        ("weighted", True, 79, 79),
+        ("left-out", False, 79, 100),
+    ],
+)
+def test_the_validated_candidate_knows_what_was_known_then(immature: Immature, relabelled: bool, end: int, as_of: int) -> None:
+    whole = TrainingPlan(FEATURE_SETS["fraud_v1"], 0, 101 * DAY, 100 * DAY - 1, 7 * DAY, immature=immature)
+    found = RetrainingPlan("", whole, 1).validated(relabelled=relabelled)
+    assert (found.end, found.as_of) == (end * DAY, as_of * DAY - (as_of == 100))
 
 
 def test_while_one_runs_another_ends_at_once_and_says_so(home: Path, file: Path) -> None:

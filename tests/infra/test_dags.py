@@ -32,6 +32,7 @@ RUNS: Mapping[str, tuple[str, Mapping[str, Any], list[int]]] = {
     "broken": ("daily_user_risk", {}, [2]),
     "retrain": ("retrain", {}, [0]),
     "reason": ("retrain", {"reason": EVIL}, [0]),
+    "chosen": ("retrain", {"store": "/a b", "data": "/rows", "immature": "weighted", "search": 90}, [0]),
     "compact": ("compact_archive", {}, [2, 0]),
     "clean": ("nightly_audit", {"sample": 50}, [0]),
     "mismatch": ("nightly_audit", {}, [1]),
@@ -71,6 +72,10 @@ def test_parameters_reach_the_command(results: Mapping[str, Any]) -> None:
     assert results["other parameters"]["asked"] == [
         ["score-users", "--as-of", "2026-01-02", "--engine", "spark", "--max-lag", "72", "--store", "/a b"]
     ]
+    (asked,) = results["chosen"]["asked"]
+    assert asked[3:] == [
+        "--json", "retrain.json", "--store", "/a b", "--data", "/rows", "--immature", "weighted", "--search", "90",
+    ]  # fmt: skip
     (asked,) = results["clean"]["asked"]
     assert asked == ["audit", "--sample", "50"]
 
@@ -78,7 +83,7 @@ def test_parameters_reach_the_command(results: Mapping[str, Any]) -> None:
 def test_what_a_person_types_is_never_read_as_bash(results: Mapping[str, Any]) -> None:
     assert results["reason"]["state"] == "success"
     assert results["reason"]["asked"][0][:3] == ["retrain", "--reason", EVIL]
-    assert results["retrain"]["asked"][0][:3] == ["retrain", "--reason", "schedule"]
+    assert results["retrain"]["asked"] == [["retrain", "--reason", "schedule", "--json", "retrain.json"]]
 
 
 def test_a_failure_that_passes_is_tried_again(results: Mapping[str, Any]) -> None:

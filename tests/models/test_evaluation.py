@@ -8,6 +8,7 @@ import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, f1_score, precision_score, recall_score, roc_auc_score, roc_curve
 
 from features.definitions import DAY
+from models.bootstrap import Clusters
 from models.costs import Costs
 from models.evaluation import CARDS_A_DAY, Evaluation, Statistic, evaluate, judge
 from models.handbook_protocol import judged_rows
@@ -82,9 +83,23 @@ def test_intervals_hold_the_figure_and_the_same_seed_gives_the_same() -> None:
     found = judge(ROWS, POLICY, COSTS, resamples=50)
     assert found == judge(ROWS, POLICY, COSTS, resamples=50)
     assert found != judge(ROWS, POLICY, COSTS, seed=1, resamples=50)
-    for name in ("auc_roc", "average_precision", "money_saved", "brier"):
+    for name in found.figures.keys() - {"calibration_error"}:
         figure = found.figures[name]
-        assert figure.low < figure.value < figure.high  # type: ignore[operator]
+        assert figure.low <= figure.value <= figure.high, name  # type: ignore[operator]
+
+
+def test_the_calibration_error_has_no_interval_for_resamples_lie_around_another_value() -> None:
+    rng = np.random.default_rng(0)
+    figure = judge(ROWS, POLICY, COSTS, resamples=20).figures["calibration_error"]
+    assert (figure.value, figure.low, figure.high) == (plain(ROWS)["calibration_error"], None, None)
+    of_rows, of_resamples = [], []
+    for _ in range(10):
+        probability = rng.uniform(0, 0.2, len(ROWS))
+        honest = replace(ROWS, probability=probability, is_fraud=rng.random(len(ROWS)) < probability)
+        statistic = Statistic(honest, POLICY, COSTS)
+        of_rows.append(plain(honest)["calibration_error"])
+        of_resamples += [statistic(weight)["calibration_error"] for weight in Clusters.of(honest.user).weights(rng, 20)]
+    assert np.mean(of_resamples) > 1.2 * np.mean(of_rows)
 
 
 def test_rows_of_few_frauds_have_figures_without_intervals() -> None:
@@ -99,7 +114,7 @@ def test_rows_of_few_frauds_have_figures_without_intervals() -> None:
 
 def test_a_segment_is_judged_by_its_own_rows() -> None:
     found = evaluate(ROWS, POLICY, COSTS, KNOWN, resamples=0)
-    assert set(found.segments["amount"]) == {"below 10", "10 to 50", "50 to 220", "220 and more"}
+    assert list(found.segments["amount"]) == ["below 10", "10 to 50", "50 to 220", "220 and more"]
     assert sum(part.rows for part in found.segments["amount"].values()) == len(ROWS)
     large = ROWS.where(ROWS.amount >= 22_000)
     assert found.segments["amount"]["220 and more"] == judge(large, POLICY, COSTS, resamples=0)

@@ -82,6 +82,16 @@ def test_sampled_others_stand_for_those_left_out(learner: Learner) -> None:
     assert twice.weight.tolist() == (2 * few.weight).tolist()
 
 
+def test_a_forest_is_the_same_on_any_number_of_threads() -> None:
+    one, three = (RandomForestLearner(trees=20, threads=threads).fit(KNOWN).predict(LATER.vectors) for threads in (1, 3))
+    assert one.tobytes() == three.tobytes()
+
+
+def test_of_many_rows_each_tree_learns_from_some() -> None:
+    forest = RandomForestLearner(trees=5, most_rows=500).fit(KNOWN).pipeline[-1]
+    assert [tree.tree_.weighted_n_node_samples[0] for tree in forest.estimators_] == [500] * 5
+
+
 def test_names_must_fit_the_vectors() -> None:
     with pytest.raises(ValueError, match="3 features named"):
         XGBoostLearner(("a", "b", "c"), 1).fit(KNOWN)

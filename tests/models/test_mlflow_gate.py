@@ -38,7 +38,11 @@ def test_features_that_failed_their_latest_audit_keep_a_version_from_serving(reg
     mlflow_gate.record(V1.digest, FAILED, registry)
     with pytest.raises(UserError, match=r"version 1 can't become champion: .* 3 of 1000 decisions on its features .* say --despite-audit"):
         promote("1")
-    assert "models:/tidemark/1 is champion" in promote("1", "--despite-audit")
+    told = promote("1", "--despite-audit", "--author", "ada")
+    assert "models:/tidemark/1 is champion" in told
+    overlooked = json.loads(mlflow_registry.tags("1", registry)["gate.champion"])["overlooked"]
+    assert overlooked["author"] == "ada"
+    assert overlooked["audit"] in told
     with pytest.raises(UserError, match="3 of 1000 decisions"):
         promote("2", "--as", "shadow")
 
@@ -58,6 +62,12 @@ def test_without_anything_to_compare_on_no_other_version_becomes_champion_or_cha
     for role in ("champion", "challenger"):
         with pytest.raises(UserError, match=f"version 2 can't become {role}: nothing says how it compares with the champion, version 1"):
             promote("2", "--as", role)
+    assert mlflow_registry.champion_version(registry) == "1"
+
+
+def test_the_champion_is_no_challenger_of_itself(registry: str) -> None:
+    with pytest.raises(UserError, match="version 1 can't become challenger: it is the champion itself; name another version"):
+        promote("1", "--as", "challenger")
     assert mlflow_registry.champion_version(registry) == "1"
 
 

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -15,7 +16,8 @@ from api.cli import model, training_set
 from features.definitions import DAY, FEATURE_SETS
 from features.errors import UserError
 from features.storage import Storage
-from models import mlflow_client
+from models import mlflow_client, mlflow_registry
+from models.label_maturity import Immature
 from models.training_set import TrainingSet
 from streams.archive.row_sampling import sampled
 from streams.archive.served_tables import ServedArchive
@@ -72,9 +74,9 @@ def folder(home: Path) -> Path:
     return home / "made"
 
 
-def read(folder: Path) -> TrainingSet:
+def read(folder: Path, immature: Immature = "left-out") -> TrainingSet:
     described = description_of(folder)
-    return read_training_set(folder, described, V1, described.begin, described.end)
+    return read_training_set(folder, described, V1, described.begin, described.end, immature)
 
 
 def equal(one: TrainingSet, other: TrainingSet) -> dict[str, bool]:
@@ -114,6 +116,40 @@ def test_of_older_legitimate_rows_one_in_three_stays_three_times_as_heavy(home: 
     assert len(sampled(whole.table, 3, described.whole_from)) == len(rows.is_fraud) == described.rows
 
 
+def test_immature_ones_are_there_by_choice_weighted_by_how_much_is_known(home: Path, folder: Path) -> None:
+    tidemark("training-set", home / "young", *OPTIONS, "--immature", "weighted")
+    tidemark("training-set", home / "young-local", *OPTIONS, "--immature", "weighted", "--engine", "local")
+    rows = read(home / "young", "weighted")
+    found = equal(rows, read(home / "young-local", "weighted"))
+    assert found == dict.fromkeys(found, True)
+    assert description_of(home / "young") == description_of(home / "young-local")
+    archive = ServedArchive.of(Storage.of(home / "offline"))
+    whole = archive.training_set(V1, archive.first, archive.last + 1, T0 + 80 * DAY, 7 * DAY, "weighted")
+    assert rows.weight is not None
+    assert whole.weight is not None
+    young = rows.event_time > T0 + 73 * DAY
+    assert rows.weight[young].tolist() == whole.weight[whole.event_time > T0 + 73 * DAY].tolist()
+    assert len(set(rows.weight[young].tolist())) > 50
+    assert (rows.immature, rows.unlabelled) == (whole.immature, whole.unlabelled)
+    # Who wants them left out finds what a folder without them holds.
+    left, right = read(home / "young"), read(folder)
+    found = equal(left, replace(right, immature=left.immature, unlabelled=left.unlabelled))
+    assert found == dict.fromkeys(found, True)
+    assert left.immature + left.unlabelled == right.immature + right.unlabelled
+
+
+def test_immature_ones_are_learnt_from_as_the_folder_has_them(home: Path) -> None:
+    tidemark("training-set", home / "young", *OPTIONS, "--immature", "weighted", "--engine", "local")
+    tidemark("train", "--data", home / "young", "--json", home / "young.json")
+    tidemark("train", "--data", home / "young", "--immature", "left-out", "--json", home / "old.json")
+    young, old = (json.loads((home / f"{name}.json").read_text()) for name in ("young", "old"))
+    assert (young["parameters"]["immature"], old["parameters"]["immature"]) == ("weighted", "left-out")
+    assert young["rows"] == description_of(home / "young").rows > old["rows"]
+    assert young["label_unknown"] < old["label_unknown"]
+    # They choose and judge nothing.
+    assert young["evaluation"] == old["evaluation"]
+
+
 def test_a_model_is_trained_from_it(home: Path, folder: Path) -> None:
     tidemark("train", "--data", folder, "--json", home / "trained.json")
     made = json.loads((home / "trained.json").read_text())
@@ -126,6 +162,11 @@ def test_a_model_is_trained_from_it(home: Path, folder: Path) -> None:
     ("arguments", "said"),
     [
         (("train", "--data", "FOLDER", "--as-of", "2025-03-01"), r"the labels in .* are those known by 2025-03-22; leave out --as-of"),
+        (("train", "--data", "FOLDER", "--immature", "weighted"), "the immature transactions were left out of .*; leave out --immature"),
+        (
+            ("retrain", "--reason", "x", "--data", "FOLDER", "--propensity", "p"),
+            r"the labels in .* are those known by 2025-03-22; leave out",
+        ),
         (("train", "--data", "FOLDER", "--features", "fraud_v2"), r"holds vectors of fraud_v1, not fraud_v2; say --features fraud_v1"),
         (("train", "--data", "FOLDER", "--from", "2030-01-01"), "no transaction from --from to --to; give a range that the training set"),
         (("training-set", "HOME", "--as-of", AS_OF), "holds other things than a training set; name a new folder, or empty it"),
@@ -152,3 +193,27 @@ def test_a_folder_that_is_not_whole_is_not_read(home: Path, folder: Path) -> Non
     pq.write_table(pq.read_table(file).slice(1), broken / file.name)
     with pytest.raises(UserError, match=r"broken has [\d,]+ rows where training_set.json says"):
         tidemark("train", "--data", broken)
+
+
+@pytest.mark.parametrize("source", ["archive", "folder"])
+def test_retraining_takes_folders_and_immature_rows_too(home: Path, tmp_path: Path, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIDEMARK_HOME", str(tmp_path))
+    given: tuple[str | Path, ...] = ("--store", home / "offline", "--as-of", AS_OF, "--immature", "weighted")
+    if source == "folder":
+        tidemark("training-set", tmp_path / "rows", *given, "--keep-every", "3", "--engine", "local")
+        given = ("--data", tmp_path / "rows")
+
+    def retrained(seed: int) -> dict[str, Any]:
+        options = ("--reason", "x", "--history-days", "28", "--seed", str(seed), "--json", tmp_path / "report.json")
+        tidemark("retrain", *given, *options)
+        return dict(json.loads((tmp_path / "report.json").read_text()))
+
+    # Without a champion on all rows; then, beside one that knows them all, one that doesn't know the weeks held back.
+    first, second = retrained(0), retrained(1)
+    assert (first["status"], second["status"], retrained(1)["status"]) == ("trained", "refused", "unchanged")
+    assert first["parameters"]["immature"] == second["parameters"]["immature"] == "weighted"
+    whole, part = (int(mlflow_registry.tags(version, f"sqlite:///{tmp_path / 'mlflow.db'}")["trained_to"]) for version in ("1", "2"))
+    assert whole == pytest.approx(T0 + 80 * DAY, abs=DAY // 2)
+    assert part == pytest.approx(T0 + (80 - 7 - 7 - 7) * DAY, abs=DAY // 2)
+    # By the labels of that day, when its youngest rows were immature; a folder has those of another day.
+    assert (second["as_of"] == second["to"]) == (source == "archive")

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable, Param
-from tidemark_command import task
+from tidemark_command import STORE, task
 
 with DAG(
     "retrain",
@@ -13,13 +13,26 @@ with DAG(
     # The newest data is what there is to learn from; a week that was missed would be trained on it just the same.
     catchup=False,
     max_active_runs=1,
-    params={"reason": Param("schedule", type="string", minLength=1, description="Why; it goes into the registry, for example an alert.")},
+    params={
+        "reason": Param("schedule", type="string", minLength=1, description="Why; it goes into the registry, for example an alert."),
+        "store": STORE,
+        "data": Param("", type="string", description="A file, or a folder of tidemark training-set; empty: the archive."),
+        "immature": Param("", enum=["", "left-out", "weighted"], description="Transactions younger than labels take; empty: left out."),
+        "search": Param(0, type="number", minimum=0, description="Seconds to search for hyper-parameters; 0: the settled ones."),
+    },
     tags=["tidemark"],
     doc_md=__doc__,
 ):
     task(
         "retrain",
-        'tidemark retrain --reason "$REASON" --json retrain.json >&2\ncat retrain.json | tr -d "\\n"',
+        'tidemark retrain --reason "$REASON" --json retrain.json ${STORE:+--store "$STORE"} ${DATA:+--data "$DATA"} '
+        '${IMMATURE:+--immature "$IMMATURE"} ${SEARCH:+--search "$SEARCH"} >&2\ncat retrain.json | tr -d "\\n"',
         timeout=timedelta(hours=6),
-        arguments={"REASON": "{{ params.reason }}"},
+        arguments={
+            "REASON": "{{ params.reason }}",
+            "STORE": "{{ params.store }}",
+            "DATA": "{{ params.data }}",
+            "IMMATURE": "{{ params.immature }}",
+            "SEARCH": "{{ params.search or '' }}",
+        },
     )
