@@ -44,7 +44,7 @@ class Recipe:
     """
 
     histories: tuple[int, ...] = (7, 28, 90)
-    rounds: tuple[int, ...] = (150, 300)
+    rounds: tuple[int, ...] = (100,)
     weeks: int = 2
     parameters: Mapping[str, str | float | int] = field(default_factory=lambda: PARAMETERS)
     seeds: int = 1
