@@ -183,6 +183,9 @@ OUTCOME = (
 
 _THREE_DAYS = Window("3d", 3 * DAY, 3 * HOUR)
 
+# Of a user's habits.
+_LONG = (Window("60d", 60 * DAY, 12 * HOUR), Window("90d", 90 * DAY, 12 * HOUR))
+
 # Of how a merchant's frauds began and ended, which shows how long ago its terminal was compromised.
 _OUTCOME_BY_WEEK = tuple(Window(f"{days}d", days * DAY, 3 * HOUR, delay=7 * DAY) for days in (1, 3, 7, 14, 21, 28))
 
@@ -193,5 +196,5 @@ _LARGE = tuple((percent, window) for percent in (250, 400) for window in (_THREE
 FEATURE_SETS: dict[str, FeatureSet] = {
     "fraud_v1": FeatureSet("fraud_v1", ACTIVITY, OUTCOME),
     "fraud_v2": FeatureSet("fraud_v2", ACTIVITY, OUTCOME, devices=True),
-    "fraud_v3": FeatureSet("fraud_v3", (*ACTIVITY, _THREE_DAYS), _OUTCOME_BY_WEEK, large=_LARGE),
+    "fraud_v3": FeatureSet("fraud_v3", (ACTIVITY[2], _THREE_DAYS, *ACTIVITY[3:], *_LONG), _OUTCOME_BY_WEEK, large=_LARGE),
 }

@@ -40,14 +40,14 @@ def test_fraud_v2_adds_the_users_devices() -> None:
     assert not V2.has_devices("merchant")
 
 
-def test_fraud_v3_tells_frauds_by_the_week_and_large_amounts() -> None:
+def test_fraud_v3_tells_longer_habits_frauds_by_the_week_and_large_amounts() -> None:
     v3 = FEATURE_SETS["fraud_v3"]
-    assert v3.activity == (*V1.activity, Window("3d", 3 * DAY, 3 * HOUR))
+    assert [window.name for window in v3.activity] == ["24h", "3d", "7d", "14d", "30d", "60d", "90d"]
     assert v3.outcome == tuple(Window(f"{days}d", days * DAY, 3 * HOUR, delay=7 * DAY) for days in (1, 3, 7, 14, 21, 28))
     assert [feature.name for feature in v3.features if feature.measure == "large_count"] == [
         f"user_large_count_{percent}pct_{window}" for percent in (250, 400) for window in ("3d", "7d", "14d")
     ]
-    assert v3.hops == V1.hops
+    assert v3.hops == V1.hops[2:]
 
 
 @pytest.mark.parametrize("feature_set", [V1, V2], ids=lambda feature_set: feature_set.name)
