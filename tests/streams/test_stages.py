@@ -14,12 +14,12 @@ from features.history import HistoryLog, vectors
 from features.windows import Float32
 from models.scoring import Scorer, Scores
 from streams import answer, scoring_log
-from streams.batches import Batch
+from streams.batches import Batch, batch_schema
 from streams.events import DeadLetter, Decision, Source
 from streams.ingest import ingest
 from streams.kafka_log import LogRecord
 from streams.partitioner import partition_of
-from streams.score import Variant, decide, decide_each
+from streams.score import Variant, admit, decide, decide_each
 from tests.streams.logs import FRAUD_V1, advanced, ingest_state, label, received, routed, score_state, scorer, transaction
 
 START = 1_700_000_000_000
@@ -364,3 +364,10 @@ def test_a_label_beyond_its_users_horizon_counts_nowhere() -> None:
     assert counts["too_late"] == 1
     assert merchant_frauds(records) == 0
     assert merchant_frauds([records[0], records[2]._replace(offset=1), records[3]]) == 1
+
+
+def test_of_a_batch_without_rows_nothing_is_admitted() -> None:
+    # The auditor makes such of the rows it wants.
+    state, counts = score_state(), Counter[str]()
+    empty = Batch(pa.RecordBatch.from_pylist([], schema=batch_schema(FRAUD_V1)), {}, (0, 0))
+    assert (len(admit(state, empty, counts).rows), state.high_water, counts) == (0, {}, {})
