@@ -1,7 +1,7 @@
 """Both stages as pure functions: whatever the batches, the vectors are the history's; what is said twice counts once."""
 
 from collections import Counter
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import msgspec
 import numpy as np
@@ -14,7 +14,7 @@ from features.history import HistoryLog, vectors
 from features.windows import Float32
 from models.scoring import Scorer, Scores
 from streams import answer, scoring_log
-from streams.batches import Batch, batch_schema
+from streams.batches import Batch
 from streams.events import DeadLetter, Decision, Source
 from streams.ingest import ingest
 from streams.kafka_log import LogRecord
@@ -366,8 +366,10 @@ def test_a_label_beyond_its_users_horizon_counts_nowhere() -> None:
     assert merchant_frauds([records[0], records[2]._replace(offset=1), records[3]]) == 1
 
 
-def test_of_a_batch_without_rows_nothing_is_admitted() -> None:
-    # The auditor makes such of the rows it wants.
+def test_of_a_batch_that_names_no_source_all_is_admitted() -> None:
+    # The auditor has admitted its rows before.
+    (batch,) = received(routed(ingest_state(), [transaction(0, "u", "m", START, 100)]))
     state, counts = score_state(), Counter[str]()
-    empty = Batch(pa.RecordBatch.from_pylist([], schema=batch_schema(FRAUD_V1)), {}, (0, 0))
-    assert (len(admit(state, empty, counts).rows), state.high_water, counts) == (0, {}, {})
+    assert len(admit(state, replace(batch, previous={}), counts).rows) == 1
+    nothing = Batch(batch.rows.slice(0, 0), {}, (0, 0))
+    assert (len(admit(state, nothing, counts).rows), state.high_water, counts) == (0, {}, {})
