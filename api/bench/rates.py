@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from api.bench.sampling import Sample
+from features.errors import UserError
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
@@ -55,7 +56,8 @@ class Window:
 
 
 def sustained(at: Float64, finished: Int64) -> Window:
-    """The window of a stage that had ``finished`` so many transactions at the times ``at``. Raises ValueError if it finished none."""
+    """The window of a stage that had ``finished`` so many transactions at the times ``at``. Raises ValueError if it finished none,
+    UserError if it had finished them before anybody looked."""
     total = int(finished[-1])
     if total == 0:
         raise ValueError("nothing was finished")
@@ -66,7 +68,10 @@ def sustained(at: Float64, finished: Int64) -> Window:
         before = max(0, after - 1)
         return float(np.interp(count, finished[[before, after]], at[[before, after]]))
 
-    return Window(reached(FROM * total), reached(TO * total), (TO - FROM) * total)
+    window = Window(reached(FROM * total), reached(TO * total), (TO - FROM) * total)
+    if window.end <= window.begin:
+        raise UserError(f"all {total:,} transactions were done before the first look at them; say more --transactions")
+    return window
 
 
 def whole(at: Float64, finished: Int64) -> float:

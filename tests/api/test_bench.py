@@ -52,25 +52,25 @@ def measured(tmp_path: Path, *arguments: str) -> dict[str, Any]:
 
 
 def test_stream(tmp_path: Path) -> None:
-    found = measured(tmp_path, "stream", "--transactions", "4000", "--quick", "--variants", "exactly_once,replayed,many_keys")
-    assert found["transactions"] == 4_000
+    found = measured(tmp_path, "stream", "--transactions", "40000", "--quick", "--variants", "exactly_once,replayed,many_keys")
+    assert found["transactions"] == 40_000
     assert found["model"] == {"trees": 200, "max_depth": 5}
     for name in ("exactly_once", "replayed", "many_keys"):
         (run,) = found[name]["runs"]
         assert found[name]["tx_per_s"] == found[name]["spread"]["median"] == run["tx_per_s"] > 0
         assert run["decisions"] == run["distinct"] == found[name]["transactions"]
         assert run["dead_letters"] == 0
-        assert run["by_verdict"].get("review", 0) + run["by_verdict"].get("block", 0) <= 0.02 * 4_000
+        assert run["by_verdict"].get("review", 0) + run["by_verdict"].get("block", 0) <= 0.02 * 40_000
         assert {"ingest", "score", "kafka", "redis"} <= run["cpu_us_per_tx"].keys()
         assert run["memory_bytes"]["score"] > 50e6
         assert ("online_behind_s" in run) == (name == "replayed")
     assert "replay" in found["replayed"]["runs"][0]["cpu_us_per_tx"]
     assert found["replayed"]["runs"][0]["online_behind_s"].keys() == {"ingest", "score"}
-    assert found["many_keys"]["transactions"] == 3_999
+    assert found["many_keys"]["transactions"] == 39_999
     # Without --peers, only the one that needs nothing of its own.
     (run,) = found["bare_loop"]["runs"]
     assert found["bare_loop"]["tx_per_s"] == run["tx_per_s"] > 0
-    assert run["records"] == 4_000
+    assert run["records"] == 40_000
     assert {"bare_loop", "kafka"} == run["cpu_us_per_tx"].keys()
     assert "all features" in found["bare_loop"]["leaves_out"]
     assert "peers" not in found
@@ -200,6 +200,11 @@ def test_the_sustained_rate_leaves_out_how_it_begins_and_ends() -> None:
 def test_one_step_is_taken_as_even() -> None:
     window = rates.sustained(np.array([0.0, 5.0, 6.0, 9.0]), np.array([0, 0, 100, 100]))
     assert (window.begin, window.end) == (pytest.approx(5.1), pytest.approx(5.9))
+
+
+def test_what_was_done_before_anybody_looked_has_no_rate() -> None:
+    with pytest.raises(UserError, match="all 100 transactions were done before the first look at them; say more --transactions"):
+        rates.sustained(np.array([0.0, 1.0]), np.array([100, 100]))
 
 
 def test_gaps_in_offsets_hold_nothing() -> None:
