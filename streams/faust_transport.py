@@ -20,8 +20,9 @@ from faust.transport.drivers.aiokafka import Consumer as KafkaConsumer
 from faust.transport.drivers.aiokafka import Transport as KafkaTransport
 from faust.types import TP, ConsumerMessage, Message
 
+from streams.kafka_log import LogRecord
 from streams.kafka_producer import Membership
-from streams.kafka_reader import Fetched, Fetching, PartitionReader
+from streams.kafka_reader import Fetching, PartitionReader
 
 SCHEME = "batches"
 
@@ -79,7 +80,7 @@ class ConsumerThread(AIOKafkaConsumerThread):
         active = active_partitions or set()
         return await asyncio.get_running_loop().run_in_executor(self._reading, self._read, active, min(timeout, _MOST_WAIT_S))
 
-    def _read(self, active: set[TP], timeout: float) -> dict[TP, list[Fetched]]:
+    def _read(self, active: set[TP], timeout: float) -> dict[TP, list[LogRecord]]:
         """Runs beside aiokafka's thread. What was read while a rebalance began is dropped; the next read begins at what is committed. So
         positions move on only in the assignment that they were read for, and ``read_in`` is its generation."""
         consumer, generation = self._ensure_consumer(), self.app.consumer_generation_id

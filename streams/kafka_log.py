@@ -35,7 +35,8 @@ class LogRecord(NamedTuple):
     headers: list[tuple[str, bytes]]
 
 
-def _record(message: Message) -> LogRecord:
+def record_of(message: Message) -> LogRecord:
+    """A consumed message without error as a record."""
     # Offset and headers are typed for every kind of message; this one was consumed.
     return LogRecord(
         cast(int, message.offset()),
@@ -118,7 +119,7 @@ class KafkaLog:
                             f"{topic}[{partition}] can't be read from offset {begin} ({error.str()}); what the state needs is "
                             "no longer in the log: raise the topic's retention and start from an empty state"
                         )
-                    elif (record := _record(message)).offset < end:
+                    elif (record := record_of(message)).offset < end:
                         records.append(record)
                         position = record.offset + 1
                     else:

@@ -7,9 +7,11 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import cast
 
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
+
+from streams.kafka_log import LogRecord, record_of
 
 logger = logging.getLogger(__name__)
 
@@ -27,16 +29,6 @@ class Fetching:
     worthwhile: int = 256 << 10
     # The partitions of one answer are handed on one after the other.
     gather_s: float = 0.0002
-
-
-class Fetched(NamedTuple):
-    """A ``validation.Record``."""
-
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: list[tuple[str, bytes]]
 
 
 class PartitionReader:
@@ -67,7 +59,7 @@ class PartitionReader:
             }
         )
 
-    def read(self, positions: Mapping[int, int], timeout: float, gather_s: float) -> dict[int, list[Fetched]]:
+    def read(self, positions: Mapping[int, int], timeout: float, gather_s: float) -> dict[int, list[LogRecord]]:
         """The next records from these offsets on, by partition; nothing if none come within ``timeout`` s. What follows the first of them
         within ``gather_s`` is taken too.
 
@@ -80,11 +72,11 @@ class PartitionReader:
         if first is None:
             return {}
         time.sleep(gather_s)
-        found: dict[int, list[Fetched]] = {number: [] for number in positions}
+        found: dict[int, list[LogRecord]] = {number: [] for number in positions}
         for message in (first, *self._consumer.consume(self._most - 1, 0)):
             error = message.error()
             if error is None:
-                found[cast(int, message.partition())].append(_record(message))
+                found[cast(int, message.partition())].append(record_of(message))
             else:
                 # What passes is tried again; a position that stands still is noticed by the watchdog.
                 logger.info("reading %s: %s", self._topic, error)
@@ -95,14 +87,3 @@ class PartitionReader:
     def close(self) -> None:
         """Lets go of the connection."""
         self._consumer.close()
-
-
-def _record(message: Message) -> Fetched:
-    # Offset and headers are typed for every kind of message; this one was consumed.
-    return Fetched(
-        cast(int, message.offset()),
-        message.timestamp()[1],
-        message.key(),
-        message.value(),
-        cast(list[tuple[str, bytes]], message.headers() or []),
-    )

@@ -9,7 +9,8 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from streams.kafka_reader import Fetched, Fetching, PartitionReader
+from streams.kafka_log import LogRecord
+from streams.kafka_reader import Fetching, PartitionReader
 
 FETCHING = Fetching(wait_s=0.05, most=100, worthwhile=1)
 
@@ -39,9 +40,9 @@ def write(kafka: str, topic: str, values: Mapping[int, list[bytes]]) -> None:
     assert producer.flush(10) == 0
 
 
-def read(reader: PartitionReader, positions: dict[int, int], count: int) -> dict[int, list[Fetched]]:
+def read(reader: PartitionReader, positions: dict[int, int], count: int) -> dict[int, list[LogRecord]]:
     """So many records, as a stage reads them: on from what came."""
-    found: dict[int, list[Fetched]] = {partition: [] for partition in positions}
+    found: dict[int, list[LogRecord]] = {partition: [] for partition in positions}
     deadline = time.monotonic() + 30
     while sum(map(len, found.values())) < count:
         assert time.monotonic() < deadline
