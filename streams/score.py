@@ -210,17 +210,24 @@ def decide_each(
 def admit(state: ScoreState, batch: Batch, counts: Counter[str]) -> Batch:
     """The batch without the rows that were applied before or that leave a gap; notes the others as applied, and refuses those given up."""
     source, offset = batch.rows["source"].to_numpy(), batch.rows["offset"].to_numpy()
-    applied = np.array([state.high_water.get(number, -1) for number in range(1 + max(batch.previous, default=-1))], np.int64)
-    if not batch.previous:
-        rows = batch.rows  # named by nobody, such as the auditor's, which were admitted before
-    # Nearly always all is new, and to see that at once spares looking at each source.
-    elif (offset > applied[source]).all() and all(previous <= applied[number] for number, previous in batch.previous.items()):
-        applied[source] = offset  # the last of each source stands
-        state.high_water |= {number: int(applied[number]) for number in batch.previous if applied[number] >= 0}
-        rows = batch.rows
-    else:
-        rows = batch.rows.filter(pa.array(~_known_or_gap(state, batch, source, offset, counts)))
+    rows = batch.rows
+    if not _is_all_new(state, batch, source, offset):
+        left_out = _known_or_gap(state, batch, source, offset, counts)
+        rows = rows.filter(pa.array(~left_out)) if left_out.any() else rows
     return replace(batch, rows=_without_failed(rows, state.failed) if state.failed else rows)
+
+
+def _is_all_new(state: ScoreState, batch: Batch, source: Int64, offset: Int64) -> bool:
+    """Whether all was never applied and leaves no gap, as is nearly always so; then notes it as applied. To see that at once spares looking
+    at each source."""
+    if not batch.previous:
+        return False
+    applied = np.array([state.high_water.get(number, -1) for number in range(1 + max(batch.previous))], np.int64)
+    if (offset <= applied[source]).any() or any(previous > applied[number] for number, previous in batch.previous.items()):
+        return False
+    applied[source] = offset  # the last of each source stands
+    state.high_water |= {number: int(applied[number]) for number in batch.previous if applied[number] >= 0}
+    return True
 
 
 def _known_or_gap(state: ScoreState, batch: Batch, source: Int64, offset: Int64, counts: Counter[str]) -> Bool:
