@@ -311,7 +311,7 @@ def _put_tile(tiles: Tiles, first: int, end: int, start: int, amount: int, count
 
 @jit
 def _compact(spec: Spec, keys: Keys, tiles: Tiles, slot: int) -> None:
-    """Drops the key's tiles that are empty or that no window reaches from its anchor on, and merges the old ones.
+    """Drops the key's tiles that no window reaches from its anchor on, and merges the old ones.
 
     A tile merges into one of ``hops[c]`` if all of that lies before every border of a finer hop, so that none can ever split it.
     """
@@ -331,7 +331,7 @@ def _compact(spec: Spec, keys: Keys, tiles: Tiles, slot: int) -> None:
     for read in range(first, first + key.length):
         tile = tiles.cell[read]
         start, amount, count = np.int64(tile.start), tile.amount, tile.count
-        if start < oldest or count == 0:
+        if start < oldest:
             continue
         while level > 0 and start >= reach[level]:
             level -= 1
@@ -373,12 +373,8 @@ def _forget_idle(spec: Spec, keys: Keys, tiles: Tiles, slot: int, floor: int) ->
     if key.anchor >= floor:
         return False
     # A label may be ahead of its transaction.
-    for at in range(key.offset + key.length - 1, key.offset - 1, -1):
-        tile = tiles.cell[at]
-        if tile.start * spec.unit < floor:
-            break
-        if tile.count != 0:
-            return False
+    if key.length and tiles.cell[key.offset + key.length - 1].start * spec.unit >= floor:
+        return False
     known = _forget_devices(keys, slot)
     if key.size_class == 0:
         return known
