@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
 
 from confluent_kafka import Consumer, TopicPartition
 
@@ -76,7 +75,7 @@ class PartitionReader:
         for message in (first, *self._consumer.consume(self._most - 1, 0)):
             error = message.error()
             if error is None:
-                found[cast(int, message.partition())].append(record_of(message))
+                found[message.partition()].append(record_of(message))  # type: ignore[index]
             else:
                 # What passes is tried again; a position that stands still is noticed by the watchdog.
                 logger.info("reading %s: %s", self._topic, error)
