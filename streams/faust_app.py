@@ -74,6 +74,7 @@ def create_app(stage: Stage, config: StreamConfig, fail: Callable[[BaseException
     if config.metrics:
         stage_metrics.serve(config.metrics, list(STAGES).index(stage.name), stage.name, worker.counts)
     partitions = Partitions(worker, stage.limit, commit, fail)
+    app.idle = partitions.idle
 
     watchdog = Watchdog(config, stage.topic, partitions.positions, exit_now)
 

@@ -6,6 +6,7 @@ consumer, aiokafka's, is the group's member and knows the positions; the records
 """
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -33,12 +34,13 @@ _CREATE_TIME = 0
 
 
 class BatchesApp(faust.App):
-    """A Faust app whose consumer reads as ``fetching`` says.
+    """A Faust app whose consumer reads as ``fetching`` says; ``idle`` is set while no turn is under way.
 
     The broker answers for all partitions at once. So at low rates its wait is what gathers a batch, and partitions work in step.
     """
 
     fetching: Fetching
+    idle: threading.Event
 
     def _create_directories(self) -> None:
         """None: Faust's are for its tables, of which we have none, and it would make them wherever the worker was started."""
@@ -98,7 +100,7 @@ class ConsumerThread(AIOKafkaConsumerThread):
         if self._reader is None:
             self._reader = self._open_reader(next(iter(states)).topic)
         positions = {tp.partition: state.position for tp, state in states.items()}
-        fetched = self._reader.read(positions, timeout, cast(BatchesApp, self.app).fetching.gather_s)
+        fetched = self._reader.read(positions, timeout, self._gather)
         if not (self.consumer.flow_active and assignment.active and self.app.consumer_generation_id == generation):
             return {}
         found = {tp: fetched[tp.partition] for tp in states if tp.partition in fetched}
@@ -106,6 +108,11 @@ class ConsumerThread(AIOKafkaConsumerThread):
             states[tp].consumed_to(records[-1].offset + 1)
         self.read_in = generation
         return found
+
+    def _gather(self) -> None:
+        app = cast(BatchesApp, self.app)
+        time.sleep(app.fetching.gather_s)
+        app.idle.wait(app.fetching.hold_s)
 
     def _open_reader(self, topic: str) -> PartitionReader:
         transport = cast(Any, self.transport)

@@ -4,10 +4,8 @@ aiokafka does that in Python, on the interpreter that the stage needs; a fetch a
 """
 
 import logging
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import cast
 
 from confluent_kafka import Consumer, TopicPartition
 
@@ -22,13 +20,15 @@ _MOST_KB = 16 << 10
 @dataclass(frozen=True)
 class Fetching:
     """When a fetch is answered, for all partitions at once: with ``worthwhile`` bytes, or after ``wait_s``. What comes within ``gather_s``
-    of its first records is taken with them; it gives at most ``most`` records."""
+    of its first records is taken with them, and so is what comes while a turn is under way, up to ``hold_s``: a fetch costs the stage
+    nearly as much as a small turn, and can't be taken up before the turn ends. It gives at most ``most`` records."""
 
     wait_s: float
     most: int
     worthwhile: int = 256 << 10
     # The partitions of one answer are handed on one after the other.
     gather_s: float = 0.0002
+    hold_s: float = 0.02
 
 
 class PartitionReader:
@@ -59,9 +59,9 @@ class PartitionReader:
             }
         )
 
-    def read(self, positions: Mapping[int, int], timeout: float, gather_s: float) -> dict[int, list[LogRecord]]:
+    def read(self, positions: Mapping[int, int], timeout: float, gather: Callable[[], object]) -> dict[int, list[LogRecord]]:
         """The next records from these offsets on, by partition; nothing if none come within ``timeout`` s. What follows the first of them
-        within ``gather_s`` is taken too.
+        until ``gather`` returns is taken too.
 
         It is quick if the positions are those behind what was read last.
         """
@@ -71,12 +71,12 @@ class PartitionReader:
         first = self._consumer.poll(timeout)
         if first is None:
             return {}
-        time.sleep(gather_s)
+        gather()
         found: dict[int, list[LogRecord]] = {number: [] for number in positions}
         for message in (first, *self._consumer.consume(self._most - 1, 0)):
             error = message.error()
             if error is None:
-                found[cast(int, message.partition())].append(record_of(message))
+                found[message.partition()].append(record_of(message))  # type: ignore[index]
             else:
                 # What passes is tried again; a position that stands still is noticed by the watchdog.
                 logger.info("reading %s: %s", self._topic, error)

@@ -5,6 +5,7 @@ A ``StageWorker`` holds their states and speaks to Kafka. What it does with a ba
 
 import asyncio
 import logging
+import threading
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -69,7 +70,7 @@ class Partitions:
     """Feeds the partitions of one consumer group generation to the stage's worker, off the event loop.
 
     A turn takes what waits for all partitions; what arrives meanwhile is for the next. So turns grow with the load, and what a turn costs
-    is paid once for all partitions.
+    is paid once for all partitions. ``idle`` is set while none is under way.
     """
 
     def __init__(self, worker: StageWorker, limit: Limit, commit: Commit, fail: Fail) -> None:
@@ -78,6 +79,8 @@ class Partitions:
         self._commit = commit
         self._fail = fail
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="stage")
+        self.idle = threading.Event()
+        self.idle.set()
         self._generation: int | None = None
         self._turns: asyncio.Task[None] | None = None
         self._queues: dict[int, _Queue] = {}
@@ -139,7 +142,13 @@ class Partitions:
             while self._generation == generation:
                 self._done = {number: queue.next for number, queue in queues.items()}
                 records = await self._take(queues)
-                await self._commit_if_any(await (self._call(self._worker.process, records) if records else self._call(self._worker.tick)))
+                if records:
+                    self.idle.clear()
+                try:
+                    safe = await (self._call(self._worker.process, records) if records else self._call(self._worker.tick))
+                finally:
+                    self.idle.set()
+                await self._commit_if_any(safe)
             self._done = {}
             await self._commit_if_any(await self._call(self._worker.close))
         except Exception as error:

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 from confluent_kafka import OFFSET_END, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
+from msgspec import structs
 
 from features.parquet_offline import OfflineTable
 from features.storage import Storage
@@ -43,7 +44,7 @@ def send_some(deployment: Deployment) -> None:
     labels = [label(0, record, 1_700_500_000_000) for record in made[::10]]
     broken = LogRecord(0, 0, b"u1", b"{", [])
     deployment.send([*made, *labels, broken])
-    deployment.send([record._replace(headers=[]) for record in labels], "labels")
+    deployment.send([structs.replace(record, headers=[]) for record in labels], "labels")
     user = {"user_id": "u1", "created_at": 1_700_000_000_000, "country": "NL", "segment": "gold"}
     deployment.send([LogRecord(0, 0, b"u1", msgspec.json.encode(user), [])], "users")
     outcome = decided(made)

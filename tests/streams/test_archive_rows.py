@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 from feast import FeatureView
 from feast.type_map import feast_value_type_to_pa
+from msgspec import structs
 
 from features.definitions import DAY
 from features.feast_views import objects
@@ -25,13 +26,13 @@ WHOLE = LogPartition(0, 1, "EUR")
 
 
 def archived(topic: str, *records: LogRecord, partition: LogPartition = WHOLE) -> pa.Table:
-    table = ARCHIVED[topic].rows(partition, [KafkaRecord(*record) for record in records])
+    table = ARCHIVED[topic].rows(partition, [KafkaRecord(*structs.astuple(record)) for record in records])
     assert table.schema == ARCHIVED[topic].schema
     return table
 
 
 def test_the_log_of_transactions_is_taken_as_ingest_takes_it() -> None:
-    paid = transaction(0, amount=1_250, device_id="d1", event_time="2018-04-01T10:00:00+02:00")._replace(headers=[("seq", b"7")])
+    paid = structs.replace(transaction(0, amount=1_250, device_id="d1", event_time="2018-04-01T10:00:00+02:00"), headers=[("seq", b"7")])
     known = label(1, transaction(0), label_time=APRIL_1 + 9 * DAY)
     foreign = transaction(2, currency="USD")
     end = LogRecord(3, KAFKA_TIME, None, None, [END_HEADER])

@@ -8,6 +8,7 @@ import msgspec
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from msgspec import structs
 
 from features.definitions import DAY, FEATURE_SETS, HOUR
 from streams import batches, saved_state
@@ -76,7 +77,7 @@ class Stages(RuleBasedStateMachine):
         source = partition_of(record.key or b"", SOURCES)
         log = self.log[source]
         # A Kafka time of its own for each, some minutes apart, so that the memory of duplicates is bounded by count and by age.
-        log.append(record._replace(offset=len(log), timestamp=KAFKA_TIME + 60_000 * sum(map(len, self.log))))
+        log.append(structs.replace(record, offset=len(log), timestamp=KAFKA_TIME + 60_000 * sum(map(len, self.log))))
 
     @rule(
         user=st.integers(0, 5), merchant=st.integers(0, 3), amount=st.integers(0, 5_000), hours=st.integers(0, 5), device=st.integers(0, 3)
@@ -106,7 +107,7 @@ class Stages(RuleBasedStateMachine):
     def conflict(self, back: int) -> None:
         if self.made:
             made = self.made[-1 - back % len(self.made)]
-            self.append(made._replace(value=msgspec.json.encode({**msgspec.json.decode(made.value or b""), "amount": 999_999})))
+            self.append(structs.replace(made, value=msgspec.json.encode({**msgspec.json.decode(made.value or b""), "amount": 999_999})))
 
     @rule(user=USERS, value=st.sampled_from([b"{", b"", b"null", b'{"amount":-1}', b"\xff"]))
     def poison(self, user: int, value: bytes) -> None:

@@ -40,13 +40,17 @@ def write(kafka: str, topic: str, values: Mapping[int, list[bytes]]) -> None:
     assert producer.flush(10) == 0
 
 
+def at_once() -> None:
+    """Waits for nothing more."""
+
+
 def read(reader: PartitionReader, positions: dict[int, int], count: int) -> dict[int, list[LogRecord]]:
     """So many records, as a stage reads them: on from what came."""
     found: dict[int, list[LogRecord]] = {partition: [] for partition in positions}
     deadline = time.monotonic() + 30
     while sum(map(len, found.values())) < count:
         assert time.monotonic() < deadline
-        for partition, records in reader.read(positions, 0.2, 0).items():
+        for partition, records in reader.read(positions, 0.2, at_once).items():
             found[partition] += records
             positions[partition] = records[-1].offset + 1
     return found
@@ -60,7 +64,7 @@ def test_partitions_are_read_on_from_where_each_stands(kafka_bootstrap: str, top
     assert [record.value for record in found[1]] == values[1][200:]
     assert {(record.key, tuple(record.headers)) for record in found[0]} == {(b"key", (("a", b"1"),))}
     assert all(record.timestamp > 0 for record in found[0])
-    assert reader.read({0: 300, 1: 300}, 0.1, 0) == {}
+    assert reader.read({0: 300, 1: 300}, 0.1, at_once) == {}
 
 
 def test_other_positions_are_gone_to(kafka_bootstrap: str, topic: str, reader: PartitionReader) -> None:
@@ -73,12 +77,23 @@ def test_at_most_so_many_come_at_once_and_none_is_left_out(kafka_bootstrap: str,
     write(kafka_bootstrap, topic, {0: [b""] * 250})
     positions, sizes, offsets = {0: 0}, [], []
     while sum(sizes) < 250:
-        for records in reader.read(positions, 5, 0.2).values():
+        for records in reader.read(positions, 5, at_once).values():
             sizes.append(len(records))
             offsets += [record.offset for record in records]
             positions = {0: records[-1].offset + 1}
     assert max(sizes) <= FETCHING.most
     assert offsets == list(range(250))
+
+
+def test_what_comes_while_it_gathers_is_taken_too(kafka_bootstrap: str, topic: str, reader: PartitionReader) -> None:
+    write(kafka_bootstrap, topic, {0: [b"first"]})
+
+    def gather() -> None:
+        write(kafka_bootstrap, topic, {0: [b"second"], 1: [b"third"]})
+        time.sleep(1)
+
+    found = reader.read({0: 0, 1: 0}, 10, gather)
+    assert {number: [record.value for record in records] for number, records in found.items()} == {0: [b"first", b"second"], 1: [b"third"]}
 
 
 def test_what_is_not_committed_is_not_read(kafka_bootstrap: str, topic: str, reader: PartitionReader) -> None:
@@ -93,5 +108,5 @@ def test_what_is_not_committed_is_not_read(kafka_bootstrap: str, topic: str, rea
     producer.flush(10)
     positions = {0: 0, 1: 0}
     assert [record.value for record in read(reader, positions, 1)[0]] == [b"committed"]
-    assert reader.read(positions, 0.3, 0) == {}
+    assert reader.read(positions, 0.3, at_once) == {}
     producer.abort_transaction(10)

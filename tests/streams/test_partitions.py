@@ -88,8 +88,9 @@ def test_a_turn_takes_what_waits_for_all_partitions() -> None:
         worker.may_work.clear()
         here = Run(worker)
         await here.partitions.assign([0, 1], 1, MEMBER)
+        assert here.partitions.idle.is_set()
         await here.partitions.feed(1, {0: records(0)})
-        await asyncio.sleep(0.05)
+        await here.until(lambda: not here.partitions.idle.is_set())
         await here.partitions.feed(1, {0: records(1), 1: records(11)})
         await here.partitions.feed(1, {0: records(2)})
         await here.partitions.feed(1, {1: records(12)})
@@ -97,6 +98,7 @@ def test_a_turn_takes_what_waits_for_all_partitions() -> None:
         await here.until(lambda: len(worker.turns) == 2)
         assert worker.turns == [{0: [0]}, {0: [1, 2], 1: [11, 12]}]
         assert here.committed == [{0: 1}, {0: 3, 1: 13}]
+        assert here.partitions.idle.is_set()
         await here.partitions.end()
         assert worker.calls == ["open [0, 1]", "close", "end"]
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from features.definitions import DAY, FEATURE_SETS, HOUR
 from features.errors import UserError
@@ -39,8 +40,8 @@ def history(n: int = 120, seed: int = 1) -> list[LogRecord]:
         elif kind < 0.95:
             record = label(offset, past[rng.integers(len(past))], now + int(rng.integers(-3, 3)) * DAY, bool(rng.random() < 0.6))
         else:
-            record = transaction(offset)._replace(value=b"{")
-        log.append(record._replace(offset=offset, timestamp=START + 10**9 + offset * 10 * 60_000))
+            record = structs.replace(transaction(offset), value=b"{")
+        log.append(structs.replace(record, offset=offset, timestamp=START + 10**9 + offset * 10 * 60_000))
     return log
 
 
@@ -153,7 +154,7 @@ def test_what_is_forgotten_leaves_the_topic_too() -> None:
     topic, state = Topic(), ingest_state()
     saver = Saver(state)
     for hours in range(100):
-        record = transaction(hours, time=START + hours * HOUR)._replace(timestamp=START + hours * HOUR)
+        record = structs.replace(transaction(hours, time=START + hours * HOUR), timestamp=START + hours * HOUR)
         ingest([(state, [record])], Counter())
         save_all(saver, topic, hours + 1)
     seen = [key for key in topic if b"/seen/" in key]

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from features.definitions import DAY, HOUR
 from features.history import HistoryLog, vectors
@@ -40,7 +41,7 @@ def history(n: int = 60, seed: int = 1, users: int = 4, tick: int = 1) -> list[L
         if rng.random() < 0.3
     ]
     ordered = sorted(dated, key=lambda entry: entry[:2])
-    return [record._replace(offset=offset) for offset, (_, _, record) in enumerate(ordered)]
+    return [structs.replace(record, offset=offset) for offset, (_, _, record) in enumerate(ordered)]
 
 
 def as_table(records: list[LogRecord]) -> pa.Table:
@@ -117,7 +118,7 @@ def test_partitions_taken_in_one_turn_say_what_each_would_alone() -> None:
         ]
         for p in (0, 1)
     ]
-    logs[1][3] = logs[1][3]._replace(value=b"{")
+    logs[1][3] = structs.replace(logs[1][3], value=b"{")
     together = [ingest_state(3, source, 2) for source in (0, 1)]
     alone = [ingest_state(3, source, 2) for source in (0, 1)]
     sent = [one for cut in (slice(5), slice(5, None)) for one in ingest([(together[p], logs[p][cut]) for p in (0, 1)], Counter())]
@@ -153,7 +154,7 @@ def test_one_sources_gap_holds_back_its_rows_alone() -> None:
 def test_every_transaction_gets_a_decision_and_every_bad_record_a_dead_letter() -> None:
     good = [transaction(offset, amount=offset * 10) for offset in range(300)]
     bad = {5: b"{", 6: None, 200: b"[]", 299: b'{"amount":-1}'}
-    records = [record._replace(value=bad.get(record.offset, record.value)) for record in good]
+    records = [structs.replace(record, value=bad.get(record.offset, record.value)) for record in good]
     counts: Counter[str] = Counter()
     sent = routed(ingest_state(3), records, [7, 150], counts)
     letters, decisions = [], []
@@ -203,7 +204,11 @@ def test_what_the_api_told_is_what_the_stream_says() -> None:
     )  # fmt: skip
     vector = np.arange(len(FRAUD_V1.names), dtype=np.float32)
     header = answer.encode(answer.Answer(told, vector.tobytes(), answer.StatePosition(0, 0), answer.StatePosition(-1, -1)))
-    records = [transaction(0), transaction(1, amount=500, time=START + HOUR)._replace(headers=[(answer.HEADER, header)]), transaction(2)]
+    records = [
+        transaction(0),
+        structs.replace(transaction(1, amount=500, time=START + HOUR), headers=[(answer.HEADER, header)]),
+        transaction(2),
+    ]
     outcome = decide(advanced(score_state(), received(routed(ingest_state(), records))), Variant(scorer()), "EUR", 42)
     decisions = [msgspec.json.decode(message, type=Decision) for _, message in outcome.decisions]
     assert [decision.origin for decision in decisions] == ["stream", "api", "stream"]
@@ -223,8 +228,8 @@ def test_a_log_with_duplicates_says_what_it_would_without(pairs: list[tuple[int,
     for of, distance in pairs:
         original = records[of % len(records)]
         at = min(len(log), log.index(original) + 1 + distance)
-        log.insert(at, original._replace(headers=list(original.headers)))
-    log = [record._replace(offset=offset) for offset, record in enumerate(log)]
+        log.insert(at, structs.replace(original, headers=list(original.headers)))
+    log = [structs.replace(record, offset=offset) for offset, record in enumerate(log)]
     counts: Counter[str] = Counter()
     seen = advanced(score_state(), received(routed(ingest_state(), log, cuts, counts)))
     expected = advanced(score_state(), received(routed(ingest_state(), records)))
@@ -255,9 +260,9 @@ def test_of_topic_and_api_the_first_in_the_log_wins() -> None:
     )  # fmt: skip
     vector = np.zeros(len(FRAUD_V1.names), np.float32)
     header = answer.encode(answer.Answer(told, vector.tobytes(), answer.StatePosition(0, 0), answer.StatePosition(-1, -1)))
-    by_api = transaction(0)._replace(headers=[(answer.HEADER, header)])
+    by_api = structs.replace(transaction(0), headers=[(answer.HEADER, header)])
     for first, second, origin, overruled in ((transaction(0), by_api, "stream", 1), (by_api, transaction(0), "api", 0)):
-        records = [first, second._replace(offset=1)]
+        records = [first, structs.replace(second, offset=1)]
         counts: Counter[str] = Counter()
         outcome = decide(advanced(score_state(), received(routed(ingest_state(), records, counts=counts))), Variant(scorer()), "EUR", 1)
         (decision,) = (msgspec.json.decode(message, type=Decision) for _, message in outcome.decisions)
@@ -313,7 +318,7 @@ def test_a_transaction_on_which_the_model_fails_costs_no_other_its_decision() ->
     model = scorer()
     broken = Broken(**{field.name: getattr(model, field.name) for field in fields(model)})
     records = [transaction(offset, amount=666 if offset in (4, 11, 12) else 100 + offset) for offset in range(20)]
-    records[7] = records[7]._replace(value=b"{")
+    records[7] = structs.replace(records[7], value=b"{")
     observed = advanced(score_state(), received(routed(ingest_state(), records)))
     told: list[int] = []
     outcome = decide_each(observed, Variant(broken), "EUR", 1, lambda rows, _error: told.append(len(rows)))
@@ -341,7 +346,7 @@ def test_labels_before_their_transaction_of_an_unknown_one_repeated_and_reversed
     reversed_ = label(2, first, START + 2 * DAY, is_fraud=False)
 
     def in_order(*log: LogRecord) -> list[LogRecord]:
-        return [record._replace(offset=offset) for offset, record in enumerate(log)]
+        return [structs.replace(record, offset=offset) for offset, record in enumerate(log)]
 
     assert merchant_frauds(in_order(first, found, later)) == 1
     assert merchant_frauds(in_order(found, first, later)) == 1
@@ -363,7 +368,7 @@ def test_a_label_beyond_its_users_horizon_counts_nowhere() -> None:
     routed(ingest_state(), records, counts=counts)
     assert counts["too_late"] == 1
     assert merchant_frauds(records) == 0
-    assert merchant_frauds([records[0], records[2]._replace(offset=1), records[3]]) == 1
+    assert merchant_frauds([records[0], structs.replace(records[2], offset=1), records[3]]) == 1
 
 
 def test_of_a_batch_that_names_no_source_all_is_admitted() -> None:

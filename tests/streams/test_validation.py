@@ -5,6 +5,7 @@ import hashlib
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from streams.events import DeadLetter
 from streams.kafka_log import LogRecord
@@ -103,7 +104,7 @@ def test_a_label_without_a_field_is_refused(validator: Validator, field: str) ->
     assert validator.label(good).is_fraud
     message = {name: value for name, value in msgspec.json.decode(good.value or b"").items() if name != field}
     with pytest.raises(RefusedError, match=field):
-        validator.label(good._replace(value=msgspec.json.encode(message)))
+        validator.label(structs.replace(good, value=msgspec.json.encode(message)))
 
 
 def test_a_dead_letter_holds_the_record(validator: Validator) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import msgspec
 import pytest
 from confluent_kafka import Consumer, TopicPartition
+from msgspec import structs
 
 from features.errors import UserError
 from streams.aligned import kafka_marks
@@ -54,7 +55,7 @@ def read_all(config: StreamConfig) -> None:
 
 def send(deployment: Deployment, partition: int, headers: Headers | None = None) -> None:
     record = transaction(0, USERS[partition])
-    deployment.send([record._replace(headers=headers or [])])
+    deployment.send([structs.replace(record, headers=headers or [])])
 
 
 class End:
@@ -135,7 +136,10 @@ def test_a_plain_ingest_leaves_an_unfinished_aligned_replay_alone(config: Stream
     worker = IngestWorker(config)
     try:
         record = transaction(7)
-        for read in ([record._replace(headers=headers_of("replay", 0))], [record, record._replace(headers=headers_of("replay", 3))]):
+        for read in (
+            [structs.replace(record, headers=headers_of("replay", 0))],
+            [record, structs.replace(record, headers=headers_of("replay", 3))],
+        ):
             with pytest.raises(UserError, match=r"transactions\[1\] has an aligned replay at offset 7 that was not finished"):
                 worker.process({1: read})
     finally:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from features.definitions import HOUR
 from features.errors import UserError
@@ -157,7 +158,7 @@ def test_large_records_fill_a_partition_sooner(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(aligned, "_MOST_BYTES", 1_000)
     log = spread([1, 0, 0], 2)
     merge = Merge(NAME, log)
-    merge.feed(0, [log[0][0]._replace(value=bytes(1_000))])
+    merge.feed(0, [structs.replace(log[0][0], value=bytes(1_000))])
     assert merge.wanted() == [1]
     merge.feed(1, log[1][:1])
     merge.take(10)
@@ -225,7 +226,7 @@ def replayed(records: Sequence[LogRecord]) -> Log:
     log: Log = {number: [] for number in range(SOURCES)}
     for seq, record in enumerate(records):
         home = log[partition_of(record.key or b"", SOURCES)]
-        home.append(record._replace(offset=len(home), headers=[*headers_of(NAME, seq), *record.headers]))
+        home.append(structs.replace(record, offset=len(home), headers=[*headers_of(NAME, seq), *record.headers]))
     for number in log:
         put(log, number, [*headers_of(NAME, len(records)), END_HEADER], value=None)
     assert all(len(home) > 5 for home in log.values())

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pyarrow as pa
+from msgspec import structs
 
 from features.definitions import DAY
 from streams import scoring_log
@@ -59,9 +60,9 @@ def history(n: int = 160, seed: int = 3) -> list[LogRecord]:
             log.append((time + 7 * DAY, label(0, one, time + 7 * DAY)))
         if i in (30, 60):
             log.append((time + 1, one))
-    log.append((START + DAY, transaction(0)._replace(value=b"{")))
+    log.append((START + DAY, structs.replace(transaction(0), value=b"{")))
     ordered = sorted(log, key=lambda entry: entry[0])
-    return [record._replace(offset=offset) for offset, (_, record) in enumerate(ordered)]
+    return [structs.replace(record, offset=offset) for offset, (_, record) in enumerate(ordered)]
 
 
 def run(records: list[LogRecord]) -> Run:

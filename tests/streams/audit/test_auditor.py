@@ -6,6 +6,7 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 import pytest
+from msgspec import structs
 
 from features.definitions import FEATURE_SETS, HOUR, FeatureSet
 from features.feast_online import KeyState
@@ -49,7 +50,7 @@ def answered(left: Run, user_offset: int, merchant_offset: int, *, degraded: boo
     )  # fmt: skip
     read = [answer.StatePosition(-1, -1)] * 2 if degraded else [answer.StatePosition(0, at.offset) for at in states]
     told = answer.Answer(decision, made.tobytes(), *read, code_digest())
-    return one._replace(headers=[(answer.HEADER, answer.encode(told))])
+    return structs.replace(one, headers=[(answer.HEADER, answer.encode(told))])
 
 
 @pytest.mark.parametrize("together", [1, 1000])
@@ -73,7 +74,7 @@ def test_an_answer_that_names_other_states_than_it_rests_on_is_found() -> None:
     asked = answered(before, 40, 27)
     told = answer.decode(dict(asked.headers)[answer.HEADER])
     lied = answer.encode(msgspec.structs.replace(told, user_state=answer.StatePosition(0, 196)))
-    auditor = audited(run([*before.transactions, asked._replace(headers=[(answer.HEADER, lied)])]))
+    auditor = audited(run([*before.transactions, structs.replace(asked, headers=[(answer.HEADER, lied)])]))
     (mismatch,) = auditor.findings.examples
     assert mismatch.scored.transaction_id == f"t{asked.offset}"
     assert all(difference.feature.startswith("user_") for difference in mismatch.differences)

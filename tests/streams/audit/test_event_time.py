@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pyarrow as pa
+from msgspec import structs
 
 from features.history import HistoryLog, vectors
 from streams.audit.auditor import Auditor
@@ -34,7 +35,7 @@ def test_a_replays_turn_settles_what_happened_at_once() -> None:
 
     def differing(*turns: int | None) -> object:
         headers = [[] if turn is None else [("seq", b"%d" % turn)] for turn in turns]
-        twins = [one._replace(headers=turn) for one, turn in zip((first, second), headers, strict=True)]
+        twins = [structs.replace(one, headers=turn) for one, turn in zip((first, second), headers, strict=True)]
         return reported(run(twins))[0]["rows_that_differ"]
 
     assert differing(None, None) == 0
@@ -46,7 +47,7 @@ def test_disorder_is_measured_against_a_backtest_of_the_same_events() -> None:
     records = in_order()
     rng = np.random.default_rng(0)
     order = np.argsort(np.arange(len(records)) + rng.integers(0, 12, len(records)), kind="stable")
-    left = run([records[i]._replace(offset=offset) for offset, i in enumerate(order.tolist())])
+    left = run([structs.replace(records[i], offset=offset) for offset, i in enumerate(order.tolist())])
     report, _ = reported(left)
 
     ideal = dict(zip(ids_in_time(records), vectors(HistoryLog.from_table(as_table(records)), FRAUD_V1), strict=True))
