@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from features.windows import ACTIVITY, NEVER, SIZES, Int64, Keys, Records, Tiles, jit, kind_of
+from features.compiled import jit
+from features.windows import ACTIVITY, NEVER, SIZES, Int64, Keys, Records, Tiles, kind_of
 
 VERSION = 2
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from features.compiled import jit
 from features.definitions import Window
 from features.state import EntityState
-from features.windows import ACTIVITY, NEVER, Int64, Keys, Tiles, jit, kind_of
+from features.windows import ACTIVITY, NEVER, Int64, Keys, Tiles, kind_of
 
 
 @jit

@@ -7,17 +7,16 @@ pasts have equal compacted tiles. All that lies before the clock's ``floor`` is 
 which nothing is younger give back their tiles and devices. All sums are integers, so the order of addition cannot matter;
 floats appear only in the last step.
 
-Times inside are in units of the finest hop. Compiled functions mutate only the arrays they are given. They stand in one file because
-Numba compiles anew what it has cached only when the file of the outermost one changes.
+Times inside are in units of the finest hop. Compiled functions mutate only the arrays they are given.
 """
 
 from functools import cache
 from typing import NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from features.compiled import inlined, jit
 from features.definitions import DAY, MOST_LARGE, REMEMBERED_DEVICES, Entity, FeatureSet
 
 Int64 = npt.NDArray[np.int64]
@@ -31,11 +30,6 @@ NEVER = -(2**62)
 # What a row is. SEEN is added to it if its key knows it already: then it does nothing, but that a transaction moves the clock.
 TRANSACTION, LABEL, SEEN = 0, 1, 2
 ON_TIME, LATE, TOO_LATE = 0, 1, 2
-
-# Hops are never 0 and divisions by a count are guarded, so Python's check before each division would be in vain.
-jit = numba.njit(cache=True, nogil=True, error_model="numpy")
-# A call hands over some hundred figures, for that many describe these arrays: what every row does is compiled into its caller.
-inlined = numba.njit(cache=True, nogil=True, error_model="numpy", forceinline=True)
 
 
 class Spec(NamedTuple):

@@ -2,7 +2,8 @@
 money; with intervals for users that might as well have come, and by segment.
 
 Each row counts as many transactions as it stands for: rows sampled by class would else say nothing of calibration, money or precision.
-Only cards count as they came, for weights are of transactions: Card Precision wants whole days.
+Only cards count as they came: Card Precision ranks a day's cards by their highest probability, and the highest of all rows can't be
+estimated from some of them by weights. It wants whole days.
 """
 
 from collections.abc import Iterator, Mapping

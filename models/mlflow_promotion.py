@@ -1,9 +1,8 @@
 """Promotion: a version takes a role only through the gate, or past it by force, with a name and a reason on record."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -47,15 +46,16 @@ class Force:
 
 
 class Overlooked(msgspec.Struct, frozen=True):
-    """What a failed audit says, and who chose not to heed it."""
+    """What the auditor has against it, and who chose not to heed that."""
 
     author: str
     audit: str
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What the gate says of a version for a role: what speaks against it, in words, and what that rests on. A refit rests on
-    the verdict on the version ``validated``. What was ``overlooked`` is none of the objections, but on record."""
+    """What the gate says of a version for a role: what speaks against it, in words, and what that rests on. A refit rests on how the
+    version ``validated`` compares. ``audit`` is what the auditor says, for it or against it, None where it wasn't asked. What was
+    ``overlooked`` is none of the objections, but on record."""
 
     version: str
     role: str
@@ -66,6 +66,7 @@ class Verdict(msgspec.Struct, frozen=True):
     latency: Latency | None = None
     champion_latency: Latency | None = None
     validated: str | None = None
+    audit: str | None = None
     overlooked: Overlooked | None = None
 
     @property
@@ -82,38 +83,33 @@ def judge(
     limits: Limits = LIMITS,
     despite_audit: str | None = None,
 ) -> Verdict:
-    """The gate's verdict; only a shadow, which decides nothing, needs none but the audit's. Raises UserError if there is no such version.
+    """The gate's verdict; only a shadow, which decides nothing, needs none but the auditor's. Raises UserError if there is no such version.
 
     ``trial`` may be None where there is no other champion to compare with; where there is one, its absence speaks against the version.
-    ``despite_audit`` names who overlooks a failed audit.
+    ``despite_audit`` names who overlooks that an audit failed or was never made.
     """
-    failed = mlflow_gate.audit_objection(version, tracking_uri)
-    overlooked = None if failed is None or despite_audit is None else Overlooked(despite_audit, failed)
-    against = [] if failed is None or overlooked is not None else [failed]
     champion = mlflow_registry.champion_version(tracking_uri)
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-
-    def verdict(*more: str, **found: Any) -> Verdict:
-        return Verdict(version, role, champion, now, (*against, *more), overlooked=overlooked, **found)
-
+    now = datetime.now(UTC)
+    audit = mlflow_gate.finding(version, champion, now, tracking_uri)
+    overlooked = Overlooked(despite_audit, audit.told) if audit.is_objection and despite_audit is not None else None
+    against = (audit.told,) if audit.is_objection and overlooked is None else ()
+    verdict = Verdict(version, role, champion, _told(now), against, audit=audit.told, overlooked=overlooked)
     if role != CHAMPION and champion == version:
-        return verdict("it is the champion itself; name another version")
-    if role == SHADOW or champion in (None, version):
-        return verdict()
-    if (validated := mlflow_registry.tags(version, tracking_uri).get("refit_of")) is not None:
-        # It knows the rows that it could be compared on; the version it is a refit of does not.
-        return verdict(*_of_validated(validated, role, champion, tracking_uri), validated=validated)
-    if trial is None:
-        return verdict(f"nothing says how it compares with the champion, version {champion}; give --data with the newest matured weeks")
-    try:
-        candidate = mlflow_registry.load(f"models:/{MODEL_NAME}/{version}", tracking_uri)
-        present = mlflow_registry.load(f"models:/{MODEL_NAME}/{champion}", tracking_uri)
-        found, rows, others = _compared(candidate, present, trial, _trained_to((version, str(champion)), tracking_uri), limits)
-    except UserError as error:
-        return verdict(str(error))
-    ours, theirs = latencies(((candidate, rows), (present, others)))
-    told = (*objections(found, limits), *_too_slow(ours, theirs, limits))
-    return verdict(*told, comparison=found, latency=ours, champion_latency=theirs)
+        return _with(verdict, ["it is the champion itself; name another version"])
+    if role == SHADOW or champion is None or champion == version:
+        return verdict
+    return _compared_with_champion(verdict, champion, trial, tracking_uri, limits)
+
+
+def validate(version: str, trial: Trial, tracking_uri: str, limits: Limits = LIMITS) -> Verdict:
+    """How a candidate that doesn't serve yet compares with the champion: what its refit will rest on when it is to serve, and when the
+    auditor is asked. Raises UserError if there is no such version, or no champion."""
+    champion = mlflow_registry.champion_version(tracking_uri)
+    if champion is None:
+        raise UserError("there is no champion to compare with")
+    return _compared_with_champion(
+        Verdict(version, CHAMPION, champion, _told(datetime.now(UTC)), ()), champion, trial, tracking_uri, limits
+    )
 
 
 def promote(verdict: Verdict, tracking_uri: str, force: Force | None = None) -> None:
@@ -150,6 +146,45 @@ def _too_slow(ours: Latency, theirs: Latency, limits: Limits) -> list[str]:
     return told + [f"it takes {ours.each_us:.0f} µs for each of a thousand transactions, more than {each:.0f} µs"] * (ours.each_us > each)
 
 
+def _compared_with_champion(verdict: Verdict, champion: str, trial: Trial | None, tracking_uri: str, limits: Limits) -> Verdict:
+    """The verdict, and what the comparison adds to it."""
+    compared, it = verdict.version, "it"
+    if (validated := mlflow_registry.tags(verdict.version, tracking_uri).get("refit_of")) is not None:
+        # It knows the rows that it could be compared on; the version it is a refit of does not.
+        verdict = msgspec.structs.replace(verdict, validated=validated)
+        compared, it = validated, f"version {validated}, of which it is a refit,"
+        before = _verdict_on_record(validated, verdict.role, tracking_uri)
+        # One on another champion says nothing of the present one.
+        if before is not None and before.champion == champion:
+            return _with(verdict, [f"{it} did not pass: {'; '.join(before.objections)}"] if before.objections else [])
+    if trial is None:
+        return _with(
+            verdict,
+            [
+                f"nothing says how {it} compares with the champion, version {champion}; say tidemark promote {verdict.version} --as "
+                f"{verdict.role} --data FILE with the newest matured weeks"
+            ],
+        )
+    try:
+        candidate = mlflow_registry.load(f"models:/{MODEL_NAME}/{compared}", tracking_uri)
+        present = mlflow_registry.load(f"models:/{MODEL_NAME}/{champion}", tracking_uri)
+        found, rows, others = _compared(candidate, present, trial, _trained_to((compared, champion), tracking_uri), limits)
+    except UserError as error:
+        return _with(verdict, [str(error)])
+    ours, theirs = latencies(((candidate, rows), (present, others)))
+    told = [*objections(found, limits), *_too_slow(ours, theirs, limits)]
+    told = told if validated is None or not told else [f"{it} does not pass: {'; '.join(told)}"]
+    return msgspec.structs.replace(_with(verdict, told), comparison=found, latency=ours, champion_latency=theirs)
+
+
+def _with(verdict: Verdict, objections: Sequence[str]) -> Verdict:
+    return msgspec.structs.replace(verdict, objections=(*verdict.objections, *objections))
+
+
+def _told(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")
+
+
 def _compared(
     candidate: Scorer, champion: Scorer, trial: Trial, trained_to: int | None, limits: Limits
 ) -> tuple[Comparison, Float32, Float32]:
@@ -172,23 +207,13 @@ def _compared(
     return compare(judged, (scored[0], candidate.policy), (scored[1], champion.policy), costs, limits), rows.vectors, others.vectors
 
 
-def _of_validated(validated: str, role: str, champion: str | None, tracking_uri: str) -> list[str]:
-    tags = mlflow_registry.tags(validated, tracking_uri)
+def _verdict_on_record(version: str, role: str, tracking_uri: str) -> Verdict | None:
+    """The latest for the role; None if there is none, or it was never written to its end."""
+    tags = mlflow_registry.tags(version, tracking_uri)
     # What may be champion may be challenger.
     told = tags.get(f"{_GATE}{role}", tags.get(f"{_GATE}{CHAMPION}"))
-    found = None if told is None else _verdict(told)
-    if found is None or found.champion != champion:
-        return [
-            f"version {validated}, of which it is a refit, was never compared with the champion, version {champion}; run tidemark promote "
-            f"{validated} --as {role} first, or tidemark retrain"
-        ]
-    return [f"version {validated}, of which it is a refit, did not pass: {'; '.join(found.objections)}"] if found.objections else []
-
-
-def _verdict(told: str) -> Verdict | None:
-    """None if it was never written to its end."""
     try:
-        return msgspec.json.decode(told, type=Verdict)
+        return None if told is None else msgspec.json.decode(told, type=Verdict)
     except msgspec.DecodeError:
         return None
 

@@ -30,6 +30,7 @@ CHAMPION, CHALLENGER, SHADOW = "champion", "challenger", "shadow"
 
 Role = Literal["champion", "candidate"]
 _ROLE, _CONTENDER = "role", "contender"
+_UNOPPOSED = "champion without the gate: there was none, so nothing to compare it with, and nothing served that could be audited"
 # How long another contender for an empty throne is waited for before it is taken for dead.
 _CONTENTION_S = 30.0
 _LONGEST_DESCRIPTION = 4_500
@@ -55,8 +56,9 @@ def register(
 ) -> Registered:
     """Log the model in one run (parameters, metrics, ``tags``, ``record``) and make it a version of ``tidemark``.
 
-    It becomes the champion if there is none, else it is tagged as a candidate; of trainers that finish at once, the one with the lowest
-    version number becomes champion. The version is made last, of what is whole: if anything fails before, there is none.
+    It becomes the champion if there is none, which its tag ``unopposed`` says, else it is tagged as a candidate; of trainers that finish
+    at once, the one with the lowest version number becomes champion. The version is made last, of what is whole: if anything fails
+    before, there is none.
     """
     client = mlflow_client.connect(tracking_uri)
     run_id = create_run(client, tracking_uri, f"train {feature_set.name}")
@@ -116,11 +118,6 @@ def champion_version(tracking_uri: str) -> str | None:
         raise
 
 
-def features_digest(version: str, tracking_uri: str) -> str:
-    """The digest of the features that a version was trained on. Raises UserError if there is no such version."""
-    return str(_version(MODEL_NAME, False, version, tracking_uri).tags["features_digest"])
-
-
 def tags(version: str, tracking_uri: str) -> dict[str, str]:
     """The tags of a version, long ones whole. Raises UserError if there is no such version."""
     return mlflow_long_tags.whole(_version(MODEL_NAME, False, version, tracking_uri).tags)
@@ -162,6 +159,17 @@ def promote(version: str, tracking_uri: str) -> None:
     client.set_model_version_tag(MODEL_NAME, known.version, _ROLE, "champion")
 
 
+def ensure_registered_model(client: "MlflowClient") -> None:
+    """Make the registered model that versions, roles and audits belong to, if there is none."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(MODEL_NAME, description="Fraud probability of a card transaction; trained by tidemark train.")
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
 def _log(
     client: "MlflowClient", run_id: str, trained: Trained, feature_set: FeatureSet, tags: dict[str, str], record: Record | None
 ) -> Registered:
@@ -180,7 +188,7 @@ def _log(
     own = {**digests.as_tags(), "feature_set": feature_set.name, **(record.tags() if record else {}), **tags}
     for name, value in own.items():
         client.set_tag(run_id, name, value)
-    _ensure_registered_model(client)
+    ensure_registered_model(client)
     own[_ROLE] = _CONTENDER
     card = record.card[:_LONGEST_DESCRIPTION] if record else None
     version = client.create_model_version(
@@ -209,6 +217,7 @@ def _settle_role(client: "MlflowClient", version: int) -> Role:
     # Looked at last: a lower contender sets the alias before it stops contending.
     role: Role = "candidate" if CHAMPION in client.get_registered_model(MODEL_NAME).aliases else "champion"
     if role == "champion":
+        client.set_model_version_tag(MODEL_NAME, str(version), "unopposed", _UNOPPOSED)
         client.set_registered_model_alias(MODEL_NAME, CHAMPION, str(version))
     client.set_model_version_tag(MODEL_NAME, str(version), _ROLE, role)
     return role
@@ -269,13 +278,3 @@ def _experiment(client: "MlflowClient", tracking_uri: str) -> str:
         if made_meanwhile is None:
             raise
         return str(made_meanwhile.experiment_id)
-
-
-def _ensure_registered_model(client: "MlflowClient") -> None:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client.create_registered_model(MODEL_NAME, description="Fraud probability of a card transaction; trained by tidemark train.")
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise

@@ -6,6 +6,7 @@ from pathlib import Path
 
 # All that stands between a record of ``transactions`` and its vector; what the features mean has a digest of its own.
 _SOURCES = (
+    "features/compiled.py",
     "features/encoding.py",
     "features/labels.py",
     "features/on_demand.py",

@@ -84,7 +84,7 @@ def audit(
     if disorder is not None:
         found["event_time"] = disorder.report()
     found |= {"command": " ".join(["tidemark", *sys.argv[1:]]), "seconds": round(time.monotonic() - began, 1)}
-    if not dry_run and found["audited"]:
+    if not dry_run and report.is_conclusive(found):
         _note_verdict(found, config.mlflow)
     write_summary(summary, found)
     for line in report.text(found):

@@ -29,7 +29,7 @@ def promote(
     labels_after: LabelsAfterOption = None,
     weeks: Annotated[int, typer.Option(min=1, help="On how many of the newest matured weeks they are compared.")] = 4,
     despite_audit: Annotated[
-        bool, typer.Option("--despite-audit", help="Even if its features failed their latest audit; on record.")
+        bool, typer.Option("--despite-audit", help="Even if its features failed their latest audit, or had none; on record.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Whatever speaks against it; needs --reason, and goes on record.")] = False,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why it is forced.")] = "",
@@ -38,8 +38,8 @@ def promote(
 ) -> None:
     """Let a version serve as champion; workers and API follow within seconds. Or make it challenger or shadow.
 
-    Refused if its features failed their latest tidemark audit; if it is worse than the champion, beyond a margin, on the newest weeks whose
-    labels have come; if its probabilities are off, or it is slow.
+    Refused if its features failed their latest tidemark audit or, though there is a champion, had none; if it is worse than the champion,
+    beyond a margin, on the newest weeks whose labels have come; if its probabilities are off, or it is slow.
     """
     from api.settings import Settings
     from api.training.provenance import provenance
@@ -63,5 +63,7 @@ def promote(
     typer.echo(f"models:/{mlflow_registry.MODEL_NAME}/{version} is {role}")
     if verdict.overlooked is not None:
         typer.echo(f"although {verdict.overlooked.audit}")
+    elif verdict.audit not in verdict.objections:
+        typer.echo(f"{verdict.audit}")
     for objection in verdict.objections:
         typer.echo(f"forced, although {objection}")

@@ -79,7 +79,7 @@ def _champion(tracking_uri: str, feature_set: "FeatureSet") -> "Progress | None"
 
 def _ensure(world: "World", feature_set: "FeatureSet", fresh: bool, say: Say) -> "Progress":
     from api.demo.champion import Progress
-    from models import mlflow_registry
+    from models import mlflow_promotion, mlflow_registry
     from models.mlflow_pipeline import log
 
     made = _train(world, feature_set, say) if fresh else None
@@ -91,8 +91,9 @@ def _ensure(world: "World", feature_set: "FeatureSet", fresh: bool, say: Say) ->
     say(Progress("registering the model"))
     registered = log(*made, tracking_uri, {"data": "demo", "users": str(world.users)})
     if registered.role != "champion":
-        # The present one can't serve: see above.
-        mlflow_registry.promote(registered.version, tracking_uri)
+        force = mlflow_promotion.Force("demo", "the code of today can't serve the present champion any more")
+        verdict = mlflow_promotion.judge(registered.version, mlflow_registry.CHAMPION, None, tracking_uri)
+        mlflow_promotion.promote(verdict, tracking_uri, force)
     return Progress("", registered.version, registered.digests.model)
 
 

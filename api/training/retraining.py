@@ -15,7 +15,7 @@ from models.data_snapshot import Provenance
 from models.mlflow_pipeline import Candidate, TrainingPlan, train_and_register
 from models.mlflow_promotion import Verdict
 from models.mlflow_record import refusing_in_words
-from models.mlflow_registry import CHAMPION, Registered
+from models.mlflow_registry import Registered
 from models.training_set import TrainingSet
 
 
@@ -88,7 +88,7 @@ def retrain_once(given: LabelledData, plan: RetrainingPlan, provenance: Provenan
         return {**head, "status": "trained", "told": told, **training_summary(found, registered, plan.training), "validated": None}
     trial = plan.validated(relabelled=given.relabelled)
     found, validated = run.train(trial, {})
-    verdict = mlflow_promotion.judge(validated.version, CHAMPION, trial_of(given, plan.weeks), tracking_uri)
+    verdict = mlflow_promotion.validate(validated.version, trial_of(given, plan.weeks), tracking_uri)
     mlflow_promotion.put_on_record(verdict, tracking_uri)
     if not verdict.passed:
         mlflow_registry.tag(validated.version, {"retrain": key}, tracking_uri)

@@ -64,7 +64,7 @@ class Auditor:
         watchers: Sequence[Watcher] = (),
         observers: Sequence[Callable[[Observed], None]] = (),
     ) -> None:
-        self.findings = Findings()
+        self.findings, self.portion = Findings(), portion
         self._feature_set, self._shape, self._read, self._scorer_of = feature_set, shape, read, scorer_of
         self._share = OracleShare(feature_set, shape, oracle_share)
         self._observers = observers

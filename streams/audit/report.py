@@ -37,6 +37,8 @@ def report(auditor: Auditor, positions: Mapping[int, int], checked: int, in_stor
             TRANSACTIONS.name: {str(partition): offset for partition, offset in enumerate(recomputation.learned)},
             BY_MERCHANT.name: {str(partition): offset for partition, offset in enumerate(recomputation.ordered)},
         },
+        "portion": auditor.portion,
+        "features": recomputation.feature_set.name,
         "features_digest": recomputation.feature_set.digest,
         "code_digest": code_digest(),
     }
@@ -45,6 +47,11 @@ def report(auditor: Auditor, positions: Mapping[int, int], checked: int, in_stor
 def passed(found: Mapping[str, Any]) -> bool:
     """Whether nothing differs."""
     return not found["mismatches"] and not found["store"]["mismatches"]
+
+
+def is_conclusive(found: Mapping[str, Any]) -> bool:
+    """Whether it says something of the feature set: some decisions were compared, or there is none to compare."""
+    return bool(found["audited"]) or found["portion"] == 1.0
 
 
 def text(found: Mapping[str, Any]) -> list[str]:
@@ -56,6 +63,9 @@ def text(found: Mapping[str, Any]) -> list[str]:
         f"{oracle['with_frauds']:,} of keys with frauds",
         f"{store['keys']:,} keys of the online store compared, {store['mismatches']:,} wrong",
     ]
+    if not found["audited"]:
+        nothing = f"nothing was decided on {found['features']} yet"
+        lines.append(nothing if is_conclusive(found) else f"no decision on {found['features']} was in the sample; say --all")
     for name, count in found["other_features"].items():
         lines.append(f"not audited: {count:,} decisions on {name}; audit these with --features {name}")
     if found["events_skipped"]:

@@ -15,8 +15,9 @@ from api.training.lease import Lease
 from api.training.retraining import RetrainingPlan
 from features.definitions import DAY, FEATURE_SETS
 from features.errors import UserError
-from models import mlflow_client, mlflow_registry
+from models import mlflow_client, mlflow_gate, mlflow_registry
 from models.label_maturity import Immature
+from models.mlflow_gate import AuditVerdict
 from models.mlflow_pipeline import TrainingPlan
 from models.tuning import space
 from tests.command_line import home_at, ran
@@ -66,6 +67,11 @@ def test_it_ends_with_a_validated_candidate_and_asked_again_does_nothing(home: P
 
     again = retrained(home, file, "schedule")
     assert (again["status"], again["version"]) == ("unchanged", "3")
+    # The auditor is asked when it is to serve; the verdict that it rests on doesn't age by that.
+    assert validated["audit"] is None
+    with pytest.raises(UserError, match=r"version 3 can't become champion: no audit of its features .* is on record"):
+        tidemark("promote", "3", "--data", file)
+    mlflow_gate.record(FEATURE_SETS["fraud_v1"].digest, AuditVerdict(True, 1_000, 0, "2025-03-10T00:00:00+00:00"), uri)
     assert "models:/tidemark/3 is champion" in tidemark("promote", "3", "--data", file)
 
 

@@ -8,6 +8,7 @@ A run is {dag, day, conf, environment}, a result {state, tasks: {name: {state, t
 import json
 import os
 import sys
+from copy import deepcopy
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,11 @@ def main() -> None:
 def run(bag: BundleDagBag, dag: str, day: str, conf: dict[str, Any], environment: dict[str, str]) -> dict[str, Any]:
     """One run of a DAG for a day."""
     os.environ.update(environment)
-    done = bag.dags[dag].test(logical_date=datetime.fromisoformat(f"{day}T01:00:00+00:00"), run_conf=conf)
+    # A run writes its parameters into the DAG and its tasks, where the next one would find them.
+    wanted = deepcopy(bag.dags[dag])
+    for task in wanted.tasks:
+        task.params = deepcopy(task.params)
+    done = wanted.test(logical_date=datetime.fromisoformat(f"{day}T01:00:00+00:00"), run_conf=conf)
     tasks = {one.task_id: {"state": str(one.state), "tries": one.try_number} for one in done.get_task_instances()}
     return {"dag": dag, "state": str(done.state), "tasks": tasks}
 

@@ -33,6 +33,7 @@ RUNS: Mapping[str, tuple[str, Mapping[str, Any], list[int]]] = {
     "retrain": ("retrain", {}, [0]),
     "reason": ("retrain", {"reason": EVIL}, [0]),
     "chosen": ("retrain", {"store": "/a b", "data": "/rows", "immature": "weighted", "search": 90}, [0]),
+    "held out": ("retrain", {"data": "/held.parquet", "propensity": "let through"}, [0]),
     "compact": ("compact_archive", {}, [2, 0]),
     "clean": ("nightly_audit", {"sample": 50}, [0]),
     "mismatch": ("nightly_audit", {}, [1]),
@@ -76,6 +77,8 @@ def test_parameters_reach_the_command(results: Mapping[str, Any]) -> None:
     assert asked[3:] == [
         "--json", "retrain.json", "--store", "/a b", "--data", "/rows", "--immature", "weighted", "--search", "90",
     ]  # fmt: skip
+    (asked,) = results["held out"]["asked"]
+    assert asked[3:] == ["--json", "retrain.json", "--data", "/held.parquet", "--propensity", "let through"]
     (asked,) = results["clean"]["asked"]
     assert asked == ["audit", "--sample", "50"]
 

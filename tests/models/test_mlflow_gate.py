@@ -1,13 +1,14 @@
 """The promotion gate, through the command, on a registry on SQLite."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from api.cli import model
 from features.errors import UserError
-from models import mlflow_gate, mlflow_registry
+from models import mlflow_client, mlflow_gate, mlflow_registry
 from models.mlflow_gate import AuditVerdict
 from models.training import Trained
 from tests.command_line import ran
@@ -26,12 +27,28 @@ FORCED = ("--force", "--reason", "a rehearsal", "--author", "ada")
 
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """With a champion, version 1, and a candidate, version 2."""
+    """With a champion, version 1, and a candidate, version 2, of audited features."""
     monkeypatch.setenv("TIDEMARK_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TIDEMARK_MLFLOW", uri := f"sqlite:///{tmp_path / 'mlflow.db'}")
     for seed in (0, 1):
         mlflow_registry.register(Trained(booster(seed), POLICY, {}, {}), V1, uri)
+    mlflow_gate.record(V1.digest, PASSED, uri)
     return uri
+
+
+@pytest.fixture
+def unaudited(registry: str) -> str:
+    """The same, but no audit was ever made."""
+    mlflow_client.connect(registry).delete_registered_model_tag("tidemark", f"audit.{V1.digest}")
+    return registry
+
+
+def of_other_features(version: str, registry: str) -> None:
+    mlflow_registry.tag(version, {"features_digest": "2" * 64, "feature_set": "fraud_v2"}, registry)
+
+
+def nothing_found(ago: timedelta) -> AuditVerdict:
+    return AuditVerdict(True, 0, 0, (datetime.now(UTC) - ago).isoformat(timespec="seconds"))
 
 
 def test_features_that_failed_their_latest_audit_keep_a_version_from_serving(registry: str) -> None:
@@ -47,15 +64,77 @@ def test_features_that_failed_their_latest_audit_keep_a_version_from_serving(reg
         promote("2", "--as", "shadow")
 
 
-def test_the_latest_audit_of_these_features_counts(registry: str) -> None:
-    assert mlflow_gate.latest(V1.digest, registry) is None
-    mlflow_gate.record("0" * 64, FAILED, registry)
-    promote("1")
-    mlflow_gate.record(V1.digest, FAILED, registry)
-    mlflow_gate.record(V1.digest, PASSED, registry)
-    assert mlflow_gate.latest(V1.digest, registry) == PASSED
-    promote("1")
-    assert mlflow_registry.champion_version(registry) == "1"
+def test_features_that_were_never_audited_keep_a_version_from_serving(unaudited: str) -> None:
+    for role in ("champion", "challenger", "shadow"):
+        with pytest.raises(UserError) as refused:
+            promote("2", "--as", role)
+        told = str(refused.value)
+        assert f"version 2 can't become {role}: no audit of its features (fraud_v1, {V1.digest[:12]}) is on record" in told
+        assert "run tidemark audit --features fraud_v1, or say --despite-audit, which goes on record" in told
+        assert "--force --reason" in told
+    assert "although no audit of its features" in promote("1", "--despite-audit", "--author", "ada")
+    overlooked = json.loads(mlflow_registry.tags("1", unaudited)["gate.champion"])["overlooked"]
+    assert (overlooked["author"], overlooked["audit"].split(" (")[0]) == ("ada", "no audit of its features")
+    assert "forced, although no audit of its features" in promote("2", *FORCED)
+
+
+def test_the_latest_audit_of_these_features_counts(unaudited: str) -> None:
+    assert mlflow_gate.latest(V1.digest, unaudited) is None
+    mlflow_gate.record("0" * 64, PASSED, unaudited)
+    with pytest.raises(UserError, match="no audit of its features"):
+        promote("1")
+    mlflow_gate.record(V1.digest, FAILED, unaudited)
+    mlflow_gate.record(V1.digest, PASSED, unaudited)
+    assert mlflow_gate.latest(V1.digest, unaudited) == PASSED
+    assert "all of 1000 decisions on its features" in promote("1")
+    assert "reproduced bit for bit" in json.loads(mlflow_registry.tags("1", unaudited)["gate.champion"])["audit"]
+    assert mlflow_registry.champion_version(unaudited) == "1"
+
+
+def test_as_long_as_there_is_no_champion_there_is_nothing_to_audit(unaudited: str) -> None:
+    assert mlflow_registry.tags("1", unaudited)["unopposed"].startswith("champion without the gate: there was none")
+    assert "unopposed" not in mlflow_registry.tags("2", unaudited)
+    mlflow_client.connect(unaudited).delete_registered_model_alias("tidemark", "champion")
+    told = "there is no champion, so nothing is served that could be audited"
+    assert told in promote("2")
+    assert json.loads(mlflow_registry.tags("2", unaudited)["gate.champion"])["audit"] == told
+
+
+def test_where_nothing_was_decided_yet_the_audit_that_found_so_holds_for_a_day(unaudited: str) -> None:
+    mlflow_gate.record(V1.digest, nothing_found(timedelta(hours=23)), unaudited)
+    assert "nothing was decided on its features" in promote("1")
+    mlflow_gate.record(V1.digest, nothing_found(timedelta(hours=25)), unaudited)
+    with pytest.raises(UserError, match=r"which is more than a day ago \(run tidemark audit --features fraud_v1 again"):
+        promote("1")
+
+
+@pytest.mark.parametrize("own", [None, nothing_found(timedelta())])
+def test_features_on_which_nothing_was_decided_rest_on_the_audit_of_the_champions(unaudited: str, own: AuditVerdict | None) -> None:
+    of_other_features("2", unaudited)
+    if own is not None:
+        mlflow_gate.record("2" * 64, own, unaudited)
+    with pytest.raises(
+        UserError, match=r"no audit of the champion's features \(fraud_v1, .*; nothing .*run tidemark audit --features fraud_v1"
+    ):
+        promote("2", "--as", "shadow")
+    mlflow_gate.record(V1.digest, FAILED, unaudited)
+    with pytest.raises(UserError, match="3 of 1000 decisions on the champion's features"):
+        promote("2", "--as", "shadow")
+    mlflow_gate.record(V1.digest, PASSED, unaudited)
+    assert "all of 1000 decisions on the champion's features (fraud_v1" in promote("2", "--as", "shadow")
+
+
+def test_once_decided_on_features_are_audited_themselves(registry: str) -> None:
+    of_other_features("2", registry)
+    mlflow_gate.record("2" * 64, FAILED, registry)
+    with pytest.raises(UserError, match=r"3 of 1000 decisions on its features \(fraud_v2"):
+        promote("2", "--as", "shadow")
+
+
+def test_an_audit_is_noted_before_any_model_is_registered(tmp_path: Path) -> None:
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    mlflow_gate.record(V1.digest, PASSED, uri)
+    assert mlflow_gate.latest(V1.digest, uri) == PASSED
 
 
 def test_without_anything_to_compare_on_no_other_version_becomes_champion_or_challenger(registry: str) -> None:

@@ -11,7 +11,8 @@ import xgboost as xgb
 
 from api.cli import model
 from features.errors import UserError
-from models import mlflow_promotion, mlflow_registry
+from models import mlflow_gate, mlflow_promotion, mlflow_registry
+from models.mlflow_gate import AuditVerdict
 from models.mlflow_latency import Latency, latencies
 from models.policy import Policy
 from models.training import Trained
@@ -31,7 +32,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def registry(home: Path, small_file: Path) -> str:
     """Version 1, the champion, and version 2, with another seed, have learnt from two weeks; version 3 knows nothing; version 4 learnt from
-    all the weeks; all of the same features."""
+    all the weeks; all of the same features, which an audit found right."""
     uri = f"sqlite:///{home / 'mlflow.db'}"
     for seed in (0, 1):
         tidemark("train", "--data", small_file, *LEARNT, "--seed", seed)
@@ -41,6 +42,7 @@ def registry(home: Path, small_file: Path) -> str:
     policy = Policy(review_threshold=0.5, block_threshold=0.9, elevated_threshold=0.3, highest_threshold=0.8)
     mlflow_registry.register(Trained(ignorant, policy, {}, {}), V1, uri)
     tidemark("train", "--data", small_file)
+    mlflow_gate.record(V1.digest, AuditVerdict(True, 1_000, 0, "2025-02-10T00:00:00+00:00"), uri)
     return uri
 
 
@@ -88,14 +90,34 @@ def test_a_slow_version_is_refused(registry: str, small_file: Path, monkeypatch:
 
 def test_a_refit_rests_on_the_verdict_on_the_version_it_was_validated_as(registry: str, small_file: Path) -> None:
     mlflow_registry.tag("4", {"refit_of": "2"}, registry)
-    assert "models:/tidemark/4 is challenger" in tidemark("promote", "4", "--as", "challenger", "--data", small_file)
+    mlflow_promotion.put_on_record(mlflow_promotion.Verdict("2", "champion", "1", "2025-03-01T00:00:00+00:00", ()), registry)
+    assert "models:/tidemark/4 is challenger" in tidemark("promote", "4", "--as", "challenger")
+    mlflow_promotion.put_on_record(mlflow_promotion.Verdict("3", "champion", "1", "2025-03-01T00:00:00+00:00", ("too slow",)), registry)
     mlflow_registry.tag("4", {"refit_of": "3"}, registry)
-    with pytest.raises(UserError, match="version 3, of which it is a refit, was never compared with the champion, version 1"):
+    with pytest.raises(UserError, match="version 3, of which it is a refit, did not pass: too slow"):
         tidemark("promote", "4", "--data", small_file)
-    verdict = mlflow_promotion.judge("3", "champion", None, registry)
-    mlflow_promotion.put_on_record(verdict, registry)
-    with pytest.raises(UserError, match="version 3, of which it is a refit, did not pass: nothing says"):
-        tidemark("promote", "4", "--data", small_file)
+
+
+def test_a_refit_whose_validation_knew_another_champion_is_compared_through_it_again(
+    registry: str, small_file: Path, tmp_path: Path
+) -> None:
+    for validated in ("2", "3"):
+        verdict = mlflow_promotion.Verdict(validated, "challenger", "9", "2025-03-01T00:00:00+00:00", ())
+        mlflow_promotion.put_on_record(verdict, registry)
+    mlflow_registry.tag("4", {"refit_of": "2"}, registry)
+    command = r"say tidemark promote 4 --as challenger --data FILE with the newest matured weeks"
+    with pytest.raises(UserError, match=f"how version 2, of which it is a refit, compares with the champion, version 1; {command}"):
+        tidemark("promote", "4", "--as", "challenger")
+    told = tidemark("promote", "4", "--as", "challenger", "--data", small_file, "--json", tmp_path / "verdict.json")
+    assert "models:/tidemark/4 is challenger" in told
+    found = json.loads((tmp_path / "verdict.json").read_text())
+    assert (found["version"], found["validated"], found["champion"]) == ("4", "2", "1")
+    # On rows that the validated one doesn't know; the refit does.
+    assert found["comparison"]["first"] > int(mlflow_registry.tags("2", registry)["trained_to"]) + 7 * 86_400_000
+    assert found["comparison"]["first"] < int(mlflow_registry.tags("4", registry)["trained_to"])
+    mlflow_registry.tag("4", {"refit_of": "3"}, registry)
+    with pytest.raises(UserError, match="version 3, of which it is a refit, does not pass: its average precision may be"):
+        tidemark("promote", "4", "--as", "challenger", "--data", small_file)
 
 
 def test_a_verdict_of_any_length_is_read_back_whole(registry: str, small_file: Path) -> None:

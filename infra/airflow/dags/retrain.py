@@ -18,6 +18,7 @@ with DAG(
         "store": STORE,
         "data": Param("", type="string", description="A file, or a folder of tidemark training-set; empty: the archive."),
         "immature": Param("", enum=["", "left-out", "weighted"], description="Transactions younger than labels take; empty: left out."),
+        "propensity": Param("", type="string", description="The file's column with each transaction's chance of being let through."),
         "search": Param(0, type="number", minimum=0, description="Seconds to search for hyper-parameters; 0: the settled ones."),
     },
     tags=["tidemark"],
@@ -26,13 +27,15 @@ with DAG(
     task(
         "retrain",
         'tidemark retrain --reason "$REASON" --json retrain.json ${STORE:+--store "$STORE"} ${DATA:+--data "$DATA"} '
-        '${IMMATURE:+--immature "$IMMATURE"} ${SEARCH:+--search "$SEARCH"} >&2\ncat retrain.json | tr -d "\\n"',
+        '${IMMATURE:+--immature "$IMMATURE"} ${PROPENSITY:+--propensity "$PROPENSITY"} '
+        '${SEARCH:+--search "$SEARCH"} >&2\ncat retrain.json | tr -d "\\n"',
         timeout=timedelta(hours=6),
         arguments={
             "REASON": "{{ params.reason }}",
             "STORE": "{{ params.store }}",
             "DATA": "{{ params.data }}",
             "IMMATURE": "{{ params.immature }}",
+            "PROPENSITY": "{{ params.propensity }}",
             "SEARCH": "{{ params.search or '' }}",
         },
     )

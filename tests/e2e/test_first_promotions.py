@@ -1,0 +1,49 @@
+"""A system on which nothing was decided yet, then something: what the auditor has to say of a version that is to serve."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from models import mlflow_gate, mlflow_registry
+from tests.deployment import Deployment, champion, deployed
+from tests.streams.logs import transaction
+
+START = 1_700_000_000_000
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Iterator[Deployment]:
+    with deployed(tmp_path / "home") as deployment:
+        yield deployment
+
+
+def test_an_audit_opens_the_gate_before_and_after_the_first_decision(deployment: Deployment) -> None:
+    uri, digest = deployment.config.mlflow, deployment.config.feature_set.digest
+    champion(deployment.config)
+    assert mlflow_registry.tags("1", uri)["unopposed"]
+    refused = deployment.tidemark("promote", "1")
+    assert refused.returncode == 2
+    assert "run tidemark audit --features fraud_v1" in refused.stderr
+
+    nothing = deployment.tidemark("audit", "--features", "fraud_v1")
+    assert (nothing.returncode, "nothing was decided on fraud_v1 yet" in nothing.stdout) == (0, True), nothing.stdout + nothing.stderr
+    promoted = deployment.tidemark("promote", "1")
+    assert "so there was nothing to audit" in promoted.stdout, promoted.stderr
+
+    deployment.send([transaction(i, f"u{i % 7}", f"m{i % 5}", START + i * 60_000) for i in range(50)])
+    deployment.work_until_idle()
+    assert deployment.tidemark("audit").returncode == 0
+    found = mlflow_gate.latest(digest, uri)
+    assert found is not None
+    assert (found.passed, found.audited) == (True, 50)
+    assert "all of 50 decisions on its features" in deployment.tidemark("promote", "1").stdout
+    # A sample of which none was in says nothing, and takes nothing back.
+    empty = deployment.tidemark("audit", "--sample", "1", "--json", str(deployment.home / "audit.json"))
+    audited = json.loads((deployment.home / "audit.json").read_text())["audited"]
+    assert ("no decision on fraud_v1 was in the sample; say --all" in empty.stdout) == (audited == 0)
+    after = mlflow_gate.latest(digest, uri)
+    assert after is not None
+    assert after.audited in (50, audited)
+    assert after.audited > 0
