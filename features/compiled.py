@@ -64,13 +64,13 @@ class _Cache(FunctionCache):
         self._cache_file = _Files(Path(self._cache_path), self._impl.filename_base, source)
 
 
-def _compiled(function: Function, **options: Any) -> Function:
+def jit(function: Function, **options: Any) -> Function:
+    """The function compiled, for each signature when it is first called with one."""
     # Hops are never 0 and divisions by a count are guarded, so Python's check before each division would be in vain.
     dispatcher = numba.njit(nogil=True, error_model="numpy", **options)(function)
     dispatcher._cache = _Cache(function)
     return dispatcher  # type: ignore[no-any-return]
 
 
-jit = _compiled
 # A call hands over some hundred figures, for that many describe the windows' arrays: what every row does is compiled into its caller.
-inlined = partial(_compiled, forceinline=True)
+inlined = partial(jit, forceinline=True)

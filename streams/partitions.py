@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from streams.kafka_producer import Membership
 from streams.validation import Record
@@ -142,13 +142,7 @@ class Partitions:
             while self._generation == generation:
                 self._done = {number: queue.next for number, queue in queues.items()}
                 records = await self._take(queues)
-                if records:
-                    self.idle.clear()
-                try:
-                    safe = await (self._call(self._worker.process, records) if records else self._call(self._worker.tick))
-                finally:
-                    self.idle.set()
-                await self._commit_if_any(safe)
+                await self._commit_if_any(await (self._turn(records) if records else self._call(self._worker.tick)))
             self._done = {}
             await self._commit_if_any(await self._call(self._worker.close))
         except Exception as error:
@@ -170,6 +164,13 @@ class Partitions:
         if self._fetches < _MOST_WAITING:
             self._room.set()
         return {number: records for number, records in taken.items() if records}
+
+    async def _turn(self, records: dict[int, list[Any]]) -> Positions:
+        self.idle.clear()
+        try:
+            return cast(Positions, await self._call(self._worker.process, records))
+        finally:
+            self.idle.set()
 
     async def _commit_if_any(self, positions: Positions) -> None:
         if positions:
