@@ -146,7 +146,8 @@ class EntityState:
     def observe(self, slots: Int64, time: Int64, amount: Int64, device: Int64) -> Float32:
         """The features (float32, n × width) that a transaction of each slot would see at ``max(time, anchor)``; changes nothing."""
         out = np.empty((len(slots), self.width), np.float32)
-        observe_rows(self._spec, self._rows, self._tiles, _frozen(slots), _frozen(time), _frozen(amount), _frozen(device), out)
+        asked = (_frozen(slots), _frozen(time), _frozen(amount), _frozen(device))
+        observe_rows(self._spec, self._rows, self._tiles, self._clock, *asked, out)
         return out
 
     def take_changed(self, unheard: int) -> Int64:

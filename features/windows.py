@@ -360,15 +360,20 @@ def _forget_devices(keys: Keys, slot: int) -> bool:
     return known
 
 
+@inlined
+def _is_idle(spec: Spec, keys: Keys, tiles: Tiles, slot: int, floor: int) -> bool:
+    """Whether nothing of a key is as young as the floor."""
+    key = keys.row[slot]
+    # A label may be ahead of its transaction.
+    return key.anchor < floor and (not key.length or tiles.cell[key.offset + key.length - 1].start * spec.unit < floor)
+
+
 @jit
 def _forget_idle(spec: Spec, keys: Keys, tiles: Tiles, slot: int, floor: int) -> bool:
-    """Whether a key had tiles or devices that it gave back, for nothing of it is as young as the floor."""
+    """Whether a key had tiles or devices that it gave back, for it is idle."""
+    if not _is_idle(spec, keys, tiles, slot, floor):
+        return False
     key = keys.row[slot]
-    if key.anchor >= floor:
-        return False
-    # A label may be ahead of its transaction.
-    if key.length and tiles.cell[key.offset + key.length - 1].start * spec.unit >= floor:
-        return False
     known = _forget_devices(keys, slot)
     if key.size_class == 0:
         return known
@@ -540,7 +545,9 @@ def find_horizons(spec: Spec, keys: Keys, clock: Clock, slots: Int64, out: Int64
 
 
 @jit
-def observe_rows(spec: Spec, keys: Keys, tiles: Tiles, slots: Int64, time: Int64, amount: Int64, device: Int64, out: Float32) -> None:
+def observe_rows(
+    spec: Spec, keys: Keys, tiles: Tiles, clock: Clock, slots: Int64, time: Int64, amount: Int64, device: Int64, out: Float32
+) -> None:
     """Writes each row's features at ``max(time, the key's anchor)`` to ``out`` and changes nothing."""
     view = _new_view(spec)
     for row in range(slots.shape[0]):
@@ -548,8 +555,10 @@ def observe_rows(spec: Spec, keys: Keys, tiles: Tiles, slots: Int64, time: Int64
         key = keys.row[slot]
         anchor = max(key.anchor, time[row])
         _place_borders(spec, anchor // spec.unit, view)
-        _sum_tiles(tiles, key.offset, key.length, view)
-        returns = key.anchor // spec.unit < view.place[-1]
+        # A key may have become idle since the clock last moved, by a label taken back or a device of one who is too late.
+        idle = _is_idle(spec, keys, tiles, slot, clock.floor[0])
+        _sum_tiles(tiles, key.offset, 0 if idle else key.length, view)
+        returns = idle or key.anchor // spec.unit < view.place[-1]
         _finish(spec, keys, slot, anchor, amount[row], device[row], returns, view.total, out[row])
 
 

@@ -4,14 +4,29 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from features.definitions import FEATURE_SETS, FeatureSet
 from features.definitions import Window as Defined
 from features.oracle import Oracle, Window, as_float32
 from tests.parity.both import Kernel, assert_same_bits, by_kernel, by_oracle, follow
-from tests.parity.logs import DAY, HOUR, MINUTE, TEMPERS, Chargeback, Log, Payment, Temper, cut, logs, long_log, payment_lists, payments_of
+from tests.parity.logs import (
+    DAY,
+    HOUR,
+    MINUTE,
+    START,
+    TEMPERS,
+    Chargeback,
+    Log,
+    Payment,
+    Temper,
+    cut,
+    logs,
+    long_log,
+    payment_lists,
+    payments_of,
+)
 from tests.parity.windows import restated
 
 # The first example compiles the kernel.
@@ -61,7 +76,25 @@ def test_states_are_the_same_bytes_however_the_log_is_cut(log: Log, data: st.Dat
     assert whole.encoded() == pieces.encoded()
 
 
+# Long ago a shop sold once; later a fraud there is told of and taken back, and the clock has moved on: the shop is forgotten then.
+FORGOTTEN_BY_A_LABEL: Log = [
+    Chargeback("t3", START + 37 * DAY, "user a", "shop b", START + 37 * DAY, True),
+    Payment("t1", START, "user a", "shop b", 0),
+    Payment("t2", START + 46 * DAY, "user a", "shop a", 0),
+    Chargeback("t3", START + 37 * DAY, "user a", "shop b", START + 37 * DAY, False),
+    Payment("t3", START + 37 * DAY, "user a", "shop b", 0),
+]
+# One so late that memory doesn't reach it uses a device, and comes back a minute later.
+FORGOTTEN_DEVICE: Log = [
+    Payment("t1", START + 90 * DAY, "user a", "shop a", 0),
+    Payment("t2", START, "user b", "shop a", 0, "phone 1"),
+    Payment("t3", START + MINUTE, "user b", "shop a", 0, "phone 1"),
+]
+
+
 @drawn
+@example(FORGOTTEN_BY_A_LABEL)
+@example(FORGOTTEN_DEVICE)
 @given(log=logs())
 def test_observing_tells_what_applying_would_and_changes_nothing(log: Log) -> None:
     kernel = Kernel(WITH_LARGE)
