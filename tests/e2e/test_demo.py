@@ -145,9 +145,7 @@ def test_unattended_on_a_fresh_home_then_at_once_again(home: Home) -> None:
     assert home.processes() == []
     assert {path.name for path in home.path.parent.iterdir()} == {"home", "demo.json"}
     assert {path.name for path in home.path.parent.iterdir()} == {"home", "demo.json"}
-    began = time.monotonic()
     second = home.demo("--rate", "800")
-    took = time.monotonic() - began
     assert home.processes() == []
     for done in (first, second):
         assert done["transactions"] == TRANSACTIONS
@@ -158,7 +156,6 @@ def test_unattended_on_a_fresh_home_then_at_once_again(home: Home) -> None:
         assert done["latency_ms"]["p50"] > 0  # type: ignore[index]
     assert first["model_digest"] == second["model_digest"]
     assert first["run"] != second["run"]
-    assert took < 180
 
 
 def test_on_a_terminal_until_ctrl_c_and_services_that_were_up_stay_up(home: Home) -> None:

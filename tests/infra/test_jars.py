@@ -2,7 +2,6 @@
 
 import shutil
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -75,8 +74,6 @@ def test_a_jar_other_than_the_locked_one_is_refused_by_name(monkeypatch: pytest.
 @pytest.mark.usefixtures("cache")
 def test_without_a_network_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Dhttps.proxyHost=127.0.0.1 -Dhttps.proxyPort=1")
-    began = time.monotonic()
     with pytest.raises(ServiceError, match="check the network"):
         jars.KAFKA.ensure()
-    assert time.monotonic() - began < 30
     assert not jars.KAFKA.folder().exists()

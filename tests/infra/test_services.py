@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import time
 import urllib.request
 import uuid
 from collections.abc import Iterator
@@ -79,13 +78,12 @@ def test_mlflow_keeps_its_records_and_artifacts_under_the_home(whole: Home) -> N
     assert (whole.path / "mlflow.db").stat().st_size > 0
 
 
-def test_a_second_up_changes_nothing_and_is_quick(whole: Home) -> None:
-    before, began = whole.pids(), time.monotonic()
+def test_a_second_up_changes_nothing(whole: Home) -> None:
+    before = whole.pids()
     done = whole.tidemark("up")
     assert done.returncode == 0, done.stderr
     assert whole.pids() == before
     assert None not in before.values()
-    assert time.monotonic() - began < 5
 
 
 def test_the_services_belong_to_no_shell(whole: Home) -> None:

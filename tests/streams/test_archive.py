@@ -128,10 +128,8 @@ def test_beside_a_running_archive_files_are_joined_and_readers_see_whole_batches
                 compacting = compactor.submit(lambda: table.compact() if table.exists() else 0)
                 eventually(lambda sent=sent: table.exists() and len(table.read(["offset"])) == sent, 120, "a batch")  # type: ignore[misc]
                 compacting.result(60)
-        began = time.monotonic()
         process.terminate()
         assert process.wait(30) == 0
-        assert time.monotonic() - began < 10
     finally:
         end_group(process.pid)
     table.compact()
