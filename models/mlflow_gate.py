@@ -8,8 +8,8 @@ from models import mlflow_client, mlflow_registry
 from models.mlflow_registry import MODEL_NAME
 
 _TAG = "audit."
-# Serving may have begun since.
-_NOTHING_HOLDS = timedelta(days=1)
+# What serves changes with each release; and where nothing was decided, serving may have begun since.
+_HOLDS, _NOTHING_HOLDS = timedelta(days=7), timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ def finding(version: str, champion: str | None, now: datetime, tracking_uri: str
     """What the latest audit says of a version that is to serve where ``champion`` does; that there is none is an objection.
 
     The audit of its own features counts. As long as nothing was decided on these, that of the champion's does, for the same code
-    computes both. Without a champion nothing is served that could be audited. An audit that found nothing holds for a day. Raises UserError
-    if there is no such version.
+    computes both. Without a champion nothing is served that could be audited. An audit holds for a week, one that found nothing for a
+    day. Raises UserError if there is no such version.
     """
     tags = mlflow_registry.tags(version, tracking_uri)
     verdict, whose = latest(tags["features_digest"], tracking_uri), "its features ({})"
@@ -68,8 +68,9 @@ def finding(version: str, champion: str | None, now: datetime, tracking_uri: str
         mend = "mend the cause that tidemark audit names until it passes, or say --despite-audit"
         return Finding(f"{by}, {verdict.mismatches} of {verdict.audited} decisions on {whose} can't be reproduced ({mend})", True)
     if verdict.audited:
-        return Finding(f"{by}, all of {verdict.audited} decisions on {whose} are reproduced bit for bit", False)
-    nothing = f"{by}, nothing was decided on {whose} yet, so there was nothing to audit"
-    if now - datetime.fromisoformat(verdict.at) <= _NOTHING_HOLDS:
-        return Finding(nothing, False)
-    return Finding(f"{nothing}, which is more than a day ago (run {command} again, or say --despite-audit, which goes on record)", True)
+        told, holds, ago = f"{by}, all of {verdict.audited} decisions on {whose} are reproduced bit for bit", _HOLDS, "a week"
+    else:
+        told, holds, ago = f"{by}, nothing was decided on {whose} yet, so there was nothing to audit", _NOTHING_HOLDS, "a day"
+    if now - datetime.fromisoformat(verdict.at) <= holds:
+        return Finding(told, False)
+    return Finding(f"{told}, which is more than {ago} ago (run {command} again, or say --despite-audit, which goes on record)", True)

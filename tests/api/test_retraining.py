@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -71,7 +72,7 @@ def test_it_ends_with_a_validated_candidate_and_asked_again_does_nothing(home: P
     assert validated["audit"] is None
     with pytest.raises(UserError, match=r"version 3 can't become champion: no audit of its features .* is on record"):
         tidemark("promote", "3", "--data", file)
-    mlflow_gate.record(FEATURE_SETS["fraud_v1"].digest, AuditVerdict(True, 1_000, 0, "2025-03-10T00:00:00+00:00"), uri)
+    mlflow_gate.record(FEATURE_SETS["fraud_v1"].digest, AuditVerdict(True, 1_000, 0, datetime.now(UTC).isoformat()), uri)
     assert "models:/tidemark/3 is champion" in tidemark("promote", "3", "--data", file)
 
 

@@ -32,10 +32,10 @@ RUNS: Mapping[str, tuple[str, Mapping[str, Any], list[int]]] = {
     "broken": ("daily_user_risk", {}, [2]),
     "retrain": ("retrain", {}, [0]),
     "reason": ("retrain", {"reason": EVIL}, [0]),
-    "chosen": ("retrain", {"store": "/a b", "data": "/rows", "immature": "weighted", "search": 90}, [0]),
+    "chosen": ("retrain", {"features": "fraud_v3", "store": "/a b", "data": "/rows", "immature": "weighted", "search": 90}, [0]),
     "held out": ("retrain", {"data": "/held.parquet", "propensity": "let through"}, [0]),
     "compact": ("compact_archive", {}, [2, 0]),
-    "clean": ("nightly_audit", {"sample": 50}, [0]),
+    "clean": ("nightly_audit", {"features": "fraud_v3", "sample": 50}, [0]),
     "mismatch": ("nightly_audit", {}, [1]),
     "no audit": ("nightly_audit", {}, [2]),
 }
@@ -75,18 +75,19 @@ def test_parameters_reach_the_command(results: Mapping[str, Any]) -> None:
     ]
     (asked,) = results["chosen"]["asked"]
     assert asked[3:] == [
-        "--json", "retrain.json", "--store", "/a b", "--data", "/rows", "--immature", "weighted", "--search", "90",
+        "--features", "fraud_v3", "--json", "retrain.json",
+        "--store", "/a b", "--data", "/rows", "--immature", "weighted", "--search", "90",
     ]  # fmt: skip
     (asked,) = results["held out"]["asked"]
-    assert asked[3:] == ["--json", "retrain.json", "--data", "/held.parquet", "--propensity", "let through"]
+    assert asked[3:] == ["--features", "fraud_v1", "--json", "retrain.json", "--data", "/held.parquet", "--propensity", "let through"]
     (asked,) = results["clean"]["asked"]
-    assert asked == ["audit", "--sample", "50"]
+    assert asked == ["audit", "--features", "fraud_v3", "--sample", "50"]
 
 
 def test_what_a_person_types_is_never_read_as_bash(results: Mapping[str, Any]) -> None:
     assert results["reason"]["state"] == "success"
     assert results["reason"]["asked"][0][:3] == ["retrain", "--reason", EVIL]
-    assert results["retrain"]["asked"] == [["retrain", "--reason", "schedule", "--json", "retrain.json"]]
+    assert results["retrain"]["asked"] == [["retrain", "--reason", "schedule", "--features", "fraud_v1", "--json", "retrain.json"]]
 
 
 def test_a_failure_that_passes_is_tried_again(results: Mapping[str, Any]) -> None:

@@ -15,7 +15,13 @@ from tests.command_line import ran
 from tests.models.made import POLICY, V1, booster
 
 FAILED = AuditVerdict(False, 1_000, 3, "2026-01-31T09:30:00+00:00")
-PASSED = AuditVerdict(True, 1_000, 0, "2026-01-31T09:40:00+00:00")
+
+
+def passed(ago: timedelta = timedelta(minutes=1), audited: int = 1_000) -> AuditVerdict:
+    return AuditVerdict(True, audited, 0, (datetime.now(UTC) - ago).isoformat(timespec="seconds"))
+
+
+PASSED = passed()
 
 
 def promote(*arguments: str) -> str:
@@ -45,10 +51,6 @@ def unaudited(registry: str) -> str:
 
 def of_other_features(version: str, registry: str) -> None:
     mlflow_registry.tag(version, {"features_digest": "2" * 64, "feature_set": "fraud_v2"}, registry)
-
-
-def nothing_found(ago: timedelta) -> AuditVerdict:
-    return AuditVerdict(True, 0, 0, (datetime.now(UTC) - ago).isoformat(timespec="seconds"))
 
 
 def test_features_that_failed_their_latest_audit_keep_a_version_from_serving(registry: str) -> None:
@@ -101,14 +103,26 @@ def test_as_long_as_there_is_no_champion_there_is_nothing_to_audit(unaudited: st
 
 
 def test_where_nothing_was_decided_yet_the_audit_that_found_so_holds_for_a_day(unaudited: str) -> None:
-    mlflow_gate.record(V1.digest, nothing_found(timedelta(hours=23)), unaudited)
+    mlflow_gate.record(V1.digest, passed(timedelta(hours=23), audited=0), unaudited)
     assert "nothing was decided on its features" in promote("1")
-    mlflow_gate.record(V1.digest, nothing_found(timedelta(hours=25)), unaudited)
+    mlflow_gate.record(V1.digest, passed(timedelta(hours=25), audited=0), unaudited)
     with pytest.raises(UserError, match=r"which is more than a day ago \(run tidemark audit --features fraud_v1 again"):
         promote("1")
 
 
-@pytest.mark.parametrize("own", [None, nothing_found(timedelta())])
+def test_an_audit_holds_for_a_week(registry: str) -> None:
+    mlflow_gate.record(V1.digest, passed(timedelta(days=6, hours=23)), registry)
+    assert "all of 1000 decisions" in promote("1")
+    mlflow_gate.record(V1.digest, passed(timedelta(days=7, hours=1)), registry)
+    with pytest.raises(UserError, match=r"bit for bit, which is more than a week ago \(run tidemark audit --features fraud_v1 again"):
+        promote("1")
+    # One that failed bars for ever.
+    mlflow_gate.record(V1.digest, FAILED, registry)
+    with pytest.raises(UserError, match="3 of 1000 decisions"):
+        promote("1")
+
+
+@pytest.mark.parametrize("own", [None, passed(audited=0)])
 def test_features_on_which_nothing_was_decided_rest_on_the_audit_of_the_champions(unaudited: str, own: AuditVerdict | None) -> None:
     of_other_features("2", unaudited)
     if own is not None:

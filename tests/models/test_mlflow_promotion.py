@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def registry(home: Path, small_file: Path) -> str:
     policy = Policy(review_threshold=0.5, block_threshold=0.9, elevated_threshold=0.3, highest_threshold=0.8)
     mlflow_registry.register(Trained(ignorant, policy, {}, {}), V1, uri)
     tidemark("train", "--data", small_file)
-    mlflow_gate.record(V1.digest, AuditVerdict(True, 1_000, 0, "2025-02-10T00:00:00+00:00"), uri)
+    mlflow_gate.record(V1.digest, AuditVerdict(True, 1_000, 0, datetime.now(UTC).isoformat()), uri)
     return uri
 
 

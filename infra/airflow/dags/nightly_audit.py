@@ -4,7 +4,7 @@ be made is tried again."""
 from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable, Param
-from tidemark_command import task
+from tidemark_command import FEATURES, task
 
 with DAG(
     "nightly_audit",
@@ -14,15 +14,18 @@ with DAG(
     # An audit covers the log as it is now, not a day of it.
     catchup=False,
     max_active_runs=1,
-    params={"sample": Param(10_000, type="integer", minimum=1, description="About how many decisions are compared.")},
+    params={
+        "features": FEATURES,
+        "sample": Param(10_000, type="integer", minimum=1, description="About how many decisions are compared."),
+    },
     tags=["tidemark"],
     doc_md=__doc__,
 ):
     audit = task(
         "audit",
-        'found=0\ntidemark audit --sample "$SAMPLE" || found=$?\n[ "$found" -le 1 ] || exit "$found"\necho "$found"',
+        'found=0\ntidemark audit --features "$FEATURES" --sample "$SAMPLE" || found=$?\n[ "$found" -le 1 ] || exit "$found"\necho "$found"',
         timeout=timedelta(hours=6),
-        arguments={"SAMPLE": "{{ params.sample }}"},
+        arguments={"FEATURES": "{{ params.features }}", "SAMPLE": "{{ params.sample }}"},
     )
     # Apart, for a mismatch stays one however often it is looked for: no retries.
     verdict = task(

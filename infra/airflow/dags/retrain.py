@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from airflow.sdk import DAG, CronTriggerTimetable, Param
-from tidemark_command import STORE, task
+from tidemark_command import FEATURES, STORE, task
 
 with DAG(
     "retrain",
@@ -15,6 +15,7 @@ with DAG(
     max_active_runs=1,
     params={
         "reason": Param("schedule", type="string", minLength=1, description="Why; it goes into the registry, for example an alert."),
+        "features": FEATURES,
         "store": STORE,
         "data": Param("", type="string", description="A file, or a folder of tidemark training-set; empty: the archive."),
         "immature": Param("", enum=["", "left-out", "weighted"], description="Transactions younger than labels take; empty: left out."),
@@ -26,12 +27,13 @@ with DAG(
 ):
     task(
         "retrain",
-        'tidemark retrain --reason "$REASON" --json retrain.json ${STORE:+--store "$STORE"} ${DATA:+--data "$DATA"} '
+        'tidemark retrain --reason "$REASON" --features "$FEATURES" --json retrain.json ${STORE:+--store "$STORE"} ${DATA:+--data "$DATA"} '
         '${IMMATURE:+--immature "$IMMATURE"} ${PROPENSITY:+--propensity "$PROPENSITY"} '
         '${SEARCH:+--search "$SEARCH"} >&2\ncat retrain.json | tr -d "\\n"',
         timeout=timedelta(hours=6),
         arguments={
             "REASON": "{{ params.reason }}",
+            "FEATURES": "{{ params.features }}",
             "STORE": "{{ params.store }}",
             "DATA": "{{ params.data }}",
             "IMMATURE": "{{ params.immature }}",

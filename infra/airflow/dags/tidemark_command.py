@@ -12,6 +12,7 @@ RETRIES = 3
 RETRY_DELAY = timedelta(minutes=5)
 
 STORE = Param("", type="string", title="Offline store", description="A folder or s3://…; empty: TIDEMARK_OFFLINE's, else the home's.")
+FEATURES = Param("fraud_v1", type="string", minLength=1, description="The feature set that serves.")
 
 
 def task(task_id: str, command: str, timeout: timedelta, arguments: Mapping[str, str] | None = None, **settings: Any) -> BashOperator:
