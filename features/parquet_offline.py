@@ -142,12 +142,12 @@ class OfflineTable:
         if not self.exists():
             return []
         filters = [(DAY.name, operator, day.isoformat()) for operator, day in ((">=", begin), ("<", end)) if day is not None]
-        return sorted(self._open().file_uris(filters or None))
+        return sorted(self._open().file_uris(file_pruning_predicate=filters or None))
 
     def state(self, end: date | None = None) -> TableState:
         """What counts now, of days before ``end``. Raises FileNotFoundError before the first commit."""
         table = self._open()
-        uris = table.file_uris([(DAY.name, "<", end.isoformat())] if end else None)
+        uris = table.file_uris(file_pruning_predicate=[(DAY.name, "<", end.isoformat())] if end else None)
         return TableState(str(table.metadata().id), table.version(), tuple(sorted(uris)))
 
     def compact(self) -> int:

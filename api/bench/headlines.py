@@ -36,7 +36,7 @@ def headline(benchmark: str, figures: Mapping[str, Any]) -> dict[str, float]:
 def _found(figures: Any, wanted: list[str], path: tuple[str, ...]) -> Iterator[tuple[str, float]]:
     if not wanted:
         if isinstance(figures, int | float):
-            yield ".".join(path), figures
+            yield ".".join(path), float(figures)
         return
     if isinstance(figures, Mapping):
         for name in figures if wanted[0] == "*" else (wanted[0],):

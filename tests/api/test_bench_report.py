@@ -29,7 +29,7 @@ def rate(tx_per_s: float, **others: Any) -> dict[str, Any]:
 STREAM = made(
     exactly_once=rate(100_000.0),
     bare_loop=rate(130_000.0, title="bare loop", leaves_out=["all features", "the model"]),
-    peers={"faust": rate(9_000.0, title="Faust"), "flink": {"title": "Flink", "tx_per_s": None, "spread": None, "runs": []}},
+    peers={"faust": rate(9_000, title="Faust"), "flink": {"title": "Flink", "tx_per_s": None, "spread": None, "runs": []}},
 )
 LATENCY = made(rates={"1000": {"p50_ms": 30.0, "p90_ms": 45.0, "p99_ms": 70.25}})
 
