@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -18,11 +17,11 @@ from features.definitions import DAY, FEATURE_SETS
 from features.errors import UserError
 from models import mlflow_client, mlflow_gate, mlflow_registry
 from models.label_maturity import Immature
-from models.mlflow_gate import AuditVerdict
 from models.mlflow_pipeline import TrainingPlan
 from models.tuning import space
 from tests.command_line import home_at, ran
 from tests.histories import simulated
+from tests.models.made import passed_audit
 
 tidemark = partial(ran, model)
 
@@ -72,7 +71,7 @@ def test_it_ends_with_a_validated_candidate_and_asked_again_does_nothing(home: P
     assert validated["audit"] is None
     with pytest.raises(UserError, match=r"version 3 can't become champion: no audit of its features .* is on record"):
         tidemark("promote", "3", "--data", file)
-    mlflow_gate.record(FEATURE_SETS["fraud_v1"].digest, AuditVerdict(True, 1_000, 0, datetime.now(UTC).isoformat()), uri)
+    mlflow_gate.record(FEATURE_SETS["fraud_v1"].digest, passed_audit(), uri)
     assert "models:/tidemark/3 is champion" in tidemark("promote", "3", "--data", file)
 
 

@@ -1,5 +1,6 @@
-"""Models and rows for tests: small, seeded, quick."""
+"""Models, rows and verdicts for tests: small, seeded, quick."""
 
+from datetime import UTC, datetime, timedelta
 from functools import cache
 
 import numpy as np
@@ -7,6 +8,7 @@ import xgboost as xgb
 
 from features.definitions import DAY, FEATURE_SETS, FeatureSet
 from features.windows import Float32
+from models.mlflow_gate import AuditVerdict
 from models.policy import Policy
 from models.scoring import Scorer
 from models.training_set import TrainingSet
@@ -43,3 +45,8 @@ def booster(seed: int = 0) -> xgb.Booster:
 def scorer(policy: Policy = POLICY) -> Scorer:
     """A scorer of its own booster."""
     return Scorer(booster().copy(), policy, V1.names, "tidemark", "1", "0" * 64, V1.digest)
+
+
+def passed_audit(ago: timedelta = timedelta(minutes=1), audited: int = 1_000) -> AuditVerdict:
+    """The verdict of an audit that found nothing wrong."""
+    return AuditVerdict(True, audited, 0, (datetime.now(UTC) - ago).isoformat(timespec="seconds"))

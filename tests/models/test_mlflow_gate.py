@@ -1,7 +1,7 @@
 """The promotion gate, through the command, on a registry on SQLite."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,16 +12,12 @@ from models import mlflow_client, mlflow_gate, mlflow_registry
 from models.mlflow_gate import AuditVerdict
 from models.training import Trained
 from tests.command_line import ran
-from tests.models.made import POLICY, V1, booster
+from tests.models.made import POLICY, V1, booster, passed_audit
 
 FAILED = AuditVerdict(False, 1_000, 3, "2026-01-31T09:30:00+00:00")
 
 
-def passed(ago: timedelta = timedelta(minutes=1), audited: int = 1_000) -> AuditVerdict:
-    return AuditVerdict(True, audited, 0, (datetime.now(UTC) - ago).isoformat(timespec="seconds"))
-
-
-PASSED = passed()
+PASSED = passed_audit()
 
 
 def promote(*arguments: str) -> str:
@@ -103,17 +99,17 @@ def test_as_long_as_there_is_no_champion_there_is_nothing_to_audit(unaudited: st
 
 
 def test_where_nothing_was_decided_yet_the_audit_that_found_so_holds_for_a_day(unaudited: str) -> None:
-    mlflow_gate.record(V1.digest, passed(timedelta(hours=23), audited=0), unaudited)
+    mlflow_gate.record(V1.digest, passed_audit(timedelta(hours=23), audited=0), unaudited)
     assert "nothing was decided on its features" in promote("1")
-    mlflow_gate.record(V1.digest, passed(timedelta(hours=25), audited=0), unaudited)
+    mlflow_gate.record(V1.digest, passed_audit(timedelta(hours=25), audited=0), unaudited)
     with pytest.raises(UserError, match=r"which is more than a day ago \(run tidemark audit --features fraud_v1 again"):
         promote("1")
 
 
 def test_an_audit_holds_for_a_week(registry: str) -> None:
-    mlflow_gate.record(V1.digest, passed(timedelta(days=6, hours=23)), registry)
+    mlflow_gate.record(V1.digest, passed_audit(timedelta(days=6, hours=23)), registry)
     assert "all of 1000 decisions" in promote("1")
-    mlflow_gate.record(V1.digest, passed(timedelta(days=7, hours=1)), registry)
+    mlflow_gate.record(V1.digest, passed_audit(timedelta(days=7, hours=1)), registry)
     with pytest.raises(UserError, match=r"bit for bit, which is more than a week ago \(run tidemark audit --features fraud_v1 again"):
         promote("1")
     # One that failed bars for ever.
@@ -122,7 +118,7 @@ def test_an_audit_holds_for_a_week(registry: str) -> None:
         promote("1")
 
 
-@pytest.mark.parametrize("own", [None, passed(audited=0)])
+@pytest.mark.parametrize("own", [None, passed_audit(audited=0)])
 def test_features_on_which_nothing_was_decided_rest_on_the_audit_of_the_champions(unaudited: str, own: AuditVerdict | None) -> None:
     of_other_features("2", unaudited)
     if own is not None:

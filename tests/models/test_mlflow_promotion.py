@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -13,12 +12,11 @@ import xgboost as xgb
 from api.cli import model
 from features.errors import UserError
 from models import mlflow_gate, mlflow_promotion, mlflow_registry
-from models.mlflow_gate import AuditVerdict
 from models.mlflow_latency import Latency, latencies
 from models.policy import Policy
 from models.training import Trained
 from tests.command_line import home_at, ran
-from tests.models.made import V1, learnable, scorer
+from tests.models.made import V1, learnable, passed_audit, scorer
 
 tidemark = partial(ran, model)
 LEARNT = ("--from", "2025-01-08", "--to", "2025-01-22", "--as-of", "2025-01-29")
@@ -43,7 +41,7 @@ def registry(home: Path, small_file: Path) -> str:
     policy = Policy(review_threshold=0.5, block_threshold=0.9, elevated_threshold=0.3, highest_threshold=0.8)
     mlflow_registry.register(Trained(ignorant, policy, {}, {}), V1, uri)
     tidemark("train", "--data", small_file)
-    mlflow_gate.record(V1.digest, AuditVerdict(True, 1_000, 0, datetime.now(UTC).isoformat()), uri)
+    mlflow_gate.record(V1.digest, passed_audit(), uri)
     return uri
 
 
