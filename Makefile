@@ -46,7 +46,7 @@ check: setup
 
 # Without a benchmark's name it runs all of them; they note what they found under docs/results.
 bench: setup
-	@$(BIN)/tidemark bench $(if $(filter-out --%,$(firstword $(ARGS))),,all --results docs/results) $(ARGS)
+	@$(BIN)/python -m tests.benchmarks $(if $(filter-out --%,$(firstword $(ARGS))),,all --results docs/results) $(ARGS)
 
 faults: setup
 	@$(BIN)/python -m tests.faults.campaign $(ARGS)

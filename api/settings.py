@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from features.definitions import FEATURE_SETS
 from features.errors import UserError
-from features.storage import Storage
+from features.offline.storage import Storage
 from infra.local import kafka as kafka_broker
 from infra.local import mlflow, ports, services
 from infra.local import redis as redis_server

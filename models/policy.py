@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.costs import Costs
-from models.ranking import ranked
+from models.evaluation.ranking import ranked
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]

@@ -17,15 +17,15 @@ from features.labels import LabelBook
 from features.state import EntityState, count_lateness
 from features.vector import device_hashes
 from features.windows import SEEN, TOO_LATE, Float32, Int8, Int64
-from streams import batches
-from streams.aligned.merge import END_OF_REPLAY
-from streams.answer import HEADER
-from streams.batches import LABEL, REFUSED, TRANSACTION
-from streams.duplicates import Piece, Seen, TransactionMemory
-from streams.events import Transaction
-from streams.partitioner import partition_of
-from streams.saved_state import Place, Standing
-from streams.validation import Record, RefusedError, Validator
+from streams.messages import batches
+from streams.messages.answer import HEADER
+from streams.messages.batches import LABEL, REFUSED, TRANSACTION
+from streams.messages.events import Transaction
+from streams.messages.partitioner import partition_of
+from streams.messages.validation import Record, RefusedError, Validator
+from streams.replay.aligned.merge import END_OF_REPLAY
+from streams.state.duplicates import Piece, Seen, TransactionMemory
+from streams.state.saved_state import Place, Standing
 
 _NOWHERE = -1
 

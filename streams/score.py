@@ -19,14 +19,14 @@ from features.vector import assemble
 from features.windows import SEEN, Float32, Int64
 from models.reasons import reasons
 from models.scoring import Scorer
-from streams import answer, scoring_log
-from streams.batches import REFUSED, TRANSACTION, Batch, batch_schema
-from streams.code_digest import code_digest
-from streams.decision_messages import encode_decisions
-from streams.duplicates import Piece
-from streams.events import DeadLetter, Source, encode
-from streams.saved_state import Place, Standing
-from streams.topics import TRANSACTIONS
+from streams.messages import answer, scoring_log
+from streams.messages.batches import REFUSED, TRANSACTION, Batch, batch_schema
+from streams.messages.code_digest import code_digest
+from streams.messages.decisions import encode_decisions
+from streams.messages.events import DeadLetter, Source, encode
+from streams.messages.topics import TRANSACTIONS
+from streams.state.duplicates import Piece
+from streams.state.saved_state import Place, Standing
 
 Bool = npt.NDArray[np.bool_]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from tests.deployment import Deployment, deployed
+from tests.run.deployment import Deployment, deployed
 
 
 @pytest.fixture(scope="session")
@@ -28,11 +28,11 @@ def handbook() -> pa.Table:
     """The handbook's transactions from TIDEMARK_HANDBOOK, else simulated ones of the same shape, as the canonical table with labels."""
     file = os.environ.get("TIDEMARK_HANDBOOK")
     if file:
-        from streams.columns import parse_mapping
-        from streams.datafile import read_transactions
+        from features.history.columns import parse_mapping
+        from features.history.datafile import read_transactions
 
         return read_transactions(Path(file), parse_mapping("handbook", None), "7d")
-    from streams.label_delay import parse_labels_after, with_label_times
+    from features.history.label_delay import parse_labels_after, with_label_times
     from streams.simulate import SimulationSpec, simulate
 
     spec = SimulationSpec(seed=0, users=2_500, merchants=5_000, start_ms=17_622 * 86_400_000, days=153)

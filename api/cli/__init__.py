@@ -4,11 +4,14 @@ import sys
 
 import typer
 
-from api.cli import archive, audit, backfill, bench, data, demo, model, score_users, serve, services, state, training_set, worker
+from api.cli import audit, demo, serve, services
+from api.cli.batch import archive, backfill, score_users, training_set
+from api.cli.models import backtest
+from api.cli.stream import replay, state, worker
 from features.errors import UserError
 from infra.local.errors import ServiceError
 
-GROUPS = (services, data, model, worker, state, archive, backfill, training_set, score_users, serve, audit, demo, bench)
+GROUPS = (services, replay, backtest, worker, state, archive, backfill, training_set, score_users, serve, audit, demo)
 
 
 def main() -> None:

@@ -57,10 +57,10 @@ def audit(
 
     Checks what the online store serves too. Fails with 1 if anything differs, with 2 if it can't audit.
     """
-    from api.audit_metrics import AuditMetrics
     from api.settings import Settings
     from streams.audit import event_time as by_event_time
     from streams.audit import report
+    from streams.audit.prometheus_audit import AuditMetrics
 
     if event_time and follow:
         raise UserError("--event-time needs a log that is done; leave out --follow")
@@ -158,8 +158,8 @@ def _follow(
 
 
 def _note_verdict(found: dict[str, Any], tracking_uri: str) -> None:
-    from models import mlflow_gate
+    from models.promotion import mlflow_audits
 
     mismatches = found["mismatches"] + found["store"]["mismatches"]
-    verdict = mlflow_gate.AuditVerdict(not mismatches, found["audited"], mismatches, datetime.now(UTC).isoformat(timespec="seconds"))
-    mlflow_gate.record(found["features_digest"], verdict, tracking_uri)
+    verdict = mlflow_audits.AuditVerdict(not mismatches, found["audited"], mismatches, datetime.now(UTC).isoformat(timespec="seconds"))
+    mlflow_audits.record(found["features_digest"], verdict, tracking_uri)

@@ -26,7 +26,7 @@ def serve(
     """Score single transactions over HTTP; POST /v1/score, documented at /docs."""
     import uvicorn
 
-    from api.app import create_app
+    from api.http.app import create_app
     from api.settings import Settings
     from features.errors import UserError
 

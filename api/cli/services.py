@@ -23,9 +23,9 @@ def bring_up(home: Path, partitions: int, quiet: bool = False) -> None:
     Raises ServiceError or UserError.
     """
     from api.settings import offline_store
-    from features import feast_repo_writer
+    from features.online import feast_repo_writer
     from infra.local import jars, services
-    from streams import kafka_topics
+    from streams.kafka import admin
 
     offline = offline_store(home)
     # The jars are fetched by the first command that needs them.
@@ -42,7 +42,7 @@ def bring_up(home: Path, partitions: int, quiet: bool = False) -> None:
             # Feast takes as long to import as the services take to come up.
             started=lambda early: written.append(meanwhile.submit(write_repository, early)),
         )
-        kafka_topics.create_missing(endpoints.kafka, partitions)
+        admin.create_missing(endpoints.kafka, partitions)
         for writing in written:
             writing.result()
     write_repository(endpoints)  # in case Redis' port had to change; else it is there already

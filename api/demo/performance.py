@@ -4,15 +4,15 @@ import json
 import time
 from datetime import UTC, datetime
 
-from api.demo.api_caller import ApiCaller
-from api.demo.backstage import Backstage
-from api.demo.interruption import Interruption
-from api.demo.kafka_observer import Observer
-from api.demo.kafka_sender import Sender
-from api.demo.presentation import Presentation
-from api.demo.screen import Scene, line, screen
-from api.demo.tally import Tally
-from api.demo.traffic import offers
+from api.demo.backstage.deployment import Backstage
+from api.demo.backstage.interruption import Interruption
+from api.demo.screen.terminal import Presentation
+from api.demo.screen.view import Scene, line, screen
+from api.demo.traffic.api_caller import ApiCaller
+from api.demo.traffic.kafka_observer import Observer
+from api.demo.traffic.kafka_sender import Sender
+from api.demo.traffic.offers import offers
+from api.demo.traffic.tally import Tally
 from api.demo.world import World
 from features.errors import UserError
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from api.cli.conventions import write_summary
-from api.demo.backstage import Backstage
-from api.demo.interruption import InterruptedDemoError, Interruption
-from api.demo.presentation import Presentation
+from api.demo.backstage.deployment import Backstage
+from api.demo.backstage.interruption import InterruptedDemoError, Interruption
+from api.demo.screen.terminal import Presentation
 from api.demo.summary import summary
 from api.demo.world import World, world
 from features.errors import UserError

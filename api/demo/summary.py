@@ -1,9 +1,9 @@
 """What a run leaves behind as JSON."""
 
-from api.demo.latency import Latencies
-from api.demo.tally import Tally
+from api.demo.traffic.latency import Latencies
+from api.demo.traffic.tally import Tally
 from api.demo.world import World
-from streams.events import VERDICTS
+from streams.messages.events import VERDICTS
 
 
 def summary(tally: Tally, world: World, rate: float, live_seconds: float, seconds: float) -> dict[str, object]:

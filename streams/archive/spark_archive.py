@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from features.errors import UserError
-from features.parquet_offline import OfflineTable, WrittenFile
-from features.storage import Storage
+from features.offline.parquet_tables import OfflineTable, WrittenFile
+from features.offline.storage import Storage
+from streams.archive.archived_topics import ARCHIVED
 from streams.archive.position import CheckpointPosition, Offsets, as_starting_offsets, require_agreement
 from streams.archive.spark_checkpoint import Checkpoint
 from streams.archive.spark_task import RESULT, ArchiveTask
-from streams.archive.topics import ARCHIVED
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

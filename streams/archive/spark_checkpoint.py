@@ -4,7 +4,7 @@ import re
 
 import pyarrow.fs as pa_fs
 
-from features.storage import Storage
+from features.offline.storage import Storage
 from streams.archive.position import CheckpointPosition, Offsets, offsets_in
 
 # Where Spark keeps the offsets at which the first batch begins; those at which batch n ends are in offsets/n, written before it begins, and

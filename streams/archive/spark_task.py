@@ -7,10 +7,10 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
-from features.parquet_offline import WrittenFile, write_file
-from features.storage import Storage
-from streams.archive.rows import KafkaRecord, LogPartition, by_day
-from streams.archive.topics import ARCHIVED
+from features.offline.parquet_tables import WrittenFile, write_file
+from features.offline.storage import Storage
+from streams.archive.archived_topics import ARCHIVED
+from streams.archive.rows.tables import KafkaRecord, LogPartition, by_day
 
 RESULT = "path string, day date, rows long, bytes long"
 _RESULT_SCHEMA = pa.schema([("path", pa.string()), ("day", pa.date32()), ("rows", pa.int64()), ("bytes", pa.int64())])

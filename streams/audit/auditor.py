@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from features.definitions import FeatureSet
 from models.scoring import Scorer
-from streams import batches
 from streams.audit import causes
 from streams.audit.causes import Case, Cause
 from streams.audit.comparison import Audit
@@ -19,10 +18,11 @@ from streams.audit.dossier import Dossiers, History
 from streams.audit.oracle_share import OracleShare
 from streams.audit.recomputation import Recomputation, Shape, StateAt, Watcher
 from streams.audit.scored import Mismatch, Scored
-from streams.code_digest import code_digest
+from streams.messages import batches
+from streams.messages.code_digest import code_digest
+from streams.messages.topics import BY_MERCHANT, TRANSACTIONS
+from streams.messages.validation import Record
 from streams.score import Observed
-from streams.topics import BY_MERCHANT, TRANSACTIONS
-from streams.validation import Record
 
 Reader = Callable[[str, int, int, int], Iterator[Sequence[Record]]]
 """Yields the records of a topic's partition from one offset up to before another."""

@@ -16,7 +16,7 @@ from features.vector import device_hashes
 from features.windows import LABEL, TRANSACTION, Float32
 from streams.audit.dossier import History
 from streams.audit.recomputation import Applied
-from streams.events import Label, Transaction
+from streams.messages.events import Label, Transaction
 
 Cause = Literal["late", "duplicate", "code version", "definition version", "missing event", "lag", "float", "unknown"]
 CAUSES: tuple[Cause, ...] = ("late", "duplicate", "code version", "definition version", "missing event", "lag", "float", "unknown")

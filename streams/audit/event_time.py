@@ -18,7 +18,7 @@ from features.state import EntityState
 from features.vector import device_hashes
 from features.windows import LABEL, TOO_LATE, TRANSACTION, Float32, Int64
 from streams.audit.recomputation import Applied
-from streams.events import Label
+from streams.messages.events import Label
 from streams.score import Observed
 
 _OFFSETS = 1 << 44

@@ -15,8 +15,8 @@ from streams.audit.dossier import History
 from streams.audit.recomputation import Applied
 from streams.audit.report import difference_json, finite
 from streams.audit.scored import Mismatch, Scored
-from streams.code_digest import code_digest
-from streams.events import RISK_LEVELS, VERDICTS, Decision, Label
+from streams.messages.code_digest import code_digest
+from streams.messages.events import RISK_LEVELS, VERDICTS, Decision, Label
 
 # Of each window so many events are listed.
 _LISTED = 10

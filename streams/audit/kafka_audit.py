@@ -11,9 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.errors import UserError
-from features.feast_online import KeyState, OnlineReader, OnlineStoreError
-from models import mlflow_registry
-from streams import scoring_log
+from features.online.feast_store import KeyState, OnlineReader, OnlineStoreError
+from models.registry import mlflow_registry
 from streams.audit import store as store_audit
 from streams.audit.auditor import Auditor
 from streams.audit.explanation import explanation
@@ -21,13 +20,14 @@ from streams.audit.recomputation import Shape, Watcher
 from streams.audit.scored import Scored
 from streams.audit.store import KeyName, StoreMismatch
 from streams.config import StreamConfig
-from streams.events import Decision, decode_decision
-from streams.kafka_log import KafkaLog
-from streams.kafka_topics import partition_count
-from streams.partitioner import partition_of
-from streams.saved_state import given_up
+from streams.kafka.admin import partition_count
+from streams.kafka.log import KafkaLog
+from streams.messages import scoring_log
+from streams.messages.events import Decision, decode_decision
+from streams.messages.partitioner import partition_of
+from streams.messages.topics import BY_MERCHANT, DECISIONS, SCORING_LOG, STATE_MERCHANTS, STATE_USERS, TRANSACTIONS
 from streams.score import Observed
-from streams.topics import BY_MERCHANT, DECISIONS, SCORING_LOG, STATE_MERCHANTS, STATE_USERS, TRANSACTIONS
+from streams.state.saved_state import given_up
 
 # So many transactions' rows are held at once.
 _ROUND, _AHEAD_KB = 50_000, 8_192

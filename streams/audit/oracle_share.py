@@ -10,9 +10,9 @@ from features.definitions import Entity, FeatureSet
 from features.oracle import Key, Oracle
 from features.windows import Float32
 from streams.audit.recomputation import Applied, Shape
-from streams.events import Label, Transaction
-from streams.saved_state import Place
+from streams.messages.events import Label, Transaction
 from streams.score import Observed
+from streams.state.saved_state import Place
 
 # The oracle reads all of a key's past for each answer: of a key with more events than this only some are asked about.
 _MANY = 400

@@ -14,14 +14,14 @@ import numpy as np
 import pyarrow as pa
 
 from features.definitions import Entity, FeatureSet
-from streams import answer, batches
-from streams.batches import LABEL, REFUSED, Batch
-from streams.events import Label, Transaction
 from streams.ingest import IngestState, ingest
-from streams.saved_state import Place
+from streams.messages import answer, batches
+from streams.messages.batches import LABEL, REFUSED, Batch
+from streams.messages.events import Label, Transaction
+from streams.messages.topics import TRANSACTIONS
+from streams.messages.validation import Record, Validator
 from streams.score import Observed, ScoreState, admit, advance
-from streams.topics import TRANSACTIONS
-from streams.validation import Record, Validator
+from streams.state.saved_state import Place
 
 Read = TypeVar("Read")
 

@@ -7,8 +7,8 @@ from typing import Any
 from streams.audit.auditor import Auditor
 from streams.audit.scored import Difference, Mismatch
 from streams.audit.store import StoreMismatch
-from streams.code_digest import code_digest
-from streams.topics import BY_MERCHANT, SCORING_LOG, TRANSACTIONS
+from streams.messages.code_digest import code_digest
+from streams.messages.topics import BY_MERCHANT, SCORING_LOG, TRANSACTIONS
 
 _EXAMPLES = 20
 _FEATURES = 5

@@ -12,7 +12,7 @@ from features.oracle import BOTH
 from features.windows import Float32
 from streams.audit.causes import Cause
 from streams.audit.recomputation import StateAt
-from streams.saved_state import Place
+from streams.state.saved_state import Place
 
 
 class Scored(NamedTuple):

@@ -12,7 +12,7 @@ from streams.audit.auditor import Auditor
 from streams.audit.causes import Cause
 from streams.audit.recomputation import StateAt
 from streams.audit.scored import Difference, differences
-from streams.partitioner import partition_of
+from streams.messages.partitioner import partition_of
 
 KeyName = tuple[Entity, str]
 

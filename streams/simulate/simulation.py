@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
-from streams.columns import CANONICAL, MAPPABLE
+from features.history.columns import CANONICAL, MAPPABLE
 from streams.simulate.fraud import FraudScenarios
 from streams.simulate.population import COUNTRIES, MCCS, Int64, Population, populate
 from streams.simulate.purchases import NO_DEVICE, Bool, DayLog, purchases

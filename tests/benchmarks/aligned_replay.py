@@ -19,18 +19,19 @@ from typing import Any
 
 import numpy as np
 
-from api.bench import champion, decisions, log_contents, rates
-from api.bench.deployment import Deployment, deployed, require_alive
-from api.bench.provenance import provenance
-from api.bench.sampling import Sample
-from api.bench.stage_sampling import sampling
-from api.bench.workload import Source, Workload, workload
 from api.cli.conventions import write_summary
-from streams.aligned.replay import name_of
-from streams.replay import Aligned, replay
-from streams.replay_plan import plan_replay
-from streams.stages import INGEST, LABELS_COPY, SCORE
-from streams.worker import Worker
+from streams.replay.aligned.kafka_replay import name_of
+from streams.replay.kafka_replay import Aligned, replay
+from streams.replay.plan import plan_replay
+from streams.workers.stages import INGEST, LABELS_COPY, SCORE
+from streams.workers.worker import Worker
+from tests.benchmarks.deployment import champion
+from tests.benchmarks.deployment.deployment import Deployment, deployed, require_alive
+from tests.benchmarks.figures import decisions, log_contents, rates
+from tests.benchmarks.figures.sampling import Sample
+from tests.benchmarks.figures.stage_sampling import sampling
+from tests.benchmarks.load.workload import Source, Workload, workload
+from tests.benchmarks.report.provenance import provenance
 
 WAYS = ("plain", "aligned")
 
@@ -42,7 +43,9 @@ def measure(way: str, sent: Workload, partitions: int, registry: str) -> dict[st
         name = name_of(sent.source.file)
         replay(sent.table, plan, config.kafka, aligned=Aligned(name, len(plan), range(partitions)) if way == "aligned" else None)
         ingest = (
-            Worker(config, (INGEST,), "streams.aligned.process", (name,), finite=True) if way == "aligned" else Worker(config, (INGEST,))
+            Worker(config, (INGEST,), "streams.replay.aligned.process", (name,), finite=True)
+            if way == "aligned"
+            else Worker(config, (INGEST,))
         )
         others = Worker(config, (LABELS_COPY, SCORE))
         try:

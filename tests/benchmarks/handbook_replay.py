@@ -12,13 +12,14 @@ from typing import Any
 import msgspec
 from confluent_kafka import Consumer, TopicPartition
 
-from api.bench import champion, stream
-from api.bench.deployment import deployed
-from api.bench.provenance import provenance
-from api.bench.workload import Source, workload
 from api.cli.conventions import write_summary
-from streams.topics import DEAD_LETTERS, DECISIONS, TRANSACTIONS
+from streams.messages.topics import DEAD_LETTERS, DECISIONS, TRANSACTIONS
+from tests.benchmarks.deployment import champion
+from tests.benchmarks.deployment.deployment import deployed
 from tests.benchmarks.java_consumer import committed_values
+from tests.benchmarks.load.workload import Source, workload
+from tests.benchmarks.measures import stream
+from tests.benchmarks.report.provenance import provenance
 
 EXPECTED = 1_466_282
 

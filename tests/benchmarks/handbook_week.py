@@ -23,9 +23,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from models.handbook_protocol import PUBLISHED, PUBLISHED_BEGIN, Figures, figures, judged_rows
-from streams.columns import parse_mapping
-from streams.datafile import read_transactions
+from features.history.columns import parse_mapping
+from features.history.datafile import read_transactions
+from tests.benchmarks.handbook.handbook_protocol import PUBLISHED, PUBLISHED_BEGIN, Figures, figures, judged_rows
 
 ROOT = Path(__file__).parents[2]
 TRAIN = ("--from", "2018-07-25", "--to", "2018-08-01", "--as-of", "2018-08-08")

@@ -28,7 +28,16 @@ def tools_jar() -> Path:
         trust = (*truststore.options(scratch), *jars._proxy_options(), f"-Duser.home={scratch}")
         dependency = ("-dependency", "org.apache.kafka", "kafka-tools", jars.KAFKA_VERSION, "-confs", "master")
         target = ("-retrieve", f"{scratch}/[artifact]-[revision].[ext]", "-warn")
-        command = [java.for_broker().executable, *trust, "-jar", jars._ivy(), "-cache", scratch / "cache", *dependency, *target]
+        command: list[str | Path] = [
+            java.for_broker().executable,
+            *trust,
+            "-jar",
+            jars._ivy(),
+            "-cache",
+            scratch / "cache",
+            *dependency,
+            *target,
+        ]
         subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
         fetched = scratch / _JAR
         digest = hashlib.sha256(fetched.read_bytes()).hexdigest()
@@ -44,7 +53,17 @@ def committed_values(bootstrap_servers: str, topic: str, patience_ms: int = 20_0
     classpath = f"{jars.KAFKA.ensure()}/*{os.pathsep}{tools_jar()}"
     # Its log would go to the standard output, among the values.
     quiet = "-Dorg.apache.logging.log4j.level=OFF"
-    command = [java.for_broker().executable, "-Xmx512m", quiet, "-cp", classpath, _CLASS, *options, "--timeout-ms", str(patience_ms)]
+    command: list[str | Path] = [
+        java.for_broker().executable,
+        "-Xmx512m",
+        quiet,
+        "-cp",
+        classpath,
+        _CLASS,
+        *options,
+        "--timeout-ms",
+        str(patience_ms),
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, bufsize=1 << 20) as process:
         assert process.stdout is not None
         try:

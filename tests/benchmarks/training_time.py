@@ -13,11 +13,11 @@ import time
 from pathlib import Path
 
 from features.definitions import DAY, FEATURE_SETS
-from models.booster_average import average
-from models.recipe import Grown, Recipe
-from models.training_set import training_set
-from streams.columns import parse_mapping
-from streams.datafile import read_transactions
+from features.history.columns import parse_mapping
+from features.history.datafile import read_transactions
+from models.learners.booster_average import average
+from models.training.recipe import Grown, Recipe
+from models.training_set.rows import training_set
 
 FEATURES = "fraud_v3"
 DELAY_DAYS = 7

@@ -21,18 +21,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from api.bench.provenance import provenance
-from features.archived_log import of_table
-from features.backfill_stages import UserStage
+from features.backfill.archived_log import of_table
+from features.backfill.stages import UserStage
 from features.definitions import DAY, FEATURE_SETS, HOUR
+from features.history.columns import parse_mapping
+from features.history.datafile import read_transactions
 from features.state import EntityState
 from features.vector import assemble
-from models import mlflow_registry
+from models.registry import mlflow_registry
 from models.scoring import Scorer
-from streams.columns import parse_mapping
-from streams.datafile import read_transactions
-from streams.user_risk import user_risk
+from streams.user_risk.risk import user_risk
 from tests.benchmarks.handbook_week import tidemark
+from tests.benchmarks.report.provenance import provenance
 
 V1 = FEATURE_SETS["fraud_v1"]
 TRAIN = ("--from", "2018-06-15", "--to", "2018-07-24", "--as-of", "2018-08-01")
@@ -95,7 +95,7 @@ def measure(file: Path) -> dict[str, object]:
         users = risks["user_id"].to_pylist()
         frauds = set(user[(time >= moment) & (time < moment + 7 * DAY) & fraud.astype(bool)])
         shares.append(len(frauds.intersection(users)) / len(users))
-        rankings = {"user_risk": dict(zip(users, risks["probability"].to_pylist(), strict=True))}
+        rankings: dict[str, Mapping[str, float]] = {"user_risk": dict(zip(users, risks["probability"].to_pylist(), strict=True))}
         rankings |= {f"highest_of_{days}d_at_the_time": given_at_the_time(table, scores, moment, days) for days in (7, 14)}
         rankings["neutral_payment"] = of_a_neutral_payment(records, scorer, moment)
         for name, ranking in rankings.items():

@@ -9,18 +9,18 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from features.archived_log import of_table
+from features.backfill.archived_log import of_table
 from features.definitions import DAY, FEATURE_SETS
-from features.storage import Storage
-from models import mlflow_registry
-from streams.columns import parse_mapping
-from streams.datafile import read_transactions, write_transactions
-from streams.events import UserRisk
+from features.history.columns import parse_mapping
+from features.history.datafile import read_transactions, write_transactions
+from features.offline.storage import Storage
+from models.registry import mlflow_registry
+from streams.messages.events import UserRisk
 from streams.simulate import SIMULATED, SimulationSpec, simulate_chunks
-from streams.user_risk import user_risk
-from streams.user_risk_table import UserRiskTable
-from tests.deployment import Deployment, champion, deployed
-from tests.infra.airflow_runs import Airflow, Run
+from streams.user_risk.parquet_table import UserRiskTable
+from streams.user_risk.risk import user_risk
+from tests.infra.airflow.airflow_runs import Airflow, Run
+from tests.run.deployment import Deployment, champion, deployed
 
 BEGIN = 20_089 * DAY  # 2025-01-01
 NEWEST, PAST = date(2025, 1, 18), date(2025, 1, 12)

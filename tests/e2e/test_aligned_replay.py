@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from streams.columns import CANONICAL
-from streams.kafka_log import KafkaLog
-from tests.deployment import Deployment, champion, deployed, eventually
+from features.history.columns import CANONICAL
+from streams.kafka.log import KafkaLog
 from tests.parity.replayed import assert_as_in_backtest
+from tests.run.deployment import Deployment, champion, deployed, eventually
 
 PARTITIONS, DAYS, DAY_MS, MINUTE_MS = 8, 9, 86_400_000, 60_000
 REPLAY = ("--columns", "tidemark", "--labels-after", "1d")
@@ -74,7 +74,7 @@ def test_vectors_and_decisions_are_the_backtests_whoever_is_killed(deployment: D
         # The same command goes on.
         with deployment.running(*command, "--rate", "4000") as replay:
             eventually(lambda: records_on(deployment, "transactions.by-merchant") > batches, what="INGEST's next batches")
-            kill(child(replay, "streams.aligned.process"))
+            kill(child(replay, "streams.replay.aligned.process"))
             kill(child(worker, "score"))
             assert replay.wait(120) == 0
         # A plain worker passes over the end of the replay.

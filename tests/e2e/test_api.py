@@ -17,16 +17,16 @@ import pyarrow as pa
 import pytest
 import redis
 
-from features.feast_online import OnlineReader
+from features.online.feast_store import OnlineReader
 from infra.local import processes, services
 from infra.local import redis as redis_server
 from infra.local.processes import Slot
-from models import mlflow_registry
-from streams import scoring_log
-from streams.events import Decision
-from tests.deployment import Deployment, champion, deployed, eventually
+from models.registry import mlflow_registry
+from streams.messages import scoring_log
+from streams.messages.events import Decision
+from tests.made.records import label, transaction
 from tests.parity.replayed import logged_vectors, recomputed_vectors
-from tests.streams.logs import label, transaction
+from tests.run.deployment import Deployment, champion, deployed, eventually
 
 DAY = 86_400_000
 START = 1_700_000_000_000

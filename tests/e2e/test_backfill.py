@@ -8,18 +8,18 @@ import msgspec
 import numpy as np
 import pytest
 
-from features.feast_online import OnlineReader
-from models import mlflow_registry
+from features.online.feast_store import OnlineReader
+from models.registry import mlflow_registry
 from streams.config import StreamConfig
-from streams.events import Decision
+from streams.delivery.kafka_rebuild import decode_any
 from streams.ingest import IngestState, reapply
-from streams.kafka_backfill import decode_any
-from streams.kafka_log import KafkaLog
+from streams.kafka.log import KafkaLog
+from streams.messages.events import Decision
+from streams.messages.validation import Validator
 from streams.score import ScoreState, relearn
-from streams.validation import Validator
-from tests.deployment import Deployment, champion, deployed
 from tests.faults.oracle import contents, restore
-from tests.streams.logs import label, transaction
+from tests.made.records import label, transaction
+from tests.run.deployment import Deployment, champion, deployed
 
 START = 1_700_000_000_000
 

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from infra.local import services
-from tests.deployment import ROOT, eventually
+from tests.run.deployment import ROOT, eventually
 
 COMMAND = [sys.executable, "-c", "from api.cli import main; main()"]
 TRANSACTIONS = 3_000
@@ -170,7 +170,7 @@ def test_on_a_terminal_until_ctrl_c_and_services_that_were_up_stay_up(home: Home
         assert terminal.wait() == 0
     assert "Traceback" not in terminal.drawn
     assert "the services stay up" in terminal.drawn
-    assert not any("api.demo" in process or "streams.stage_process" in process for process in home.processes())
+    assert not any("api.demo" in process or "streams.workers.stage_process" in process for process in home.processes())
     assert home.tidemark("status").stdout == before
 
 
@@ -185,7 +185,7 @@ def test_killed_hard_it_takes_its_workers_and_the_api_with_it(home: Home) -> Non
     assert demo.poll() is None, log.read_text()
     demo.kill()
     demo.wait()
-    ours = ("api.demo", "streams.stage_process")
+    ours = ("api.demo", "streams.workers.stage_process")
     eventually(lambda: not any(name in process for process in home.processes() for name in ours), timeout=60, what="the children's end")
 
 

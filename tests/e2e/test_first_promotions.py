@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from models import mlflow_gate, mlflow_registry
-from tests.deployment import Deployment, champion, deployed
-from tests.streams.logs import transaction
+from models.promotion import mlflow_audits
+from models.registry import mlflow_registry
+from tests.made.records import transaction
+from tests.run.deployment import Deployment, champion, deployed
 
 START = 1_700_000_000_000
 
@@ -35,7 +36,7 @@ def test_an_audit_opens_the_gate_before_and_after_the_first_decision(deployment:
     deployment.send([transaction(i, f"u{i % 7}", f"m{i % 5}", START + i * 60_000) for i in range(50)])
     deployment.work_until_idle()
     assert deployment.tidemark("audit").returncode == 0
-    found = mlflow_gate.latest(digest, uri)
+    found = mlflow_audits.latest(digest, uri)
     assert found is not None
     assert (found.passed, found.audited) == (True, 50)
     assert "all of 50 decisions on its features" in deployment.tidemark("promote", "1").stdout
@@ -43,7 +44,7 @@ def test_an_audit_opens_the_gate_before_and_after_the_first_decision(deployment:
     empty = deployment.tidemark("audit", "--sample", "1", "--json", str(deployment.home / "audit.json"))
     audited = json.loads((deployment.home / "audit.json").read_text())["audited"]
     assert ("no decision on fraud_v1 was in the sample; say --all" in empty.stdout) == (audited == 0)
-    after = mlflow_gate.latest(digest, uri)
+    after = mlflow_audits.latest(digest, uri)
     assert after is not None
     assert after.audited in (50, audited)
     assert after.audited > 0

@@ -10,8 +10,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from models.handbook_protocol import PUBLISHED
-from streams.datafile import write_transactions
+from features.history.datafile import write_transactions
+from tests.benchmarks.handbook.handbook_protocol import PUBLISHED
 from tests.benchmarks.handbook_week import judge, train_and_backtest
 
 

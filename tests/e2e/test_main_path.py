@@ -13,17 +13,17 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features.feast_online import OnlineReader
+from features.online.feast_store import OnlineReader
 from infra.local import ports
-from models import mlflow_registry
-from streams import scoring_log
-from streams.events import DeadLetter, Decision
-from streams.kafka_log import LogRecord
-from streams.partitioner import partition_of
-from streams.stages import STAGES
-from tests.deployment import Deployment, champion, deployed, eventually
-from tests.streams.logs import label, transaction
-from tests.streams.test_validation import BAD
+from models.registry import mlflow_registry
+from streams.kafka.log import LogRecord
+from streams.messages import scoring_log
+from streams.messages.events import DeadLetter, Decision
+from streams.messages.partitioner import partition_of
+from streams.workers.stages import STAGES
+from tests.made.records import label, transaction
+from tests.run.deployment import Deployment, champion, deployed, eventually
+from tests.streams.messages.test_validation import BAD
 
 NUMBER = count()
 
@@ -233,8 +233,8 @@ def test_records_reach_a_stage_only_through_its_faust_agent(deployment: Deployme
     script = """
 import asyncio, sys, faust, msgspec
 from streams.config import StreamConfig
-from streams.faust_app import create_app
-from streams.stages import STAGES
+from streams.workers.faust_app import create_app
+from streams.workers.stages import STAGES
 app = create_app(STAGES["ingest"], msgspec.json.decode(sys.argv[1], type=StreamConfig), lambda error: sys.exit(f"failed {error!r}"))
 @app.task
 async def switch(app):

@@ -19,16 +19,16 @@ import pyarrow.parquet as pq
 import pytest
 from feast import FeatureStore
 
-from features import feast_repo_writer
 from features.definitions import FEATURE_SETS
-from features.history import HistoryLog
-from features.history import vectors as of_history
-from features.storage import Storage
+from features.history.columns import CANONICAL
+from features.history.log import HistoryLog
+from features.history.log import vectors as of_history
+from features.offline.storage import Storage
+from features.online import feast_repo_writer
 from features.vector import from_columns
-from streams.columns import CANONICAL
-from tests.archived import assert_each_record_is_there_once
-from tests.deployment import ROOT, Deployment, champion, deployed, end_group
-from tests.s3_server import BUCKET, s3_server
+from tests.made.archive_contents import assert_each_record_is_there_once
+from tests.run.deployment import ROOT, Deployment, champion, deployed, end_group
+from tests.run.s3_server import BUCKET, s3_server
 
 V1 = FEATURE_SETS["fraud_v1"]
 DAYS, DAY_MS = 12, 86_400_000
@@ -74,7 +74,7 @@ def killed(deployment: Deployment, moment: str, *arguments: str) -> None:
     """Runs a command that dies before or after its first commit of files."""
     with (deployment.home / f"killed-{moment}.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.killed", moment, *arguments],
+            [sys.executable, "-m", "tests.run.killed", moment, *arguments],
             env=deployment.environment,
             cwd=ROOT,
             stdout=log,

@@ -11,10 +11,10 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from models import mlflow_gate
-from streams.columns import CANONICAL
-from tests.deployment import Deployment, champion, deployed
+from features.history.columns import CANONICAL
+from models.promotion import mlflow_audits
 from tests.parity.replayed import assert_as_in_backtest
+from tests.run.deployment import Deployment, champion, deployed
 
 FIRST_DAYS, DAY_MS = 20, 86_400_000
 
@@ -61,7 +61,7 @@ def test_two_workers_over_four_partitions_pass_the_audit(four: Deployment, tmp_p
     # Unaligned, one partition runs ahead of another, which merchants notice and users don't.
     assert found["event_time"]["rows_that_differ"] > 0
     assert all(feature.startswith("merchant_") for feature in found["event_time"]["features"])
-    verdict = mlflow_gate.latest(four.config.feature_set.digest, four.config.mlflow)
+    verdict = mlflow_audits.latest(four.config.feature_set.digest, four.config.mlflow)
     assert verdict is not None
     assert (verdict.passed, verdict.audited) == (True, decisions)
 

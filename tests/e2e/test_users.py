@@ -6,13 +6,13 @@ import pytest
 import redis
 from feast import FeatureStore
 
-from features.feast_online import ClaimLostError, OnlineWriter
-from features.snapshot import Profile, Profiles
-from streams.events import DeadLetter
-from streams.kafka_log import LogRecord
-from streams.partitioner import partition_of
-from tests.deployment import Deployment, deployed, eventually
-from tests.streams.test_users import CREATED, user
+from features.online.feast_store import ClaimLostError, OnlineWriter
+from features.online.snapshot import Profile, Profiles
+from streams.kafka.log import LogRecord
+from streams.messages.events import DeadLetter
+from streams.messages.partitioner import partition_of
+from tests.run.deployment import Deployment, deployed, eventually
+from tests.streams.online.test_profiles import CREATED, user
 
 FEATURES = ["user_profile:created_at", "user_profile:country", "user_profile:segment"]
 USERS = [f"u{i}" for i in range(40)]

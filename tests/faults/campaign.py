@@ -18,20 +18,20 @@ from random import Random
 import msgspec
 import redis
 
-from api.bench.provenance import provenance
 from infra.local import kafka, processes, services
 from infra.local import redis as redis_server
 from infra.local.processes import Slot
-from models import mlflow_registry
-from streams.kafka_idle import IdleWatch
-from streams.kafka_log import KafkaLog
-from streams.stages import STAGES
-from streams.topics import STATE_MERCHANTS, STATE_USERS
-from tests.deployment import Deployment, champion, deployed
+from models.registry import mlflow_registry
+from streams.kafka.log import KafkaLog
+from streams.messages.topics import STATE_MERCHANTS, STATE_USERS
+from streams.workers.kafka_idle import IdleWatch
+from streams.workers.stages import STAGES
+from tests.benchmarks.report.provenance import provenance
 from tests.faults.fleet import Fleet
 from tests.faults.oracle import Oracle, Verdict
 from tests.faults.stage import FAILING, Order
 from tests.faults.traffic import Message, Sender
+from tests.run.deployment import Deployment, champion, deployed
 
 _SETTLE_S = 400
 

@@ -13,8 +13,8 @@ import msgspec
 import psutil
 
 from streams.config import StreamConfig
-from tests.deployment import ROOT, eventually
 from tests.faults.stage import Order
+from tests.run.deployment import ROOT, eventually
 
 STAGES = ("labels", "ingest", "score")
 

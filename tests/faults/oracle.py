@@ -14,19 +14,20 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from features.feast_online import OnlineReader
+from features.online.feast_store import OnlineReader
 from features.state import EntityState
-from models import mlflow_registry
-from streams import batches, saved_state, scoring_log
+from models.registry import mlflow_registry
 from streams.config import StreamConfig
-from streams.events import DeadLetter, Decision, encode
 from streams.ingest import IngestState, Routed, ingest
-from streams.kafka_log import KafkaLog, LogRecord
-from streams.kafka_topics import partition_count
-from streams.saved_state import Place, Savable
+from streams.kafka.admin import partition_count
+from streams.kafka.log import KafkaLog, LogRecord
+from streams.messages import batches, scoring_log
+from streams.messages.events import DeadLetter, Decision, encode
+from streams.messages.topics import BY_MERCHANT, DEAD_LETTERS, DECISIONS, SCORING_LOG, STATE_MERCHANTS, STATE_USERS, TRANSACTIONS
+from streams.messages.validation import Validator
 from streams.score import Observed, ScoreState, Variant, advance, decide, gave_up
-from streams.topics import BY_MERCHANT, DEAD_LETTERS, DECISIONS, SCORING_LOG, STATE_MERCHANTS, STATE_USERS, TRANSACTIONS
-from streams.validation import Validator
+from streams.state import saved_state
+from streams.state.saved_state import Place, Savable
 
 Hashes = npt.NDArray[np.uint64]
 

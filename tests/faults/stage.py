@@ -1,4 +1,5 @@
-"""A stage's process that can be told to die between any two of its side effects, or to cheat: ``streams/stage_process.py`` with taps.
+"""A stage's process that can be told to die between any two of its side effects, or to cheat: ``streams/workers/stage_process.py`` with
+taps.
 
 ``TIDEMARK_FAULTS`` names a folder. A file ``<stage>.crash`` there, ``{"point": …, "nth": …}``, has the process kill itself right after
 that side effect has happened for the nth time from then on; the file is removed just before. ``TIDEMARK_SABOTAGE`` names one of
@@ -15,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from streams.stage_process import run
+from streams.workers.stage_process import run
 
 
 class Order(msgspec.Struct):
@@ -103,9 +104,9 @@ def after(function: Callable[..., Any], reached: Callable[[], None]) -> Callable
 
 def tap(trigger: Trigger) -> None:
     """Has every side effect of this process told to the trigger."""
-    from features.feast_online import OnlineWriter
-    from streams.faust_transport import Consumer
-    from streams.kafka_producer import StageProducer
+    from features.online.feast_store import OnlineWriter
+    from streams.kafka.producer import StageProducer
+    from streams.workers.faust_transport import Consumer
 
     opened = StageProducer.__init__
 
@@ -128,7 +129,7 @@ def tap(trigger: Trigger) -> None:
 
 def acknowledge_early() -> None:
     """INGEST commits a turn's positions before its records are sent: they wait for the next turn, or for the stream to rest."""
-    from streams.kafka_delivery import AtLeastOnce
+    from streams.delivery.kafka_delivery import AtLeastOnce
 
     held: list[tuple[float, Any]] = []
 
@@ -175,7 +176,7 @@ def double_count() -> None:
 def _change_decisions(change: Callable[[Sequence[Any]], list[Any]]) -> None:
     from dataclasses import replace
 
-    from streams import kafka_score
+    from streams.stages import kafka_score
 
     decide, done = kafka_score.decide_each, []
 

@@ -8,7 +8,7 @@ import threading
 import msgspec
 
 from streams.config import StreamConfig
-from streams.worker import Worker
+from streams.workers.worker import Worker
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)

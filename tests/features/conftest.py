@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from features import feast_repo_writer
-from tests.redis_server import RedisServer, running_redis
+from features.online import feast_repo_writer
+from tests.run.redis_server import RedisServer, running_redis
 
 
 @pytest.fixture(scope="session")

@@ -11,14 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features import feast_repo_writer
-from features.feast_online import OnlineWriter
-from features.history import HistoryLog
-from features.history import vectors as of_history
-from features.storage import Storage
-from tests.features.offline import put, stats, vectors
-from tests.features.online import V1, History, state_of, whole
-from tests.redis_server import running_redis
+from features.history.log import HistoryLog
+from features.history.log import vectors as of_history
+from features.offline.storage import Storage
+from features.online import feast_repo_writer
+from features.online.feast_store import OnlineWriter
+from tests.made.offline_tables import put, stats, vectors
+from tests.made.online_states import V1, History, state_of, whole
+from tests.run.redis_server import running_redis
 
 DOC = Path(__file__).parents[2] / "docs" / "features.md"
 # The last two are of one time, so the log's order decides.

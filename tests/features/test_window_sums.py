@@ -7,7 +7,7 @@ from features.definitions import Window
 from features.state import EntityState
 from features.vector import device_hashes
 from features.window_sums import window_sums
-from tests.features.online import V1, V2, history
+from tests.made.online_states import V1, V2, history
 
 
 @pytest.mark.parametrize("window", [V2.activity[0], V2.activity[-1]], ids=lambda window: window.name)

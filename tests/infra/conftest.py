@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from service_home import Home
 
 from infra.local import services
+from tests.infra.local.service_home import Home
 
 
 @pytest.fixture(autouse=True)

@@ -5,9 +5,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from streams.columns import parse_mapping
-from streams.datafile import read_transactions
-from tests.histories import simulated
+from features.history.columns import parse_mapping
+from features.history.datafile import read_transactions
+from tests.made.history import simulated
 
 
 @pytest.fixture(scope="session")

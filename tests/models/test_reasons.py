@@ -8,7 +8,7 @@ import pytest
 import xgboost as xgb
 
 from models.reasons import reasons
-from tests.models.made import V1, booster, rows, scorer
+from tests.made.models import V1, booster, rows, scorer
 
 
 def test_contributions_add_up_to_the_logit() -> None:

@@ -9,7 +9,7 @@ import xgboost as xgb
 
 from models.policy import NEVER, Policy
 from models.scoring import APPROVE, BLOCK, ELEVATED, HIGHEST, NORMAL, REVIEW, Scorer
-from tests.models.made import POLICY, V1, booster, rows, scorer
+from tests.made.models import POLICY, V1, booster, rows, scorer
 
 
 def bits(probability: np.ndarray) -> np.ndarray:

@@ -6,22 +6,22 @@ import numpy as np
 import pytest
 
 from features.definitions import DAY
-from models.calibration_error import reliability
-from models.comparison import LIMITS, compare
 from models.costs import Costs
-from models.evaluation import Statistic
-from models.history_choice import choices
-from models.negative_sampling import sampled
-from models.plots import evaluation_plots
+from models.evaluation.judgement import Statistic
+from models.evaluation.plots import evaluation_plots
+from models.evaluation.reliability import reliability
+from models.evaluation.scored_rows import KnownFrauds, ScoredRows
+from models.monitoring.reference import reference
 from models.policy import Policy, choose_policy
-from models.policy_by_cost import choose_policy_by_cost
-from models.reference import reference
-from models.rehearsal import rehearse
-from models.scored_rows import KnownFrauds, ScoredRows
-from models.training import OutOfFold
-from models.training_set import TrainingSet
-from tests.models.made import V1
-from tests.models.scored import scored
+from models.promotion.comparison import LIMITS, compare
+from models.training.history_choice import choices
+from models.training.plain_split import OutOfFold
+from models.training.rehearsal import rehearse
+from models.training.thresholds import choose_policy_by_cost
+from models.training_set.rows import TrainingSet
+from models.training_set.thinning import sampled
+from tests.made.models import V1
+from tests.made.scored_rows import scored
 
 COSTS = Costs()
 EVERY = 5

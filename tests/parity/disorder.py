@@ -8,12 +8,12 @@ import pyarrow as pa
 from confluent_kafka import Producer
 
 from features.definitions import MINUTE
-from features.log_order import LABEL
-from streams.partitioner import PRODUCER_SETTING
-from streams.replay import LABEL_HEADER
-from streams.replay_messages import encode_labels, encode_transactions
-from streams.replay_plan import ReplayPlan, plan_replay
-from streams.topics import TRANSACTIONS
+from features.history.log_order import LABEL
+from streams.messages.partitioner import PRODUCER_SETTING
+from streams.messages.topics import TRANSACTIONS
+from streams.replay.encode import encode_labels, encode_transactions
+from streams.replay.kafka_replay import LABEL_HEADER
+from streams.replay.plan import ReplayPlan, plan_replay
 
 _BLOCK = 20_000
 

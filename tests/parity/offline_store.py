@@ -22,16 +22,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from api.bench.provenance import provenance
 from features.definitions import DAY
-from features.parquet_offline import OfflineTable
-from features.storage import Storage
-from streams.archive.topics import ARCHIVED
-from streams.columns import CANONICAL, parse_mapping
-from streams.datafile import read_transactions
-from streams.topics import DECISIONS, SCORING_LOG, TRANSACTIONS
-from tests.deployment import Deployment, champion, deployed
+from features.history.columns import CANONICAL, parse_mapping
+from features.history.datafile import read_transactions
+from features.offline.parquet_tables import OfflineTable
+from features.offline.storage import Storage
+from streams.archive.archived_topics import ARCHIVED
+from streams.messages.topics import DECISIONS, SCORING_LOG, TRANSACTIONS
+from tests.benchmarks.report.provenance import provenance
 from tests.parity.disorder import Disorder, disordered, send
+from tests.run.deployment import Deployment, champion, deployed
 
 
 def archived(deployment: Deployment, name: str, *columns: str) -> pa.Table:

@@ -4,11 +4,11 @@ import numpy as np
 import pyarrow as pa
 
 from features.windows import Float32
-from streams import scoring_log
 from streams.audit.kafka_audit import KafkaAudit
-from streams.events import Decision
+from streams.messages import scoring_log
+from streams.messages.events import Decision
 from streams.score import Observed
-from tests.deployment import Deployment
+from tests.run.deployment import Deployment
 
 
 def logged_vectors(deployment: Deployment) -> dict[str, Float32]:

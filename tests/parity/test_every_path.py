@@ -18,23 +18,25 @@ import pyarrow.compute as pc
 import pytest
 from feast import FeatureStore
 
-from api.bench.made_archive import archive, records
-from features import feast_repo_writer, spark_backfill, spark_session
-from features.backfill_plan import plan_backfill
+from features.backfill import spark_backfill
+from features.backfill.plan import plan_backfill
 from features.definitions import ACTIVITY, DAY, FEATURE_SETS, HOUR, MINUTE, Entity, FeatureSet, Window
-from features.feast_views import objects
-from features.history import HistoryLog, vectors
-from features.log_order import LABEL
-from features.on_demand import vector
+from features.history.log import HistoryLog, vectors
+from features.history.log_order import LABEL
+from features.offline import spark_session
+from features.offline.storage import Storage
+from features.online import feast_repo_writer
+from features.online.feast_views import objects
+from features.online.on_demand import vector
 from features.state import EntityState
-from features.storage import Storage
 from features.vector import from_columns
 from features.windows import TOO_LATE
 from infra.local import jars, java
-from streams.replay import LABEL_HEADER
-from streams.replay_messages import encode_labels, encode_transactions
-from streams.validation import Record
-from tests.streams.logs import KAFKA_TIME, LogRecord, advanced, ingest_state, received, routed, score_state
+from streams.messages.validation import Record
+from streams.replay.encode import encode_labels, encode_transactions
+from streams.replay.kafka_replay import LABEL_HEADER
+from tests.made.archive import archive, records
+from tests.made.records import KAFKA_TIME, LogRecord, advanced, ingest_state, received, routed, score_state
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

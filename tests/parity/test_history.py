@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 import pytest
 
 from features.definitions import FEATURE_SETS, REQUEST_MEASURES, FeatureSet
-from features.history import HistoryLog, chunks, vectors
+from features.history.log import HistoryLog, chunks, vectors
 from streams.simulate import SimulationSpec, simulate
 from tests.parity.both import assert_same_bits, by_oracle, follow, in_order
 from tests.parity.logs import DAY, HOUR, MINUTE, Chargeback, Payment, Record, payments_of

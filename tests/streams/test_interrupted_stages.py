@@ -11,16 +11,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from msgspec import structs
 
 from features.definitions import DAY, FEATURE_SETS, HOUR
-from streams import batches, saved_state
-from streams.batches import Batch
 from streams.ingest import IngestState, Routed, ingest, reapply
-from streams.kafka_log import LogRecord
-from streams.partitioner import partition_of
-from streams.saved_state import Savable, Saver
+from streams.kafka.log import LogRecord
+from streams.messages import batches
+from streams.messages.batches import Batch
+from streams.messages.partitioner import partition_of
+from streams.messages.validation import Validator
 from streams.score import ScoreState, advance
-from streams.validation import Validator
-from tests.streams.logs import KAFKA_TIME, label, transaction
-from tests.streams.test_saved_state import Topic, contents
+from streams.state import saved_state
+from streams.state.saved_state import Savable, Saver
+from tests.made.records import KAFKA_TIME, label, transaction
+from tests.streams.state.test_saved_state import Topic, contents
 
 START = 1_700_000_000_000
 V2 = FEATURE_SETS["fraud_v2"]

@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from features.definitions import DAY, HOUR
-from features.history import HistoryLog, vectors
+from features.history.log import HistoryLog, vectors
 from features.windows import Float32
 from models.scoring import Scorer, Scores
-from streams import answer, scoring_log
-from streams.batches import Batch
-from streams.events import DeadLetter, Decision, Source
 from streams.ingest import ingest
-from streams.kafka_log import LogRecord
-from streams.partitioner import partition_of
+from streams.kafka.log import LogRecord
+from streams.messages import answer, scoring_log
+from streams.messages.batches import Batch
+from streams.messages.events import DeadLetter, Decision, Source
+from streams.messages.partitioner import partition_of
 from streams.score import Variant, admit, decide, decide_each
-from tests.streams.logs import FRAUD_V1, advanced, ingest_state, label, received, routed, score_state, scorer, transaction
+from tests.made.records import FRAUD_V1, advanced, ingest_state, label, received, routed, score_state, scorer, transaction
 
 START = 1_700_000_000_000
 

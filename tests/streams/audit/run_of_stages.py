@@ -15,11 +15,11 @@ import pyarrow as pa
 from msgspec import structs
 
 from features.definitions import DAY
-from streams import scoring_log
 from streams.audit.recomputation import Shape
-from streams.kafka_log import LogRecord
+from streams.kafka.log import LogRecord
+from streams.messages import scoring_log
 from streams.score import Variant, decide
-from tests.streams.logs import advanced, ingest_state, label, received, routed, score_state, scorer, transaction
+from tests.made.records import advanced, ingest_state, label, received, routed, score_state, scorer, transaction
 
 START = 1_700_000_000_000
 TURN = 7

@@ -9,19 +9,19 @@ import pytest
 from msgspec import structs
 
 from features.definitions import FEATURE_SETS, HOUR, FeatureSet
-from features.feast_online import KeyState
-from features.on_demand import vector, vector_of_request
-from streams import answer
+from features.online.feast_store import KeyState
+from features.online.on_demand import vector, vector_of_request
 from streams.audit import explanation
 from streams.audit import store as store_audit
 from streams.audit.auditor import Auditor
 from streams.audit.recomputation import StateAt
 from streams.audit.scored import Scored
-from streams.code_digest import code_digest
-from streams.events import Decision, Source
-from streams.kafka_log import LogRecord
+from streams.kafka.log import LogRecord
+from streams.messages import answer
+from streams.messages.code_digest import code_digest
+from streams.messages.events import Decision, Source
+from tests.made.records import FRAUD_V1, scorer, transaction
 from tests.streams.audit.run_of_stages import START, Run, history, run
-from tests.streams.logs import FRAUD_V1, scorer, transaction
 
 LATER = START + 41 * 24 * HOUR
 

@@ -11,8 +11,8 @@ from features.windows import Float32
 from streams.audit.causes import Case, Suspicion, suspicions, verdicts
 from streams.audit.dossier import History
 from streams.audit.recomputation import Applied
-from streams.events import Transaction
-from tests.streams.logs import FRAUD_V1
+from streams.messages.events import Transaction
+from tests.made.records import FRAUD_V1
 
 START = 1_700_000_000_000
 

@@ -6,12 +6,12 @@ import numpy as np
 import pyarrow as pa
 from msgspec import structs
 
-from features.history import HistoryLog, vectors
+from features.history.log import HistoryLog, vectors
 from streams.audit.auditor import Auditor
 from streams.audit.event_time import EventTime, text
-from streams.kafka_log import LogRecord
+from streams.kafka.log import LogRecord
+from tests.made.records import FRAUD_V1, scorer, transaction
 from tests.streams.audit.run_of_stages import Run, history, run
-from tests.streams.logs import FRAUD_V1, scorer, transaction
 from tests.streams.test_stages import as_table
 from tests.streams.test_stages import history as in_order
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from streams.audit.auditor import Auditor
-from tests.deployment import ROOT
+from tests.made.records import FRAUD_V1, scorer
+from tests.run.deployment import ROOT
 from tests.streams.audit.run_of_stages import Run, history, load, run
-from tests.streams.logs import FRAUD_V1, scorer
 
 DROPPED = 100
 

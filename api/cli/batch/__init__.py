@@ -1,0 +1,1 @@
+"""The commands for the offline store and batch jobs."""

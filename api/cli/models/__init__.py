@@ -1,0 +1,1 @@
+"""The commands for training, comparing and promoting models."""

@@ -1,0 +1,220 @@
+"""The data and choices that a training is given on the command line."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from api.cli.conventions import day_ms, day_range
+from features.definitions import DAY, FEATURE_SETS, FeatureSet
+from features.errors import UserError
+from features.offline.storage import Storage
+from models.costs import Costs
+from models.training_set.rows import TrainingSet
+from models.training_set.snapshot import DataSnapshot
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from models.training.baseline_fitting import BaselineName
+    from models.training_set.label_maturity import Immature
+
+
+@dataclass(frozen=True)
+class Weighting:
+    """Which rows count otherwise than others: what becomes of ``immature`` ones (None: nobody says, so what is usual with the data), and
+    the column of the file that says the ``propensity`` with which each transaction was let through; see
+    ``models/training_set/label_maturity.py``."""
+
+    immature: "Immature | None" = None
+    propensity: str | None = None
+
+
+UNSAID = Weighting()
+
+
+@dataclass(frozen=True)
+class LabelledData:
+    """Transactions with labels: what they are called, which are asked for (``begin`` to before ``end``, ms), what was known when
+    (``as_of``), how late labels come (``labels_after``, ms), and ``rows_of``, their training set as a feature set sees it. Of a past moment
+    it can be had only if it is ``relabelled``. ``weighting`` is what the rows have."""
+
+    name: str
+    begin: int
+    end: int
+    as_of: int
+    labels_after: int
+    snapshot: DataSnapshot
+    rows_of: "RowsOf"
+    weighting: Weighting
+    relabelled: bool = True
+
+
+class RowsOf(Protocol):
+    """Makes the training set of the rows from ``begin`` to before ``end`` with the labels known ``as_of`` (ms); ``advanced`` hears how many
+    transactions were taken in."""
+
+    def __call__(self, feature_set: FeatureSet, begin: int, end: int, as_of: int, advanced: Callable[[int], None] = ...) -> TrainingSet:
+        """See the class."""
+        ...
+
+
+def data_of_file(
+    file: Path,
+    columns: str,
+    amount_unit: str | None,
+    begin: str | None,
+    end: str | None,
+    as_of: str | None,
+    labels_after: str | None,
+    weighting: Weighting = UNSAID,
+) -> LabelledData:
+    """A file with a fraud column, as ``--data``, ``--columns`` and their like name it. Raises UserError if it can't be used."""
+    from features.history.columns import parse_mapping
+    from features.history.datafile import file_digest, read_numbers, read_transactions
+    from features.history.label_delay import parse_labels_after
+    from models.training_set.rows import training_set
+
+    if weighting.immature == "weighted":
+        raise UserError(
+            "--immature weighted needs labels that come sooner or later, and a file's all come --labels-after their transaction; leave it "
+            "out, or train from the archive"
+        )
+    start_ms, end_ms = day_range(begin, end)
+    as_of_ms = None if as_of is None else day_ms("--as-of", as_of)
+    mapping = parse_mapping(columns, amount_unit)
+    if not mapping.labelled:
+        raise UserError(f"--columns {columns} names no fraud column to learn from; add is_fraud=…")
+    table = read_transactions(file, mapping, labels_after)
+    propensity = None if weighting.propensity is None else read_numbers(file, weighting.propensity, "--propensity")
+    first, last = span(table, file)
+    known = last if as_of_ms is None else as_of_ms
+    delay = parse_labels_after(labels_after, mapping.labelled) or 0  # labels that are never sent are at least in the file
+
+    def rows_of(feature_set: FeatureSet, begin: int, end: int, as_of: int, advanced: Callable[[int], None] = _unheard) -> TrainingSet:
+        return training_set(table, feature_set, begin, end, as_of, delay, advanced, propensity)
+
+    return LabelledData(
+        file.name,
+        first if start_ms is None else start_ms,
+        last + 1 if end_ms is None else end_ms,
+        known,
+        delay,
+        DataSnapshot((str(file),), table.num_rows, first, last, file_digest(file)),
+        rows_of,
+        Weighting("left-out", weighting.propensity),
+    )
+
+
+def data_of_archive(
+    store: Storage, begin: str | None, end: str | None, as_of: str | None, labels_after: str | None, weighting: Weighting = UNSAID
+) -> LabelledData:
+    """Every decision that is archived in the offline store, with its vector as served and its label. Raises UserError if there is none."""
+    if weighting.propensity is not None:
+        raise UserError(
+            f"--propensity {weighting.propensity} can't be had from the archive, for decisions are logged without a propensity as long as "
+            "there is no hold-out; leave it out (blocked transactions nobody saw are left out), or name a file with --data that has it"
+        )
+    from features.history.label_delay import parse_labels_after
+    from streams.archive.served.parquet_tables import ServedArchive
+
+    start_ms, end_ms = day_range(begin, end)
+    archive = ServedArchive.of(store)
+    known = archive.last if as_of is None else day_ms("--as-of", as_of)
+    delay = parse_labels_after(labels_after, True) or 0
+    immature = weighting.immature or "left-out"
+
+    def rows_of(feature_set: FeatureSet, begin: int, end: int, as_of: int, advanced: Callable[[int], None] = _unheard) -> TrainingSet:
+        rows = archive.training_set(feature_set, begin, end, as_of, delay, immature)
+        advanced(len(rows.is_fraud))
+        return rows
+
+    return LabelledData(
+        store.url,
+        archive.first if start_ms is None else start_ms,
+        archive.last + 1 if end_ms is None else end_ms,
+        known,
+        delay,
+        archive.snapshot,
+        rows_of,
+        Weighting(immature),
+    )
+
+
+def _unheard(_rows: int) -> None:
+    """Where nobody asks how far it has come."""
+
+
+def feature_set_of(name: str) -> FeatureSet:
+    """The feature set of ``--features``. Raises UserError if there is none."""
+    feature_set = FEATURE_SETS.get(name)
+    if feature_set is None:
+        raise UserError(f"--features {name} is no feature set; say one of {', '.join(FEATURE_SETS)}")
+    return feature_set
+
+
+def weighting_of(immature: str | None, propensity: str | None) -> Weighting:
+    """What ``--immature`` and ``--propensity`` ask for. Raises UserError for an unknown choice."""
+    return Weighting(None if immature is None else immature_of(immature), propensity)
+
+
+def immature_of(immature: str) -> "Immature":
+    """What ``--immature`` asks for. Raises UserError for an unknown choice."""
+    from models.training_set.label_maturity import IMMATURE
+
+    found = next((choice for choice in IMMATURE if choice == immature), None)
+    if found is None:
+        raise UserError(f"--immature {immature} is no choice; say {' or '.join(IMMATURE)}")
+    return found
+
+
+def baseline_of(model: str, search: float | None) -> "BaselineName | None":
+    """The baseline that ``--model`` asks for, None for xgboost. Raises UserError for anything else, or a baseline with a search."""
+    from models.training.mlflow_baseline import BASELINES
+
+    if model == "xgboost":
+        return None
+    found = next((name for name in BASELINES if name == model), None)
+    if found is None:
+        raise UserError(f"--model {model} is none; say xgboost, or to compare with {' or '.join(BASELINES)}")
+    if search is not None:
+        raise UserError(f"--search looks for parameters of xgboost alone; leave it out with --model {model}")
+    return found
+
+
+def parse_histories(text: str) -> tuple[int, ...]:
+    """The days of ``--history-days 7,28,90``; none for ``all``. Raises UserError for anything else."""
+    if text == "all":
+        return ()
+    parts = text.split(",")
+    if not all(part.isdigit() and 0 < int(part) <= 3_650 for part in parts):
+        raise UserError(f"--history-days {text} is no list of days; write it as 7,28,90, or all")
+    return tuple(sorted({int(part) for part in parts}))
+
+
+def parse_costs(pairs: Sequence[str]) -> Costs:
+    """The costs of ``--cost review=250 --cost margin=0.03``. Raises UserError for an unknown name or a value that makes no sense."""
+    given = dict(pair.partition("=")[::2] for pair in pairs)
+    try:
+        return msgspec.convert(given, Costs, strict=False)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise UserError(f"--cost {' --cost '.join(pairs)} can't be used: {error}; say for example --cost review=250") from None
+
+
+def span(table: "pa.Table", file: Path) -> tuple[int, int]:
+    """First and last event time (ms). Raises UserError if there is none."""
+    import pyarrow.compute as pc
+
+    if not table.num_rows:
+        raise UserError(f"{file.name} has no transactions; give a file that has some")
+    found = pc.min_max(table["event_time"])
+    return found["min"].as_py(), found["max"].as_py()
+
+
+def moment(milliseconds: int) -> str:
+    """ISO 8601 in UTC, only the day where it is midnight."""
+    at = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return at.date().isoformat() if milliseconds % DAY == 0 else at.isoformat(timespec="seconds")

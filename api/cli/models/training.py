@@ -1,0 +1,95 @@
+"""The commands ``train`` and ``retrain``."""
+
+import resource
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from api.cli.conventions import progress, write_summary
+from api.cli.models.model_options import ModelOption
+from api.cli.models.training_options import TrainingOptions
+from api.cli.option_sets import with_option_sets
+
+if TYPE_CHECKING:
+    from models.training.mlflow_training import TrainingPlan
+    from models.training_set.rows import TrainingSet
+
+
+@with_option_sets
+def train(options: TrainingOptions, model: ModelOption = "xgboost") -> None:
+    """Train a model and register it: as champion if there is none, else as a candidate.
+
+    It learns from a file's transactions, from a folder that `tidemark training-set` has made, or from what is archived in the offline
+    store: the decisions, with their vectors as they were served and their labels. Of a file, what happened before --from only warms the
+    windows. Transactions whose label isn't known by --as-of are left out, or weighted with --immature weighted; of the archive, those
+    blocked without a label are left out too.
+    """
+    from api.cli.models.choices import baseline_of, moment
+    from api.provenance import provenance
+    from api.settings import Settings
+    from models.training.mlflow_baseline import train_baseline
+    from models.training.mlflow_training import train_and_register
+    from models.training.summary import baseline_summary, training_summary
+
+    started = time.monotonic()
+    baseline = baseline_of(model, options.search)
+    settings = Settings.resolve(require_services=False)
+    given = options.given(settings.home)
+    plan = options.plan(given)
+    period = {"from": moment(plan.begin), "to": moment(plan.end), "as_of": moment(plan.as_of)}
+    with progress("computing features", None) as advance:
+
+        def rows_of(plan: "TrainingPlan") -> "TrainingSet":
+            return given.rows_of(plan.feature_set, plan.begin, plan.end, plan.as_of, advance)
+
+        made_by, tags = provenance(options.author), {"data": given.name, **period}
+        if baseline is not None:
+            run = train_baseline(baseline, rows_of, plan, given.snapshot, made_by, settings.mlflow, tags)
+            write_summary(options.summary, {**baseline_summary(run, plan), "seconds": round(time.monotonic() - started, 3)})
+            precision = run.baseline.metrics["validation_ap"]
+            typer.echo(f"{model} is run {run.run_id} to compare with: average precision {precision:.3f}; it is no version of the registry")
+            return
+        found, registered = train_and_register(rows_of, plan, given.snapshot, made_by, settings.mlflow, tags)
+    rows = found.rows
+    done = {
+        **training_summary(found, registered, plan),
+        "seconds": round(time.monotonic() - started, 3),
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }
+    write_summary(options.summary, done)
+    typer.echo(
+        f"{registered.uri} is {registered.role}: {len(rows.is_fraud):,} transactions with {rows.frauds:,} frauds, {done['seconds']:.0f} s"
+    )
+    if rows.immature or rows.unlabelled:
+        typer.echo(f"left out: {rows.immature:,} whose label was not known by {period['as_of']}, {rows.unlabelled:,} without a label")
+
+
+@with_option_sets
+def retrain(
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why now: the alert, or the schedule.")],
+    options: TrainingOptions,
+    weeks: Annotated[int, typer.Option(min=1, help="How many of the newest matured weeks are held back to compare on.")] = 1,
+    lease_hours: Annotated[float, typer.Option(min=0.1, help="How long a run may take before another may begin.")] = 4.0,
+) -> None:
+    """Train anew, as an alert or a schedule wants it: ends with a candidate in the registry and a report.
+
+    One run at a time: while one works, another ends at once and says so. The same data asked for again gives the version it gave before.
+    The candidate is compared with the champion on weeks it hasn't seen, then refitted on them too; nothing is promoted.
+    """
+    from api.provenance import provenance
+    from api.settings import Settings
+    from infra.local.lease import Lease
+    from models.promotion.mlflow_retraining import RetrainingPlan, retrain_once
+
+    settings = Settings.resolve(require_services=False)
+    with Lease(settings.home / "retrain.lease", lease_hours * 3_600) as lease:
+        if lease.held_by is not None:
+            write_summary(options.summary, {"status": "running", "reason": reason, "owner": lease.held_by})
+            typer.echo(f"a run of {lease.held_by} is at it; nothing to do")
+            return
+        given = options.given(settings.home)
+        plan = RetrainingPlan(reason, options.plan(given), weeks)
+        report = retrain_once(given, plan, provenance(options.author), settings.mlflow)
+    write_summary(options.summary, report)
+    typer.echo(f"{report['model']}: {report['status']}; {report['told']}")

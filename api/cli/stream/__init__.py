@@ -1,0 +1,1 @@
+"""The commands for workers, state and replays."""

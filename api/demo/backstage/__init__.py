@@ -1,0 +1,1 @@
+"""What the demo runs on, and how that is started and stopped."""

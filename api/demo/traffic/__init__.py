@@ -1,0 +1,1 @@
+"""What the demo sends, and what comes back."""

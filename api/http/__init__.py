@@ -1,0 +1,1 @@
+"""How do programs ask, one transaction at a time?"""

@@ -1,0 +1,116 @@
+"""The HTTP API: POST /v1/score, and what operators ask of a service."""
+
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from anyio.to_thread import current_default_thread_limiter
+from fastapi import FastAPI, Request, Response
+from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from starlette.concurrency import run_in_threadpool
+
+from api.http.request_metrics import RequestMetrics
+from api.http.scorer import NotRecordedError, SynchronousScorer
+from features.online.feast_store import OnlineStoreError
+from streams.config import StreamConfig
+from streams.messages.contracts import inlined
+from streams.messages.events import MAX_VALUE_BYTES, Decision, Transaction, decode_transaction, encode, milliseconds
+from streams.messages.validation import MAX_AHEAD_MS
+
+_JSON = "application/json"
+# Threads take turns at one interpreter, and each hand-over may take milliseconds: with Starlette's 40 a busy process gives a quarter fewer
+# answers. Fewer than these would leave it waiting when broker or store are slow.
+_MOST_AT_ONCE = 8
+_RETRY_AFTER = {"Retry-After": "1"}
+# INGEST judges by the broker's clock, which may run behind ours.
+_CLOCKS_APART_MS = 60_000
+
+
+def create_app(config: StreamConfig, *, degrade: bool = False) -> FastAPI:
+    """The application; its connections open at start-up and close at shutdown. ``degrade``: see ``SynchronousScorer``."""
+    registry = CollectorRegistry()
+    decided = Counter("tidemark_api_decisions_total", "Decisions told, by kind.", ["decision"], registry=registry)
+    degraded = Counter("tidemark_api_degraded_total", "Decisions told while the online store failed.", registry=registry)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        current_default_thread_limiter().total_tokens = _MOST_AT_ONCE
+        app.state.scorer = await run_in_threadpool(SynchronousScorer, config, degrade=degrade)
+        yield
+        await run_in_threadpool(app.state.scorer.close)
+
+    app = FastAPI(title="Tidemark", version="1", summary="Scores card transactions for fraud while they happen.", lifespan=lifespan)
+
+    app.add_middleware(RequestMetrics, path="/v1/score", registry=registry)
+
+    @app.post("/v1/score", summary="Score a transaction now", responses=_RESPONSES, openapi_extra=_openapi_extra())
+    async def score(request: Request) -> Response:
+        """Decides on the transaction, records both, and answers with the decision that the topic `decisions` will carry."""
+        body = await request.body()
+        try:
+            transaction = _valid(body, config.currency)
+        except ValueError as error:
+            return _problem(422, str(error))
+        try:
+            decision = await run_in_threadpool(request.app.state.scorer.score, transaction)
+        except OnlineStoreError as error:
+            return _problem(503, f"the online store doesn't answer, so nothing was decided; try again: {error}", _RETRY_AFTER)
+        except NotRecordedError as error:
+            return _problem(503, f"the transaction could not be recorded, so no decision is told; try again: {error}", _RETRY_AFTER)
+        decided.labels(decision.decision).inc()
+        degraded.inc(decision.degraded)
+        return Response(encode(decision), media_type=_JSON)
+
+    @app.get("/healthz", summary="Whether the process runs")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/readyz", summary="Whether transactions can be scored")
+    async def readyz(request: Request) -> Response:
+        missing = await run_in_threadpool(request.app.state.scorer.ready)
+        return _problem(503, "; ".join(missing), _RETRY_AFTER) if missing else Response(b'{"status":"ready"}', media_type=_JSON)
+
+    @app.get("/metrics", summary="Prometheus metrics")
+    async def metrics() -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    return app
+
+
+def _valid(body: bytes, currency: str) -> Transaction:
+    """The transaction in a request's body. Raises ValueError with a sentence for the caller."""
+    if len(body) > MAX_VALUE_BYTES:
+        raise ValueError(f"the body has {len(body)} bytes, at most {MAX_VALUE_BYTES} are taken")
+    transaction = decode_transaction(body)
+    transaction.event_time = milliseconds(transaction.event_time)
+    if transaction.currency != currency:
+        raise ValueError(f"currency {transaction.currency} is not this deployment's {currency}; convert before sending")
+    if transaction.event_time > time.time() * 1000 + MAX_AHEAD_MS - _CLOCKS_APART_MS:
+        raise ValueError(f"event_time {transaction.event_time} lies minutes in the future; check the clock and the unit (milliseconds)")
+    return transaction
+
+
+def _problem(status: int, sentence: str, headers: dict[str, str] | None = None) -> Response:
+    return Response(json.dumps({"detail": sentence}), status, headers, _JSON)
+
+
+def _openapi_extra() -> dict[str, Any]:
+    example = {
+        "transaction_id": "a1",
+        "event_time": "2026-01-31T09:30:00Z",
+        "user_id": "123",
+        "merchant_id": "456",
+        "amount": 2599,
+        "currency": "EUR",
+    }
+    return {"requestBody": {"required": True, "content": {_JSON: {"schema": inlined(Transaction), "example": example}}}}
+
+
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The decision.", "content": {_JSON: {"schema": inlined(Decision)}}},
+    422: {"description": "The transaction isn't valid; `detail` says why."},
+    503: {"description": "Nothing was decided; try again."},
+}

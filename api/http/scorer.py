@@ -1,0 +1,153 @@
+"""Scores one transaction now: reads both states, finishes the vector, decides, and has the stream repeat the answer."""
+
+import threading
+import time
+from concurrent.futures import Future
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from confluent_kafka import KafkaError, Message, Producer
+
+from features.online.feast_store import KeyState, OnlineReader, OnlineStoreError
+from features.online.on_demand import vector, vector_of_request
+from features.windows import Float32
+from models.reasons import Reason, reasons
+from streams.config import StreamConfig
+from streams.control.mlflow_champion import Champion
+from streams.messages import answer
+from streams.messages.code_digest import code_digest
+from streams.messages.events import RISK_LEVELS, VERDICTS, Decision, Source, Transaction, encode
+from streams.messages.partitioner import PRODUCER_SETTING
+from streams.messages.topics import TRANSACTIONS
+from streams.score import Variant
+
+_ACKNOWLEDGED_WITHIN_S = 5.0
+
+
+class NotRecordedError(Exception):
+    """The broker did not acknowledge the transaction, so no decision may be told."""
+
+
+class SynchronousScorer:
+    """Scores transactions one at a time, from any thread. An answer is given only once the broker has the transaction with it.
+
+    ``degrade``: while the online store fails, decide by what the request itself says, all that is known of user and merchant missing.
+    """
+
+    def __init__(self, config: StreamConfig, *, degrade: bool = False) -> None:
+        self._config = config
+        self._degrade = degrade
+        self._feature_set = config.feature_set
+        self._reader = OnlineReader(Path(config.feast_repo))
+        self._champion = Champion(config.mlflow, config.feature_set)
+        self._producer = Producer(
+            {"bootstrap.servers": config.kafka, **PRODUCER_SETTING, "enable.idempotence": True, "linger.ms": 0, "message.timeout.ms": 5_000}
+        )
+        self._closing = threading.Event()
+        self._poller = threading.Thread(target=self._poll, name="delivery reports", daemon=True)
+        self._poller.start()
+
+    def score(self, transaction: Transaction) -> Decision:
+        """The decision on a valid transaction (event_time in ms), as ``decisions`` will carry it; see its ``degraded``.
+
+        Raises OnlineStoreError if Feast doesn't answer in time, unless told to degrade, and NotRecordedError if the broker doesn't.
+        """
+        try:
+            user, merchant = self._reader.states(transaction.user_id, transaction.merchant_id)
+            features = vector(
+                self._feature_set,
+                user.state if user else None,
+                merchant.state if merchant else None,
+                int(transaction.event_time),
+                transaction.amount,
+                transaction.device_id,
+            )
+            degraded = False
+        except OnlineStoreError:
+            if not self._degrade:
+                raise
+            user = merchant = None
+            features = vector_of_request(self._feature_set, int(transaction.event_time), transaction.amount)
+            degraded = True
+        decision = self._decide(transaction, features, self._champion.current(), degraded)
+        told = answer.Answer(decision, features.tobytes(), _position(user), _position(merchant), code_digest())
+        decision.source = self._record(transaction, told)
+        return decision
+
+    def ready(self) -> list[str]:
+        """What is missing before transactions can be scored, a sentence each; empty if nothing is."""
+        missing = []
+        if not self._champion.loaded:
+            missing.append("there is no champion in the registry yet; train one with tidemark train")
+        try:
+            self._reader.states("", "")
+        except Exception as error:  # readiness reports whatever keeps the store from answering
+            missing.append(f"the online store doesn't answer: {error}")
+        try:
+            self._producer.list_topics(TRANSACTIONS.name, timeout=2)
+        except Exception as error:  # and whatever keeps the broker from it
+            missing.append(f"Kafka at {self._config.kafka} doesn't answer: {error}")
+        return missing
+
+    def close(self) -> None:
+        """Ends the threads and connections."""
+        self._producer.flush(_ACKNOWLEDGED_WITHIN_S)
+        self._closing.set()
+        self._poller.join()
+        self._champion.close()
+
+    def _decide(self, transaction: Transaction, features: Float32, variant: Variant, degraded: bool) -> Decision:
+        scorer = variant.scorer
+        scores = scorer.score(features[np.newaxis])
+        verdict = int(scores.decision[0])
+        why: list[Reason] = reasons(scorer, features[np.newaxis])[0] if verdict else []
+        return Decision(
+            transaction.transaction_id,
+            int(transaction.event_time),
+            transaction.user_id,
+            transaction.merchant_id,
+            transaction.amount,
+            transaction.currency,
+            VERDICTS[verdict],
+            int(scores.risk_score[0]),
+            RISK_LEVELS[int(scores.risk_level[0])],
+            float(scores.probability[0]),
+            why,
+            scorer.model_name,
+            scorer.model_version,
+            scorer.model_digest,
+            scorer.policy.digest,
+            variant.name,
+            variant.control_revision,
+            scorer.features_digest,
+            Source(TRANSACTIONS.name, -1, -1),
+            "api",
+            time.time_ns() // 1_000_000,
+            degraded,
+        )
+
+    def _record(self, transaction: Transaction, told: answer.Answer) -> Source:
+        """Produces the transaction with its answer; where the broker put it."""
+        delivered: Future[Source] = Future()
+
+        def report(error: KafkaError | None, message: Message) -> None:
+            if error is None:
+                delivered.set_result(Source(TRANSACTIONS.name, cast(int, message.partition()), cast(int, message.offset())))
+            else:
+                delivered.set_exception(NotRecordedError(error.str()))
+
+        headers: list[tuple[str, str | bytes | None]] = [(answer.HEADER, answer.encode(told))]
+        self._producer.produce(TRANSACTIONS.name, encode(transaction), transaction.user_id.encode(), on_delivery=report, headers=headers)
+        try:
+            return delivered.result(_ACKNOWLEDGED_WITHIN_S + 1)
+        except TimeoutError:
+            raise NotRecordedError(f"no acknowledgement within {_ACKNOWLEDGED_WITHIN_S:.0f} s") from None
+
+    def _poll(self) -> None:
+        while not self._closing.is_set():
+            self._producer.poll(0.1)
+
+
+def _position(state: KeyState | None) -> answer.StatePosition:
+    return answer.StatePosition(-1, -1) if state is None else answer.StatePosition(state.partition, state.offset)

@@ -1,1 +1,0 @@
-"""What the commands that train and promote have in common: data in, provenance, summaries."""

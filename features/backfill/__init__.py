@@ -1,0 +1,1 @@
+"""How are features computed for days gone by?"""

@@ -1,0 +1,1 @@
+"""How is the past read: whose columns mean what, in which order?"""

@@ -1,0 +1,1 @@
+"""How is what we know served now, in Feast and Redis?"""

@@ -1,0 +1,1 @@
+"""Who is decided by which model?"""

@@ -1,0 +1,1 @@
+"""What learns: one learner a file."""

@@ -1,0 +1,76 @@
+"""The promotion gate: what the latest audit said of a feature set's vectors, kept in the registry, and who is kept from serving by it."""
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+
+from models.registry import mlflow_client, mlflow_registry
+from models.registry.mlflow_registry import MODEL_NAME
+
+_TAG = "audit."
+# What serves changes with each release; and where nothing was decided, serving may have begun since.
+_HOLDS, _NOTHING_HOLDS = timedelta(days=7), timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class AuditVerdict:
+    """What an audit found of one features digest, 0 ``audited`` if nothing was decided on it; ``at`` is when it ended (ISO 8601)."""
+
+    passed: bool
+    audited: int
+    mismatches: int
+    at: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the auditor has to say of a version, in words, and whether that is an objection to its serving."""
+
+    told: str
+    is_objection: bool
+
+
+def record(digest: str, verdict: AuditVerdict, tracking_uri: str) -> None:
+    """Notes the verdict as the latest of this features digest."""
+    client = mlflow_client.connect(tracking_uri)
+    mlflow_registry.ensure_registered_model(client)
+    client.set_registered_model_tag(MODEL_NAME, _TAG + digest, json.dumps(asdict(verdict)))
+
+
+def latest(digest: str, tracking_uri: str) -> AuditVerdict | None:
+    """The latest verdict on this features digest, None before the first."""
+    told = mlflow_client.connect(tracking_uri).get_registered_model(MODEL_NAME).tags.get(_TAG + digest)
+    return None if told is None else AuditVerdict(**json.loads(told))
+
+
+def finding(version: str, champion: str | None, now: datetime, tracking_uri: str) -> Finding:
+    """What the latest audit says of a version that is to serve where ``champion`` does; that there is none is an objection.
+
+    The audit of its own features counts. As long as nothing was decided on these, that of the champion's does, for the same code
+    computes both. Without a champion nothing is served that could be audited. An audit holds for a week, one that found nothing for a
+    day. Raises UserError if there is no such version.
+    """
+    tags = mlflow_registry.tags(version, tracking_uri)
+    verdict, whose = latest(tags["features_digest"], tracking_uri), "its features ({})"
+    if verdict is None and champion is None:
+        return Finding("there is no champion, so nothing is served that could be audited", False)
+    if champion is not None and (verdict is None or not verdict.audited):
+        of_champion = mlflow_registry.tags(champion, tracking_uri)
+        if of_champion["features_digest"] != tags["features_digest"]:
+            tags, whose = of_champion, "the champion's features ({}; nothing was decided on its own yet)"
+            verdict = latest(tags["features_digest"], tracking_uri)
+    command = f"tidemark audit --features {tags['feature_set']}"
+    whose = whose.format(f"{tags['feature_set']}, {tags['features_digest'][:12]}")
+    if verdict is None:
+        return Finding(f"no audit of {whose} is on record (run {command}, or say --despite-audit, which goes on record)", True)
+    by = f"by the audit of {verdict.at}"
+    if not verdict.passed:
+        mend = "mend the cause that tidemark audit names until it passes, or say --despite-audit"
+        return Finding(f"{by}, {verdict.mismatches} of {verdict.audited} decisions on {whose} can't be reproduced ({mend})", True)
+    if verdict.audited:
+        told, holds, ago = f"{by}, all of {verdict.audited} decisions on {whose} are reproduced bit for bit", _HOLDS, "a week"
+    else:
+        told, holds, ago = f"{by}, nothing was decided on {whose} yet, so there was nothing to audit", _NOTHING_HOLDS, "a day"
+    if now - datetime.fromisoformat(verdict.at) <= holds:
+        return Finding(told, False)
+    return Finding(f"{told}, which is more than {ago} ago (run {command} again, or say --despite-audit, which goes on record)", True)

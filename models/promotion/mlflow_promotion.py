@@ -1,0 +1,228 @@
+"""Promotion: a version takes a role only through the gate, or past it by force, with a name and a reason on record."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+import numpy as np
+
+from features.definitions import FEATURE_SETS, FeatureSet
+from features.errors import UserError
+from features.windows import Float32, Int64
+from models.costs import Costs
+from models.evaluation.scored_rows import Bool
+from models.promotion import mlflow_audits
+from models.promotion.comparison import LIMITS, Comparison, Limits, compare, objections
+from models.promotion.latency import Latency, latencies
+from models.registry import mlflow_registry
+from models.registry.mlflow_registry import CHALLENGER, CHAMPION, MODEL_NAME, SHADOW
+from models.scoring import Scorer
+from models.training.rehearsal import scored_rows
+from models.training_set.rows import TrainingSet
+
+ROLES = (CHAMPION, CHALLENGER, SHADOW)
+_SLOWER = 1.5
+_GATE = "gate."
+
+RowsOf = Callable[[FeatureSet], TrainingSet]
+"""The rows to compare on as a feature set sees them; the same rows, in the same order, for every set."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Rows to compare on, and which of them count given what the models have learnt from: ``chosen(event_time, trained_to)``; see
+    ``models.promotion.gate_rows``."""
+
+    rows_of: RowsOf
+    chosen: Callable[[Int64, int | None], Bool]
+
+
+@dataclass(frozen=True)
+class Force:
+    """Who lets a version pass the gate whatever it says, and why."""
+
+    author: str
+    reason: str
+
+
+class Overlooked(msgspec.Struct, frozen=True):
+    """What the auditor has against it, and who chose not to heed that."""
+
+    author: str
+    audit: str
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What the gate says of a version for a role: what speaks against it, in words, and what that rests on. A refit rests on how the
+    version ``validated`` compares. ``audit`` is what the auditor says, for it or against it, None where it wasn't asked. What was
+    ``overlooked`` is none of the objections, but on record."""
+
+    version: str
+    role: str
+    champion: str | None
+    at: str
+    objections: tuple[str, ...]
+    comparison: Comparison | None = None
+    latency: Latency | None = None
+    champion_latency: Latency | None = None
+    validated: str | None = None
+    audit: str | None = None
+    overlooked: Overlooked | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing speaks against it."""
+        return not self.objections
+
+
+def judge(
+    version: str,
+    role: str,
+    trial: Trial | None,
+    tracking_uri: str,
+    limits: Limits = LIMITS,
+    despite_audit: str | None = None,
+) -> Verdict:
+    """The gate's verdict; only a shadow, which decides nothing, needs none but the auditor's. Raises UserError if there is no such version.
+
+    ``trial`` may be None where there is no other champion to compare with; where there is one, its absence speaks against the version.
+    ``despite_audit`` names who overlooks that an audit failed or was never made.
+    """
+    champion = mlflow_registry.champion_version(tracking_uri)
+    now = datetime.now(UTC)
+    audit = mlflow_audits.finding(version, champion, now, tracking_uri)
+    overlooked = Overlooked(despite_audit, audit.told) if audit.is_objection and despite_audit is not None else None
+    against = (audit.told,) if audit.is_objection and overlooked is None else ()
+    verdict = Verdict(version, role, champion, _told(now), against, audit=audit.told, overlooked=overlooked)
+    if role != CHAMPION and champion == version:
+        return _with(verdict, ["it is the champion itself; name another version"])
+    if role == SHADOW or champion is None or champion == version:
+        return verdict
+    return _compared_with_champion(verdict, champion, trial, tracking_uri, limits)
+
+
+def validate(version: str, trial: Trial, tracking_uri: str, limits: Limits = LIMITS) -> Verdict:
+    """How a candidate that doesn't serve yet compares with the champion: what its refit will rest on when it is to serve, and when the
+    auditor is asked. Raises UserError if there is no such version, or no champion."""
+    champion = mlflow_registry.champion_version(tracking_uri)
+    if champion is None:
+        raise UserError("there is no champion to compare with")
+    return _compared_with_champion(
+        Verdict(version, CHAMPION, champion, _told(datetime.now(UTC)), ()), champion, trial, tracking_uri, limits
+    )
+
+
+def promote(verdict: Verdict, tracking_uri: str, force: Force | None = None) -> None:
+    """Give the version its role, which the workers and the API follow within seconds, and put the verdict on record as its tags.
+
+    Raises UserError, which says why, if something speaks against it and nobody forces it.
+    """
+    if not verdict.passed and force is None:
+        reasons = "; ".join(verdict.objections)
+        raise UserError(
+            f"version {verdict.version} can't become {verdict.role}: {reasons}; mend that, or say --force --reason … to take it on yourself"
+        )
+    # First on record, then in its role.
+    put_on_record(verdict, tracking_uri, force)
+    if verdict.role == CHAMPION:
+        mlflow_registry.promote(verdict.version, tracking_uri)
+    else:
+        mlflow_registry.assign(verdict.version, verdict.role, tracking_uri)
+
+
+def put_on_record(verdict: Verdict, tracking_uri: str, force: Force | None = None) -> None:
+    """Note the verdict as tags of the version, and who forced it; it takes no role by that."""
+    told = {f"{_GATE}{verdict.role}": msgspec.json.encode(verdict).decode()}
+    if force is not None:
+        forced = {"author": force.author, "reason": force.reason, "at": verdict.at, "despite": verdict.objections}
+        told[f"forced.{verdict.role}"] = msgspec.json.encode(forced).decode()
+    mlflow_registry.tag(verdict.version, told, tracking_uri)
+
+
+def _too_slow(ours: Latency, theirs: Latency, limits: Limits) -> list[str]:
+    # On a busy machine the champion is slow too.
+    one, each = max(limits.one_ms, _SLOWER * theirs.one_ms), max(limits.each_us, _SLOWER * theirs.each_us)
+    told = [f"it takes {ours.one_ms:.1f} ms for one transaction, more than {one:.1f} ms"] * (ours.one_ms > one)
+    return told + [f"it takes {ours.each_us:.0f} µs for each of a thousand transactions, more than {each:.0f} µs"] * (ours.each_us > each)
+
+
+def _compared_with_champion(verdict: Verdict, champion: str, trial: Trial | None, tracking_uri: str, limits: Limits) -> Verdict:
+    """The verdict, and what the comparison adds to it."""
+    compared, it = verdict.version, "it"
+    if (validated := mlflow_registry.tags(verdict.version, tracking_uri).get("refit_of")) is not None:
+        # It knows the rows that it could be compared on; the version it is a refit of does not.
+        verdict = msgspec.structs.replace(verdict, validated=validated)
+        compared, it = validated, f"version {validated}, of which it is a refit,"
+        before = _verdict_on_record(validated, verdict.role, tracking_uri)
+        # One on another champion says nothing of the present one.
+        if before is not None and before.champion == champion:
+            return _with(verdict, [f"{it} did not pass: {'; '.join(before.objections)}"] if before.objections else [])
+    if trial is None:
+        return _with(
+            verdict,
+            [
+                f"nothing says how {it} compares with the champion, version {champion}; say tidemark promote {verdict.version} --as "
+                f"{verdict.role} --data FILE with the newest matured weeks"
+            ],
+        )
+    try:
+        candidate = mlflow_registry.load(f"models:/{MODEL_NAME}/{compared}", tracking_uri)
+        present = mlflow_registry.load(f"models:/{MODEL_NAME}/{champion}", tracking_uri)
+        found, rows, others = _compared(candidate, present, trial, _trained_to((compared, champion), tracking_uri), limits)
+    except UserError as error:
+        return _with(verdict, [str(error)])
+    ours, theirs = latencies(((candidate, rows), (present, others)))
+    told = [*objections(found, limits), *_too_slow(ours, theirs, limits)]
+    told = told if validated is None or not told else [f"{it} does not pass: {'; '.join(told)}"]
+    return msgspec.structs.replace(_with(verdict, told), comparison=found, latency=ours, champion_latency=theirs)
+
+
+def _with(verdict: Verdict, objections: Sequence[str]) -> Verdict:
+    return msgspec.structs.replace(verdict, objections=(*verdict.objections, *objections))
+
+
+def _told(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")
+
+
+def _compared(
+    candidate: Scorer, champion: Scorer, trial: Trial, trained_to: int | None, limits: Limits
+) -> tuple[Comparison, Float32, Float32]:
+    sets = [_feature_set(scorer) for scorer in (candidate, champion)]
+    rows = trial.rows_of(sets[0])
+    others = rows if sets[0] == sets[1] else trial.rows_of(sets[1])
+    chosen = trial.chosen(rows.event_time, trained_to)
+    rows, others = rows.where(chosen), others.where(chosen)
+    if not np.array_equal(rows.event_time, others.event_time):
+        raise ValueError("the rows to compare on differ between the feature sets")
+    if not limits.frauds <= rows.frauds < len(rows.is_fraud):
+        raise UserError(
+            f"{rows.frauds:,} frauds among {len(rows.is_fraud):,} matured transactions are too few to compare on; give data with at least "
+            f"{limits.frauds}"
+        )
+    scored = [scorer.score(np.ascontiguousarray(of.vectors)).probability for scorer, of in ((candidate, rows), (champion, others))]
+    judged = scored_rows(rows, sets[0].names, scored[0])
+    chosen_by = candidate.policy.chosen
+    costs = (chosen_by and chosen_by.costs) or Costs()
+    return compare(judged, (scored[0], candidate.policy), (scored[1], champion.policy), costs, limits), rows.vectors, others.vectors
+
+
+def _verdict_on_record(version: str, role: str, tracking_uri: str) -> Verdict | None:
+    """The latest for the role; None if there is none, or it was never written to its end."""
+    tags = mlflow_registry.tags(version, tracking_uri)
+    # What may be champion may be challenger.
+    told = tags.get(f"{_GATE}{role}", tags.get(f"{_GATE}{CHAMPION}"))
+    try:
+        return None if told is None else msgspec.json.decode(told, type=Verdict)
+    except msgspec.DecodeError:
+        return None
+
+
+def _trained_to(versions: tuple[str, ...], tracking_uri: str) -> int | None:
+    told = [mlflow_registry.tags(version, tracking_uri).get("trained_to", "") for version in versions]
+    return max((int(moment) for moment in told if moment.isdigit()), default=None)
+
+
+def _feature_set(scorer: Scorer) -> FeatureSet:
+    return next(feature_set for feature_set in FEATURE_SETS.values() if feature_set.digest == scorer.features_digest)

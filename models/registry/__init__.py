@@ -1,0 +1,1 @@
+"""Where is a model kept, and under which name?"""

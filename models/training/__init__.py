@@ -1,0 +1,1 @@
+"""How does a model come about, from rows to a candidate?"""

@@ -1,0 +1,106 @@
+"""The last steps of a training, rehearsed: thresholds chosen on the earlier out-of-fold rows are judged on the later ones, then chosen anew
+on all of them for the model that will serve."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from features.definitions import DAY
+from features.errors import UserError
+from models.costs import Costs
+from models.evaluation.judgement import RESAMPLES, Evaluation, evaluate
+from models.evaluation.scored_rows import KnownFrauds, ScoredRows, amount_bands, newness
+from models.learners.calibration import Platt, log_odds_of
+from models.policy import Policy
+from models.training.plain_split import OutOfFold, Trained
+from models.training.thresholds import choose_policy_by_cost
+from models.training_set.rows import TrainingSet
+from models.training_set.splits import Bool, Int64
+
+_AGE = "user_age_seconds"
+_JUDGED_MS = 7 * DAY
+# Fewer frauds say little about a model; where a week has fewer, more is judged.
+_FEWEST_FRAUDS = 10
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """``policy`` as it was chosen without the ``rows`` that it was judged on; ``gap`` (ms) lay between the last row of the choice and the
+    first judged, at least."""
+
+    policy: Policy
+    rows: ScoredRows
+    evaluation: Evaluation
+    gap: int
+
+
+def scored_rows(rows: TrainingSet, names: tuple[str, ...], probability: np.ndarray) -> ScoredRows:
+    """A training set's rows with probabilities, divided by amount, by new and known users, and by country where one is named.
+
+    Raises ValueError if the rows don't say their users.
+    """
+    if rows.user is None:
+        raise ValueError("rows must say their users to be judged")
+    segments = {"amount": amount_bands(rows.amount)}
+    if _AGE in names:
+        segments["user"] = newness(rows.vectors[:, names.index(_AGE)])
+    if rows.country is not None and (rows.country != "").any():
+        segments["country"] = np.where(rows.country == "", "unknown", rows.country)
+    return ScoredRows(rows.event_time, rows.user, rows.amount, rows.is_fraud, probability, segments, rows.weight)
+
+
+def rehearse(
+    found: OutOfFold,
+    names: tuple[str, ...],
+    costs: Costs,
+    capacity: float,
+    known: KnownFrauds,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    calibrated: bool = False,
+) -> Rehearsal:
+    """The rehearsal on out-of-fold rows. Their newest week is judged, or more where it has too few frauds; the choice uses labels known by
+    then where the rows reach that far.
+
+    ``known`` are all frauds of the training rows, with the label delay. ``calibrated`` probabilities are calibrated anew on the rows that
+    choose, for the calibration they come with has seen those that judge. Raises UserError if a part is of one class.
+    """
+    rows = scored_rows(found.rows, names, found.probability)
+    chosen, judged, gap = _parts(rows.event_time, rows.is_fraud, known.delay)
+    for part, title in ((chosen, "earlier part, which chooses the thresholds,"), (judged, "later part, which judges them,")):
+        frauds, size = int(rows.is_fraud[part].sum()), int(part.sum())
+        if not 0 < frauds < size:
+            raise UserError(
+                f"the {title} of the validation rows has {frauds:,} frauds among {size:,} transactions; widen --from and --to until both "
+                "parts have frauds and others"
+            )
+    choosing = rows.where(chosen)
+    if calibrated:
+        calibration = Platt.fit(log_odds_of(choosing.probability), choosing.is_fraud, choosing.weight)
+        rows = rows.scored(calibration.probability(log_odds_of(rows.probability)))
+        choosing = rows.where(chosen)
+    policy = choose_policy_by_cost(choosing.probability, choosing.amount, choosing.is_fraud, costs, choosing.weight, capacity=capacity)
+    judged_rows = rows.where(judged)
+    return Rehearsal(policy, judged_rows, evaluate(judged_rows, policy, costs, known, seed, resamples), gap)
+
+
+def with_policy(trained: Trained, costs: Costs, capacity: float) -> Trained:
+    """The model with thresholds chosen by cost on all its out-of-fold rows. Raises ValueError if it has none."""
+    found = trained.out_of_fold
+    if found is None:
+        raise ValueError("a policy is chosen on out-of-fold rows, and this model has none")
+    policy = choose_policy_by_cost(found.probability, found.rows.amount, found.rows.is_fraud, costs, found.rows.weight, capacity=capacity)
+    return replace(trained, policy=policy)
+
+
+def _parts(event_time: Int64, is_fraud: Bool, label_delay: int) -> tuple[Bool, Bool, int]:
+    """The rows that choose and those that judge, the newest week, or weeks with frauds enough, up to half; and the gap (ms) between them:
+    the label delay, where it leaves the choice at least half as much time as the judgement."""
+    first, last = int(event_time.min()), int(event_time.max())
+    half = (last - first + 1) // 2
+    length = min(_JUDGED_MS, half)
+    while length < half and np.count_nonzero(is_fraud[event_time > last - length]) < _FEWEST_FRAUDS:
+        length = min(2 * length, half)
+    begin = last + 1 - length
+    gap = label_delay if begin - label_delay - first >= length // 2 else 0
+    return event_time < begin - gap, event_time >= begin, gap

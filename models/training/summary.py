@@ -1,0 +1,56 @@
+"""What a training tells as JSON."""
+
+import msgspec
+
+from api.cli.models.choices import moment
+from models.registry.mlflow_registry import Registered
+from models.training.mlflow_baseline import BaselineRun
+from models.training.mlflow_training import Candidate, TrainingPlan, counts
+from models.training.rehearsal import Rehearsal
+
+
+def training_summary(found: Candidate, registered: Registered, plan: TrainingPlan) -> dict[str, object]:
+    """The model, its data, its quality; figures as in ``evaluation.json``."""
+    return {
+        "model": registered.uri,
+        "version": registered.version,
+        "role": registered.role,
+        "run_id": registered.run_id,
+        "feature_set": plan.feature_set.name,
+        **registered.digests.as_tags(),
+        "from": moment(plan.begin),
+        "to": moment(plan.end),
+        "as_of": moment(plan.as_of),
+        **counts(found.rows),
+        **found.trained.metrics,
+        "rounds": found.trained.parameters["rounds"],
+        "parameters": dict(found.trained.parameters),
+        "history": history_summary(found),
+        **_evaluation(found.rehearsal),
+    }
+
+
+def history_summary(found: Candidate) -> dict[str, object] | None:
+    """Which lengths of history were chosen (days), and the mean average precision of each that was tried; None if there was no choice."""
+    return None if found.choice is None else {"days": found.choice.days, "tried": dict(found.choice.tried)}
+
+
+def baseline_summary(run: BaselineRun, plan: TrainingPlan) -> dict[str, object]:
+    """The same of a baseline, of which there is no version."""
+    return {
+        "baseline": run.baseline.name,
+        "run_id": run.run_id,
+        "feature_set": plan.feature_set.name,
+        "features_digest": plan.feature_set.digest,
+        "from": moment(plan.begin),
+        "to": moment(plan.end),
+        "as_of": moment(plan.as_of),
+        **counts(run.rows),
+        **run.baseline.metrics,
+        **_evaluation(run.rehearsal),
+    }
+
+
+def _evaluation(rehearsal: Rehearsal) -> dict[str, object]:
+    found = rehearsal.evaluation
+    return {"evaluation": msgspec.to_builtins(found.all), "evaluation_unknown_customers": msgspec.to_builtins(found.unknown_customers)}

@@ -1,0 +1,58 @@
+"""What transactions are worth whose labels may still come, or whose outcome was seen by a chance that is known.
+
+A row's weight is how many transactions it stands for: when a model is fitted, calibrated and judged, and when thresholds are chosen.
+"""
+
+from typing import Literal, get_args
+
+import numpy as np
+
+from features.errors import UserError
+from models.training_set.splits import Bool, Int64
+
+Float64 = np.ndarray[tuple[int], np.dtype[np.float64]]
+Immature = Literal["left-out", "weighted"]
+"""What becomes of transactions that are younger than labels take."""
+
+IMMATURE: tuple[Immature, ...] = get_args(Immature)
+
+
+def share_known(delays: Int64, age: Int64) -> Float64:
+    """Of frauds whose labels took ``delays`` (ms, at least one), the share (0–1) that is known at each ``age`` (ms)."""
+    return np.asarray(np.searchsorted(np.sort(delays), age, side="right") / len(delays), np.float64)
+
+
+def immature_weights(age: Int64, labelled: Bool, delays: Int64) -> Float64:
+    """The weight (0–1) of each immature row: 1 with a label, else the share of frauds that would be known at its ``age`` (ms).
+
+    Of frauds at that age just this share has a label, so frauds and others are again as frequent among the weighted rows as among mature
+    ones, but for those yet to be told (inverse propensity weighting, scaled to at most 1; the propensity of a label as in Bekker and
+    others, 2019, "Beyond the Selected Completely At Random Assumption"). ``delays`` (ms) are those of matured frauds. Raises UserError
+    if there are none.
+    """
+    require_delays(delays)
+    return np.where(labelled, 1.0, share_known(delays, age))
+
+
+def require_delays(delays: Int64) -> None:
+    """Raises UserError if there are none, for then nothing tells what immature rows are worth."""
+    if not len(delays):
+        raise UserError(
+            "--immature weighted needs matured frauds to tell how late labels come, and there are none; leave it out, or give an "
+            "earlier --from"
+        )
+
+
+def inverse_propensity(propensity: Float64) -> Float64:
+    """What a row stands for that was let through with this probability: 1 / ``propensity`` (Horvitz and Thompson, 1952); NaN counts as 1.
+
+    Raises UserError unless all lie above 0 and up to 1.
+    """
+    known = np.where(np.isnan(propensity), 1.0, propensity)
+    wrong = ~((known > 0) & (known <= 1))
+    if wrong.any():
+        raise UserError(
+            f"{int(wrong.sum()):,} propensities are no probabilities above 0 and up to 1, the first {known[wrong][0]:g}; mend the column "
+            "that --propensity names"
+        )
+    return 1.0 / known

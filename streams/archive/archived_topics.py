@@ -1,0 +1,23 @@
+"""Every topic that is archived. One more is one more line."""
+
+from collections.abc import Mapping
+
+from streams.archive.rows import scoring_log, transactions, users
+from streams.archive.rows.tables import ArchivedTopic, json_topic
+from streams.messages.events import Decision, Label
+from streams.messages.topics import DECISIONS, LABELS, SCORING_LOG, TRANSACTIONS, USERS
+
+# Offsets, of up to some hundred bytes; those of scoring-log have up to 2,000 decisions each.
+_MESSAGES_AT_ONCE = 400_000
+_BATCHES_AT_ONCE = 400
+
+ARCHIVED: Mapping[str, ArchivedTopic] = {
+    archived.topic.name: archived
+    for archived in (
+        ArchivedTopic(TRANSACTIONS, transactions.SCHEMA, transactions.rows, _MESSAGES_AT_ONCE),
+        json_topic(LABELS, Label, _MESSAGES_AT_ONCE),
+        ArchivedTopic(USERS, users.SCHEMA, users.rows, _MESSAGES_AT_ONCE),
+        json_topic(DECISIONS, Decision, _MESSAGES_AT_ONCE),
+        ArchivedTopic(SCORING_LOG, scoring_log.SCHEMA, scoring_log.rows, _BATCHES_AT_ONCE),
+    )
+}

@@ -1,0 +1,1 @@
+"""Which rows does a record become?"""

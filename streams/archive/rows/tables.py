@@ -1,0 +1,157 @@
+"""What the archive keeps of a topic: the columns of its table, and how records become rows.
+
+Every record becomes at least one row. What can't be taken for what it should be has the sentence why in ``refused``, and its bytes.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from msgspec import Struct
+
+from streams.archive.rows.columns import columns_of, settle_times, time_fields
+from streams.messages.topics import Topic
+from streams.messages.validation import RefusedError
+
+_DAY_US = 86_400_000_000
+_EARLIEST_MS, _LATEST_MS = 10**11, 10**13
+TIME = pa.timestamp("us", "UTC")
+POSITION = (
+    pa.field("partition", pa.int32()),
+    pa.field("offset", pa.int64()),
+    pa.field("timestamp", pa.int64()),
+    pa.field("event_timestamp", TIME),
+)
+"""Where every table begins: the record's partition, offset and Kafka timestamp (ms), and when it happened: its own time, for Feast, and for
+its day; the Kafka timestamp where it has none."""
+REFUSED = (pa.field("refused", pa.string()), pa.field("raw_key", pa.binary()), pa.field("raw_value", pa.binary()))
+"""Where every table ends; null in rows of records that were taken."""
+
+
+class KafkaRecord(NamedTuple):
+    """A record of some partition; ``timestamp`` in ms."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+@dataclass(frozen=True)
+class LogPartition:
+    """What has to be known of a partition to read its records: its number, how many the topic has, the deployment's currency."""
+
+    number: int
+    of: int
+    currency: str
+
+
+Rows = Callable[[LogPartition, Sequence[KafkaRecord]], pa.Table]
+
+
+@dataclass(frozen=True)
+class ArchivedTopic:
+    """How a topic is archived. ``schema`` are its table's columns; ``rows`` makes them of records of one partition, in order.
+
+    ``at_once`` is how many offsets a batch may take: it bounds the memory, and the work that is done again after a failure.
+    """
+
+    topic: Topic
+    schema: pa.Schema
+    rows: Rows
+    at_once: int
+
+
+def by_day(rows: pa.Table) -> Iterator[tuple[date, pa.Table]]:
+    """The rows of each UTC day, in order."""
+    days = np.floor_divide(rows["event_timestamp"].cast(pa.int64()).to_numpy(), _DAY_US)
+    for day in np.unique(days).tolist():
+        yield datetime.fromtimestamp(day * 86_400, UTC).date(), rows.filter(pa.array(days == day))
+
+
+def times(moments: Sequence[int] | npt.NDArray[np.int64]) -> pa.Array:
+    """Times in ms as timestamps."""
+    return pa.array(np.asarray(moments, np.int64) * 1_000).cast(TIME)
+
+
+def json_topic(topic: Topic, message: type[Struct], at_once: int) -> ArchivedTopic:
+    """How a topic is archived that has one JSON message a record, all of one type: a column for each field."""
+    decode = msgspec.json.Decoder(message).decode
+    text_or_int = time_fields(message)
+    columns = columns_of(message)
+
+    def read(record: KafkaRecord) -> Struct:
+        try:
+            decoded: Struct = decode(record.value)  # type: ignore[arg-type]
+            settle_times(decoded, text_or_int)
+        except (ValueError, TypeError) as error:  # msgspec's errors, and that of a text that is no UTF-8, are ValueErrors
+            raise RefusedError("invalid", "the record has no value" if record.value is None else str(error)) from None
+        if not _EARLIEST_MS <= getattr(decoded, "event_time", _EARLIEST_MS) <= _LATEST_MS:
+            raise RefusedError("invalid", "event_time lies outside 1973 to 2286")
+        return decoded
+
+    def read_fitting(record: KafkaRecord) -> Struct:
+        decoded = read(record)
+        try:
+            for column in columns:
+                column.array([decoded])
+        except (OverflowError, pa.ArrowException) as error:
+            raise RefusedError("invalid", f"a value fits no column: {error}") from None
+        return decoded
+
+    def rows(partition: LogPartition, records: Sequence[KafkaRecord]) -> pa.Table:
+        try:
+            messages, refused = read_all(records, read)
+            arrays = [column.array(messages) for column in columns]
+        except (OverflowError, pa.ArrowException):
+            messages, refused = read_all(records, read_fitting)
+            arrays = [column.array(messages) for column in columns]
+        moments = [getattr(told, "event_time", record.timestamp) for told, record in zip(messages, records, strict=True)]
+        return table_of(schema, partition, records, moments, arrays, refused)
+
+    schema = pa.schema([*POSITION, *(column.field for column in columns), *REFUSED])
+    return ArchivedTopic(topic, schema, rows, at_once)
+
+
+def read_all(records: Sequence[KafkaRecord], read: Callable[[KafkaRecord], Struct | None]) -> tuple[list[Struct | None], dict[int, str]]:
+    """Each record's message, None where there is none, and the sentences of those refused, by row."""
+    messages: list[Struct | None] = []
+    refused: dict[int, str] = {}
+    for row, record in enumerate(records):
+        try:
+            messages.append(read(record))
+        except RefusedError as error:
+            messages.append(None)
+            refused[row] = str(error)
+    return messages, refused
+
+
+def table_of(
+    schema: pa.Schema,
+    partition: LogPartition,
+    records: Sequence[KafkaRecord],
+    moments: Sequence[int],
+    columns: Sequence[pa.Array],
+    refused: Mapping[int, str],
+) -> pa.Table:
+    """The table of records that make a row each: their positions, their own times (ms), these columns, and what was refused, by row."""
+    n = len(records)
+    return pa.table(
+        [
+            np.full(n, partition.number, np.int32),
+            pa.array([record.offset for record in records], pa.int64()),
+            pa.array([record.timestamp for record in records], pa.int64()),
+            times(moments),
+            *columns,
+            pa.array([refused.get(row) for row in range(n)], pa.string()),
+            pa.array([record.key if row in refused else None for row, record in enumerate(records)], pa.binary()),
+            pa.array([record.value if row in refused else None for row, record in enumerate(records)], pa.binary()),
+        ],
+        schema=schema,
+    )

@@ -1,0 +1,1 @@
+"""What was decided, as rows to learn from?"""

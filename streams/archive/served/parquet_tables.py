@@ -1,0 +1,92 @@
+"""The archive's tables of what was served: scoring log, labels, decisions. An edge; what is made of them is in ``served.py``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.definitions import FeatureSet
+from features.errors import UserError
+from features.offline.parquet_tables import OfflineTable
+from features.offline.storage import Storage
+from models.training_set.label_maturity import Immature
+from models.training_set.rows import TrainingSet
+from models.training_set.snapshot import DataSnapshot, digest_of_names
+from streams.archive.archived_topics import ARCHIVED
+from streams.archive.served.rows import DECISION_COLUMNS, LABEL_COLUMNS, LOG_COLUMNS, ServedRows, served_rows
+from streams.messages.topics import DECISIONS, LABELS, SCORING_LOG, TRANSACTIONS, Topic
+
+
+@dataclass(frozen=True)
+class ServedArchive:
+    """The three tables of a store; ``first`` and ``last`` are the event times (ms) of the decisions in it."""
+
+    store: Storage
+    first: int
+    last: int
+    snapshot: DataSnapshot
+
+    @classmethod
+    def of(cls, store: Storage) -> Self:
+        """The archive of a store. Raises UserError if no decision is archived in it."""
+        log = _table(store, SCORING_LOG)
+        times = log.read(["event_time"], pc.field("refused").is_null())["event_time"] if log.exists() else None
+        if times is None or not len(times):
+            raise UserError(f"no decision is archived at {store.url}; run `tidemark archive --once`, or give a file with --data")
+        span = pc.min_max(times)
+        first, last = span["min"].as_py(), span["max"].as_py()
+        state = log.state()
+        snapshot = DataSnapshot((log.storage.url,), len(times), first, last, digest_of_names((state.identity, *state.uris)))
+        return cls(store, first, last, snapshot)
+
+    @classmethod
+    def exists(cls, store: Storage) -> bool:
+        """Whether any decision was ever archived there."""
+        return _table(store, SCORING_LOG).exists()
+
+    def training_set(
+        self, feature_set: FeatureSet, begin: int, end: int, as_of: int, labels_after: int, immature: Immature = "left-out"
+    ) -> TrainingSet:
+        """What was decided in the range on vectors of this feature set; see ``served_rows``. Times in ms."""
+        return self.rows(feature_set, begin, end, as_of, labels_after, immature).training_set(feature_set.names)
+
+    def rows(
+        self, feature_set: FeatureSet, begin: int, end: int, as_of: int, labels_after: int, immature: Immature = "left-out"
+    ) -> ServedRows:
+        """The same as a table."""
+        taken = pc.field("refused").is_null()
+        in_range = (pc.field("event_time") >= begin) & (pc.field("event_time") < end)
+        log = _table(self.store, SCORING_LOG).read([*LOG_COLUMNS, *feature_set.names], taken & in_range)
+        # A label is on its own topic, on the users' log as a copy, or, if a replay sent it, only there.
+        labels = [
+            self._read(LABELS, LABEL_COLUMNS, taken & in_range),
+            self._read(TRANSACTIONS, LABEL_COLUMNS, taken & in_range & (pc.field("kind") == "label")),
+        ]
+        return served_rows(
+            log,
+            pa.concat_tables(labels),
+            self._read(DECISIONS, DECISION_COLUMNS, taken & in_range),
+            feature_set,
+            begin,
+            end,
+            as_of,
+            labels_after,
+            immature,
+        )
+
+    def uris(self, topic: str) -> list[str]:
+        """The files of a topic's table that count now; none if it was never archived."""
+        return OfflineTable(self.store, topic, ARCHIVED[topic].schema).uris()
+
+    def _read(self, topic: Topic, columns: Sequence[str], rows: pc.Expression) -> pa.Table:
+        """These columns of a table, empty if the topic was never archived."""
+        table = _table(self.store, topic)
+        if table.exists():
+            return table.read(columns, rows)
+        return pa.schema([table.schema.field(name) for name in columns]).empty_table()
+
+
+def _table(store: Storage, topic: Topic) -> OfflineTable:
+    return OfflineTable(store, topic.name, ARCHIVED[topic.name].schema)

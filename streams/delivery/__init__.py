@@ -1,0 +1,1 @@
+"""How does each thing count exactly once?"""

@@ -1,0 +1,130 @@
+"""Builds the states of another feature set from the logs, beside the present ones, while no worker runs.
+
+A state can't be turned into one with other windows, for its tiles are no finer than its own windows need. So it is computed again from the
+whole log, up to where the stages stand. The workers of that feature set then go on from there; those of the former one could too, as long
+as nobody else has moved on.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from confluent_kafka import ConsumerGroupState
+from confluent_kafka.admin import AdminClient
+
+from features.definitions import FeatureSet
+from features.errors import UserError
+from features.online.views import feature_set_of
+from streams.config import StreamConfig
+from streams.ingest import IngestState, reapply
+from streams.kafka.admin import partition_count
+from streams.kafka.log import KafkaLog, LogRecord
+from streams.kafka.producer import StageProducer
+from streams.messages import batches
+from streams.messages.topics import BY_MERCHANT, STATE_MERCHANTS, STATE_USERS, TRANSACTIONS, Topic
+from streams.messages.validation import Record, Validator
+from streams.score import ScoreState, relearn
+from streams.state.saved_state import Savable, start_over
+from streams.workers.stages import INGEST, SCORE
+
+_CHUNK_KEYS = 20_000
+# A killed worker is a member until its session is over.
+_SESSION_S = 10.0
+_TIMEOUT_S = 15
+
+
+def backfill(config: StreamConfig, told: Callable[[str], None]) -> None:
+    """Builds the states of ``config.feature_set``; ``told`` gets a line for each partition.
+
+    Raises UserError, before anything is written, if workers run, if SCORE hasn't decided yet what INGEST has sent, or if the logs have
+    lost their beginning.
+    """
+    _require_no_workers(config)
+    users = _Side(config, INGEST, TRANSACTIONS, STATE_USERS)
+    merchants = _Side(config, SCORE, BY_MERCHANT, STATE_MERCHANTS)
+    try:
+        users.require_whole()
+        merchants.require_whole()
+        merchants.require_drained()
+        for partition in range(users.count):
+            validator = Validator(TRANSACTIONS.name, partition, users.count, config.currency)
+            state = IngestState(config.feature_set, validator, merchants.count)
+            users.build(partition, state, partial(reapply, state), told)
+        for partition in range(merchants.count):
+            merchant_state = ScoreState(config.feature_set, merchants.count, users.count)
+            merchants.build(partition, merchant_state, partial(_relearn, merchant_state, partition), told)
+    finally:
+        users.close()
+        merchants.close()
+
+
+class _Side:
+    """One stage's log and its states."""
+
+    def __init__(self, config: StreamConfig, stage: str, source: Topic, states: Topic) -> None:
+        self.count = partition_count(config.kafka, source.name)
+        self._source, self._states = source, states
+        self._log = KafkaLog(config.kafka, config.group(stage))
+        self._producer = StageProducer(config.kafka, transactional_id=f"{config.group(stage)}-backfill")
+        self._producer.fence()
+        self._positions = self._log.positions(source.name, range(self.count))
+
+    def require_whole(self) -> None:
+        for partition in range(self.count):
+            begin, _ = self._log.bounds(self._source.name, partition)
+            if begin > 0:
+                raise UserError(
+                    f"{self._source.name}[{partition}] begins at offset {begin}: the log no longer has all that the states rest on; "
+                    "replay the whole history into a new application"
+                )
+
+    def require_drained(self) -> None:
+        for partition, position in self._positions.items():
+            if self._log.has_records(self._source.name, partition, position):
+                raise UserError(
+                    f"{self._source.name}[{partition}] has records from offset {position} on that were made for the former features; "
+                    "let a worker with these finish them: tidemark worker --until-idle"
+                )
+
+    def build(self, partition: int, state: Savable, learn: Callable[[Sequence[LogRecord]], None], told: Callable[[str], None]) -> None:
+        position = self._positions[partition]
+        saver = start_over(state, self._log.newest(self._states.name, partition))
+        for records in self._log.read(self._source.name, partition, 0, position):
+            learn(records)
+        while saver.in_round or saver.saved != position:
+            self._producer.begin()
+            for key, value in saver.chunk(position, _CHUNK_KEYS):
+                self._producer.send(self._states.name, value, key, partition)
+            self._producer.commit()
+        told(f"{self._states.name}[{partition}]: {len(state.entity):,} keys as of offset {position:,}")
+
+    def close(self) -> None:
+        self._producer.close()
+        self._log.close()
+
+
+def _relearn(state: ScoreState, partition: int, records: Sequence[LogRecord]) -> None:
+    relearn(state, [decode_any(record, partition) for record in records])
+
+
+def decode_any(record: Record, partition: int) -> batches.Batch:
+    """A record of transactions.by-merchant as a batch, whichever feature set it was made for."""
+    feature_set: FeatureSet = feature_set_of(dict(record.headers)["features"].decode())
+    schema = batches.batch_schema(feature_set)
+    return batches.decode(record.value or b"", record.headers, (partition, record.offset), schema, feature_set)
+
+
+def _require_no_workers(config: StreamConfig) -> None:
+    groups = [config.group(stage) for stage in (INGEST, SCORE)]
+    # Its answers come only as long as it lives.
+    admin = AdminClient({"bootstrap.servers": config.kafka})
+    deadline = time.monotonic() + _SESSION_S
+    while True:
+        described = admin.describe_consumer_groups(groups, request_timeout=_TIMEOUT_S)
+        states = {group: description.result(_TIMEOUT_S).state for group, description in described.items()}
+        busy = [group for group, state in states.items() if state not in (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD)]
+        if not busy:
+            return
+        if time.monotonic() > deadline:
+            raise UserError(f"group {' and '.join(busy)} has members; stop all workers first")
+        time.sleep(0.5)

@@ -1,0 +1,96 @@
+"""Ends a stage's process whose positions stand still though there is something to read, and tells what else it may wait for."""
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+from confluent_kafka import KafkaException
+
+from streams.config import StreamConfig
+from streams.kafka.log import KafkaLog
+from streams.kafka.open_transactions import open_transactions
+from streams.messages.topics import Topic
+
+logger = logging.getLogger(__name__)
+
+_LOOK_EVERY_S = 5.0
+_TELL_EVERY_S = 60.0
+
+
+class Watchdog:
+    """Looks at the positions of the partitions that a process owns.
+
+    ``positions`` gives the next offset of each, none while it can't be expected to move. A position that stands still for ``patience``
+    seconds with committed records beyond it means that the process is stuck: ``end`` is called. One at the last stable offset with records
+    beyond that is held back by somebody's open transaction; that is told after ``held_back`` seconds, and how to mend it.
+    """
+
+    def __init__(
+        self,
+        config: StreamConfig,
+        topic: Topic,
+        positions: Callable[[], Mapping[int, int]],
+        end: Callable[[], None],
+        *,
+        patience: float = 60.0,
+        held_back: float = 15.0,
+        look_every: float = _LOOK_EVERY_S,
+    ) -> None:
+        self._kafka, self._topic = config.kafka, topic.name
+        self._positions, self._end = positions, end
+        self._patience, self._held_back, self._look_every = patience, held_back, look_every
+        self._since: dict[int, tuple[int, float]] = {}
+        self._told_at = -math.inf
+        self._closing = threading.Event()
+        threading.Thread(target=self._run, name="watchdog", daemon=True).start()
+
+    def close(self) -> None:
+        """Looks no more."""
+        self._closing.set()
+
+    def _run(self) -> None:
+        stable, all_records = (KafkaLog(self._kafka, "watchdog", committed_only=only) for only in (True, False))
+        while not self._closing.wait(self._look_every):
+            try:
+                self._look(stable, all_records)
+            except (KafkaException, OSError) as error:
+                # Without the broker there is nothing to be behind.
+                self._since.clear()
+                logger.info("the watchdog could not look: %s", error)
+
+    def _look(self, stable: KafkaLog, all_records: KafkaLog) -> None:
+        now, positions = time.monotonic(), self._positions()
+        self._since = {
+            number: known if (known := self._since.get(number)) is not None and known[0] == position else (position, now)
+            for number, position in positions.items()
+        }
+        for number, (position, since) in self._since.items():
+            still = now - since
+            if still < min(self._patience, self._held_back):
+                continue
+            _, end = stable.bounds(self._topic, number)
+            if end > position and stable.has_records(self._topic, number, position):
+                if still >= self._patience:
+                    logger.error("%s[%d] stands still at %d for %.0f s, the log ends at %d", self._topic, number, position, still, end)
+                    self._end()
+            elif still >= self._held_back and now >= self._told_at + _TELL_EVERY_S:
+                _, last = all_records.bounds(self._topic, number)
+                if last > max(position, end):
+                    self._told_at = now
+                    self._tell(stable, number, end)
+
+    def _tell(self, stable: KafkaLog, number: int, end: int) -> None:
+        try:
+            held = [
+                found for found in open_transactions(stable.leader(self._topic, number), self._topic, number) if found.start_offset <= end
+            ]
+            by = "; ".join(
+                f"producer {found.producer_id} began it at offset {found.start_offset}, abort it with kafka-transactions.sh "
+                f"--bootstrap-server {self._kafka} abort --topic {self._topic} --partition {number} --start-offset {found.start_offset}"
+                for found in held
+            )
+        except OSError as error:
+            by = f"kafka-transactions.sh describe-producers tells whose ({error})"
+        logger.warning("%s[%d] can't be read beyond offset %d, an open transaction holds it back: %s", self._topic, number, end, by)

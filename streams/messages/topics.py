@@ -1,0 +1,105 @@
+"""Every topic: what it carries, its key, how long it keeps it."""
+
+from dataclasses import dataclass, field
+
+from streams.messages.events import DeadLetter, Decision, Label, Transaction, User, UserRisk
+
+_DAY_MS = 86_400_000
+_MAX_MESSAGE_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One topic. ``partitions`` None means the deployment's default; ``schema`` is a JSON topic's message type, None for what only we read.
+
+    ``retention_ms`` None: compacted, the newest record of each key is kept. ``beside`` names a topic that has as many partitions.
+    """
+
+    name: str
+    key: str
+    about: str
+    schema: type | None
+    retention_ms: int | None
+    partitions: int | None = None
+    beside: str | None = None
+    config: dict[str, str] = field(default_factory=dict)
+
+    def settings(self) -> dict[str, str]:
+        """The broker's settings of this topic."""
+        if self.retention_ms is None:
+            return {"cleanup.policy": "compact", **self.config}
+        return {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms), **self.config}
+
+
+DEFAULT_PARTITIONS = 4
+
+# The broker stamps these, so that "event_time lies in the future" has one meaning for every reader of the log.
+_STAMPED_BY_BROKER = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(_MAX_MESSAGE_BYTES)}
+# A recovery reads all of a partition: what is overwritten should go soon, and the active segment is never compacted.
+_COMPACTED_SOON = {
+    "segment.bytes": str(32 << 20),
+    "segment.ms": "600000",
+    "min.cleanable.dirty.ratio": "0.1",
+    "max.compaction.lag.ms": "600000",
+}
+_LARGE = {"max.message.bytes": str(_MAX_MESSAGE_BYTES)}
+
+TRANSACTIONS = Topic(
+    "transactions",
+    "user_id",
+    "transactions to score and, with the header type: label, labels: everything about a user in one order",
+    Transaction,
+    90 * _DAY_MS,
+    config=_STAMPED_BY_BROKER,
+)
+LABELS = Topic(
+    "labels", "user_id", "what transactions turned out to be; copied onto transactions", Label, 90 * _DAY_MS, config=_STAMPED_BY_BROKER
+)
+USERS = Topic(
+    "users",
+    "user_id",
+    "what is known of each user, the newest record of each",
+    User,
+    None,
+    config=_COMPACTED_SOON | _STAMPED_BY_BROKER,
+)
+BY_MERCHANT = Topic(
+    "transactions.by-merchant",
+    "merchant_id",
+    "transactions with their user's features, as Arrow batches",
+    None,
+    90 * _DAY_MS,
+    config=_LARGE,
+)
+DECISIONS = Topic("decisions", "user_id", "one decision for each valid transaction", Decision, 90 * _DAY_MS)
+DEAD_LETTERS = Topic("dead-letters", "none", "one for each input that could not be taken", DeadLetter, 90 * _DAY_MS, config=_LARGE)
+SCORING_LOG = Topic(
+    "scoring-log",
+    "none",
+    "what each decision rested on: vector, probability, positions, as Arrow batches",
+    None,
+    90 * _DAY_MS,
+    config=_LARGE,
+)
+USER_RISK = Topic("user-risk", "user_id", "the newest risk of each user, told once a day", UserRisk, None, config=_COMPACTED_SOON)
+
+STATE_USERS = Topic(
+    "state.users",
+    "user_id",
+    "what INGEST knows of each user, for its recovery",
+    None,
+    None,
+    beside=TRANSACTIONS.name,
+    config=_COMPACTED_SOON | _LARGE,
+)
+STATE_MERCHANTS = Topic(
+    "state.merchants",
+    "merchant_id",
+    "what SCORE knows of each merchant, for its recovery",
+    None,
+    None,
+    beside=BY_MERCHANT.name,
+    config=_COMPACTED_SOON | _LARGE,
+)
+
+TOPICS = (TRANSACTIONS, LABELS, USERS, BY_MERCHANT, DECISIONS, DEAD_LETTERS, SCORING_LOG, USER_RISK, STATE_USERS, STATE_MERCHANTS)

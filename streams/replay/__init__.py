@@ -1,0 +1,1 @@
+"""How is history sent again, in which order?"""

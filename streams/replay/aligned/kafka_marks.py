@@ -1,0 +1,102 @@
+"""How far an aligned replay has come, read from the log: what of it was sent, what of it was taken, and whether it may go on."""
+
+import time
+from collections.abc import Mapping
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
+from features.errors import UserError
+from streams.config import StreamConfig
+from streams.kafka.admin import partition_count
+from streams.kafka.log import KafkaLog
+from streams.messages.topics import TRANSACTIONS
+from streams.replay.aligned.merge import Mark, mark_of
+from streams.workers.stages import INGEST
+
+# A killed process is a member of its group until its session is over.
+_SESSION_OVER_S = 10.0
+_TIMEOUT_S = 10.0
+_FIRST_LOOK = 100
+
+# What a broker that has just started, or never saw the group, answers about it.
+_NO_MEMBERS = {KafkaError.GROUP_ID_NOT_FOUND, KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS}
+_NO_MEMBERS |= {KafkaError.COORDINATOR_NOT_AVAILABLE}
+
+
+def last_marks(log: KafkaLog, before: Mapping[int, int]) -> dict[int, Mark | None]:
+    """Of each partition of ``transactions``, the mark of the last record below an offset that belongs to any aligned replay."""
+    return {partition: _last_mark(log, partition, end) for partition, end in before.items()}
+
+
+def sent_before(config: StreamConfig, replay: str) -> dict[int, int]:
+    """Up to which ``seq`` the records of an aligned replay lie on each partition already, −1 where none does.
+
+    Raises UserError if it can't begin or go on: another one isn't finished, INGEST has left records unread that are no part of it, or runs.
+    """
+    _require_alone(config)
+    log = KafkaLog(config.kafka, config.group(INGEST))
+    try:
+        partitions = range(partition_count(config.kafka, TRANSACTIONS.name))
+        ends = {partition: log.bounds(TRANSACTIONS.name, partition)[1] for partition in partitions}
+        marks = last_marks(log, ends)
+        _refuse_others(replay, marks)
+        if not any(mark is not None and mark.replay == replay for mark in marks.values()):
+            _refuse_unread(log, ends)
+    finally:
+        log.close()
+    return {number: mark.seq if mark is not None and mark.replay == replay else -1 for number, mark in marks.items()}
+
+
+def _last_mark(log: KafkaLog, partition: int, end: int) -> Mark | None:
+    first, _ = log.bounds(TRANSACTIONS.name, partition)
+    look = _FIRST_LOOK
+    while end > first:
+        begin = max(first, end - look)
+        records = [record for read in log.read(TRANSACTIONS.name, partition, begin, end) for record in read]
+        found = next(filter(None, map(mark_of, reversed(records))), None)
+        if found is not None:
+            return found
+        end, look = begin, 10 * look
+    return None
+
+
+def _refuse_others(replay: str, marks: Mapping[int, Mark | None]) -> None:
+    other = next((mark for mark in marks.values() if mark is not None and mark.replay != replay and not mark.ended), None)
+    if other is not None:
+        raise UserError(
+            f"another aligned replay ({other.replay}) was begun on {TRANSACTIONS.name} and not finished; finish it with the command that "
+            "began it (same file, same options), or start over with empty topics"
+        )
+
+
+def _refuse_unread(log: KafkaLog, ends: Mapping[int, int]) -> None:
+    positions = log.positions(TRANSACTIONS.name, ends)
+    unread = [number for number, position in positions.items() if position < ends[number]]
+    unread = [number for number in unread if log.has_records(TRANSACTIONS.name, number, positions[number])]
+    if unread:
+        raise UserError(
+            f"{TRANSACTIONS.name} holds records on partition {', '.join(map(str, unread))} that INGEST has not read and that are no part "
+            "of this replay, so they have no place in its order; let `tidemark worker --until-idle` read them first"
+        )
+
+
+def _require_alone(config: StreamConfig) -> None:
+    admin = AdminClient({"bootstrap.servers": config.kafka})
+    deadline = time.monotonic() + _SESSION_OVER_S
+    while members := _members(admin, config.group(INGEST)):
+        if time.monotonic() > deadline:
+            raise UserError(
+                f"INGEST runs already ({members} in group {config.group(INGEST)}), but an aligned replay runs it itself, over all "
+                "partitions; stop these workers and run others with --stages labels,score"
+            )
+        time.sleep(0.5)
+
+
+def _members(admin: AdminClient, group: str) -> int:
+    try:
+        return len(admin.describe_consumer_groups([group], request_timeout=_TIMEOUT_S)[group].result().members)
+    except KafkaException as error:
+        if error.args[0].code() not in _NO_MEMBERS:
+            raise
+        return 0

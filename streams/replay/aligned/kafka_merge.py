@@ -1,0 +1,216 @@
+"""INGEST over all partitions of an aligned replay, in its order, until its end."""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.errors import CommitFailedError, IllegalStateError
+from aiokafka.structs import OffsetAndMetadata, TopicPartition
+
+from features.errors import UserError
+from streams.config import StreamConfig
+from streams.kafka.admin import partition_count
+from streams.kafka.log import KafkaLog
+from streams.kafka.producer import Membership
+from streams.kafka.stall import exit_now
+from streams.kafka.watchdog import Watchdog
+from streams.messages.topics import TRANSACTIONS
+from streams.replay.aligned.kafka_marks import last_marks
+from streams.replay.aligned.merge import Merge, begin_after
+from streams.stages.kafka_ingest import IngestWorker
+from streams.workers.partitions import Positions
+from streams.workers.stages import INGEST
+from streams.workers.worker import DONE, REFUSED
+
+logger = logging.getLogger(__name__)
+
+_FAILED = 1
+
+# What a turn costs is paid once for all of it.
+_MOST_IN_TURN = 16_000
+_MOST_FETCHED = 8_000
+_TICK_S = 0.05
+
+
+class RebalancedError(Exception):
+    """The group has other members, or had; start over from what is committed."""
+
+
+class AlignedIngest(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Owns all partitions or none: ``run`` returns True when the replay is taken to its end and all is committed, False when ``stop`` was
+    called before. Raises UserError if another INGEST has some of the partitions."""
+
+    def __init__(self, config: StreamConfig, replay: str) -> None:
+        self._config, self._replay = config, replay
+        self._partitions = range(partition_count(config.kafka, TRANSACTIONS.name))
+        self._worker = IngestWorker(config)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="stage")
+        self._assigned: asyncio.Future[set[int]] = asyncio.get_running_loop().create_future()
+        self._lost = self._stopping = False
+        self._arrived, self._room = asyncio.Event(), asyncio.Event()
+        self._positions: dict[int, int] = {}
+        self._consumer = AIOKafkaConsumer(
+            client_id="tidemark-aligned",
+            group_id=config.group(INGEST),
+            bootstrap_servers=config.kafka,
+            # As workers have it: members of one group must agree.
+            partition_assignment_strategy=[RoundRobinPartitionAssignor],
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            isolation_level="read_committed",
+            max_partition_fetch_bytes=4 << 20,
+            fetch_max_bytes=16 << 20,
+            fetch_min_bytes=256 << 10,
+            fetch_max_wait_ms=15,
+            session_timeout_ms=6_000,
+            heartbeat_interval_ms=1_000,
+            # Recovery may keep the partitions from being polled.
+            max_poll_interval_ms=3_600_000,
+        )
+
+    def stop(self) -> None:
+        """Ends ``run`` after the turn under way."""
+        self._stopping = True
+        self._assigned.cancel()
+        self._arrived.set()
+
+    async def run(self) -> bool:
+        """See the class."""
+        self._consumer.subscribe([TRANSACTIONS.name], listener=self)
+        await self._consumer.start()
+        watchdog = Watchdog(self._config, TRANSACTIONS, lambda: self._positions, exit_now)
+        try:
+            while not self._assigned.done():
+                await asyncio.wait([self._assigned], timeout=1.0)
+                # Nothing else would tell of a group that can't be joined.
+                self._consumer._coordinator.check_errors()
+            if self._assigned.cancelled():
+                return False
+            numbers = self._assigned.result()
+            if numbers != set(self._partitions):
+                raise UserError(
+                    f"another INGEST shares group {self._config.group(INGEST)}, so this one has partitions {sorted(numbers)} only, but an "
+                    "aligned replay needs all of them; run the other workers with --stages labels,score and give the same command again"
+                )
+            return await self._take_all()
+        finally:
+            watchdog.close()
+            await self._call(self._worker.end)
+            self._thread.shutdown(wait=False)
+            await self._consumer.stop()
+
+    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        """Notes what is ours; more than once means that others came or went."""
+        if not self._assigned.done():
+            self._assigned.set_result({tp.partition for tp in assigned})
+
+    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        """Nothing more is taken."""
+        self._lost = self._assigned.done()
+
+    async def _take_all(self) -> bool:
+        positions = await self._call(self._worker.open, tuple(self._partitions), self._membership())
+        begin = await self._call(self._begin, positions)
+        if begin is None:
+            await self._commit(await self._call(self._worker.close))
+            return True
+        merge = Merge(self._replay, self._partitions, begin)
+        for number, position in positions.items():
+            self._consumer.seek(TopicPartition(TRANSACTIONS.name, number), position)
+        reading = asyncio.create_task(self._read(merge), name="reading")
+        try:
+            while not merge.ended and not self._stopping:
+                self._require_all(reading)
+                await self._turn(merge)
+        finally:
+            reading.cancel()
+        await self._commit(await self._call(self._worker.close))
+        if merge.others:
+            logger.warning(
+                "%d records that are no part of the aligned replay came in meanwhile: they were taken where they stood, and what is known "
+                "of their users and merchants differs from a backtest's",
+                merge.others,
+            )
+        return merge.ended
+
+    async def _turn(self, merge: Merge) -> None:
+        self._arrived.clear()
+        turn = merge.take(_MOST_IN_TURN)
+        self._room.set()
+        if turn is not None:
+            await self._commit(await self._call(self._worker.process_aligned, turn))
+            self._positions |= {number: read[-1].offset + 1 for number, read in turn.records.items()}
+            return
+        try:
+            await asyncio.wait_for(self._arrived.wait(), _TICK_S)
+        except TimeoutError:
+            await self._commit(await self._call(self._worker.tick))
+
+    async def _read(self, merge: Merge) -> None:
+        while True:
+            self._room.clear()
+            wanted = [TopicPartition(TRANSACTIONS.name, number) for number in merge.wanted()]
+            if not wanted:
+                await self._room.wait()
+                continue
+            fetched = await self._consumer.getmany(*wanted, timeout_ms=int(1_000 * _TICK_S), max_records=_MOST_FETCHED)
+            for tp, records in fetched.items():
+                merge.feed(tp.partition, records)
+            if fetched:
+                self._arrived.set()
+
+    def _require_all(self, reading: "asyncio.Task[None]") -> None:
+        if self._lost:
+            raise RebalancedError(f"group {self._config.group(INGEST)} was rebalanced, another INGEST came or went")
+        if reading.done():
+            reading.result()
+
+    def _begin(self, positions: Positions) -> int | None:
+        log = KafkaLog(self._config.kafka, self._config.group(INGEST))
+        try:
+            return begin_after(self._replay, last_marks(log, positions))
+        finally:
+            log.close()
+
+    def _membership(self) -> Membership:
+        coordinator = self._consumer._coordinator
+        return Membership(self._config.group(INGEST), coordinator.generation, coordinator.member_id)
+
+    async def _commit(self, positions: Positions) -> None:
+        if positions:
+            offsets = {TopicPartition(TRANSACTIONS.name, number): OffsetAndMetadata(at, "") for number, at in positions.items()}
+            await self._consumer.commit(offsets)
+
+    async def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
+
+
+def main(config: StreamConfig, replay: str) -> None:
+    """Runs until the end of the replay, and exits with a status that ``streams/workers/worker.py`` knows."""
+
+    async def run() -> int:
+        ingest = AlignedIngest(config, replay)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, ingest.stop)
+        return DONE if await ingest.run() else _FAILED
+
+    try:
+        status = asyncio.run(run())
+    except UserError as error:
+        logger.error("%s", error)
+        status = REFUSED
+    except (RebalancedError, CommitFailedError, IllegalStateError) as error:
+        # A next one says some things twice, from what is committed.
+        logger.warning("%s", error)
+        status = _FAILED
+    except Exception:
+        logger.exception("the aligned INGEST can't go on")
+        status = _FAILED
+    sys.exit(status)

@@ -1,0 +1,1 @@
+"""Which input, state and output does each stage join?"""

@@ -1,0 +1,53 @@
+"""LABELS: copies labels, unread, onto their users' logs."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+
+from streams.config import StreamConfig
+from streams.kafka.log import KafkaLog
+from streams.kafka.producer import Membership, StageProducer
+from streams.messages.topics import LABELS, TRANSACTIONS
+from streams.messages.validation import Record
+from streams.workers.partitions import Positions
+from streams.workers.stages import LABELS_COPY
+
+LABEL_HEADER = ("type", b"label")
+
+
+class LabelsWorker:
+    """A ``partitions.StageWorker`` without state. A label copied twice does no harm, for it counts once."""
+
+    def __init__(self, config: StreamConfig) -> None:
+        self._log = KafkaLog(config.kafka, config.group(LABELS_COPY))
+        self._producer = StageProducer(config.kafka)
+        self.counts: Counter[str] = Counter()
+
+    def ready(self) -> bool:
+        """Always."""
+        return True
+
+    def open(self, partitions: Collection[int], membership: Membership) -> Positions:
+        """The group's positions."""
+        return self._log.positions(LABELS.name, partitions)
+
+    def process(self, records: Mapping[int, Sequence[Record]]) -> Positions:
+        """Copies the records; keys decide the partition, as for their transactions."""
+        for of_partition in records.values():
+            for record in of_partition:
+                self._producer.send(TRANSACTIONS.name, record.value, record.key, headers=[LABEL_HEADER])
+            self.counts["copied"] += len(of_partition)
+        self._producer.flush()
+        return {partition: of_partition[-1].offset + 1 for partition, of_partition in records.items()}
+
+    def tick(self) -> Positions:
+        """Nothing was put off."""
+        return {}
+
+    def close(self) -> Positions:
+        """Nothing is under way."""
+        return {}
+
+    def end(self) -> None:
+        """Closes the connections."""
+        self._producer.close()
+        self._log.close()

@@ -1,0 +1,166 @@
+"""SCORE: speaks to the outside, as often as was chosen, and saves the merchants' states."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+import pyarrow as pa
+
+from streams.config import StreamConfig
+from streams.control.mlflow_champion import Champion
+from streams.delivery.isolation import process_but_culprits
+from streams.delivery.kafka_delivery import AtLeastOnce, Delivery, ExactlyOnce
+from streams.delivery.kafka_states import PartitionStates, StateRecord
+from streams.kafka.admin import partition_count
+from streams.kafka.log import KafkaLog
+from streams.kafka.producer import Membership, StageProducer
+from streams.messages import batches
+from streams.messages.batches import Batch
+from streams.messages.topics import BY_MERCHANT, DEAD_LETTERS, DECISIONS, SCORING_LOG, STATE_MERCHANTS, TRANSACTIONS
+from streams.messages.validation import Record
+from streams.online.feast_projector import open_projector
+from streams.score import Observed, ScoreState, Variant, advance, decide_each
+from streams.state import saved_state
+from streams.workers.partitions import Positions
+from streams.workers.stages import SCORE
+
+logger = logging.getLogger(__name__)
+
+
+class ScoreWorker:
+    """A ``partitions.StageWorker``. Decisions, dead letters, scoring log and positions of a turn become visible at once or never, unless
+    ``config.delivery`` is at_least_once.
+
+    A former owner can't commit any more, for the positions are committed as a member of the group in one generation; and what it has begun
+    to commit is waited for before the positions are read.
+    """
+
+    def __init__(self, config: StreamConfig) -> None:
+        self._config = config
+        self._schema = batches.batch_schema(config.feature_set)
+        self._partition_count = partition_count(config.kafka, BY_MERCHANT.name)
+        self._sources = partition_count(config.kafka, TRANSACTIONS.name)
+        self._champion = Champion(config.mlflow, config.feature_set)
+        self._projector = open_projector(config, SCORE)
+        self._log = KafkaLog(config.kafka, config.group(SCORE))
+        chosen = ExactlyOnce if config.delivery == "exactly_once" else AtLeastOnce
+        self._delivery: Delivery = chosen(config.kafka, config.group(SCORE), BY_MERCHANT, STATE_MERCHANTS)
+        self._states = PartitionStates(self._log, BY_MERCHANT, STATE_MERCHANTS, self._create, self._reapply, repeatable=False)
+        self._variants: dict[int, Variant] = {}
+        self.counts: Counter[str] = Counter()
+
+    def ready(self) -> bool:
+        """Once there is a champion."""
+        return self._champion.loaded
+
+    def open(self, partitions: Collection[int], membership: Membership) -> Positions:
+        """Recovers the partitions' states."""
+        self._variants = {}
+        positions = self._states.open(partitions, membership)
+        self._delivery.open(positions, membership)
+        for records in self._states.unknown():
+            self._delivery.deliver(None, {}, records)
+        return positions
+
+    def process(self, records: Mapping[int, Sequence[Record]]) -> Positions:
+        """Decides, then delivers; nothing is begun before all outputs are there."""
+        turn = {partition: self._decode(partition, read) for partition, read in records.items()}
+        try:
+            observed = self._advance(turn)
+        except Exception:
+            logger.exception("SCORE failed on %d batches", sum(map(len, turn.values())))
+            observed = self._advance_but_culprits(turn)
+        variant = self._champion.current()
+        outcome = decide_each(observed, variant, self._config.currency, time.time_ns() // 1_000_000, _tell_failure)
+        positions = {partition: read[-1].offset + 1 for partition, read in records.items()}
+        self._states.advance(positions)
+        changed = self._note_variant(variant, {partition: read[0].offset for partition, read in records.items()})
+
+        def send(producer: StageProducer) -> None:
+            producer.send_all(DECISIONS.name, outcome.decisions)
+            for letter in outcome.dead_letters:
+                producer.send(DEAD_LETTERS.name, letter)
+            for stretch in outcome.log:
+                producer.send(SCORING_LOG.name, stretch, partition=min(records))
+
+        safe = self._delivery.deliver(send, positions, [*changed, *self._states.due()])
+        self._states.project(self._projector)
+        return safe
+
+    def tick(self) -> Positions:
+        """Saves and projects if it is time."""
+        safe = self._delivery.deliver(None, {}, self._states.due())
+        self._states.project(self._projector)
+        return safe
+
+    def close(self) -> Positions:
+        """Saves what isn't saved yet."""
+        safe = self.tick()
+        for records in self._states.rest():
+            self._delivery.deliver(None, {}, records)
+        self._states.release(self._projector)
+        return safe
+
+    def end(self) -> None:
+        """Closes the connections."""
+        if self._projector is not None:
+            self._projector.close()
+        self._champion.close()
+        self._delivery.close()
+        self._log.close()
+
+    def _advance(self, turn: Mapping[int, Sequence[Batch]]) -> Observed:
+        return advance([(self._states[partition], read) for partition, read in turn.items()], self.counts)
+
+    def _advance_but_culprits(self, turn: Mapping[int, Sequence[Batch]]) -> Observed:
+        """As ``_advance``, but rows that can't be processed are refused."""
+        items = [(partition, batch, row) for partition, read in turn.items() for batch in read for row in range(len(batch.rows))]
+
+        def attempt(n: int) -> Observed:
+            part: dict[int, list[Batch]] = {}
+            for partition, read in turn.items():
+                for batch in read:
+                    if n > 0:
+                        part.setdefault(partition, []).append(replace(batch, rows=batch.rows.slice(0, n)))
+                    n -= len(batch.rows)
+            return self._advance(part)
+
+        def give_up(number: int, error: Exception) -> None:
+            partition, batch, row = items[number]
+            place = (batch.rows["source"][row].as_py(), batch.rows["offset"][row].as_py())
+            logger.error("gave up %s[%d] offset %d: %s", TRANSACTIONS.name, *place, error, exc_info=error)
+            # A successor must refuse it too, so that is on record before anything is said.
+            self._delivery.deliver(None, {}, [self._states.fail(partition, place)])
+
+        return process_but_culprits(len(items), attempt, lambda: self._states.undo(turn), give_up)
+
+    def _note_variant(self, variant: Variant, begins: Mapping[int, int]) -> list[StateRecord]:
+        """Says from which offset on a partition is decided by another model or control revision than before."""
+        changed = []
+        for partition, offset in begins.items():
+            if self._variants.get(partition) is not variant:
+                self._variants[partition] = variant
+                key, value = saved_state.variant_record(self._states[partition].entity, offset, variant.identity)
+                changed.append(StateRecord(partition, key, value))
+        return changed
+
+    def _create(self, partition: int) -> ScoreState:
+        return ScoreState(self._config.feature_set, self._partition_count, self._sources)
+
+    def _reapply(self, partition: int, state: ScoreState, records: Sequence[Record]) -> None:
+        advance([(state, self._decode(partition, records))], Counter())
+
+    def _decode(self, partition: int, records: Sequence[Record]) -> list[Batch]:
+        return [
+            batches.decode(record.value or b"", record.headers, (partition, record.offset), self._schema, self._config.feature_set)
+            for record in records
+        ]
+
+
+def _tell_failure(rows: pa.RecordBatch, error: Exception) -> None:
+    if len(rows) == 1:
+        logger.error("gave up transaction %s: %s", rows["transaction_id"][0], error, exc_info=error)
+    else:
+        logger.warning("%d transactions can't be decided together, looking for the one at fault: %s", len(rows), error)

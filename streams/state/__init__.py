@@ -1,0 +1,1 @@
+"""What does a stage remember of its keys?"""

@@ -1,0 +1,1 @@
+"""How risky are users, over months?"""

@@ -1,0 +1,1 @@
+"""How do stages run as processes, and in turns?"""

@@ -1,0 +1,144 @@
+"""The Faust apps, one a stage: an agent takes the stage's records and feeds them to the partitions this process owns."""
+
+import faulthandler
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, cast
+
+import faust
+from aiokafka.errors import CommitFailedError, IllegalStateError
+from faust.serializers.schemas import Schema
+
+from streams.config import StreamConfig
+from streams.kafka.stall import exit_now
+from streams.kafka.watchdog import Watchdog
+from streams.workers import stage_metrics
+from streams.workers.faust_transport import SCHEME, BatchesApp, Consumer
+from streams.workers.partitions import Partitions, Positions
+from streams.workers.stages import STAGES, Stage
+
+logger = logging.getLogger(__name__)
+
+# A killed worker's partitions move once its session has timed out; a broker accepts no less than 6 s by default.
+_SESSION_S = 6.0
+_HEARTBEAT_S = 1.0
+
+# Whoever ends a worker waits for 10 s.
+_END_S = 8.0
+
+# Fetches, of some thousand records each.
+_MOST_BUFFERED = 4
+
+
+class _Untouched(Schema[Any, Any]):
+    """Hands keys and values through as they are; a value is lists of records by partition."""
+
+    def loads_key(self, app: Any, message: Any, *, loads: Any = None, serializer: Any = None) -> Any:
+        return message.key
+
+    def loads_value(self, app: Any, message: Any, *, loads: Any = None, serializer: Any = None) -> Any:
+        return message.value
+
+
+def create_app(stage: Stage, config: StreamConfig, fail: Callable[[BaseException], None]) -> faust.App:
+    """The Faust app of a stage. ``fail`` is called once if a partition can't go on; everything then starts over from what is committed."""
+    app = BatchesApp(
+        config.group(stage.name),
+        broker=f"{SCHEME}://{config.kafka}",
+        store="memory://",
+        web_enabled=False,
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        broker_session_timeout=_SESSION_S,
+        broker_heartbeat_interval=_HEARTBEAT_S,
+        broker_rebalance_timeout=30.0,
+        # Recovery may keep a partition from being polled; its worker is alive all the same.
+        broker_max_poll_interval=3600.0,
+        stream_wait_empty=False,
+        stream_buffer_maxsize=_MOST_BUFFERED,
+    )
+    app.fetching = stage.fetching
+
+    async def commit(positions: Positions) -> None:
+        try:
+            await cast(Consumer, app.consumer).commit_positions(stage.topic.name, positions)
+        except (CommitFailedError, IllegalStateError) as error:
+            # The group is rebalancing: the next owner starts from the positions before, and says some things twice.
+            logger.info("positions %s of %s not committed: %s", dict(positions), stage.topic.name, error)
+
+    worker = stage.connect(config)
+    if config.metrics:
+        stage_metrics.serve(config.metrics, list(STAGES).index(stage.name), stage.name, worker.counts)
+    partitions = Partitions(worker, stage.limit, commit, fail)
+    app.idle = partitions.idle
+
+    watchdog = Watchdog(config, stage.topic, partitions.positions, exit_now)
+
+    @app.on_partitions_assigned.connect
+    async def assigned(*arguments: Any, **_: Any) -> None:
+        _, here = arguments
+        numbers = {tp.partition for tp in here if tp.topic == stage.topic.name}
+        await partitions.assign(numbers, app.consumer_generation_id, cast(Consumer, app.consumer).membership())
+
+    @app.on_partitions_revoked.connect
+    async def revoked(*_arguments: Any, **_: Any) -> None:
+        await partitions.revoke()
+
+    @app.on_before_shutdown.connect
+    async def stopping(*_arguments: Any, **_: Any) -> None:
+        watchdog.close()
+        await partitions.end()
+
+    @app.agent(app.topic(stage.topic.name, schema=_Untouched()), name=f"{stage.name}.records")
+    async def records(stream: Any) -> None:
+        async for event in stream.events():
+            await partitions.feed(event.message.generation_id, event.value)
+
+    return app
+
+
+class _Worker(faust.Worker):
+    """Ends for certain, wherever Faust's orderly end may wait."""
+
+    def _on_sigterm(self) -> None:
+        _end_for_certain()
+        super()._on_sigterm()
+
+
+def _end_for_certain() -> None:
+    """Ends the process if an orderly end takes too long; whatever is under way then is given up, and done again from what is committed."""
+
+    def end() -> None:
+        logger.error("an orderly end took more than %.0f s; given up while the threads stood so:", _END_S)
+        faulthandler.dump_traceback()
+        exit_now()
+
+    timer = threading.Timer(_END_S, end)
+    timer.daemon = True
+    timer.start()
+
+
+def main(stage_name: str, config: StreamConfig) -> None:
+    """Runs one stage until SIGTERM; exits with status 1 if a partition can't go on."""
+    failures: list[BaseException] = []
+
+    def fail(error: BaseException) -> None:
+        if not failures:
+            logger.error("stage %s can't go on: %s", stage_name, error, exc_info=error)
+            os.kill(os.getpid(), signal.SIGTERM)
+        failures.append(error)
+
+    worker = _Worker(create_app(STAGES[stage_name], config, fail), quiet=True, override_logging=False, redirect_stdouts=False)
+    # It would write control sequences to what is no terminal.
+    worker.spinner = None
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as ended:
+        if not failures:
+            raise ended
+    if failures:
+        sys.exit(1)

@@ -1,0 +1,58 @@
+"""Whether the stages have nothing left to do, whoever runs them."""
+
+import time
+from collections.abc import Sequence
+
+from features.online.feast_store import OnlineWriter
+from streams.config import StreamConfig
+from streams.kafka.admin import partition_count
+from streams.kafka.log import KafkaLog
+from streams.workers.stages import INGEST, PROFILES, SCORE, STAGES
+
+_PROJECTING = (INGEST, SCORE, PROFILES)
+
+
+class IdleWatch:
+    """Looks at committed positions and at what Feast has been given. Close it after use."""
+
+    def __init__(self, config: StreamConfig, stages: Sequence[str] = tuple(STAGES), unchanged_s: float = 2.0) -> None:
+        self._logs = {stage: KafkaLog(config.kafka, config.group(stage)) for stage in stages}
+        self._writers = {
+            stage: OnlineWriter(config.feast_path, config.application, stage, config.feature_set.digest)
+            for stage in stages
+            if stage in _PROJECTING and config.online
+        }
+        self._counts = {stage: partition_count(config.kafka, STAGES[stage].topic.name) for stage in stages}
+        self._unchanged_s = unchanged_s
+        self._seen: object = None
+        self._since = 0.0
+
+    def idle(self) -> bool:
+        """True once every stage has committed the last record of its source, all is projected, and nothing changed for a while."""
+        positions = {stage: self._positions(stage) for stage in self._logs}
+        now = time.monotonic()
+        if positions != self._seen:
+            self._seen, self._since = positions, now
+        return all(done for stage in positions.values() for _, _, done in stage) and now - self._since >= self._unchanged_s
+
+    def close(self) -> None:
+        """Lets go of the connections."""
+        for log in self._logs.values():
+            log.close()
+        for writer in self._writers.values():
+            writer.close()
+
+    def _positions(self, stage: str) -> list[tuple[int | None, int, bool]]:
+        """Of each partition: the committed position, the end of the log, and whether the stage is done with it."""
+        log, topic = self._logs[stage], STAGES[stage].topic.name
+        given = self._writers[stage].projected() if stage in self._writers else None
+        found = []
+        for partition in range(self._counts[stage]):
+            begin, end = log.bounds(topic, partition)
+            committed = log.committed(topic, partition)
+            position = begin if committed is None else committed
+            done = position >= end or not log.has_records(topic, partition, position)
+            if done and given is not None and committed is not None and committed > begin:
+                done = given.get(partition, -1) >= committed
+            found.append((committed, end, done))
+        return found

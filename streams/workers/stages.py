@@ -1,0 +1,68 @@
+"""The stages: each reads one topic, partition by partition.
+
+What a stage alone needs is imported when it is connected: a stage's process starts in a fraction of the time that all of it would take.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from streams.config import StreamConfig
+from streams.kafka.reader import Fetching
+from streams.messages.topics import BY_MERCHANT, LABELS, TRANSACTIONS, USERS, Topic
+from streams.workers.partitions import Limit, StageWorker
+
+_MB = 1 << 20
+
+LABELS_COPY, INGEST, SCORE, PROFILES = "labels", "ingest", "score", "profiles"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage by name.
+
+    ``fetching`` says how records are gathered at low rates. A turn costs as much as hundreds of records (a transaction, Arrow, hand-overs
+    between threads and processes), so a short wait saves more time than it takes. ``limit``: what a turn takes of a partition.
+    """
+
+    name: str
+    topic: Topic
+    connect: Callable[[StreamConfig], StageWorker]
+    fetching: Fetching
+    limit: Limit
+
+
+def _labels(config: StreamConfig) -> StageWorker:
+    from streams.stages.kafka_labels import LabelsWorker
+
+    return LabelsWorker(config)
+
+
+def _ingest(config: StreamConfig) -> StageWorker:
+    from streams.stages.kafka_ingest import IngestWorker
+
+    return IngestWorker(config)
+
+
+def _score(config: StreamConfig) -> StageWorker:
+    from streams.stages.kafka_score import ScoreWorker
+
+    return ScoreWorker(config)
+
+
+def _profiles(config: StreamConfig) -> StageWorker:
+    from streams.online.kafka_profiles import UsersWorker
+
+    return UsersWorker(config)
+
+
+STAGES = {
+    stage.name: stage
+    for stage in (
+        Stage(LABELS_COPY, LABELS, _labels, fetching=Fetching(0.2, 5_000), limit=Limit(5_000, _MB)),
+        Stage(INGEST, TRANSACTIONS, _ingest, fetching=Fetching(0.015, 8_000), limit=Limit(8_000, 8 * _MB)),
+        # A record here is a batch of one to some thousand transactions, of some 200 bytes each. INGEST has gathered them; what it says in
+        # a turn comes within a millisecond or two, a record a partition.
+        Stage(SCORE, BY_MERCHANT, _score, fetching=Fetching(0.5, 2_000, worthwhile=1, gather_s=0.002), limit=Limit(2_000, 2 * _MB)),
+        Stage(PROFILES, USERS, _profiles, fetching=Fetching(0.2, 5_000), limit=Limit(5_000, _MB)),
+    )
+}

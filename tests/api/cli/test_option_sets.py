@@ -1,0 +1,54 @@
+"""Commands that share their options have the same ones."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import pytest
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from api.cli.models import backtest
+from api.cli.option_sets import with_option_sets
+
+
+@dataclass(frozen=True)
+class Place:
+    x: Annotated[int, typer.Option("--across", help="How far.")]
+    y: Annotated[int, typer.Option(min=0)] = 7
+
+
+def test_a_dataclass_is_an_option_a_field() -> None:
+    app = typer.Typer()
+
+    @app.command()
+    @with_option_sets
+    def place(name: str, at: Place, loud: bool = False) -> None:
+        """Put it there."""
+        typer.echo(f"{name} {at} {loud}")
+
+    def said(*arguments: str) -> str:
+        return CliRunner().invoke(app, arguments).output
+
+    assert said("it", "--across", "3") == "it Place(x=3, y=7) False\n"
+    assert said("it", "--across", "3", "--y", "8", "--loud") == "it Place(x=3, y=8) True\n"
+    assert "Missing option '--across'" in said("it")
+    assert "Put it there." in said("--help")
+
+
+@pytest.fixture(scope="module")
+def commands() -> dict[str, dict[str, object]]:
+    app = typer.Typer()
+    backtest.register(app)
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    return {name: {option.opts[0]: option.default for option in command.params} for name, command in group.commands.items()}
+
+
+def test_retraining_takes_what_training_takes(commands: dict[str, dict[str, object]]) -> None:
+    """But for baselines, of which nothing is registered."""
+    train, retrain = commands["train"], commands["retrain"]
+    assert train.pop("--model") == "xgboost"
+    assert {name: retrain[name] for name in train} == train
+    assert retrain.keys() - train.keys() == {"--reason", "--weeks", "--lease-hours"}

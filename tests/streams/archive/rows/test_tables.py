@@ -1,0 +1,156 @@
+"""Records as rows of the archive: each is taken for what the stages take it for, and none is lost."""
+
+from datetime import date
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pytest
+from feast import FeatureView
+from feast.type_map import feast_value_type_to_pa
+from msgspec import structs
+
+from features.definitions import DAY
+from features.online.feast_views import objects
+from streams.archive.archived_topics import ARCHIVED
+from streams.archive.rows.tables import TIME, KafkaRecord, LogPartition, by_day
+from streams.kafka.log import LogRecord
+from streams.messages import scoring_log
+from streams.messages.events import Decision
+from streams.replay.aligned.merge import END_HEADER
+from streams.score import Variant, decide
+from tests.made.records import FRAUD_V1, KAFKA_TIME, advanced, ingest_state, label, received, routed, score_state, scorer, transaction
+
+APRIL_1 = 1_522_540_800_000
+WHOLE = LogPartition(0, 1, "EUR")
+
+
+def archived(topic: str, *records: LogRecord, partition: LogPartition = WHOLE) -> pa.Table:
+    table = ARCHIVED[topic].rows(partition, [KafkaRecord(*structs.astuple(record)) for record in records])
+    assert table.schema == ARCHIVED[topic].schema
+    return table
+
+
+def test_the_log_of_transactions_is_taken_as_ingest_takes_it() -> None:
+    paid = structs.replace(transaction(0, amount=1_250, device_id="d1", event_time="2018-04-01T10:00:00+02:00"), headers=[("seq", b"7")])
+    known = label(1, transaction(0), label_time=APRIL_1 + 9 * DAY)
+    foreign = transaction(2, currency="USD")
+    end = LogRecord(3, KAFKA_TIME, None, None, [END_HEADER])
+    rows = archived("transactions", paid, known, foreign, end).to_pylist()
+    assert [row["kind"] for row in rows] == ["transaction", "label", "refused", "end-of-replay"]
+    assert (rows[0]["seq"], rows[0]["event_time"], rows[0]["amount"]) == (7, APRIL_1 + 8 * 3_600_000, 1_250)
+    assert (rows[0]["device_id"], rows[0]["refused"], rows[0]["raw_value"]) == ("d1", None, None)
+    assert (rows[1]["label_time"], rows[1]["is_fraud"], rows[1]["amount"]) == (APRIL_1 + 9 * DAY, True, None)
+    assert "USD is not this deployment's EUR" in rows[2]["refused"]
+    assert (rows[2]["raw_key"], rows[2]["raw_value"], rows[2]["user_id"]) == (foreign.key, foreign.value, None)
+    assert (rows[3]["refused"], rows[3]["offset"], rows[3]["timestamp"]) == (None, 3, KAFKA_TIME)
+
+
+def test_a_user_on_another_user_s_partition_is_refused() -> None:
+    kinds = [archived("transactions", transaction(0), partition=LogPartition(number, 2, "EUR"))["kind"][0].as_py() for number in (0, 1)]
+    assert sorted(kinds) == ["refused", "transaction"]
+
+
+def test_a_decision_keeps_its_reasons_and_where_it_came_from() -> None:
+    outcome = decide(
+        advanced(score_state(), received(routed(ingest_state(), [transaction(4, amount=1_900)]))), Variant(scorer()), "EUR", 42
+    )
+    ((_, message),) = outcome.decisions
+    said = msgspec.json.decode(message, type=Decision)
+    broken = LogRecord(1, KAFKA_TIME, b"u", b"{}", [])
+    first, second = archived("decisions", LogRecord(0, KAFKA_TIME, b"u1", message, []), broken).to_pylist()
+    assert (first["source_topic"], first["source_partition"], first["source_offset"]) == ("transactions", 0, 4)
+    assert first["reasons"] == msgspec.to_builtins(said.reasons)
+    assert {name: first[name] for name in Decision.__struct_fields__ if name not in ("source", "reasons")} == {
+        name: getattr(said, name) for name in Decision.__struct_fields__ if name not in ("source", "reasons")
+    }
+    assert first["event_timestamp"].timestamp() * 1000 == said.event_time
+    assert "missing required field" in second["refused"]
+    assert second["raw_value"] == b"{}"
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"), [(None, "no value"), (b"{", "truncated"), (b"\xff", ""), (b'{"event_time": 3}', "event_time")]
+)
+def test_a_label_that_is_none_is_kept_as_it_came(value: bytes | None, sentence: str) -> None:
+    (row,) = archived("labels", LogRecord(0, KAFKA_TIME, b"u1", value, [])).to_pylist()
+    assert row["refused"] is not None
+    assert sentence in row["refused"]
+    assert (row["raw_key"], row["raw_value"]) == (b"u1", value)
+
+
+def test_a_number_that_no_column_holds_costs_its_own_record_only() -> None:
+    outcome = decide(advanced(score_state(), received(routed(ingest_state(), [transaction(0)]))), Variant(scorer()), "EUR", 42)
+    ((_, message),) = outcome.decisions
+    vast = msgspec.json.encode({**msgspec.json.decode(message), "amount": 2**63})
+    first, second = archived(
+        "decisions", *(LogRecord(i, KAFKA_TIME, b"u1", value, []) for i, value in enumerate((message, vast)))
+    ).to_pylist()
+    assert (first["refused"], first["amount"]) == (None, 1_000)
+    assert "fits no column" in second["refused"]
+
+
+def test_a_user_is_as_told_since_it_was_updated_and_no_more_once_removed() -> None:
+    told = {"user_id": "u1", "created_at": APRIL_1, "country": "NL", "segment": "gold"}
+    values = [msgspec.json.encode(told), msgspec.json.encode({**told, "updated_at": APRIL_1 + DAY}), None, b"{}"]
+    first, second, removed, refused = archived(
+        "users", *(LogRecord(i, KAFKA_TIME, b"u1", value, []) for i, value in enumerate(values))
+    ).to_pylist()
+    assert [row["event_timestamp"].timestamp() * 1000 for row in (first, second, removed)] == [APRIL_1, APRIL_1 + DAY, KAFKA_TIME]
+    assert first["created"] < second["created"] < removed["created"]
+    assert (second["country"], second["segment"], second["created_at"]) == ("NL", "gold", APRIL_1)
+    assert (removed["user_id"], removed["country"], removed["refused"]) == ("u1", None, None)
+    assert (refused["user_id"], refused["raw_value"]) == (None, b"{}")
+
+
+def scored(*digests: str) -> tuple[bytes, np.ndarray]:
+    """A record of scoring-log whose rows name these feature digests, and its vectors."""
+    state = advanced(score_state(), received(routed(ingest_state(), [transaction(i, amount=i + 1) for i in range(len(digests))])))
+    outcome = decide(state, Variant(scorer()), "EUR", 42)
+    table = scoring_log.decode(outcome.log[0])
+    table = table.set_column(table.column_names.index("features_digest"), "features_digest", pa.array(digests).dictionary_encode())
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue()), state.vectors
+
+
+def test_a_vector_is_spread_over_its_features() -> None:
+    value, vectors = scored(FRAUD_V1.digest, FRAUD_V1.digest)
+    rows = archived("scoring-log", LogRecord(5, KAFKA_TIME, None, value, []))
+    assert [rows[name].to_pylist() for name in ("offset", "row", "amount_minor")] == [[5, 5], [0, 1], [1, 2]]
+    spread = np.column_stack([rows[name].to_numpy() for name in FRAUD_V1.names])
+    assert spread.tobytes() == np.ascontiguousarray(vectors).tobytes()
+    assert rows["user_new_device"].null_count == 2, "a feature of another feature set"
+    decoded = scoring_log.decode(value)
+    assert set(decoded.column_names) == {*scoring_log.COLUMNS.names, "vector"}
+    assert rows["log_offset"].to_pylist() == decoded["log_offset"].to_pylist()
+
+
+def test_a_vector_of_unknown_features_stays_whole() -> None:
+    value, vectors = scored(FRAUD_V1.digest, "0" * 64)
+    broken = LogRecord(6, KAFKA_TIME, None, b"nothing", [])
+    known, unknown, refused = archived("scoring-log", LogRecord(5, KAFKA_TIME, None, value, []), broken).to_pylist()
+    assert (known["vector"], unknown["amount"], unknown["row"]) == (None, None, 1)
+    assert np.array(unknown["vector"], np.float32).tobytes() == vectors[1].tobytes()
+    assert (refused["offset"], refused["raw_value"]) == (6, b"nothing")
+
+
+def test_feast_s_views_find_their_columns() -> None:
+    views = [each for each in objects() if isinstance(each, FeatureView) and each.batch_source and each.batch_source.path in ARCHIVED]
+    assert {view.batch_source.path for view in views} == {"scoring-log", "users"}
+    for view in views:
+        source, schema = view.batch_source, ARCHIVED[view.batch_source.path].schema
+        assert {schema.field(name).type for name in (source.timestamp_field, source.created_timestamp_column) if name} == {TIME}
+        for column in (*view.entity_columns, *view.features):
+            assert schema.field(column.name).type == feast_value_type_to_pa(column.dtype.to_value_type()), column.name
+
+
+def test_rows_are_told_apart_by_the_day_of_their_event() -> None:
+    late, soon = transaction(0, time=APRIL_1 + DAY - 1), transaction(1, time=APRIL_1 + DAY)
+    days = dict(by_day(archived("transactions", late, soon, LogRecord(2, APRIL_1 + 2 * DAY, None, b"", []))))
+    assert {day: rows["offset"].to_pylist() for day, rows in days.items()} == {
+        date(2018, 4, 1): [0],
+        date(2018, 4, 2): [1],
+        date(2018, 4, 3): [2],
+    }

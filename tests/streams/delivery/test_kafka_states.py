@@ -1,0 +1,183 @@
+"""States recovered from a real broker: from what was saved and the log, or a loud refusal where these can't give them."""
+
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from features.errors import UserError
+from streams.delivery.kafka_states import PartitionStates, StateRecord
+from streams.ingest import IngestState, ingest, reapply
+from streams.kafka.log import KafkaLog, LogRecord
+from streams.kafka.producer import Membership
+from streams.messages.topics import Topic
+from tests.made.records import ingest_state, transaction
+from tests.streams.state.test_saved_state import contents
+
+RECORDS = [transaction(number, f"u{number % 3}", f"m{number % 2}") for number in range(10)]
+
+
+@dataclass
+class Partition:
+    """One partition of a source with ten records, and of its state topic."""
+
+    kafka: str
+    source: Topic
+    states: Topic
+    log: KafkaLog
+
+    def worker(self, *, repeatable: bool = False) -> PartitionStates[IngestState]:
+        return PartitionStates(
+            self.log, self.source, self.states, lambda _: ingest_state(), lambda _, state, read: reapply(state, read), repeatable=repeatable
+        )
+
+    def open(self, worker: PartitionStates[IngestState], generation: int = 1) -> int:
+        return worker.open([0], Membership("group", generation, "member"))[0]
+
+    def write(self, records: Sequence[StateRecord]) -> None:
+        producer = Producer({"bootstrap.servers": self.kafka})
+        for record in records:
+            producer.produce(self.states.name, record.value, record.key, record.partition)
+        assert producer.flush(10) == 0
+
+    def commit(self, offset: int) -> None:
+        consumer = Consumer({"bootstrap.servers": self.kafka, "group.id": self.log.group})
+        consumer.commit(offsets=[TopicPartition(self.source.name, 0, offset)], asynchronous=False)
+        consumer.close()
+
+    def trim(self, offset: int) -> None:
+        part = TopicPartition(self.source.name, 0, offset)
+        admin = AdminClient({"bootstrap.servers": self.kafka})
+        admin.delete_records([part])[part].result(10)
+
+    def save(self, upto: int) -> None:
+        """A worker processes so many records, saves everything and ends."""
+        worker = self.worker()
+        begin = self.open(worker)
+        ingest([(worker[0], self.read(begin, upto))], Counter())
+        worker.advance({0: upto})
+        for records in worker.rest():
+            self.write(records)
+        self.commit(upto)
+
+    def read(self, begin: int, end: int) -> list[LogRecord]:
+        return [record for records in self.log.read(self.source.name, 0, begin, end) for record in records]
+
+    def unhurt(self, upto: int) -> IngestState:
+        state = ingest_state()
+        ingest([(state, self.read(0, upto))], Counter())
+        return state
+
+
+@pytest.fixture
+def partition(kafka_bootstrap: str) -> Iterator[Partition]:
+    admin = AdminClient({"bootstrap.servers": kafka_bootstrap})
+    name = uuid.uuid4().hex
+    source = Topic(f"source-{name}", "user_id", "", None, 3_600_000)
+    states = Topic(f"states-{name}", "user_id", "", None, None)
+    made = [NewTopic(topic.name, 1, config=topic.settings()) for topic in (source, states)]
+    for done in admin.create_topics(made).values():
+        done.result(10)
+    producer = Producer({"bootstrap.servers": kafka_bootstrap})
+    for record in RECORDS:
+        producer.produce(source.name, record.value, record.key)
+    assert producer.flush(10) == 0
+    log = KafkaLog(kafka_bootstrap, f"group-{name}")
+    yield Partition(kafka_bootstrap, source, states, log)
+    log.close()
+    for done in admin.delete_topics([source.name, states.name]).values():
+        done.result(10)
+
+
+def test_without_anything_saved_the_whole_log_gives_the_state(partition: Partition) -> None:
+    worker = partition.worker()
+    assert partition.open(worker) == 0
+    assert [records[-1].key for records in worker.unknown()]
+    partition.commit(6)
+    again = partition.worker()
+    assert partition.open(again) == 6
+    assert contents(again[0]) == contents(partition.unhurt(6))
+
+
+def test_what_was_saved_and_what_came_later_give_the_state_though_the_log_has_lost_its_beginning(partition: Partition) -> None:
+    partition.save(4)
+    expected = contents(partition.unhurt(9))
+    partition.commit(9)
+    partition.trim(4)
+    worker = partition.worker()
+    assert partition.open(worker) == 9
+    assert contents(worker[0]) == expected
+    assert worker[0].ahead == {}
+    # All is saved but what came later, and the rest of it takes one round.
+    assert not list(worker.unknown())
+    assert sum(1 for _ in worker.rest()) == 1
+
+
+def test_a_state_is_kept_from_one_generation_to_the_next_if_nobody_else_can_have_had_it(partition: Partition) -> None:
+    worker = partition.worker()
+    partition.open(worker, generation=1)
+    partition.commit(0)
+    kept = worker[0]
+    assert partition.open(worker, generation=2) == 0
+    assert worker[0] is kept
+    partition.open(worker, generation=4)
+    assert worker[0] is not kept
+    kept = worker[0]
+    partition.commit(3)
+    assert partition.open(worker, generation=5) == 3
+    assert worker[0] is not kept
+
+
+def test_lost_positions_are_no_loss_for_who_may_repeat_and_refused_to_who_may_not(partition: Partition) -> None:
+    partition.save(4)
+    partition.log.close()
+    partition.log = KafkaLog(partition.kafka, f"group-{uuid.uuid4().hex}")
+    assert partition.open(partition.worker(repeatable=True)) == 4
+    with pytest.raises(UserError, match=r"has no offset for source.*was saved at 4; set the group's offset to one above"):
+        partition.open(partition.worker())
+
+
+def test_positions_turned_back_are_refused(partition: Partition) -> None:
+    partition.save(4)
+    partition.commit(2)
+    with pytest.raises(UserError, match=r"was saved at offset 4 .* stands at 2; set the group's offset forward again"):
+        partition.open(partition.worker())
+
+
+def test_states_that_are_gone_are_refused_if_the_log_can_not_give_them(partition: Partition) -> None:
+    partition.commit(6)
+    partition.trim(2)
+    with pytest.raises(UserError, match=r"holds no states, and source.* begins at offset 2.*restore states.* from a copy"):
+        partition.open(partition.worker())
+
+
+def test_a_log_that_has_lost_what_is_not_saved_is_refused(partition: Partition) -> None:
+    partition.save(4)
+    partition.commit(8)
+    partition.trim(6)
+    with pytest.raises(UserError, match=r"can't be read from offset 4 .*raise the topic's retention"):
+        partition.open(partition.worker())
+
+
+def test_a_record_given_up_is_refused_by_every_later_owner(partition: Partition) -> None:
+    worker = partition.worker()
+    partition.open(worker)
+    partition.write([worker.fail(0, (0, 5))])
+    for records in worker.unknown():
+        partition.write(records)
+    worker.undo([0])
+    assert worker[0].failed == {(0, 5)}
+    partition.commit(10)
+    later = partition.worker()
+    partition.open(later)
+    counts: Counter[str] = Counter()
+    expected = ingest_state()
+    expected.failed = {(0, 5)}
+    ingest([(expected, partition.read(0, 10))], counts)
+    assert counts["refused.processing_failed"] == 1
+    assert contents(later[0]) == contents(expected)

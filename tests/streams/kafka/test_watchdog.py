@@ -1,0 +1,91 @@
+"""The watchdog ends who stands still before records, and names the open transaction that holds others back. On a real broker."""
+
+import logging
+import threading
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from streams.config import StreamConfig
+from streams.kafka.open_transactions import open_transactions
+from streams.kafka.watchdog import Watchdog
+from streams.messages.topics import Topic
+from tests.run.deployment import Deployment, eventually
+
+
+@pytest.fixture
+def topic(kafka_bootstrap: str) -> Iterator[Topic]:
+    """A topic of one partition with ten records."""
+    admin = AdminClient({"bootstrap.servers": kafka_bootstrap})
+    name = f"watched-{uuid.uuid4().hex}"
+    admin.create_topics([NewTopic(name, 1)])[name].result(10)
+    producer = Producer({"bootstrap.servers": kafka_bootstrap})
+    for number in range(10):
+        producer.produce(name, b"%d" % number)
+    assert producer.flush(10) == 0
+    yield Topic(name, "none", "for a test", None, None)
+    admin.delete_topics([name])[name].result(10)
+
+
+@pytest.fixture
+def open_producer(kafka_bootstrap: str, topic: Topic) -> Iterator[Producer]:
+    """A producer that has begun a transaction on the topic."""
+    producer = Producer({"bootstrap.servers": kafka_bootstrap, "transactional.id": topic.name, "transaction.timeout.ms": 60_000})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(topic.name, b"never committed", partition=0)
+    assert producer.flush(10) == 0
+    yield producer
+    producer.abort_transaction(10)
+
+
+def watch(config: StreamConfig, topic: Topic, position: int, ended: threading.Event) -> Watchdog:
+    return Watchdog(config, topic, lambda: {0: position}, ended.set, patience=1.5, held_back=0.5, look_every=0.2)
+
+
+def test_who_stands_still_before_records_is_ended(shared: Deployment, topic: Topic) -> None:
+    ended = threading.Event()
+    watchdog = watch(shared.config, topic, 4, ended)
+    assert not ended.wait(0.7)
+    assert ended.wait(20)
+    watchdog.close()
+
+
+def test_who_has_read_everything_is_left_alone(shared: Deployment, topic: Topic) -> None:
+    ended = threading.Event()
+    watchdog = watch(shared.config, topic, 10, ended)
+    assert not ended.wait(4)
+    watchdog.close()
+
+
+def test_an_open_transaction_is_told_with_its_producer_and_the_mend(
+    shared: Deployment, topic: Topic, open_producer: Producer, caplog: pytest.LogCaptureFixture
+) -> None:
+    ended = threading.Event()
+    with caplog.at_level(logging.WARNING, "streams.kafka.watchdog"):
+        watchdog = watch(shared.config, topic, 10, ended)
+        eventually(lambda: bool(caplog.records), 20, "the warning")
+        watchdog.close()
+    host, _, port = shared.config.kafka.partition(":")
+    (found,) = open_transactions((host, int(port)), topic.name, 0)
+    (message, *_) = caplog.messages
+    assert (
+        f"can't be read beyond offset 10, an open transaction holds it back: producer {found.producer_id} began it at offset 10" in message
+    )
+    assert f"abort --topic {topic.name} --partition 0 --start-offset 10" in message
+    assert not ended.is_set()
+
+
+def test_only_open_transactions_are_listed(kafka_bootstrap: str, topic: Topic, open_producer: Producer) -> None:
+    host, _, port = kafka_bootstrap.partition(":")
+    assert [found.start_offset for found in open_transactions((host, int(port)), topic.name, 0)] == [10]
+    open_producer.commit_transaction(10)
+    # Its marker is written a moment later.
+    eventually(lambda: open_transactions((host, int(port)), topic.name, 0) == [], 10, "the end of the transaction")
+    with pytest.raises(OSError, match="refused to describe the producers of no-such-topic"):
+        open_transactions((host, int(port)), "no-such-topic", 0)
+    open_producer.begin_transaction()

@@ -1,0 +1,146 @@
+"""Who may run an aligned replay when: alone in INGEST's group, after what came before it, and one at a time."""
+
+import asyncio
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+from msgspec import structs
+
+from features.errors import UserError
+from streams.config import StreamConfig
+from streams.kafka.log import KafkaLog
+from streams.messages.partitioner import partition_of
+from streams.replay.aligned import kafka_marks
+from streams.replay.aligned.kafka_marks import sent_before
+from streams.replay.aligned.kafka_merge import AlignedIngest
+from streams.replay.aligned.merge import END_HEADER, Headers, headers_of
+from streams.stages.kafka_ingest import IngestWorker
+from streams.workers.stages import INGEST
+from tests.made.records import transaction
+from tests.run.deployment import Deployment, deployed
+
+USERS = ("u0", "u11")
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    with deployed(tmp_path_factory.mktemp("marks") / "home", partitions=2) as deployment:
+        assert [partition_of(user.encode(), 2) for user in USERS] == [0, 1]
+        yield deployment
+
+
+@pytest.fixture
+def config(deployment: Deployment) -> StreamConfig:
+    """An application of its own, whose INGEST has read everything so far."""
+    config = msgspec.structs.replace(deployment.config, application=uuid.uuid4().hex)
+    read_all(config)
+    return config
+
+
+def read_all(config: StreamConfig) -> None:
+    log = KafkaLog(config.kafka, config.group(INGEST))
+    consumer = Consumer({"bootstrap.servers": config.kafka, "group.id": config.group(INGEST), "enable.auto.commit": False})
+    try:
+        ends = [TopicPartition("transactions", number, log.bounds("transactions", number)[1]) for number in (0, 1)]
+        consumer.commit(offsets=ends, asynchronous=False)
+    finally:
+        consumer.close()
+        log.close()
+
+
+def send(deployment: Deployment, partition: int, headers: Headers | None = None) -> None:
+    record = transaction(0, USERS[partition])
+    deployment.send([structs.replace(record, headers=headers or [])])
+
+
+class End:
+    key = value = None
+
+    def __init__(self, partition: int, headers: Headers) -> None:
+        self.partition, self.headers = partition, [*headers, END_HEADER]
+
+
+def test_a_replay_goes_on_where_it_was_left_and_is_over_once(deployment: Deployment, config: StreamConfig) -> None:
+    one, other = uuid.uuid4().hex, uuid.uuid4().hex
+    assert sent_before(config, one) == {0: -1, 1: -1}
+    for partition, seq in ((0, 0), (1, 1), (0, 2)):
+        send(deployment, partition, headers_of(one, seq))
+    # However much that is no part of it came in behind.
+    deployment.send([transaction(number, USERS[1]) for number in range(300)])
+    assert sent_before(config, one) == {0: 2, 1: 1}
+    with pytest.raises(UserError, match=r"another aligned replay .* was begun on transactions and not finished"):
+        sent_before(config, other)
+    deployment.send([End(partition, headers_of(one, 3)) for partition in (0, 1)])
+    assert sent_before(config, one) == {0: 3, 1: 3}
+    read_all(config)
+    assert sent_before(config, other) == {0: -1, 1: -1}
+
+
+def test_what_waits_unread_has_no_place_in_a_replay(deployment: Deployment, config: StreamConfig) -> None:
+    send(deployment, 1)
+    with pytest.raises(UserError, match="partition 1 that INGEST has not read"):
+        sent_before(config, uuid.uuid4().hex)
+
+
+@contextmanager
+def member(config: StreamConfig) -> Iterator[None]:
+    """Another INGEST: a member of its group, that goes on polling."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": config.kafka,
+            "group.id": config.group(INGEST),
+            "partition.assignment.strategy": "roundrobin",
+            "session.timeout.ms": 6_000,
+            "heartbeat.interval.ms": 500,
+        }
+    )
+    consumer.subscribe(["transactions"])
+    joined, over = threading.Event(), threading.Event()
+
+    def poll() -> None:
+        while not over.is_set():
+            consumer.poll(0.1)
+            if consumer.assignment():
+                joined.set()
+
+    polling = threading.Thread(target=poll)
+    polling.start()
+    try:
+        assert joined.wait(60)
+        yield
+    finally:
+        over.set()
+        polling.join()
+        consumer.close()
+
+
+def test_another_ingest_is_in_the_way(config: StreamConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_marks, "_SESSION_OVER_S", 0.0)
+    with member(config):
+        with pytest.raises(UserError, match=r"INGEST runs already .* --stages labels,score"):
+            sent_before(config, "replay")
+
+        async def run() -> None:
+            await AlignedIngest(config, "replay").run()
+
+        with pytest.raises(UserError, match=r"another INGEST shares group .* needs all of them"):
+            asyncio.run(run())
+
+
+def test_a_plain_ingest_leaves_an_unfinished_aligned_replay_alone(config: StreamConfig) -> None:
+    worker = IngestWorker(config)
+    try:
+        record = transaction(7)
+        for read in (
+            [structs.replace(record, headers=headers_of("replay", 0))],
+            [record, structs.replace(record, headers=headers_of("replay", 3))],
+        ):
+            with pytest.raises(UserError, match=r"transactions\[1\] has an aligned replay at offset 7 that was not finished"):
+                worker.process({1: read})
+    finally:
+        worker.end()
