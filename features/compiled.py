@@ -20,7 +20,7 @@ from numba.core.caching import FunctionCache, IndexDataCacheFile
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 # What compiled functions of every module take constants and other functions from.
-_SHARED = tuple(Path(__file__).with_name(name) for name in ("compiled.py", "definitions.py", "windows.py"))
+_SHARED = tuple(Path(__file__).with_name(name) for name in ("compiled.py", "definitions.py", "tiles.py", "windows.py"))
 
 
 class _Files(IndexDataCacheFile):

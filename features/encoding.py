@@ -10,8 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from features.arrays import Int64, Records
 from features.compiled import jit
-from features.windows import ACTIVITY, NEVER, SIZES, Int64, Keys, Records, Tiles, kind_of
+from features.tiles import ACTIVITY, NEVER, SIZES, Keys, Tiles, kind_of
 
 VERSION = 2
 

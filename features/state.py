@@ -7,27 +7,21 @@ import numpy as np
 import numpy.typing as npt
 
 from features import encoding
+from features.arrays import Float32, Int8, Int64
 from features.definitions import Entity, FeatureSet, Window
+from features.tiles import NEVER, Keys, empty_tiles, packed, start_keys, unused_keys
 from features.windows import (
     LATE,
-    NEVER,
     TOO_LATE,
-    Float32,
-    Int8,
-    Int64,
-    Keys,
     apply_rows,
     compact,
     compile_spec,
-    empty_tiles,
     find_horizons,
     forget_idle,
     move_clock,
     observe_rows,
-    packed,
     start_clock,
-    start_keys,
-    unused_keys,
+    sum_window,
 )
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -168,6 +162,17 @@ class EntityState:
     def totals(self, slots: Int64) -> tuple[Int64, Int64]:
         """All-time count and amount (minor units) of the slots."""
         return self._rows.row["total_count"][slots], self._rows.row["total_amount"][slots]
+
+    def window_sums(self, window: Window, slots: Int64) -> tuple[Int64, Int64]:
+        """Count and amount (int64, minor units) of each slot's window at its anchor, the last transaction included; 0 for a key without
+        any. Exact, where a model's features are float32. Raises ValueError unless ``window`` is an undelayed one of the feature set.
+        """
+        if window not in self.feature_set.activity:
+            raise ValueError(f"window {window.name} is no activity window of feature set {self.feature_set.name}")
+        count, amount = np.zeros(len(slots), np.int64), np.zeros(len(slots), np.int64)
+        unit = self.feature_set.hops[0]
+        sum_window(window.length // unit, window.hop // unit, unit, self._rows, self._tiles, slots, count, amount)
+        return count, amount
 
     def anchors(self, slots: Int64) -> Int64:
         """The slots' last anchors in ms; NEVER for a key known from labels only."""

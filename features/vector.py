@@ -7,8 +7,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import ArrayLike
 
+from features.arrays import Float32, Int64
 from features.definitions import DAY, HOUR, REQUEST_MEASURES, FeatureSet
-from features.windows import Float32, Int64
 
 _LAST_HOUR_OF_NIGHT = 6
 _SATURDAY = 5

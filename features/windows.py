@@ -14,18 +14,11 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from features.arrays import Float32, Float64, Int8, Int64
 from features.compiled import inlined, jit
-from features.definitions import DAY, MOST_LARGE, REMEMBERED_DEVICES, Entity, FeatureSet
-
-Int64 = npt.NDArray[np.int64]
-Float64 = npt.NDArray[np.float64]
-Int8 = npt.NDArray[np.int8]
-Float32 = npt.NDArray[np.float32]
-Records = npt.NDArray[np.void]
-
-NEVER = -(2**62)
+from features.definitions import DAY, MOST_LARGE, Entity, FeatureSet
+from features.tiles import ACTIVITY, FRAUD, LARGE, NEVER, SIZES, Keys, Tiles, add_to_tile, give_back, put_tile, kind_of
 
 # What a row is. SEEN is added to it if its key knows it already: then it does nothing, but that a transaction moves the clock.
 TRANSACTION, LABEL, SEEN = 0, 1, 2
@@ -58,48 +51,6 @@ class Spec(NamedTuple):
 # Who has not been told yet that a key changed: the online store, the saved states. Bits of ``touched``.
 UNPROJECTED, UNSAVED = 1, 2
 
-# What is kept per key beside tiles and devices, in one cache line, for keys come in any order and memory is what the kernel waits for:
-# times in ms (NEVER if unknown), amounts in minor units, and where the key's tiles lie.
-KEY = np.dtype(
-    [
-        ("anchor", np.int64),
-        ("newest", np.int64),
-        ("first_seen", np.int64),
-        ("last_amount", np.int64),
-        ("total_count", np.int64),
-        ("total_amount", np.int64),
-        ("offset", np.int64),
-        ("length", np.int32),
-        ("size_class", np.int16),
-        ("touched", np.int8),
-    ],
-    align=True,
-)
-
-# Four lie in a cache line. No amount is negative, so that one below 0 is free to tell the kind of a tile that has no amount: −FRAUD, …
-# Starts fit until 2286 if hops are no finer than FeatureSet allows.
-TILE = np.dtype([("amount", np.int64), ("start", np.int32), ("count", np.int32)])
-
-# The kinds of tiles: of transactions, frauds, and large amounts, as many as there are factors.
-ACTIVITY, FRAUD, LARGE = 0, 1, 2
-
-
-class Keys(NamedTuple):
-    """All keys, a row a slot: ``row`` (KEY), and the last devices, newest first: their hashes (0 if none) and first uses in ms."""
-
-    row: Records
-    device: Int64
-    device_first: Int64
-
-
-class Tiles(NamedTuple):
-    """The tiles of all keys in runs of contiguous ``cell``s (TILE); ``free`` heads a list of given-back runs per size class, ``end`` is
-    the first cell never used."""
-
-    cell: Records
-    free: Int64
-    end: Int64
-
 
 class View(NamedTuple):
     """What the windows cover of one key at one unit time; room for it is made once a call.
@@ -122,19 +73,6 @@ class Clock(NamedTuple):
     until: Int64
     floor: Int64
 
-
-def _sizes() -> Int64:
-    sizes = [0, 4]
-    while sizes[-1] < 2**30:
-        sizes.append(sizes[-1] + max(4, sizes[-1] // 32 * 4))
-    return np.array(sizes, np.int64)
-
-
-# How many tiles a key's run may hold: whole cache lines, each size at most an eighth more than the one before, but for the smallest.
-SIZES = _sizes()
-
-# Cells that an arena has room for at least.
-_LEAST = 1 << 14
 
 # By so much a transaction may be behind its source's clock and yet see all that its windows cover.
 _DISORDER = 7 * DAY
@@ -263,46 +201,6 @@ def _finish_devices(keys: Keys, slot: int, anchor: int, device: int, returns: bo
     out[2] = known
 
 
-@inlined
-def kind_of(amount: int) -> int:
-    """The kind of a tile, by its amount."""
-    return -min(amount, 0)
-
-
-@inlined
-def _find_tile(tiles: Tiles, first: int, end: int, start: int, amount: int) -> int:
-    """Where in the run from ``first`` to ``end`` the tile of this start and kind lies, or would come: by start, then by kind."""
-    at = end
-    while at > first:
-        before = tiles.cell[at - 1]
-        if before.start < start or (before.start == start and kind_of(before.amount) < kind_of(amount)):
-            break
-        at -= 1
-    return at
-
-
-@inlined
-def _put_tile(tiles: Tiles, first: int, end: int, start: int, amount: int, count: int) -> int:
-    """Adds to the tile of this start and kind in the run from ``first`` to ``end``, or makes it; returns the run's new end."""
-    at = _find_tile(tiles, first, end, start, amount)
-    if at < end and tiles.cell[at].start == start and kind_of(tiles.cell[at].amount) == kind_of(amount):
-        tile = tiles.cell[at]
-        tile.count += count
-        if amount > 0:
-            tile.amount += amount
-        # A label was taken back.
-        if tile.count == 0:
-            for i in range(at, end - 1):
-                tiles.cell[i] = tiles.cell[i + 1]
-            return end - 1
-        return end
-    for i in range(end, at, -1):
-        tiles.cell[i] = tiles.cell[i - 1]
-    tile = tiles.cell[at]
-    tile.start, tile.amount, tile.count = start, amount, count
-    return end + 1
-
-
 @jit
 def _compact(spec: Spec, keys: Keys, tiles: Tiles, slot: int) -> None:
     """Drops the key's tiles that no window reaches from its anchor on, and merges the old ones.
@@ -329,7 +227,7 @@ def _compact(spec: Spec, keys: Keys, tiles: Tiles, slot: int) -> None:
             continue
         while level > 0 and start >= reach[level]:
             level -= 1
-        write = _put_tile(tiles, first, write, start // spec.hops[level] * spec.hops[level], amount, count)
+        write = put_tile(tiles, first, write, start // spec.hops[level] * spec.hops[level], amount, count)
     key.length = write - first
 
 
@@ -377,7 +275,7 @@ def _forget_idle(spec: Spec, keys: Keys, tiles: Tiles, slot: int, floor: int) ->
     known = _forget_devices(keys, slot)
     if key.size_class == 0:
         return known
-    _give_back(tiles, key.offset, key.size_class)
+    give_back(tiles, key.offset, key.size_class)
     key.offset = key.length = key.size_class = 0
     return True
 
@@ -388,12 +286,6 @@ def forget_idle(spec: Spec, keys: Keys, tiles: Tiles, clock: Clock, n: int) -> N
     for slot in range(n):
         if _forget_idle(spec, keys, tiles, slot, clock.floor[0]):
             keys.row[slot].touched = UNPROJECTED | UNSAVED
-
-
-@inlined
-def _give_back(tiles: Tiles, first: int, size: int) -> None:
-    tiles.cell[first].amount = tiles.free[size]
-    tiles.free[size] = first
 
 
 @jit
@@ -417,17 +309,10 @@ def _grow(spec: Spec, keys: Keys, tiles: Tiles, slot: int) -> bool:
     for i in range(key.length):
         tiles.cell[first + i] = tiles.cell[key.offset + i]
     if size > 0:
-        _give_back(tiles, key.offset, size)
+        give_back(tiles, key.offset, size)
     key.offset = first
     key.size_class = wanted
     return True
-
-
-@inlined
-def _add(keys: Keys, tiles: Tiles, slot: int, start: int, amount: int, count: int) -> None:
-    """Adds to the key's tile of the finest hop at ``start``. Needs room for a tile."""
-    key = keys.row[slot]
-    key.length = _put_tile(tiles, key.offset, key.offset + key.length, start, amount, count) - key.offset
 
 
 @jit
@@ -497,7 +382,7 @@ def apply_rows(
             if start < max(view.place[-1], first_start):
                 lateness[row] = TOO_LATE
             elif fraud[row] != 0:
-                _add(keys, tiles, slot, start, -FRAUD, fraud[row])
+                add_to_tile(keys, tiles, slot, start, -FRAUD, fraud[row])
             continue
         before = key.anchor
         if time[row] < before:
@@ -513,11 +398,11 @@ def apply_rows(
         if start < max(view.place[-1], first_start):
             lateness[row] = TOO_LATE
         else:
-            _add(keys, tiles, slot, start, amount[row], 1)
+            add_to_tile(keys, tiles, slot, start, amount[row], 1)
             mean = key.total_amount / key.total_count if key.total_count != 0 else 0.0
             for factor in range(spec.factors.shape[0]):
                 if mean != 0.0 and amount[row] / mean > spec.factors[factor]:
-                    _add(keys, tiles, slot, start, -(LARGE + factor), 1)
+                    add_to_tile(keys, tiles, slot, start, -(LARGE + factor), 1)
         key.total_count += 1
         key.total_amount += amount[row]
         if sums.shape[0]:
@@ -562,57 +447,24 @@ def observe_rows(
         _finish(spec, keys, slot, anchor, amount[row], device[row], returns, view.total, out[row])
 
 
-@jit
-def _packed_size(keys: Keys, n: int) -> tuple[int, int]:
-    """How many cells the runs of the first n keys take if none is larger than it must be, and the largest of them."""
-    cells = largest = 0
-    for slot in range(n):
-        size = SIZES[np.searchsorted(SIZES, keys.row[slot].length)]
-        cells += size
-        largest = max(largest, size)
-    return cells, largest
-
-
-@jit
-def _pack(keys: Keys, n: int, old: Tiles, new: Tiles) -> None:
-    """Copies the runs of the first n keys to an unused arena, side by side."""
-    for slot in range(n):
-        key = keys.row[slot]
-        size_class = np.searchsorted(SIZES, key.length)
-        first = new.end[0]
-        for i in range(key.length):
-            new.cell[first + i] = old.cell[key.offset + i]
-        key.offset, key.size_class = first, size_class
-        new.end[0] += SIZES[size_class]
-
-
-def packed(keys: Keys, n: int, tiles: Tiles, needed: int) -> Tiles:
-    """An arena with the tiles of the first n keys, without what growing runs have left behind, and with room for ``needed`` tiles and half
-    as many again as there are. Memory that no tile has reached yet costs none."""
-    cells, largest = _packed_size(keys, n)
-    # The largest run may have to grow, and is copied then.
-    arena = empty_tiles(cells + max(cells // 2, 2 * largest, _LEAST) + needed)
-    _pack(keys, n, tiles, arena)
-    return arena
-
-
-def unused_keys(capacity: int, devices: bool) -> Keys:
-    """Room for ``capacity`` keys, which ``start_keys`` makes theirs; what was never written takes no memory."""
-    remembered = (capacity, REMEMBERED_DEVICES if devices else 0)
-    return Keys(np.zeros(capacity, KEY), np.zeros(remembered, np.int64), np.zeros(remembered, np.int64))
-
-
-def start_keys(keys: Keys, begin: int, end: int) -> None:
-    """Makes the unused rows from ``begin`` to ``end`` those of keys that were never seen."""
-    for field in ("anchor", "newest", "first_seen"):
-        keys.row[field][begin:end] = NEVER
-
-
 def start_clock(sources: int) -> Clock:
     """Nothing of any source was seen."""
     return Clock(np.full(sources, NEVER, np.int64), np.full(1, NEVER, np.int64))
 
 
-def empty_tiles(capacity: int) -> Tiles:
-    """An arena of ``capacity`` unused tiles."""
-    return Tiles(np.zeros(capacity, TILE), np.full(len(SIZES), -1, np.int64), np.zeros(1, np.int64))
+@jit
+def sum_window(length: int, hop: int, unit: int, keys: Keys, tiles: Tiles, slots: Int64, count: Int64, amount: Int64) -> None:
+    """Adds up what an undelayed window (lengths in units of the finest hop) covers of each slot at its anchor, into ``count`` and
+    ``amount`` (0 before); a key without an anchor keeps 0."""
+    for row in range(slots.shape[0]):
+        key = keys.row[slots[row]]
+        if key.anchor == NEVER:
+            continue
+        tail = key.anchor // unit // hop * hop - length
+        for at in range(key.offset + key.length - 1, key.offset - 1, -1):
+            tile = tiles.cell[at]
+            if tile.start < tail:
+                break
+            if kind_of(tile.amount) == ACTIVITY:
+                count[row] += tile.count
+                amount[row] += tile.amount

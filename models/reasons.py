@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from features.windows import Float32
+from features.arrays import Float32
 
 if TYPE_CHECKING:
     from models.scoring import Scorer

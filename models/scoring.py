@@ -7,14 +7,10 @@ a backtest agree.
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import xgboost as xgb
 
+from features.arrays import Float32, Float64, Int8
 from models.policy import Policy
-
-Float32 = npt.NDArray[np.float32]
-Float64 = npt.NDArray[np.float64]
-Int8 = npt.NDArray[np.int8]
 
 APPROVE, REVIEW, BLOCK = 0, 1, 2
 NORMAL, ELEVATED, HIGHEST = 0, 1, 2

@@ -43,3 +43,6 @@ class StreamConfig(msgspec.Struct, frozen=True, kw_only=True):
     def group(self, stage: str) -> str:
         """The consumer group, which is the Faust app id, of a stage."""
         return f"{self.application}-{stage}"
+
+
+LABELS_COPY, INGEST, SCORE, PROFILES = "labels", "ingest", "score", "profiles"

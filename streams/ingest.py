@@ -4,7 +4,7 @@ A pure function of its source partitions: it may say things twice (after a resta
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -12,84 +12,21 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from features.arrays import Float32, Int8, Int64
 from features.definitions import FeatureSet
-from features.labels import LabelBook
-from features.state import EntityState, count_lateness
+from features.state import count_lateness
 from features.vector import device_hashes
-from features.windows import SEEN, TOO_LATE, Float32, Int8, Int64
+from features.windows import SEEN, TOO_LATE
 from streams.messages import batches
-from streams.messages.answer import HEADER
 from streams.messages.batches import LABEL, REFUSED, TRANSACTION
 from streams.messages.events import Transaction
-from streams.messages.partitioner import partition_of
-from streams.messages.validation import Record, RefusedError, Validator
-from streams.replay.aligned.merge import END_OF_REPLAY
-from streams.state.duplicates import Piece, Seen, TransactionMemory
-from streams.state.saved_state import Place, Standing
+from streams.messages.headers import END_OF_REPLAY, HEADER
+from streams.messages.record import Record
+from streams.messages.validation import RefusedError
+from streams.state.duplicates import Seen
+from streams.state.users import IngestState
 
 _NOWHERE = -1
-
-
-@dataclass
-class IngestState:
-    """All that one partition of ``transactions`` has taught: users, labels, the transactions taken lately, and where each merchant
-    partition's last row came from. ``ahead`` and ``failed``: see ``saved_state.Savable``.
-    """
-
-    feature_set: FeatureSet
-    validator: Validator
-    merchant_partitions: int
-    users: EntityState = field(init=False)
-    book: LabelBook = field(init=False, default_factory=LabelBook)
-    taken: TransactionMemory = field(init=False, default_factory=TransactionMemory)
-    previous: list[int] = field(init=False)
-    known_targets: dict[str, int] = field(init=False, default_factory=dict)
-    ahead: dict[str, int] = field(init=False, default_factory=dict)
-    failed: set[Place] = field(init=False, default_factory=set)
-
-    def __post_init__(self) -> None:
-        self.users = EntityState(self.feature_set, "user")
-        self.previous = [-1] * self.merchant_partitions
-
-    def targets(self, merchant_ids: Sequence[str]) -> list[int]:
-        """The merchant partition of each merchant."""
-        known = self.known_targets
-        try:
-            return list(map(known.__getitem__, merchant_ids))
-        except KeyError:
-            for merchant_id in merchant_ids:
-                if merchant_id not in known:
-                    known[merchant_id] = partition_of(merchant_id.encode(), self.merchant_partitions)
-        return list(map(known.__getitem__, merchant_ids))
-
-    def has_applied(self, user_id: str, offset: int) -> bool:
-        """Whether a record applied again is in its user's state already."""
-        return offset < self.ahead.get(user_id, -1)
-
-    @property
-    def entity(self) -> EntityState:
-        """The users."""
-        return self.users
-
-    def standing(self) -> Standing:
-        """See ``saved_state.Savable``."""
-        return Standing(self.validator.partitions, self.merchant_partitions, dict(enumerate(self.previous)), self.users.clock)
-
-    def labels(self, names: Sequence[str], horizons: Sequence[int]) -> list[bytes]:
-        """See ``saved_state.Savable``."""
-        return [self.book.encode(name, horizon) for name, horizon in zip(names, horizons, strict=True)]
-
-    def news(self) -> tuple[list[Piece], list[tuple[int, int]]]:
-        """See ``saved_state.Savable``."""
-        return self.taken.news()
-
-    def resume(self, standing: Standing, pieces: Iterable[Piece], labels: Mapping[str, bytes]) -> None:
-        """See ``saved_state.Savable``."""
-        self.previous = [standing.marks[target] for target in range(self.merchant_partitions)]
-        self.users.set_clock(standing.clock)
-        self.taken.restore(pieces)
-        for user_id, encoded in labels.items():
-            self.book.restore(user_id, encoded)
 
 
 @dataclass(frozen=True)

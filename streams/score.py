@@ -5,94 +5,27 @@ A pure function of its partitions of ``transactions.by-merchant`` and the model.
 
 import base64
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain, pairwise
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from features.definitions import FeatureSet
-from features.state import EntityState, count_lateness
+from features.arrays import Bool, Float32, Int64
+from features.state import count_lateness
 from features.vector import assemble
-from features.windows import SEEN, Float32, Int64
+from features.windows import SEEN
+from models.experiments.variant import Variant
 from models.reasons import reasons
-from models.scoring import Scorer
 from streams.messages import answer, scoring_log
 from streams.messages.batches import REFUSED, TRANSACTION, Batch, batch_schema
 from streams.messages.code_digest import code_digest
 from streams.messages.decisions import encode_decisions
 from streams.messages.events import DeadLetter, Source, encode
+from streams.messages.record import Place
 from streams.messages.topics import TRANSACTIONS
-from streams.state.duplicates import Piece
-from streams.state.saved_state import Place, Standing
-
-Bool = npt.NDArray[np.bool_]
-
-
-@dataclass
-class ScoreState:
-    """All that a partition of ``transactions.by-merchant`` has taught: merchants, and the last offset applied of each source partition.
-
-    ``partitions`` and ``sources`` are how many partitions that topic and ``transactions`` have. ``ahead`` and ``failed``: see
-    ``saved_state.Savable``.
-    """
-
-    feature_set: FeatureSet
-    partitions: int
-    sources: int
-    merchants: EntityState = field(init=False)
-    high_water: dict[int, int] = field(init=False, default_factory=dict)
-    ahead: dict[str, int] = field(init=False, default_factory=dict)
-    failed: set[Place] = field(init=False, default_factory=set)
-
-    def __post_init__(self) -> None:
-        self.merchants = EntityState(self.feature_set, "merchant", sources=self.sources)
-
-    @property
-    def entity(self) -> EntityState:
-        """The merchants."""
-        return self.merchants
-
-    def standing(self) -> Standing:
-        """See ``saved_state.Savable``."""
-        return Standing(self.partitions, self.sources, dict(self.high_water), self.merchants.clock)
-
-    def labels(self, names: Sequence[str], horizons: Sequence[int]) -> list[bytes]:
-        """None: which label counts is INGEST's to know."""
-        return [b""] * len(names)
-
-    def news(self) -> tuple[list[Piece], list[tuple[int, int]]]:
-        """None: what is a duplicate is INGEST's to know."""
-        return [], []
-
-    def resume(self, standing: Standing, pieces: Iterable[Piece], labels: Mapping[str, bytes]) -> None:
-        """See ``saved_state.Savable``."""
-        self.high_water = dict(standing.marks)
-        self.merchants.set_clock(standing.clock)
-
-
-@dataclass(frozen=True)
-class Variant:
-    """The model a transaction is assigned to, and by which revision of the control topic."""
-
-    scorer: Scorer
-    name: str = "champion"
-    control_revision: int = 0
-
-    @property
-    def identity(self) -> dict[str, str | int]:
-        """What its decisions name it by."""
-        scorer = self.scorer
-        return {
-            "model_name": scorer.model_name,
-            "model_version": scorer.model_version,
-            "model_digest": scorer.model_digest,
-            "policy_digest": scorer.policy.digest,
-            "variant": self.name,
-            "control_revision": self.control_revision,
-        }
+from streams.state.merchants import ScoreState
 
 
 @dataclass(frozen=True)

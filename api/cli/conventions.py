@@ -5,31 +5,12 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
 from pathlib import Path
 from types import FrameType
 
 from features.errors import UserError
 
 INTERRUPTED = 130
-
-
-def day_ms(option: str, text: str) -> int:
-    """Midnight UTC of a day such as 2018-08-01, in ms. Raises UserError that names the option for anything else."""
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        raise UserError(f"{option} {text} is no day; write it as 2018-08-01") from None
-    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
-
-
-def day_range(begin: str | None, end: str | None) -> tuple[int | None, int | None]:
-    """``--from`` (inclusive) and ``--to`` (exclusive) in ms UTC, None where it isn't given. Raises UserError if nothing lies between."""
-    start_ms = None if begin is None else day_ms("--from", begin)
-    end_ms = None if end is None else day_ms("--to", end)
-    if start_ms is not None and end_ms is not None and start_ms >= end_ms:
-        raise UserError(f"--to {end} must lie after --from {begin}, for --to is exclusive; for one day, say the next day")
-    return start_ms, end_ms
 
 
 def write_summary(path: Path | None, summary: Mapping[str, object]) -> None:

@@ -26,6 +26,7 @@ def demo(
 
     On a terminal it goes on until Ctrl-C and then ends all that it has started. Services that are up already are used and stay up.
     """
+    from api.cli.conventions import write_summary
     from api.demo.show import Options, show
     from features.definitions import FEATURE_SETS
     from features.errors import UserError
@@ -34,6 +35,10 @@ def demo(
         raise UserError(f"--features {features} is no feature set; say one of {', '.join(FEATURE_SETS)}")
     if transactions is None and unattended:
         transactions = _UNATTENDED_TRANSACTIONS
-    status = show(Options(unattended, transactions, rate, features, summary))
-    if status:
-        raise typer.Exit(status)
+    shown = show(Options(unattended, transactions, rate, features))
+    if shown.summary is not None:
+        write_summary(summary, shown.summary)
+    if shown.wrong is not None:
+        raise UserError(shown.wrong)
+    if shown.status:
+        raise typer.Exit(shown.status)

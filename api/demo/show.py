@@ -6,12 +6,11 @@ import os
 import random
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from api.cli.conventions import write_summary
 from api.demo.backstage.deployment import Backstage
 from api.demo.backstage.interruption import InterruptedDemoError, Interruption
 from api.demo.screen.terminal import Presentation
@@ -35,11 +34,19 @@ class Options:
     transactions: int | None
     rate: float
     features: str
-    summary: Path | None
 
 
-def show(options: Options) -> int:
-    """Runs a demo in TIDEMARK_HOME and returns its exit status; nothing that it has started is left, however it ends.
+@dataclass(frozen=True)
+class Shown:
+    """How a demo ended: the exit status, what there is to tell of it, and in words what is wrong with its counts, None if nothing is."""
+
+    status: int
+    summary: Mapping[str, object] | None = None
+    wrong: str | None = None
+
+
+def show(options: Options) -> Shown:
+    """Runs a demo in TIDEMARK_HOME; nothing that it has started is left, however it ends.
 
     Raises UserError or ServiceError.
     """
@@ -58,10 +65,10 @@ def show(options: Options) -> int:
             if not interruption.requested:
                 logger.exception("the demo can't go on")
                 raise UserError(f"the demo can't go on ({error!r}); more is in {log}") from error
-        return interruption.exit_status
+        return Shown(interruption.exit_status)
 
 
-def _show(options: Options, plan: World, home: Path, presentation: Presentation, interruption: Interruption) -> int:
+def _show(options: Options, plan: World, home: Path, presentation: Presentation, interruption: Interruption) -> Shown:
     backstage = Backstage(home, plan, options.features, presentation)
     presentation.open()
     try:
@@ -78,7 +85,7 @@ def _show(options: Options, plan: World, home: Path, presentation: Presentation,
             presentation.done("the end", stay)
 
 
-def _perform(options: Options, plan: World, backstage: Backstage, presentation: Presentation, interruption: Interruption) -> int:
+def _perform(options: Options, plan: World, backstage: Backstage, presentation: Presentation, interruption: Interruption) -> Shown:
     from api.demo.performance import Performance
 
     run = "".join(random.choices(_RUN_LETTERS, k=_RUN_LENGTH))
@@ -97,11 +104,11 @@ def _perform(options: Options, plan: World, backstage: Backstage, presentation: 
     if interruption.requested and options.unattended:
         raise InterruptedDemoError
     done = summary(tally, plan, options.rate, performance.live_seconds, performance.seconds)
-    write_summary(options.summary, done)
     if options.unattended and not performance.complete:
         missing = f"{plan.transactions:,} were to be sent; " if tally.sent != plan.transactions else ""
-        raise UserError(f"the counts don't agree ({missing}{tally.outstanding:,} are undecided); the workers: {backstage.last_words()}")
-    return 0
+        wrong = f"the counts don't agree ({missing}{tally.outstanding:,} are undecided); the workers: {backstage.last_words()}"
+        return Shown(1, done, wrong)
+    return Shown(0, done)
 
 
 @contextmanager

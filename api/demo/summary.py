@@ -3,7 +3,7 @@
 from api.demo.traffic.latency import Latencies
 from api.demo.traffic.tally import Tally
 from api.demo.world import World
-from streams.messages.events import VERDICTS
+from models.policy import VERDICTS
 
 
 def summary(tally: Tally, world: World, rate: float, live_seconds: float, seconds: float) -> dict[str, object]:

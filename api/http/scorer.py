@@ -9,18 +9,20 @@ from typing import cast
 import numpy as np
 from confluent_kafka import KafkaError, Message, Producer
 
+from features.arrays import Float32
 from features.online.feast_store import KeyState, OnlineReader, OnlineStoreError
 from features.online.on_demand import vector, vector_of_request
-from features.windows import Float32
+from models.experiments.variant import Variant
+from models.policy import RISK_LEVELS, VERDICTS
 from models.reasons import Reason, reasons
 from streams.config import StreamConfig
 from streams.control.mlflow_champion import Champion
 from streams.messages import answer
 from streams.messages.code_digest import code_digest
-from streams.messages.events import RISK_LEVELS, VERDICTS, Decision, Source, Transaction, encode
+from streams.messages.events import Decision, Source, Transaction, encode
+from streams.messages.headers import HEADER
 from streams.messages.partitioner import PRODUCER_SETTING
 from streams.messages.topics import TRANSACTIONS
-from streams.score import Variant
 
 _ACKNOWLEDGED_WITHIN_S = 5.0
 
@@ -137,7 +139,7 @@ class SynchronousScorer:
             else:
                 delivered.set_exception(NotRecordedError(error.str()))
 
-        headers: list[tuple[str, str | bytes | None]] = [(answer.HEADER, answer.encode(told))]
+        headers: list[tuple[str, str | bytes | None]] = [(HEADER, answer.encode(told))]
         self._producer.produce(TRANSACTIONS.name, encode(transaction), transaction.user_id.encode(), on_delivery=report, headers=headers)
         try:
             return delivered.result(_ACKNOWLEDGED_WITHIN_S + 1)

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
+from features.arrays import Float32
 from features.backfill.stages import WITH_USERS, MerchantStage, UserStage, devices_of, known_dtype, packed, slots_of, unpacked
 from features.definitions import DAY, FeatureSet
 from features.vector import assemble
-from features.windows import Float32
 
 _ROWS_AT_ONCE = 1 << 16
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from features.arrays import Int64
 from features.backfill.plan import BackfillPlan, Target
 from features.backfill.spark_day_files import DayFiles, Reports
 from features.backfill.spark_records import ddl, merchants_records, raise_if_file_gone, users_records
@@ -28,7 +29,6 @@ from features.backfill.tables import day_number
 from features.definitions import DAY, FeatureSet, Window
 from features.errors import UserError
 from features.offline.parquet_tables import write_file
-from features.windows import Int64
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -9,13 +9,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.arrays import Int8, Int64
 from features.backfill.tables import Computed
 from features.definitions import DAY, FeatureSet, Window
 from features.history.log_order import LABEL, TRANSACTION
 from features.labels import LabelBook
 from features.state import EntityState
 from features.vector import assemble, device_hashes
-from features.windows import TOO_LATE, Int8, Int64
+from features.windows import TOO_LATE
 
 # By these columns records are in the order of the replay: time (event_time, of a label its label_time), labels first, then the place in the
 # replay if there was one, else in the log.

@@ -14,9 +14,9 @@ from itertools import pairwise
 import numpy as np
 import pyarrow as pa
 
+from features.arrays import Float32, Int64
 from features.definitions import DAY, SEMANTICS, FeatureSet
 from features.online.views import TRANSACTION_STATS, USER_TRANSACTION_STATS, OnlineView, stats_window
-from features.windows import Float32, Int64
 
 USER_VIEWS = (TRANSACTION_STATS, USER_TRANSACTION_STATS)
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-Bool = npt.NDArray[np.bool_]
+from features.arrays import Bool
 
 MAX_ID_CHARACTERS = 256
 EARLIEST_MS, LATEST_MS = 10**11, 10**13

@@ -11,11 +11,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.arrays import Float32, Int8, Int64
 from features.definitions import FeatureSet
 from features.history.log_order import TRANSACTION, replay_order
 from features.state import EntityState
 from features.vector import assemble, device_hashes
-from features.windows import TOO_LATE, Float32, Int8, Int64
+from features.windows import TOO_LATE
 
 _CHUNK = 1 << 16
 

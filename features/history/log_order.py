@@ -7,13 +7,10 @@ aligned replay see the same log.
 """
 
 import numpy as np
-import numpy.typing as npt
+
+from features.arrays import Bool, Int8, Int64
 
 TRANSACTION, LABEL = 0, 1
-
-Int64 = npt.NDArray[np.int64]
-Int8 = npt.NDArray[np.int8]
-Bool = npt.NDArray[np.bool_]
 
 
 def replay_order(event_time: Int64, label_time: Int64, has_label: Bool) -> tuple[Int8, Int64]:

@@ -21,11 +21,11 @@ from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.repo_config import FeastConfigBaseModel, RepoConfig
 from feast.type_map import feast_value_type_to_pa
 
+from features.arrays import Int64
 from features.errors import UserError
 from features.offline.parquet_tables import OfflineTable
 from features.offline.point_in_time import last_rows
 from features.offline.storage import Storage
-from features.windows import Int64
 
 _TIME = pa.timestamp("us", "UTC")
 

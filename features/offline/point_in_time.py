@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from features.windows import Int64
+from features.arrays import Int64
 
 
 def last_rows(keys: pa.ChunkedArray, times: Int64, row_keys: pa.ChunkedArray, row_times: Int64, row_order: Int64) -> pa.Array:

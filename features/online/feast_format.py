@@ -12,9 +12,10 @@ from itertools import chain, repeat
 
 import mmh3
 
+from features.arrays import Int64
 from features.online.snapshot import Profiles, Snapshot
 from features.online.views import JOIN_KEYS, PROJECT, TRANSACTION_STATS, USER_PROFILE, USER_TRANSACTION_STATS, OnlineView, state_view
-from features.windows import NEVER, Int64
+from features.tiles import NEVER
 
 # Feast's ValueType.STRING.
 _STRING = 2

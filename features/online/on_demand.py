@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from features.arrays import Float32
 from features.definitions import FEATURE_SETS, Entity, FeatureSet
 from features.online.views import JOIN_KEYS, feature_set_of
 from features.state import EntityState
 from features.vector import assemble, device_hashes
-from features.windows import Float32
 
 # When a repository is applied, Feast calls an on-demand view with this for every Bytes value, to see what columns come out.
 FEAST_PROBE = b"hello world"

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 
+from features.arrays import Int64
 from features.definitions import Entity
-from features.windows import Int64
 
 
 @dataclass(frozen=True, slots=True)

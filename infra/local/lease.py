@@ -11,7 +11,7 @@ from typing import Self
 
 import psutil
 
-from features.errors import UserError
+from infra.local.errors import ServiceError
 
 
 class Lease:
@@ -56,7 +56,7 @@ class _locked:  # noqa: N801  # a block, not a thing
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
-            raise UserError(f"{self._path} can't be written: {error.strerror}; give a TIDEMARK_HOME where you may write") from None
+            raise ServiceError(f"{self._path} can't be written: {error.strerror}; give a TIDEMARK_HOME where you may write") from None
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         return self
 

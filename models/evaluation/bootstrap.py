@@ -14,8 +14,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
+from features.arrays import Float64, Int64
 
 Statistic = Callable[[Int64], Mapping[str, float]]
 """Named figures of the rows, each counted as often as its weight says (one entry a row, whole, ≥ 0); NaN where a resample has none."""

@@ -11,11 +11,12 @@ from collections.abc import Iterator, Mapping
 import msgspec
 import numpy as np
 
+from features.arrays import Float64, Int64
 from features.definitions import DAY
 from models.costs import Costs
 from models.evaluation.bootstrap import Interval, bootstrap
 from models.evaluation.reliability import Bins, expected_calibration_error
-from models.evaluation.scored_rows import BANDS, Float64, Int64, KnownFrauds, ScoredRows
+from models.evaluation.scored_rows import BANDS, KnownFrauds, ScoredRows
 from models.evaluation.weighted_metrics import CardRanking, Ranking
 from models.policy import Policy
 

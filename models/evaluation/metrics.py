@@ -4,11 +4,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from features.arrays import Bool, Float64, Int64
 from models.evaluation.ranking import ranked_cards
-
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
-Bool = npt.NDArray[np.bool_]
 
 
 def has_both_classes(is_fraud: Bool) -> bool:

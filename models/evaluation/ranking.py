@@ -3,9 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
-Bool = npt.NDArray[np.bool_]
+from features.arrays import Bool, Float64, Int64
 
 
 def ranked(probability: Float64) -> tuple[Int64, Float64, Int64]:

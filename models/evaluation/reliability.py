@@ -5,7 +5,7 @@ from typing import Self
 
 import numpy as np
 
-from models.evaluation.scored_rows import Bool, Float64, Int64
+from features.arrays import Bool, Float64, Int64
 
 BINS = 10
 

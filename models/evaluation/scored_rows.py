@@ -7,11 +7,9 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from features.arrays import Bool, Float64, Int64
 from features.definitions import DAY
 
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
-Bool = npt.NDArray[np.bool_]
 Labels = npt.NDArray[np.str_]
 
 # Upper ends in minor units, exclusive.

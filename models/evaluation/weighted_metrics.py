@@ -10,7 +10,8 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from models.evaluation.ranking import Bool, Float64, Int64, ranked, ranked_cards
+from features.arrays import Bool, Float64, Int64
+from models.evaluation.ranking import ranked, ranked_cards
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
+from features.arrays import Float32, Float64
 from models.learners.calibration import log_odds_of
-from models.learners.xgboost_learner import require_both_classes
-from models.scoring import Float32, Float64
 from models.training_set.rows import TrainingSet
+from models.training_set.thinning import require_both_classes
 
 
 @dataclass(frozen=True)

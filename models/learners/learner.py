@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from models.scoring import Float32, Float64
+from features.arrays import Float32, Float64
 from models.training_set.rows import TrainingSet
 
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import xgboost as xgb
 
-from features.errors import UserError
+from features.arrays import Float32, Float64
 from models.learners.booster_average import average
 from models.learners.calibration import Platt, probability_of
-from models.scoring import Float32, Float64
 from models.training_set.rows import TrainingSet
+from models.training_set.thinning import require_both_classes, thinned
 
 
 @dataclass(frozen=True)
@@ -64,18 +64,3 @@ class XGBoostLearner:
         parameters = {"objective": "binary:logistic", "tree_method": "hist", **self.parameters, "seed": self.seed, "nthread": self.threads}
         booster = xgb.train(parameters, data, self.rounds, verbose_eval=False)
         return Trees(booster if self.thinning == 1 else average([booster], Platt(intercept=-float(np.log(self.thinning)))))
-
-
-def thinned(is_fraud: np.ndarray, every: int, seed: int = 0) -> np.ndarray:
-    """Numbers of the rows that stay: every fraud, and of the others every ``every``-th, evenly over time; ``seed`` says which one first."""
-    stays = is_fraud.copy()
-    stays[np.flatnonzero(~is_fraud)[seed % every :: every]] = True
-    return np.flatnonzero(stays)
-
-
-def require_both_classes(rows: TrainingSet) -> None:
-    """Raises UserError unless the rows hold frauds and others."""
-    if not rows.frauds:
-        raise UserError(f"none of the {len(rows.is_fraud):,} transactions to learn from is a fraud; give a longer history")
-    if rows.frauds == len(rows.is_fraud):
-        raise UserError(f"every one of the {len(rows.is_fraud):,} transactions to learn from is a fraud; give the legitimate ones too")

@@ -11,10 +11,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from features.arrays import Float32, Float64, Int64
 from features.definitions import DAY
-from features.windows import Float32, Int64
-
-Float64 = npt.NDArray[np.float64]
 
 QUANTILE_BINS = 20
 MOST_CATEGORIES = 24

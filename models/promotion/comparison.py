@@ -9,11 +9,12 @@ from collections.abc import Mapping
 import msgspec
 import numpy as np
 
+from features.arrays import Float64
 from models.costs import Costs
 from models.evaluation.bootstrap import Clusters
 from models.evaluation.judgement import Statistic
 from models.evaluation.metrics import has_both_classes
-from models.evaluation.scored_rows import Float64, ScoredRows
+from models.evaluation.scored_rows import ScoredRows
 from models.policy import Policy
 
 RESAMPLES = 300

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from features.arrays import Bool, Int64
 from features.definitions import DAY
 from features.errors import UserError
-from models.evaluation.scored_rows import Bool, Int64
 
 WEEKS = 4
 _WEEK = 7 * DAY

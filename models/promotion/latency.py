@@ -5,21 +5,14 @@ An edge: it looks at the clock.
 
 import time
 
-import msgspec
 import numpy as np
 
-from features.windows import Float32
+from features.arrays import Float32
+from models.promotion.gate import Latency
 from models.scoring import Scorer
 
 _MANY = 1_000
 _TURNS = 100
-
-
-class Latency(msgspec.Struct, frozen=True):
-    """Medians: ``one_ms`` for one row alone, ``each_us`` for each of a thousand at once."""
-
-    one_ms: float
-    each_us: float
 
 
 def latencies(scorers: tuple[tuple[Scorer, Float32], ...]) -> tuple[Latency, ...]:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from models.registry import mlflow_client, mlflow_registry
-from models.registry.mlflow_registry import MODEL_NAME
+from models.registry.record import MODEL_NAME
 
 _TAG = "audit."
 # What serves changes with each release; and where nothing was decided, serving may have begun since.

@@ -1,79 +1,26 @@
 """Promotion: a version takes a role only through the gate, or past it by force, with a name and a reason on record."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import msgspec
 import numpy as np
 
+from features.arrays import Float32
 from features.definitions import FEATURE_SETS, FeatureSet
 from features.errors import UserError
-from features.windows import Float32, Int64
 from models.costs import Costs
-from models.evaluation.scored_rows import Bool
 from models.promotion import mlflow_audits
 from models.promotion.comparison import LIMITS, Comparison, Limits, compare, objections
-from models.promotion.latency import Latency, latencies
+from models.promotion.gate import Force, Overlooked, Trial, Verdict, too_slow, with_objections
+from models.promotion.latency import latencies
 from models.registry import mlflow_registry
-from models.registry.mlflow_registry import CHALLENGER, CHAMPION, MODEL_NAME, SHADOW
+from models.registry.mlflow_registry import CHALLENGER, CHAMPION, SHADOW
+from models.registry.record import MODEL_NAME
 from models.scoring import Scorer
 from models.training.rehearsal import scored_rows
-from models.training_set.rows import TrainingSet
 
 ROLES = (CHAMPION, CHALLENGER, SHADOW)
-_SLOWER = 1.5
 _GATE = "gate."
-
-RowsOf = Callable[[FeatureSet], TrainingSet]
-"""The rows to compare on as a feature set sees them; the same rows, in the same order, for every set."""
-
-
-@dataclass(frozen=True)
-class Trial:
-    """Rows to compare on, and which of them count given what the models have learnt from: ``chosen(event_time, trained_to)``; see
-    ``models.promotion.gate_rows``."""
-
-    rows_of: RowsOf
-    chosen: Callable[[Int64, int | None], Bool]
-
-
-@dataclass(frozen=True)
-class Force:
-    """Who lets a version pass the gate whatever it says, and why."""
-
-    author: str
-    reason: str
-
-
-class Overlooked(msgspec.Struct, frozen=True):
-    """What the auditor has against it, and who chose not to heed that."""
-
-    author: str
-    audit: str
-
-
-class Verdict(msgspec.Struct, frozen=True):
-    """What the gate says of a version for a role: what speaks against it, in words, and what that rests on. A refit rests on how the
-    version ``validated`` compares. ``audit`` is what the auditor says, for it or against it, None where it wasn't asked. What was
-    ``overlooked`` is none of the objections, but on record."""
-
-    version: str
-    role: str
-    champion: str | None
-    at: str
-    objections: tuple[str, ...]
-    comparison: Comparison | None = None
-    latency: Latency | None = None
-    champion_latency: Latency | None = None
-    validated: str | None = None
-    audit: str | None = None
-    overlooked: Overlooked | None = None
-
-    @property
-    def passed(self) -> bool:
-        """Whether nothing speaks against it."""
-        return not self.objections
 
 
 def judge(
@@ -96,7 +43,7 @@ def judge(
     against = (audit.told,) if audit.is_objection and overlooked is None else ()
     verdict = Verdict(version, role, champion, _told(now), against, audit=audit.told, overlooked=overlooked)
     if role != CHAMPION and champion == version:
-        return _with(verdict, ["it is the champion itself; name another version"])
+        return with_objections(verdict, ["it is the champion itself; name another version"])
     if role == SHADOW or champion is None or champion == version:
         return verdict
     return _compared_with_champion(verdict, champion, trial, tracking_uri, limits)
@@ -140,13 +87,6 @@ def put_on_record(verdict: Verdict, tracking_uri: str, force: Force | None = Non
     mlflow_registry.tag(verdict.version, told, tracking_uri)
 
 
-def _too_slow(ours: Latency, theirs: Latency, limits: Limits) -> list[str]:
-    # On a busy machine the champion is slow too.
-    one, each = max(limits.one_ms, _SLOWER * theirs.one_ms), max(limits.each_us, _SLOWER * theirs.each_us)
-    told = [f"it takes {ours.one_ms:.1f} ms for one transaction, more than {one:.1f} ms"] * (ours.one_ms > one)
-    return told + [f"it takes {ours.each_us:.0f} µs for each of a thousand transactions, more than {each:.0f} µs"] * (ours.each_us > each)
-
-
 def _compared_with_champion(verdict: Verdict, champion: str, trial: Trial | None, tracking_uri: str, limits: Limits) -> Verdict:
     """The verdict, and what the comparison adds to it."""
     compared, it = verdict.version, "it"
@@ -157,9 +97,9 @@ def _compared_with_champion(verdict: Verdict, champion: str, trial: Trial | None
         before = _verdict_on_record(validated, verdict.role, tracking_uri)
         # One on another champion says nothing of the present one.
         if before is not None and before.champion == champion:
-            return _with(verdict, [f"{it} did not pass: {'; '.join(before.objections)}"] if before.objections else [])
+            return with_objections(verdict, [f"{it} did not pass: {'; '.join(before.objections)}"] if before.objections else [])
     if trial is None:
-        return _with(
+        return with_objections(
             verdict,
             [
                 f"nothing says how {it} compares with the champion, version {champion}; say tidemark promote {verdict.version} --as "
@@ -171,15 +111,11 @@ def _compared_with_champion(verdict: Verdict, champion: str, trial: Trial | None
         present = mlflow_registry.load(f"models:/{MODEL_NAME}/{champion}", tracking_uri)
         found, rows, others = _compared(candidate, present, trial, _trained_to((compared, champion), tracking_uri), limits)
     except UserError as error:
-        return _with(verdict, [str(error)])
+        return with_objections(verdict, [str(error)])
     ours, theirs = latencies(((candidate, rows), (present, others)))
-    told = [*objections(found, limits), *_too_slow(ours, theirs, limits)]
+    told = [*objections(found, limits), *too_slow(ours, theirs, limits)]
     told = told if validated is None or not told else [f"{it} does not pass: {'; '.join(told)}"]
-    return msgspec.structs.replace(_with(verdict, told), comparison=found, latency=ours, champion_latency=theirs)
-
-
-def _with(verdict: Verdict, objections: Sequence[str]) -> Verdict:
-    return msgspec.structs.replace(verdict, objections=(*verdict.objections, *objections))
+    return msgspec.structs.replace(with_objections(verdict, told), comparison=found, latency=ours, champion_latency=theirs)
 
 
 def _told(moment: datetime) -> str:

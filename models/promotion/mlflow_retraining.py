@@ -5,17 +5,19 @@ from dataclasses import dataclass, replace
 
 import msgspec
 
-from api.cli.models.choices import LabelledData, moment
 from features.definitions import DAY
 from features.errors import UserError
+from features.history.moments import moment
 from models.promotion import mlflow_promotion
-from models.promotion.mlflow_promotion import Verdict
+from models.promotion.gate import Verdict
 from models.promotion.trials import trial_of
 from models.registry import mlflow_registry
 from models.registry.mlflow_record import refusing_in_words
-from models.registry.mlflow_registry import Registered
-from models.training.mlflow_training import Candidate, TrainingPlan, train_and_register
+from models.registry.record import MODEL_NAME, Registered
+from models.training.mlflow_training import train_and_register
+from models.training.pipeline import Candidate, TrainingPlan
 from models.training.summary import history_summary, training_summary
+from models.training_set.labelled_data import LabelledData
 from models.training_set.rows import TrainingSet
 from models.training_set.snapshot import Provenance
 
@@ -81,7 +83,7 @@ def retrain_once(given: LabelledData, plan: RetrainingPlan, provenance: Provenan
         champion = mlflow_registry.champion_version(tracking_uri)
     if before is not None:
         told = "the same data and settings gave it before"
-        return {**head, "status": "unchanged", "model": f"models:/{mlflow_registry.MODEL_NAME}/{before}", "version": before, "told": told}
+        return {**head, "status": "unchanged", "model": f"models:/{MODEL_NAME}/{before}", "version": before, "told": told}
     run = _Run(given, plan.reason, provenance, tracking_uri)
     if champion is None:
         found, registered = run.train(plan.training, {"retrain": key})

@@ -2,10 +2,10 @@
 
 from functools import cache
 
-from api.cli.models.choices import LabelledData
 from features.definitions import FeatureSet
+from models.promotion.gate import Trial
 from models.promotion.gate_rows import WEEKS, newest_matured
-from models.promotion.mlflow_promotion import Trial
+from models.training_set.labelled_data import LabelledData
 from models.training_set.rows import TrainingSet
 
 

@@ -6,7 +6,6 @@ The digests of the three files are in the ``MLmodel``'s metadata; a folder whose
 import errno
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +16,7 @@ import xgboost as xgb
 from features.definitions import FEATURE_SETS, FeatureSet
 from features.errors import UserError
 from models.policy import Policy
+from models.registry.record import Digests
 from models.scoring import Scorer, feature_difference
 
 MODEL_FILE, POLICY_FILE, FEATURES_FILE, MLMODEL_FILE = "model.ubj", "policy.json", "features.json", "MLmodel"
@@ -29,19 +29,6 @@ class FeaturesFile(msgspec.Struct, frozen=True):
     feature_set: str
     digest: str
     names: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Digests:
-    """Hex SHA-256 of the trees' file, of the policy (canonical JSON) and of the features' meaning."""
-
-    model: str
-    policy: str
-    features: str
-
-    def as_tags(self) -> dict[str, str]:
-        """As tags of a model version and as metadata of the folder."""
-        return {"model_digest": self.model, "policy_digest": self.policy, "features_digest": self.features}
 
 
 def write_folder(

@@ -4,62 +4,18 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from features.errors import UserError
-from models.evaluation.judgement import Evaluation
-from models.monitoring.reference import Reference
-from models.training_set.snapshot import DataSnapshot, Provenance
+from models.registry.record import EVALUATED, Record
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-REFERENCE_FILE, CARD_FILE, EVALUATION_FILE, DATA_FILE = "reference.json", "model_card.md", "evaluation.json", "data.json"
-EVALUATED = "eval_"
 _LONGEST_NOTE = 4_500
-_LONGEST_PARAM = 5_000
-
-
-@dataclass(frozen=True)
-class Record:
-    """Of one training: its data and provenance, the evaluation, the reference for drift, the card (Markdown) and plots (PNG by name)."""
-
-    data: DataSnapshot
-    provenance: Provenance
-    evaluation: Evaluation
-    reference: Reference
-    card: str
-    plots: Mapping[str, bytes] = field(default_factory=dict)
-
-    def beside_the_model(self) -> dict[str, bytes]:
-        """Files that belong into the model's own folder."""
-        return {REFERENCE_FILE: self.reference.to_json(), CARD_FILE: self.card.encode()}
-
-    def beside_the_run(self) -> dict[str, bytes]:
-        """Files that belong to the run, by path."""
-        return {
-            **self.beside_the_model(),
-            EVALUATION_FILE: self.evaluation.to_json(),
-            DATA_FILE: msgspec.json.format(msgspec.json.encode(self.data), indent=2) + b"\n",
-            **{f"plots/{name}": content for name, content in self.plots.items()},
-        }
-
-    def tags(self) -> dict[str, str]:
-        """Tags of the run and of the version."""
-        return {
-            "author": self.provenance.author,
-            "date": self.provenance.date,
-            "code_version": self.provenance.code,
-            "data_paths": ", ".join(self.data.paths)[:_LONGEST_PARAM],
-            "data_rows": str(self.data.rows),
-            "data_first": str(self.data.first),
-            "data_last": str(self.data.last),
-            "data_digest": self.data.digest,
-        }
 
 
 def log_run(

@@ -8,47 +8,30 @@ import re
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from features.definitions import FeatureSet
 from features.errors import UserError
+from models.learners.trained import Trained
 from models.registry import long_tags, mlflow_client
-from models.registry.mlflow_folder import MLMODEL_FILE, Digests, read_folder, write_folder
-from models.registry.mlflow_record import Record, log_run
+from models.registry.mlflow_folder import MLMODEL_FILE, read_folder, write_folder
+from models.registry.mlflow_record import log_run
+from models.registry.record import MODEL_NAME, Record, Registered, Role
 from models.scoring import Scorer
-from models.training.plain_split import Trained
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-MODEL_NAME = "tidemark"
 EXPERIMENT = "tidemark"
 CHAMPION, CHALLENGER, SHADOW = "champion", "challenger", "shadow"
 
-Role = Literal["champion", "candidate"]
 _ROLE, _CONTENDER = "role", "contender"
 _UNOPPOSED = "champion without the gate: there was none, so nothing to compare it with, and nothing served that could be audited"
 # How long another contender for an empty throne is waited for before it is taken for dead.
 _CONTENTION_S = 30.0
 _LONGEST_DESCRIPTION = 4_500
-
-
-@dataclass(frozen=True)
-class Registered:
-    """A model in the registry: its version, whether it serves or waits, its run, and the digests that decisions will name."""
-
-    version: str
-    role: Role
-    run_id: str
-    digests: Digests
-
-    @property
-    def uri(self) -> str:
-        """What ``load`` takes."""
-        return f"models:/{MODEL_NAME}/{self.version}"
 
 
 def register(

@@ -14,9 +14,11 @@ from models.evaluation.metrics import auc_roc, average_precision
 from models.learners.baselines import Fitted, LogisticRegressionLearner, RandomForestLearner
 from models.learners.calibration import Platt
 from models.learners.learner import Learner
+from models.learners.trained import OutOfFold
 from models.training.fitting import WEEKS, Parameters
-from models.training.plain_split import VALIDATION_SHARE, OutOfFold, require_both_classes
+from models.training.plain_split import VALIDATION_SHARE, require_both_classes
 from models.training.prequential import Fold, folds, span_known
+from models.training.rehearsal import Rehearsal
 from models.training_set.rows import TrainingSet
 from models.training_set.splits import validation_begin
 from models.training_set.thinning import sampled
@@ -103,3 +105,13 @@ def _parts(rows: TrainingSet, histories: tuple[int, ...], labels_after: int) -> 
     begin = validation_begin(time, VALIDATION_SHARE)
     plain = Fold(begin, begin, as_of)
     return [(plain.known(time, begin - first), plain.tried(time))]
+
+
+@dataclass(frozen=True)
+class BaselineRun:
+    """The run, the rows, and how the baseline did."""
+
+    run_id: str
+    rows: TrainingSet
+    baseline: Baseline
+    rehearsal: Rehearsal

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 
 from features.errors import UserError
 from models.evaluation.metrics import has_both_classes
+from models.learners.trained import OutOfFold, Trained
 from models.training import plain_split
-from models.training.plain_split import OutOfFold, Trained, train
+from models.training.plain_split import train
 from models.training.prequential import folds, span_known
 from models.training.recipe import PARAMETERS, Grown, Recipe, make
 from models.training_set.rows import TrainingSet

@@ -9,7 +9,8 @@ from itertools import combinations
 
 import numpy as np
 
-from models.evaluation.metrics import Bool, Float64, average_precision, has_both_classes
+from features.arrays import Bool, Float64
+from models.evaluation.metrics import average_precision, has_both_classes
 
 Scored = Mapping[tuple[int, int], Float64]
 """Log-odds of one fold's rows by days of history and rounds."""

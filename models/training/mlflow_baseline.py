@@ -2,32 +2,21 @@
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import get_args
 
 from models.registry import mlflow_client
 from models.registry.mlflow_record import log_run, refusing_in_words
 from models.registry.mlflow_registry import create_run
-from models.training.baseline_fitting import Baseline, BaselineName, fit_baseline
+from models.training.baseline_fitting import BaselineName, BaselineRun, fit_baseline
 from models.training.fitting import require_enough_frauds
-from models.training.mlflow_training import Judged, TrainingPlan, counts, record_of, rehearsed, require_registry
-from models.training.rehearsal import Rehearsal
+from models.training.mlflow_training import require_registry
+from models.training.pipeline import Judged, TrainingPlan, counts, record_of, rehearsed
 from models.training_set.leakage import require_no_leak
 from models.training_set.rows import TrainingSet
 from models.training_set.snapshot import DataSnapshot, Provenance
 
 BASELINES: tuple[BaselineName, ...] = get_args(BaselineName)
 _KINDS = {"logistic_regression": "Logistic regression", "random_forest": "A random forest"}
-
-
-@dataclass(frozen=True)
-class BaselineRun:
-    """The run, the rows, and how the baseline did."""
-
-    run_id: str
-    rows: TrainingSet
-    baseline: Baseline
-    rehearsal: Rehearsal
 
 
 def train_baseline(

@@ -1,15 +1,15 @@
 """Training: a training set in, a booster with its policy out. Equal rows, seed and threads give an equal model, byte for byte."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import xgboost as xgb
 
+from features.arrays import Float64
 from features.errors import UserError
 from models.evaluation.metrics import auc_roc, average_precision
-from models.policy import Policy, choose_policy
-from models.scoring import Float64
+from models.learners.trained import OutOfFold, Trained
+from models.training.thresholds import choose_policy
 from models.training_set.rows import TrainingSet
 from models.training_set.splits import validation_begin
 
@@ -27,28 +27,6 @@ PARAMETERS: Mapping[str, str | float | int] = {
 MOST_ROUNDS = 500
 PATIENCE = 50
 VALIDATION_SHARE = 0.25
-
-
-@dataclass(frozen=True)
-class OutOfFold:
-    """``rows`` with the ``probability`` (float64, 0–1) that each had from a booster that was fitted without it."""
-
-    rows: TrainingSet
-    probability: Float64
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A booster that knows its features' names, its policy, all parameters that made it, and how it did on the validation rows.
-
-    ``out_of_fold`` are the validation rows with the probabilities of a booster that hadn't seen them; None where there are none.
-    """
-
-    booster: xgb.Booster
-    policy: Policy
-    parameters: Mapping[str, str | float | int]
-    metrics: Mapping[str, float]
-    out_of_fold: OutOfFold | None = None
 
 
 def train(

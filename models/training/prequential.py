@@ -11,13 +11,10 @@ A week is tried as it would have been lived: when it begins, the youngest label 
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from features.arrays import Bool, Int64
 from features.definitions import DAY
 from models.evaluation.metrics import has_both_classes
-
-Int64 = npt.NDArray[np.int64]
-Bool = npt.NDArray[np.bool_]
 
 WEEK = 7 * DAY
 

@@ -12,16 +12,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from features.arrays import Bool, Float64, Int64
 from features.definitions import DAY
 from features.errors import UserError
-from models.evaluation.metrics import Bool, Float64, Int64, auc_roc, average_precision
+from models.evaluation.metrics import auc_roc, average_precision
 from models.learners.booster_average import average
 from models.learners.calibration import Platt, probability_of
+from models.learners.trained import Trained
 from models.learners.xgboost_learner import Trees, XGBoostLearner
-from models.policy import choose_policy
 from models.training.history_choice import Choice, choices
-from models.training.plain_split import Trained
 from models.training.prequential import Fold, folds, known_until
+from models.training.thresholds import choose_policy
 from models.training_set.rows import TrainingSet
 
 # Settled on weeks of the handbook's data that began before 2018-07-11, never on those that the benchmark reports. Many bins, for the few

@@ -5,17 +5,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from features.arrays import Bool, Int64
 from features.definitions import DAY
 from features.errors import UserError
 from models.costs import Costs
 from models.evaluation.judgement import RESAMPLES, Evaluation, evaluate
 from models.evaluation.scored_rows import KnownFrauds, ScoredRows, amount_bands, newness
 from models.learners.calibration import Platt, log_odds_of
+from models.learners.trained import OutOfFold, Trained
 from models.policy import Policy
-from models.training.plain_split import OutOfFold, Trained
 from models.training.thresholds import choose_policy_by_cost
 from models.training_set.rows import TrainingSet
-from models.training_set.splits import Bool, Int64
 
 _AGE = "user_age_seconds"
 _JUDGED_MS = 7 * DAY

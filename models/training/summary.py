@@ -2,10 +2,10 @@
 
 import msgspec
 
-from api.cli.models.choices import moment
-from models.registry.mlflow_registry import Registered
-from models.training.mlflow_baseline import BaselineRun
-from models.training.mlflow_training import Candidate, TrainingPlan, counts
+from features.history.moments import moment
+from models.registry.record import Registered
+from models.training.baseline_fitting import BaselineRun
+from models.training.pipeline import Candidate, TrainingPlan, counts
 from models.training.rehearsal import Rehearsal
 
 

@@ -7,8 +7,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from features.arrays import Bool, Int64
 from features.errors import UserError
-from models.training_set.splits import Bool, Int64
 
 Float64 = np.ndarray[tuple[int], np.dtype[np.float64]]
 Immature = Literal["left-out", "weighted"]

@@ -9,12 +9,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.arrays import Bool, Float32, Int64
 from features.definitions import FeatureSet
 from features.errors import UserError
 from features.history.log import HistoryLog, chunks
-from features.windows import Float32, Int64
 from models.training_set.label_maturity import inverse_propensity
-from models.training_set.splits import Bool, learnable_rows
+from models.training_set.splits import learnable_rows
 
 
 @dataclass(frozen=True)

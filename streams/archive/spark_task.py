@@ -10,7 +10,8 @@ import pyarrow as pa
 from features.offline.parquet_tables import WrittenFile, write_file
 from features.offline.storage import Storage
 from streams.archive.archived_topics import ARCHIVED
-from streams.archive.rows.tables import KafkaRecord, LogPartition, by_day
+from streams.archive.rows.tables import LogPartition, by_day
+from streams.messages.record import LogRecord
 
 RESULT = "path string, day date, rows long, bytes long"
 _RESULT_SCHEMA = pa.schema([("path", pa.string()), ("day", pa.date32()), ("rows", pa.int64()), ("bytes", pa.int64())])
@@ -53,10 +54,10 @@ class ArchiveTask:
             yield partition, first, pa.concat_tables(gathered)
 
 
-def _records(batch: pa.RecordBatch) -> Iterator[tuple[int, list[KafkaRecord]]]:
+def _records(batch: pa.RecordBatch) -> Iterator[tuple[int, list[LogRecord]]]:
     """The records of each run of one partition."""
     records = list(
-        map(KafkaRecord, *(batch[name].to_pylist() for name in ("offset", "timestamp", "key", "value")), _headers(batch["headers"]))
+        map(LogRecord, *(batch[name].to_pylist() for name in ("offset", "timestamp", "key", "value")), _headers(batch["headers"]))
     )
     partitions = batch["partition"].to_numpy()
     cuts = [0, *(np.flatnonzero(np.diff(partitions)) + 1).tolist(), len(records)]

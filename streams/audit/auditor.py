@@ -20,8 +20,8 @@ from streams.audit.recomputation import Recomputation, Shape, StateAt, Watcher
 from streams.audit.scored import Mismatch, Scored
 from streams.messages import batches
 from streams.messages.code_digest import code_digest
+from streams.messages.record import Record
 from streams.messages.topics import BY_MERCHANT, TRANSACTIONS
-from streams.messages.validation import Record
 from streams.score import Observed
 
 Reader = Callable[[str, int, int, int], Iterator[Sequence[Record]]]

@@ -10,10 +10,11 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from features.arrays import Float32
 from features.definitions import Entity, FeatureSet
 from features.state import EntityState
 from features.vector import device_hashes
-from features.windows import LABEL, TRANSACTION, Float32
+from features.windows import LABEL, TRANSACTION
 from streams.audit.dossier import History
 from streams.audit.recomputation import Applied
 from streams.messages.events import Label, Transaction

@@ -13,17 +13,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.arrays import Float32, Int64
 from features.definitions import FEATURE_SETS, FeatureSet
 from features.online.on_demand import vector, vector_of_request
-from features.windows import Float32, Int64
 from models.scoring import Scorer
 from streams.audit.computed import Computed, keys_of_logged, keys_of_recomputed
 from streams.audit.oracle_share import OracleShare
 from streams.audit.recomputation import Recomputation, StateAt
 from streams.audit.scored import Mismatch, Scored, differences
 from streams.messages import answer, scoring_log
+from streams.messages.record import Place
 from streams.score import Observed
-from streams.state.saved_state import Place
 
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 

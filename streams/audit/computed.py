@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
-from features.windows import Float32, Int64
+from features.arrays import Float32, Int64
 from streams.score import Observed
 
 # A partition and an offset in one number: no log is so long that two would be taken for one.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from features.definitions import Entity
 from streams.audit.recomputation import Applied
-from streams.state.saved_state import Place
+from streams.messages.record import Place
 
 
 @dataclass(frozen=True)

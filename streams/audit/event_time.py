@@ -11,12 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from features.arrays import Float32, Int64
 from features.definitions import Entity, FeatureSet
 from features.labels import LabelBook
 from features.oracle import BOTH
 from features.state import EntityState
 from features.vector import device_hashes
-from features.windows import LABEL, TOO_LATE, TRANSACTION, Float32, Int64
+from features.windows import LABEL, TOO_LATE, TRANSACTION
 from streams.audit.recomputation import Applied
 from streams.messages.events import Label
 from streams.score import Observed

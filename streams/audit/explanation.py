@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from features.arrays import Float32
 from features.definitions import Entity, FeatureSet
 from features.oracle import BOTH, Window
-from features.windows import Float32
+from models.policy import RISK_LEVELS, VERDICTS
 from models.reasons import reasons
 from models.scoring import Scorer
 from streams.audit.dossier import History
@@ -16,7 +17,7 @@ from streams.audit.recomputation import Applied
 from streams.audit.report import difference_json, finite
 from streams.audit.scored import Mismatch, Scored
 from streams.messages.code_digest import code_digest
-from streams.messages.events import RISK_LEVELS, VERDICTS, Decision, Label
+from streams.messages.events import Decision, Label
 
 # Of each window so many events are listed.
 _LISTED = 10

@@ -6,13 +6,13 @@ from zlib import crc32
 
 import numpy as np
 
+from features.arrays import Float32
 from features.definitions import Entity, FeatureSet
 from features.oracle import Key, Oracle
-from features.windows import Float32
 from streams.audit.recomputation import Applied, Shape
 from streams.messages.events import Label, Transaction
+from streams.messages.record import Place
 from streams.score import Observed
-from streams.state.saved_state import Place
 
 # The oracle reads all of a key's past for each answer: of a key with more events than this only some are asked about.
 _MANY = 400

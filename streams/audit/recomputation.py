@@ -14,14 +14,17 @@ import numpy as np
 import pyarrow as pa
 
 from features.definitions import Entity, FeatureSet
-from streams.ingest import IngestState, ingest
-from streams.messages import answer, batches
+from streams.ingest import ingest
+from streams.messages import batches
 from streams.messages.batches import LABEL, REFUSED, Batch
 from streams.messages.events import Label, Transaction
+from streams.messages.headers import HEADER
+from streams.messages.record import Place, Record
 from streams.messages.topics import TRANSACTIONS
-from streams.messages.validation import Record, Validator
-from streams.score import Observed, ScoreState, admit, advance
-from streams.state.saved_state import Place
+from streams.messages.validation import Validator
+from streams.score import Observed, admit, advance
+from streams.state.merchants import ScoreState
+from streams.state.users import IngestState
 
 Read = TypeVar("Read")
 
@@ -148,7 +151,7 @@ class Recomputation:
                 )
         if self.feature_set.devices:
             for record in records:
-                if record.headers and answer.HEADER in dict(record.headers):
+                if record.headers and HEADER in dict(record.headers):
                     self.devices[source, record.offset] = state.validator.transaction(record).device_id
         if self.watchers:
             self._tell_learned(source, records, accepted)

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from features.arrays import Float32
 from features.definitions import Entity
 from features.oracle import BOTH
-from features.windows import Float32
 from streams.audit.causes import Cause
 from streams.audit.recomputation import StateAt
-from streams.state.saved_state import Place
+from streams.messages.record import Place
 
 
 class Scored(NamedTuple):

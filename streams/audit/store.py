@@ -5,9 +5,9 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from features.arrays import Float32
 from features.definitions import Entity, FeatureSet
 from features.state import EntityState
-from features.windows import Float32
 from streams.audit.auditor import Auditor
 from streams.audit.causes import Cause
 from streams.audit.recomputation import StateAt

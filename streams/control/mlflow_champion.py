@@ -6,8 +6,9 @@ import threading
 import time
 
 from features.definitions import FeatureSet
+from models.experiments.variant import Variant
 from models.registry import mlflow_registry
-from streams.score import Variant
+from models.registry.record import MODEL_NAME
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ class Champion:
         if version is None or (self._variant is not None and self._variant.scorer.model_version == version):
             return
         began = time.monotonic()
-        scorer = mlflow_registry.load(f"models:/{mlflow_registry.MODEL_NAME}/{version}", self._tracking_uri)
+        scorer = mlflow_registry.load(f"models:/{MODEL_NAME}/{version}", self._tracking_uri)
         if scorer.features_digest != self._feature_set.digest:
             raise ValueError(
                 f"version {version} was trained on features {scorer.features_digest[:12]}, this worker computes {self._feature_set.name} "

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from streams.delivery.kafka_states import StateRecord
+from streams.kafka.positions import Positions
 from streams.kafka.producer import Membership, StageProducer
 from streams.kafka.stall import StallWatch
 from streams.messages.topics import Topic
-from streams.workers.partitions import Positions
 
 # Waiting for acknowledgements costs a round trip, so it is done this often rather than for every turn.
 _SETTLE_EVERY_S = 0.2

@@ -15,17 +15,19 @@ from confluent_kafka.admin import AdminClient
 from features.definitions import FeatureSet
 from features.errors import UserError
 from features.online.views import feature_set_of
-from streams.config import StreamConfig
-from streams.ingest import IngestState, reapply
+from streams.config import INGEST, SCORE, StreamConfig
+from streams.ingest import reapply
 from streams.kafka.admin import partition_count
-from streams.kafka.log import KafkaLog, LogRecord
+from streams.kafka.log import KafkaLog
 from streams.kafka.producer import StageProducer
 from streams.messages import batches
+from streams.messages.record import LogRecord, Record
 from streams.messages.topics import BY_MERCHANT, STATE_MERCHANTS, STATE_USERS, TRANSACTIONS, Topic
-from streams.messages.validation import Record, Validator
-from streams.score import ScoreState, relearn
+from streams.messages.validation import Validator
+from streams.score import relearn
+from streams.state.merchants import ScoreState
 from streams.state.saved_state import Savable, start_over
-from streams.workers.stages import INGEST, SCORE
+from streams.state.users import IngestState
 
 _CHUNK_KEYS = 20_000
 # A killed worker is a member until its session is over.

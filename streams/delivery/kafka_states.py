@@ -5,14 +5,16 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
+from features.arrays import Int64
 from features.errors import UserError
-from features.windows import UNPROJECTED, Int64
-from streams.kafka.log import KafkaLog, LogRecord
+from features.windows import UNPROJECTED
+from streams.kafka.log import KafkaLog
 from streams.kafka.producer import Membership
+from streams.messages.record import LogRecord, Place
 from streams.messages.topics import Topic
 from streams.online.feast_projector import Projector, offer_changes
 from streams.state import saved_state
-from streams.state.saved_state import Place, Savable, Saver
+from streams.state.saved_state import Savable, Saver
 
 logger = logging.getLogger(__name__)
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
-from msgspec import Struct
 
 from features.errors import UserError
+from streams.messages.record import LogRecord
 
 # Longer than a broker takes to abort the transaction that a killed process left open.
 _TIMEOUT_S = 30
@@ -24,16 +24,6 @@ _PASSING = {
     KafkaError.UNKNOWN_TOPIC_OR_PART,
 }
 _Answer = TypeVar("_Answer")
-
-
-class LogRecord(Struct, frozen=True, gc=False, array_like=True):
-    """One record; ``timestamp`` in ms."""
-
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: list[tuple[str, bytes]]
 
 
 def record_of(message: Message) -> LogRecord:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from confluent_kafka import Consumer, TopicPartition
 
-from streams.kafka.log import LogRecord, record_of
+from streams.kafka.log import record_of
+from streams.messages.record import LogRecord
 
 logger = logging.getLogger(__name__)
 

@@ -4,8 +4,6 @@ import msgspec
 
 from streams.messages.events import Decision
 
-HEADER = "answer"
-
 
 class StatePosition(msgspec.Struct, frozen=True):
     """Up to which record a state had been brought: partition and offset of its stage's source topic, −1 for a key never seen."""

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 from msgspec import Struct
 
+from models.policy import RISK_LEVELS, VERDICTS, RiskLevel, Verdict
 from models.reasons import Reason
 from models.scoring import Scores
-from streams.messages.events import RISK_LEVELS, VERDICTS, RiskLevel, Source, Verdict, encode
+from streams.messages.events import Source, encode
 from streams.messages.topics import TRANSACTIONS
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from models.policy import RiskLevel, Verdict
 from models.reasons import Reason
 
 Id = Annotated[str, Meta(min_length=1, max_length=256, description="an identifier")]
@@ -23,11 +24,7 @@ Probability = Annotated[float, Meta(ge=0, le=1)]
 Digest = Annotated[str, Meta(description="SHA-256, hexadecimal")]
 IsoTime = Annotated[str, Meta(description="ISO 8601 with an offset, for example 2026-01-31T09:30:00+01:00")]
 
-Verdict = Literal["approve", "review", "block"]
-RiskLevel = Literal["normal", "elevated", "highest"]
 Origin = Literal["stream", "api"]
-VERDICTS: tuple[Verdict, ...] = ("approve", "review", "block")
-RISK_LEVELS: tuple[RiskLevel, ...] = ("normal", "elevated", "highest")
 
 MAX_VALUE_BYTES = 1 << 20
 

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import pyarrow as pa
 
-from features.windows import Float32, Int64
-from models.scoring import Float64
+from features.arrays import Float32, Float64, Int64
 from streams.messages.answer import Answer
 
 COLUMNS = pa.schema(

@@ -2,8 +2,6 @@
 
 import base64
 import hashlib
-from collections.abc import Sequence
-from typing import Protocol
 
 import msgspec
 
@@ -20,29 +18,11 @@ from streams.messages.events import (
     milliseconds,
 )
 from streams.messages.partitioner import partition_of
+from streams.messages.record import Record
 
 MAX_AHEAD_MS = 5 * 60_000
 
 _KEPT_BYTES = 256_000
-
-
-class Record(Protocol):
-    """A record as a Kafka consumer hands it out; ``timestamp`` in ms."""
-
-    @property
-    def offset(self) -> int: ...  # noqa: D102
-
-    @property
-    def timestamp(self) -> int: ...  # noqa: D102
-
-    @property
-    def key(self) -> bytes | None: ...  # noqa: D102
-
-    @property
-    def value(self) -> bytes | None: ...  # noqa: D102
-
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...  # noqa: D102
 
 
 class RefusedError(Exception):

@@ -5,7 +5,6 @@ import numpy as np
 from features.online.snapshot import Snapshot, Summary
 from features.online.views import stats_window
 from features.state import EntityState
-from features.window_sums import window_sums
 from features.windows import UNPROJECTED
 
 
@@ -19,7 +18,7 @@ def snapshot(state: EntityState, partition: int, position: int, *, everything: b
     slots = np.arange(len(state), dtype=np.int64) if everything else touched
     summary = None
     if state.entity == "user":
-        summary = Summary(*window_sums(state, stats_window(state.feature_set), slots), *state.totals(slots))
+        summary = Summary(*state.window_sums(stats_window(state.feature_set), slots), *state.totals(slots))
     return Snapshot(
         entity=state.entity,
         digest=state.feature_set.digest,

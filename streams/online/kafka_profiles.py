@@ -5,16 +5,16 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from features.online.snapshot import Profile, Profiles
-from streams.config import StreamConfig
+from streams.config import PROFILES, StreamConfig
 from streams.kafka.admin import partition_count
 from streams.kafka.log import KafkaLog
+from streams.kafka.positions import Positions
 from streams.kafka.producer import Membership, StageProducer
+from streams.messages.record import Record
 from streams.messages.topics import DEAD_LETTERS, USERS
-from streams.messages.validation import Record, Validator
+from streams.messages.validation import Validator
 from streams.online.feast_projector import Projector
 from streams.online.profiles import fold
-from streams.workers.partitions import Positions
-from streams.workers.stages import PROFILES
 
 # While Redis is away, so many changed users are kept in memory; further records wait in Kafka.
 _MOST_CHANGED = 50_000

@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterable
 
 from features.online.snapshot import Profile
-from streams.messages.validation import Record, RefusedError, Validator
+from streams.messages.record import Record
+from streams.messages.validation import RefusedError, Validator
 
 
 def fold(records: Iterable[Record], validator: Validator, profiles: dict[str, Profile | None], counts: Counter[str]) -> list[bytes]:

@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 from features.definitions import FEATURE_SETS, FeatureSet
 from features.history.log import HistoryLog, chunks
 from features.history.log_order import TRANSACTION
+from models.policy import VERDICTS
 from models.scoring import Scorer
-from streams.messages.events import VERDICTS
 
 
 @dataclass(frozen=True)

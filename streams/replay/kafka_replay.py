@@ -13,13 +13,14 @@ import numpy as np
 import pyarrow as pa
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from features.arrays import Float64
 from features.history.log_order import LABEL, TRANSACTION
 from streams.kafka.admin import partition_count
+from streams.messages.headers import END_HEADER, Headers, headers_of
 from streams.messages.partitioner import PRODUCER_SETTING
 from streams.messages.topics import TRANSACTIONS
-from streams.replay.aligned.merge import END_HEADER, Headers, headers_of
 from streams.replay.encode import encode_labels, encode_transactions
-from streams.replay.pacing import MAX_RATE, Float64, Rate, due_ms
+from streams.replay.pacing import MAX_RATE, Rate, due_ms
 from streams.replay.plan import ReplayPlan
 
 # Encoded at once: few enough (some 5 ms) not to delay paced records that fall due meanwhile.

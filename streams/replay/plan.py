@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.history.log_order import LABEL, TRANSACTION, Bool, Int8, Int64, replay_order
+from features.arrays import Bool, Int8, Int64
+from features.history.log_order import LABEL, TRANSACTION, replay_order
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ Their numbers grow with the population, so that about 0.9 % of transactions are 
 
 import numpy as np
 
-from streams.simulate.population import Float64, Int64, Population
+from features.arrays import Float64, Int64
+from streams.simulate.population import Population
 from streams.simulate.purchases import PRICE_RISE, DayLog
 from streams.simulate.spec import DAY_MS, Stream, generator
 

@@ -4,12 +4,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
+from features.arrays import Float64, Int64
 from streams.simulate.spec import SimulationSpec, Stream, generator
-
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
 
 _PLANE = 100.0
 _RADIUS = 5.0

@@ -4,12 +4,10 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
-from streams.simulate.population import MOST_DEVICES, Float64, Int64, Population
+from features.arrays import Bool, Float64, Int64
+from streams.simulate.population import MOST_DEVICES, Population
 from streams.simulate.spec import DAY_MS, Stream, generator
-
-Bool = npt.NDArray[np.bool_]
 
 NO_DEVICE = -1
 PRICE_RISE = 1.3  # after the drift everything costs more

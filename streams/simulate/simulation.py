@@ -5,10 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
+from features.arrays import Bool, Int64
 from features.history.columns import CANONICAL, MAPPABLE
 from streams.simulate.fraud import FraudScenarios
-from streams.simulate.population import COUNTRIES, MCCS, Int64, Population, populate
-from streams.simulate.purchases import NO_DEVICE, Bool, DayLog, purchases
+from streams.simulate.population import COUNTRIES, MCCS, Population, populate
+from streams.simulate.purchases import NO_DEVICE, DayLog, purchases
 from streams.simulate.spec import DAY_MS, SimulationSpec
 
 # What a simulated file holds: when labels arrive is settled when it is read (preset "tidemark", --labels-after).

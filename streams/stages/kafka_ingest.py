@@ -4,22 +4,23 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
+from features.arrays import Int64
 from features.errors import UserError
-from features.windows import Int64
-from streams.config import StreamConfig
+from streams.config import INGEST, StreamConfig
 from streams.delivery.isolation import process_but_culprits
 from streams.delivery.kafka_delivery import AtLeastOnce
 from streams.delivery.kafka_states import PartitionStates
-from streams.ingest import IngestState, Routed, ingest, reapply
+from streams.ingest import Routed, ingest, reapply
 from streams.kafka.admin import partition_count
 from streams.kafka.log import KafkaLog
+from streams.kafka.positions import Positions
 from streams.kafka.producer import Membership, StageProducer
+from streams.messages.headers import must_be_merged
+from streams.messages.record import Record
 from streams.messages.topics import BY_MERCHANT, STATE_USERS, TRANSACTIONS
-from streams.messages.validation import Record, Validator
+from streams.messages.validation import Validator
 from streams.online.feast_projector import open_projector
-from streams.replay.aligned.merge import Turn, must_be_merged
-from streams.workers.partitions import Positions
-from streams.workers.stages import INGEST
+from streams.state.users import IngestState
 
 logger = logging.getLogger(__name__)
 
@@ -65,9 +66,9 @@ class IngestWorker:
                 )
         return self._process(records, None)
 
-    def process_aligned(self, turn: Turn) -> Positions:
-        """As ``process``, for a turn of an aligned replay: rows are sent in its order."""
-        return self._process(turn.records, turn.places)
+    def process_aligned(self, records: Mapping[int, Sequence[Record]], places: Mapping[int, Int64]) -> Positions:
+        """As ``process``, for records whose rows are sent by their ``places`` (each record's, never falling in a partition) among all."""
+        return self._process(records, places)
 
     def _process(self, records: Mapping[int, Sequence[Record]], places: Places) -> Positions:
         try:

@@ -3,15 +3,13 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
-from streams.config import StreamConfig
+from streams.config import LABELS_COPY, StreamConfig
 from streams.kafka.log import KafkaLog
+from streams.kafka.positions import Positions
 from streams.kafka.producer import Membership, StageProducer
+from streams.messages.headers import LABEL_HEADER
+from streams.messages.record import Record
 from streams.messages.topics import LABELS, TRANSACTIONS
-from streams.messages.validation import Record
-from streams.workers.partitions import Positions
-from streams.workers.stages import LABELS_COPY
-
-LABEL_HEADER = ("type", b"label")
 
 
 class LabelsWorker:

@@ -8,23 +8,24 @@ from dataclasses import replace
 
 import pyarrow as pa
 
-from streams.config import StreamConfig
+from models.experiments.variant import Variant
+from streams.config import SCORE, StreamConfig
 from streams.control.mlflow_champion import Champion
 from streams.delivery.isolation import process_but_culprits
 from streams.delivery.kafka_delivery import AtLeastOnce, Delivery, ExactlyOnce
 from streams.delivery.kafka_states import PartitionStates, StateRecord
 from streams.kafka.admin import partition_count
 from streams.kafka.log import KafkaLog
+from streams.kafka.positions import Positions
 from streams.kafka.producer import Membership, StageProducer
 from streams.messages import batches
 from streams.messages.batches import Batch
+from streams.messages.record import Record
 from streams.messages.topics import BY_MERCHANT, DEAD_LETTERS, DECISIONS, SCORING_LOG, STATE_MERCHANTS, TRANSACTIONS
-from streams.messages.validation import Record
 from streams.online.feast_projector import open_projector
-from streams.score import Observed, ScoreState, Variant, advance, decide_each
+from streams.score import Observed, advance, decide_each
 from streams.state import saved_state
-from streams.workers.partitions import Positions
-from streams.workers.stages import SCORE
+from streams.state.merchants import ScoreState
 
 logger = logging.getLogger(__name__)
 

@@ -15,17 +15,17 @@ from typing import Protocol
 import msgspec
 import numpy as np
 
+from features.arrays import Int64
 from features.definitions import FEATURE_SETS
 from features.errors import UserError
 from features.state import EntityState
-from features.windows import UNSAVED, Int64
+from features.windows import UNSAVED
+from streams.messages.record import Place
 from streams.state.duplicates import Piece
 
 SavedRecord = tuple[bytes, bytes | None]
 """Key and value; no value removes the key."""
 
-Place = tuple[int, int]
-"""Partition and offset of a record of ``transactions``."""
 
 _AT, _KEY, _SEEN, _FAILED, _VARIANT = b"/at", b"/key/", b"/seen/", b"failed/", b"/variant/"
 

@@ -17,11 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.arrays import Float32
 from features.backfill.repeated_payments import RepeatingMerchantStage, RepeatingUserStage
 from features.definitions import DAY, FeatureSet
-from features.windows import Float32
+from models.policy import RISK_LEVELS
 from models.scoring import Scorer
-from streams.messages.events import RISK_LEVELS
 
 LOOKBACK = 14 * DAY
 

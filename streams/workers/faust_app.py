@@ -14,11 +14,12 @@ from aiokafka.errors import CommitFailedError, IllegalStateError
 from faust.serializers.schemas import Schema
 
 from streams.config import StreamConfig
+from streams.kafka.positions import Positions
 from streams.kafka.stall import exit_now
 from streams.kafka.watchdog import Watchdog
 from streams.workers import stage_metrics
 from streams.workers.faust_transport import SCHEME, BatchesApp, Consumer
-from streams.workers.partitions import Partitions, Positions
+from streams.workers.partitions import Partitions
 from streams.workers.stages import STAGES, Stage
 
 logger = logging.getLogger(__name__)

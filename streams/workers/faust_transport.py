@@ -21,9 +21,9 @@ from faust.transport.drivers.aiokafka import Consumer as KafkaConsumer
 from faust.transport.drivers.aiokafka import Transport as KafkaTransport
 from faust.types import TP, ConsumerMessage, Message
 
-from streams.kafka.log import LogRecord
 from streams.kafka.producer import Membership
 from streams.kafka.reader import Fetching, PartitionReader
+from streams.messages.record import LogRecord
 
 SCHEME = "batches"
 

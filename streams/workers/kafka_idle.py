@@ -4,10 +4,10 @@ import time
 from collections.abc import Sequence
 
 from features.online.feast_store import OnlineWriter
-from streams.config import StreamConfig
+from streams.config import INGEST, PROFILES, SCORE, StreamConfig
 from streams.kafka.admin import partition_count
 from streams.kafka.log import KafkaLog
-from streams.workers.stages import INGEST, PROFILES, SCORE, STAGES
+from streams.workers.stages import STAGES
 
 _PROJECTING = (INGEST, SCORE, PROFILES)
 

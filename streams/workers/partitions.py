@@ -12,8 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
+from streams.kafka.positions import Positions
 from streams.kafka.producer import Membership
-from streams.messages.validation import Record
+from streams.messages.record import Record
 
 logger = logging.getLogger(__name__)
 
@@ -21,9 +22,6 @@ logger = logging.getLogger(__name__)
 _TICK_S = 0.05
 # Fetches, of some thousand records each.
 _MOST_WAITING = 16
-
-Positions = Mapping[int, int]
-"""The next offset to process, by partition."""
 
 
 class StageWorker(Protocol):

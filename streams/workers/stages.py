@@ -6,14 +6,12 @@ What a stage alone needs is imported when it is connected: a stage's process sta
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from streams.config import StreamConfig
+from streams.config import INGEST, LABELS_COPY, PROFILES, SCORE, StreamConfig
 from streams.kafka.reader import Fetching
 from streams.messages.topics import BY_MERCHANT, LABELS, TRANSACTIONS, USERS, Topic
 from streams.workers.partitions import Limit, StageWorker
 
 _MB = 1 << 20
-
-LABELS_COPY, INGEST, SCORE, PROFILES = "labels", "ingest", "score", "profiles"
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from features.errors import UserError
-from streams.config import StreamConfig
-from streams.workers.stages import PROFILES, STAGES
+from streams.config import PROFILES, StreamConfig
+from streams.workers.stages import STAGES
 
 logger = logging.getLogger(__name__)
 

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from api.cli.conventions import write_summary
+from streams.config import INGEST, LABELS_COPY, SCORE
 from streams.replay.aligned.kafka_replay import name_of
 from streams.replay.kafka_replay import Aligned, replay
 from streams.replay.plan import plan_replay
-from streams.workers.stages import INGEST, LABELS_COPY, SCORE
 from streams.workers.worker import Worker
 from tests.benchmarks.deployment import champion
 from tests.benchmarks.deployment.deployment import Deployment, deployed, require_alive
@@ -43,7 +43,7 @@ def measure(way: str, sent: Workload, partitions: int, registry: str) -> dict[st
         name = name_of(sent.source.file)
         replay(sent.table, plan, config.kafka, aligned=Aligned(name, len(plan), range(partitions)) if way == "aligned" else None)
         ingest = (
-            Worker(config, (INGEST,), "streams.replay.aligned.process", (name,), finite=True)
+            Worker(config, (INGEST,), "streams.replay.aligned.kafka_process", (name,), finite=True)
             if way == "aligned"
             else Worker(config, (INGEST,))
         )

@@ -74,7 +74,7 @@ def test_vectors_and_decisions_are_the_backtests_whoever_is_killed(deployment: D
         # The same command goes on.
         with deployment.running(*command, "--rate", "4000") as replay:
             eventually(lambda: records_on(deployment, "transactions.by-merchant") > batches, what="INGEST's next batches")
-            kill(child(replay, "streams.replay.aligned.process"))
+            kill(child(replay, "streams.replay.aligned.kafka_process"))
             kill(child(worker, "score"))
             assert replay.wait(120) == 0
         # A plain worker passes over the end of the replay.

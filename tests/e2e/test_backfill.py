@@ -12,11 +12,13 @@ from features.online.feast_store import OnlineReader
 from models.registry import mlflow_registry
 from streams.config import StreamConfig
 from streams.delivery.kafka_rebuild import decode_any
-from streams.ingest import IngestState, reapply
+from streams.ingest import reapply
 from streams.kafka.log import KafkaLog
 from streams.messages.events import Decision
 from streams.messages.validation import Validator
-from streams.score import ScoreState, relearn
+from streams.score import relearn
+from streams.state.merchants import ScoreState
+from streams.state.users import IngestState
 from tests.faults.oracle import contents, restore
 from tests.made.records import label, transaction
 from tests.run.deployment import Deployment, champion, deployed

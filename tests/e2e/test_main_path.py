@@ -16,10 +16,10 @@ import pytest
 from features.online.feast_store import OnlineReader
 from infra.local import ports
 from models.registry import mlflow_registry
-from streams.kafka.log import LogRecord
 from streams.messages import scoring_log
 from streams.messages.events import DeadLetter, Decision
 from streams.messages.partitioner import partition_of
+from streams.messages.record import LogRecord
 from streams.workers.stages import STAGES
 from tests.made.records import label, transaction
 from tests.run.deployment import Deployment, champion, deployed, eventually

@@ -8,9 +8,9 @@ from feast import FeatureStore
 
 from features.online.feast_store import ClaimLostError, OnlineWriter
 from features.online.snapshot import Profile, Profiles
-from streams.kafka.log import LogRecord
 from streams.messages.events import DeadLetter
 from streams.messages.partitioner import partition_of
+from streams.messages.record import LogRecord
 from tests.run.deployment import Deployment, deployed, eventually
 from tests.streams.online.test_profiles import CREATED, user
 

@@ -16,18 +16,23 @@ import pyarrow as pa
 
 from features.online.feast_store import OnlineReader
 from features.state import EntityState
+from models.experiments.variant import Variant
 from models.registry import mlflow_registry
+from models.registry.record import MODEL_NAME
 from streams.config import StreamConfig
-from streams.ingest import IngestState, Routed, ingest
+from streams.ingest import Routed, ingest
 from streams.kafka.admin import partition_count
-from streams.kafka.log import KafkaLog, LogRecord
+from streams.kafka.log import KafkaLog
 from streams.messages import batches, scoring_log
 from streams.messages.events import DeadLetter, Decision, encode
+from streams.messages.record import LogRecord, Place
 from streams.messages.topics import BY_MERCHANT, DEAD_LETTERS, DECISIONS, SCORING_LOG, STATE_MERCHANTS, STATE_USERS, TRANSACTIONS
 from streams.messages.validation import Validator
-from streams.score import Observed, ScoreState, Variant, advance, decide, gave_up
+from streams.score import Observed, advance, decide, gave_up
 from streams.state import saved_state
-from streams.state.saved_state import Place, Savable
+from streams.state.merchants import ScoreState
+from streams.state.saved_state import Savable
+from streams.state.users import IngestState
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -141,7 +146,7 @@ class Oracle:
             self.verdict.decisions += 1
         by_digest = {}
         for version in self._versions:
-            scorer = mlflow_registry.load(f"models:/{mlflow_registry.MODEL_NAME}/{version}", self._config.mlflow)
+            scorer = mlflow_registry.load(f"models:/{MODEL_NAME}/{version}", self._config.mlflow)
             by_digest[scorer.model_digest] = Variant(scorer)
         self._variants = [by_digest[digest] for digest in self._models]
 

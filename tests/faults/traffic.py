@@ -11,9 +11,9 @@ import msgspec
 from confluent_kafka import Producer
 
 from features.definitions import DAY, MINUTE
+from streams.messages.headers import LABEL_HEADER
 from streams.messages.partitioner import PRODUCER_SETTING
 from streams.messages.topics import LABELS, TRANSACTIONS
-from streams.stages.kafka_labels import LABEL_HEADER
 
 # So long ago that months of silence can be put in between without running into the future.
 _START = 1_260_000_000_000

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from features.arrays import Float32
 from features.definitions import DAY, FEATURE_SETS
 from features.state import EntityState
-from features.windows import LABEL, NEVER, SEEN, TOO_LATE, TRANSACTION, UNPROJECTED, UNSAVED, Float32
+from features.tiles import NEVER
+from features.windows import LABEL, SEEN, TOO_LATE, TRANSACTION, UNPROJECTED, UNSAVED
 
 V2 = FEATURE_SETS["fraud_v2"]
 START = 1_530_000_000_000 // DAY * DAY

@@ -8,7 +8,8 @@ import pytest
 
 from features.definitions import DAY, FEATURE_SETS, HOUR, MINUTE, SECOND, FeatureSet, Window
 from features.state import EntityState
-from features.windows import LABEL, NEVER, TOO_LATE, UNPROJECTED, UNSAVED, apply_rows
+from features.tiles import NEVER
+from features.windows import LABEL, TOO_LATE, UNPROJECTED, UNSAVED, apply_rows
 
 V1, V2 = FEATURE_SETS["fraud_v1"], FEATURE_SETS["fraud_v2"]
 START = 1_530_000_000_000

@@ -6,7 +6,6 @@ import pytest
 from features.definitions import Window
 from features.state import EntityState
 from features.vector import device_hashes
-from features.window_sums import window_sums
 from tests.made.online_states import V1, V2, history
 
 
@@ -27,7 +26,7 @@ def test_sums_after_each_transaction_are_those_of_the_state_then_late_ones_too(w
         told, late = one_by_one.apply(*(column[here] for column in rows))
         assert told.tobytes() == features[here].tobytes()
         assert late[0] == lateness[row]
-        expected[row] = np.concatenate([*window_sums(one_by_one, window, slots[here]), *one_by_one.totals(slots[here])])
+        expected[row] = np.concatenate([*one_by_one.window_sums(window, slots[here]), *one_by_one.totals(slots[here])])
     assert np.count_nonzero(lateness) > 100
     assert sums.tolist() == expected.tolist()
 

@@ -6,8 +6,8 @@ from functools import cache
 import numpy as np
 import xgboost as xgb
 
+from features.arrays import Float32
 from features.definitions import DAY, FEATURE_SETS, FeatureSet
-from features.windows import Float32
 from models.policy import Policy
 from models.promotion.mlflow_audits import AuditVerdict
 from models.scoring import Scorer

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from features.arrays import Int64
 from features.definitions import DAY, FEATURE_SETS, Entity, FeatureSet
 from features.online.snapshot import Snapshot
 from features.state import EntityState
@@ -13,8 +13,6 @@ from streams.online.changes import snapshot
 
 V1, V2 = FEATURE_SETS["fraud_v1"], FEATURE_SETS["fraud_v2"]
 START = 1_700_000_000_000
-
-Int64 = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

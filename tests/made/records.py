@@ -10,12 +10,14 @@ import xgboost as xgb
 from features.definitions import FEATURE_SETS, FeatureSet
 from models.policy import Policy
 from models.scoring import Scorer
-from streams.ingest import IngestState, Routed, ingest
-from streams.kafka.log import LogRecord
+from streams.ingest import Routed, ingest
 from streams.messages import batches
 from streams.messages.batches import Batch
+from streams.messages.record import LogRecord
 from streams.messages.validation import Validator
-from streams.score import Observed, ScoreState, advance
+from streams.score import Observed, advance
+from streams.state.merchants import ScoreState
+from streams.state.users import IngestState
 
 KAFKA_TIME = 1_800_000_000_000
 FRAUD_V1 = FEATURE_SETS["fraud_v1"]

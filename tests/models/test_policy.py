@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from models.policy import NEVER, Policy, choose_policy
+from models.policy import NEVER, Policy
+from models.training.thresholds import choose_policy
 
 SHARES = st.sampled_from([0.0, 0.01, 0.05, 0.2, 0.5, 1.0])
 

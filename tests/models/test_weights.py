@@ -11,13 +11,13 @@ from models.evaluation.judgement import Statistic
 from models.evaluation.plots import evaluation_plots
 from models.evaluation.reliability import reliability
 from models.evaluation.scored_rows import KnownFrauds, ScoredRows
+from models.learners.trained import OutOfFold
 from models.monitoring.reference import reference
-from models.policy import Policy, choose_policy
+from models.policy import Policy
 from models.promotion.comparison import LIMITS, compare
 from models.training.history_choice import choices
-from models.training.plain_split import OutOfFold
 from models.training.rehearsal import rehearse
-from models.training.thresholds import choose_policy_by_cost
+from models.training.thresholds import choose_policy, choose_policy_by_cost
 from models.training_set.rows import TrainingSet
 from models.training_set.thinning import sampled
 from tests.made.models import V1

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from features.arrays import Float32
 from features.definitions import Entity, FeatureSet
 from features.labels import LabelBook
 from features.oracle import Oracle, Window
@@ -13,8 +14,6 @@ from features.vector import assemble, device_hashes
 from features.windows import LABEL, TOO_LATE, TRANSACTION
 from tests.parity.logs import Chargeback, Log, Payment, Record, payments_of
 from tests.parity.windows import restated
-
-Vectors = npt.NDArray[np.float32]
 
 ENTITIES: tuple[Entity, Entity] = ("user", "merchant")
 
@@ -28,7 +27,7 @@ class Kernel:
         self.labels = LabelBook()
         self.too_late: dict[Entity, int] = dict.fromkeys(ENTITIES, 0)
 
-    def apply(self, batch: Log) -> Vectors:
+    def apply(self, batch: Log) -> Float32:
         """Applies the batch; returns the vector of each of its transactions."""
         kind = np.array([LABEL if isinstance(record, Chargeback) else TRANSACTION for record in batch], np.int8)
         amount = np.array([record.amount if isinstance(record, Payment) else 0 for record in batch], np.int64)
@@ -46,7 +45,7 @@ class Kernel:
                 fraud = np.where(lateness == TOO_LATE, 0, fraud)
         return assemble(self.feature_set, time[asked], amount[asked], seen["user"], seen["merchant"])
 
-    def observe(self, payments: Sequence[Payment]) -> Vectors:
+    def observe(self, payments: Sequence[Payment]) -> Float32:
         """The vector each of these would see if it came next."""
         time, amount = _times(payments), np.array([payment.amount for payment in payments], np.int64)
         device = device_hashes([payment.device_id for payment in payments])
@@ -87,13 +86,13 @@ def _times(records: Iterable[Record]) -> npt.NDArray[np.int64]:
     return np.array([record.event_time for record in records], np.int64)
 
 
-def by_kernel(feature_set: FeatureSet, batches: Iterable[Log]) -> Vectors:
+def by_kernel(feature_set: FeatureSet, batches: Iterable[Log]) -> Float32:
     """The vectors of a log's transactions, by the kernel."""
     kernel = Kernel(feature_set)
     return np.concatenate([kernel.apply(batch) for batch in batches])
 
 
-def by_oracle(feature_set: FeatureSet, log: Log, extra: Mapping[str, Window] | None = None) -> Vectors:
+def by_oracle(feature_set: FeatureSet, log: Log, extra: Mapping[str, Window] | None = None) -> Float32:
     """The vectors of a log's transactions, by the oracle."""
     oracle = restated(feature_set.devices, extra, [(percent, window.name) for percent, window in feature_set.large])
     rows = []
@@ -118,7 +117,7 @@ def in_order(feature_set: FeatureSet, features: Mapping[str, float]) -> list[flo
     return [features[name] for name in feature_set.names]
 
 
-def assert_same_bits(feature_set: FeatureSet, log: Log, kernel: Vectors, oracle: Vectors) -> None:
+def assert_same_bits(feature_set: FeatureSet, log: Log, kernel: Float32, oracle: Float32) -> None:
     """Every figure equal to the last bit; the message names the first that is not."""
     assert kernel.shape == oracle.shape
     differing = np.argwhere(kernel.view(np.uint32) != oracle.view(np.uint32))

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from features.windows import Float32
+from features.arrays import Float32
 from streams.audit.kafka_audit import KafkaAudit
 from streams.messages import scoring_log
 from streams.messages.events import Decision

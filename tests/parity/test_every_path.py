@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from feast import FeatureStore
 
+from features.arrays import Float32
 from features.backfill import spark_backfill
 from features.backfill.plan import plan_backfill
 from features.definitions import ACTIVITY, DAY, FEATURE_SETS, HOUR, MINUTE, Entity, FeatureSet, Window
@@ -32,7 +32,7 @@ from features.state import EntityState
 from features.vector import from_columns
 from features.windows import TOO_LATE
 from infra.local import jars, java
-from streams.messages.validation import Record
+from streams.messages.record import Record
 from streams.replay.encode import encode_labels, encode_transactions
 from streams.replay.kafka_replay import LABEL_HEADER
 from tests.made.archive import archive, records
@@ -41,7 +41,6 @@ from tests.made.records import KAFKA_TIME, LogRecord, advanced, ingest_state, re
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-Vectors = npt.NDArray[np.float32]
 
 MOST = 20_000
 WITH_2H = replace(FEATURE_SETS["fraud_v2"], name="with_2h", activity=(*ACTIVITY, Window("2h", 2 * HOUR, MINUTE)))
@@ -73,7 +72,7 @@ def spark() -> Iterator["SparkSession"]:
     session.stop()
 
 
-def by_stream(table: pa.Table, log: HistoryLog, feature_set: FeatureSet) -> Vectors:
+def by_stream(table: pa.Table, log: HistoryLog, feature_set: FeatureSet) -> Float32:
     """JSON through both stages, over three merchant partitions, in uneven turns."""
     is_label = log.kind == LABEL
     values = np.empty(len(log.row), object)
@@ -85,14 +84,14 @@ def by_stream(table: pa.Table, log: HistoryLog, feature_set: FeatureSet) -> Vect
         for offset, (key, value, label) in enumerate(zip(keys, values.tolist(), is_label.tolist(), strict=True))
     ]
     out = routed(ingest_state(merchant_partitions=3, feature_set=feature_set), sent, cuts=range(0, len(sent), 777))  # type: ignore[arg-type]
-    found: dict[int, Vectors] = {}
+    found: dict[int, Float32] = {}
     for partition in range(3):
         observed = advanced(score_state(feature_set), received(out, partition, feature_set))
         found.update(zip(observed.rows["offset"].to_pylist(), observed.vectors, strict=True))
     return np.array([found[offset] for offset in np.flatnonzero(~is_label).tolist()])
 
 
-def by_api(log: HistoryLog, devices: list[str | None], feature_set: FeatureSet) -> Vectors:
+def by_api(log: HistoryLog, devices: list[str | None], feature_set: FeatureSet) -> Float32:
     """Each transaction from the bytes of the two states that were in the online store before it."""
     states: dict[Entity, EntityState] = {"user": EntityState(feature_set, "user"), "merchant": EntityState(feature_set, "merchant")}
     slots = {entity: states[entity].slots(names)[codes] for entity, (codes, names) in (("user", log.user), ("merchant", log.merchant))}
@@ -111,7 +110,7 @@ def by_api(log: HistoryLog, devices: list[str | None], feature_set: FeatureSet) 
     return np.array(found)
 
 
-def by_spark_and_feast(table: pa.Table, ids: list[str], feature_set: FeatureSet, spark: "SparkSession", home: Path) -> Vectors:
+def by_spark_and_feast(table: pa.Table, ids: list[str], feature_set: FeatureSet, spark: "SparkSession", home: Path) -> Float32:
     """A backfill over the archive, read back as a training set."""
     store = Storage.of(home / "offline")
     archive(store, records(table))

@@ -20,9 +20,10 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from features.definitions import FEATURE_SETS
 from features.online.feast_repo_writer import write as write_feast_repo
 from infra.local import ports, services
+from models.learners.trained import Trained
 from models.policy import Policy
 from models.registry import mlflow_registry
-from models.training.plain_split import Trained
+from models.registry.record import Registered
 from streams.config import StreamConfig
 from streams.kafka.admin import create_missing
 from streams.messages.partitioner import PRODUCER_SETTING
@@ -189,7 +190,7 @@ def _belongs(process: psutil.Process, group: int) -> bool:
         return False
 
 
-def champion(config: StreamConfig, seed: int = 0) -> mlflow_registry.Registered:
+def champion(config: StreamConfig, seed: int = 0) -> Registered:
     """Registers a small model that rises with the amount, for tests that need any model at all."""
     import numpy as np
 

@@ -11,15 +11,17 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from msgspec import structs
 
 from features.definitions import DAY, FEATURE_SETS, HOUR
-from streams.ingest import IngestState, Routed, ingest, reapply
-from streams.kafka.log import LogRecord
+from streams.ingest import Routed, ingest, reapply
 from streams.messages import batches
 from streams.messages.batches import Batch
 from streams.messages.partitioner import partition_of
+from streams.messages.record import LogRecord
 from streams.messages.validation import Validator
-from streams.score import ScoreState, advance
+from streams.score import advance
 from streams.state import saved_state
+from streams.state.merchants import ScoreState
 from streams.state.saved_state import Savable, Saver
+from streams.state.users import IngestState
 from tests.made.records import KAFKA_TIME, label, transaction
 from tests.streams.state.test_saved_state import Topic, contents
 

@@ -10,17 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
+from features.arrays import Float32
 from features.definitions import DAY, HOUR
 from features.history.log import HistoryLog, vectors
-from features.windows import Float32
+from models.experiments.variant import Variant
 from models.scoring import Scorer, Scores
 from streams.ingest import ingest
-from streams.kafka.log import LogRecord
 from streams.messages import answer, scoring_log
 from streams.messages.batches import Batch
 from streams.messages.events import DeadLetter, Decision, Source
+from streams.messages.headers import HEADER
 from streams.messages.partitioner import partition_of
-from streams.score import Variant, admit, decide, decide_each
+from streams.messages.record import LogRecord
+from streams.score import admit, decide, decide_each
 from tests.made.records import FRAUD_V1, advanced, ingest_state, label, received, routed, score_state, scorer, transaction
 
 START = 1_700_000_000_000
@@ -206,7 +208,7 @@ def test_what_the_api_told_is_what_the_stream_says() -> None:
     header = answer.encode(answer.Answer(told, vector.tobytes(), answer.StatePosition(0, 0), answer.StatePosition(-1, -1)))
     records = [
         transaction(0),
-        structs.replace(transaction(1, amount=500, time=START + HOUR), headers=[(answer.HEADER, header)]),
+        structs.replace(transaction(1, amount=500, time=START + HOUR), headers=[(HEADER, header)]),
         transaction(2),
     ]
     outcome = decide(advanced(score_state(), received(routed(ingest_state(), records))), Variant(scorer()), "EUR", 42)
@@ -260,7 +262,7 @@ def test_of_topic_and_api_the_first_in_the_log_wins() -> None:
     )  # fmt: skip
     vector = np.zeros(len(FRAUD_V1.names), np.float32)
     header = answer.encode(answer.Answer(told, vector.tobytes(), answer.StatePosition(0, 0), answer.StatePosition(-1, -1)))
-    by_api = structs.replace(transaction(0), headers=[(answer.HEADER, header)])
+    by_api = structs.replace(transaction(0), headers=[(HEADER, header)])
     for first, second, origin, overruled in ((transaction(0), by_api, "stream", 1), (by_api, transaction(0), "api", 0)):
         records = [first, structs.replace(second, offset=1)]
         counts: Counter[str] = Counter()

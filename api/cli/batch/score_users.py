@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli.conventions import day_ms, progress, write_summary
+from api.cli.conventions import progress, write_summary
 from features.errors import UserError
+from features.history.moments import day_ms
 
 if TYPE_CHECKING:
     from streams.user_risk.parquet_table import UserRiskTable

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli.conventions import day_ms, day_range, write_summary
+from api.cli.conventions import write_summary
 from api.cli.models.model_options import FeaturesOption, FromOption, StoreOption, SummaryOption, ToOption
 from features.definitions import DAY
 from features.errors import UserError
+from features.history.moments import day_ms, day_range
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli.conventions import day_range, progress, write_summary
+from api.cli.conventions import progress, write_summary
 from api.cli.models.model_options import AmountUnitOption, ColumnsOption, FromOption, LabelsAfterOption, SummaryOption, ToOption
 from api.cli.models.promotion import promote
 from api.cli.models.training import retrain, train
 from features.errors import UserError
+from features.history.moments import day_range
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,10 +46,10 @@ def backtest(
     The scores stand in replay order: time, then file order; labels count from when they were known. With --no-history they are those
     of a replay of the same range onto empty topics.
     """
-    from api.cli.models.choices import moment, span
     from api.settings import Settings
     from features.history.columns import parse_mapping
     from features.history.datafile import read_transactions, write_transactions
+    from features.history.moments import moment, span
     from models.registry import mlflow_registry
     from streams.replay.backtest import Backtest
 

@@ -1,65 +1,23 @@
 """The data and choices that a training is given on the command line."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from api.cli.conventions import day_ms, day_range
-from features.definitions import DAY, FEATURE_SETS, FeatureSet
+from features.definitions import FEATURE_SETS, FeatureSet
 from features.errors import UserError
+from features.history.moments import day_ms, day_range, span
 from features.offline.storage import Storage
 from models.costs import Costs
+from models.training_set.labelled_data import UNSAID, LabelledData, Weighting, unheard
 from models.training_set.rows import TrainingSet
 from models.training_set.snapshot import DataSnapshot
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from models.training.baseline_fitting import BaselineName
     from models.training_set.label_maturity import Immature
-
-
-@dataclass(frozen=True)
-class Weighting:
-    """Which rows count otherwise than others: what becomes of ``immature`` ones (None: nobody says, so what is usual with the data), and
-    the column of the file that says the ``propensity`` with which each transaction was let through; see
-    ``models/training_set/label_maturity.py``."""
-
-    immature: "Immature | None" = None
-    propensity: str | None = None
-
-
-UNSAID = Weighting()
-
-
-@dataclass(frozen=True)
-class LabelledData:
-    """Transactions with labels: what they are called, which are asked for (``begin`` to before ``end``, ms), what was known when
-    (``as_of``), how late labels come (``labels_after``, ms), and ``rows_of``, their training set as a feature set sees it. Of a past moment
-    it can be had only if it is ``relabelled``. ``weighting`` is what the rows have."""
-
-    name: str
-    begin: int
-    end: int
-    as_of: int
-    labels_after: int
-    snapshot: DataSnapshot
-    rows_of: "RowsOf"
-    weighting: Weighting
-    relabelled: bool = True
-
-
-class RowsOf(Protocol):
-    """Makes the training set of the rows from ``begin`` to before ``end`` with the labels known ``as_of`` (ms); ``advanced`` hears how many
-    transactions were taken in."""
-
-    def __call__(self, feature_set: FeatureSet, begin: int, end: int, as_of: int, advanced: Callable[[int], None] = ...) -> TrainingSet:
-        """See the class."""
-        ...
 
 
 def data_of_file(
@@ -94,7 +52,7 @@ def data_of_file(
     known = last if as_of_ms is None else as_of_ms
     delay = parse_labels_after(labels_after, mapping.labelled) or 0  # labels that are never sent are at least in the file
 
-    def rows_of(feature_set: FeatureSet, begin: int, end: int, as_of: int, advanced: Callable[[int], None] = _unheard) -> TrainingSet:
+    def rows_of(feature_set: FeatureSet, begin: int, end: int, as_of: int, advanced: Callable[[int], None] = unheard) -> TrainingSet:
         return training_set(table, feature_set, begin, end, as_of, delay, advanced, propensity)
 
     return LabelledData(
@@ -127,7 +85,7 @@ def data_of_archive(
     delay = parse_labels_after(labels_after, True) or 0
     immature = weighting.immature or "left-out"
 
-    def rows_of(feature_set: FeatureSet, begin: int, end: int, as_of: int, advanced: Callable[[int], None] = _unheard) -> TrainingSet:
+    def rows_of(feature_set: FeatureSet, begin: int, end: int, as_of: int, advanced: Callable[[int], None] = unheard) -> TrainingSet:
         rows = archive.training_set(feature_set, begin, end, as_of, delay, immature)
         advanced(len(rows.is_fraud))
         return rows
@@ -142,10 +100,6 @@ def data_of_archive(
         rows_of,
         Weighting(immature),
     )
-
-
-def _unheard(_rows: int) -> None:
-    """Where nobody asks how far it has come."""
 
 
 def feature_set_of(name: str) -> FeatureSet:
@@ -202,19 +156,3 @@ def parse_costs(pairs: Sequence[str]) -> Costs:
         return msgspec.convert(given, Costs, strict=False)
     except (msgspec.ValidationError, ValueError) as error:
         raise UserError(f"--cost {' --cost '.join(pairs)} can't be used: {error}; say for example --cost review=250") from None
-
-
-def span(table: "pa.Table", file: Path) -> tuple[int, int]:
-    """First and last event time (ms). Raises UserError if there is none."""
-    import pyarrow.compute as pc
-
-    if not table.num_rows:
-        raise UserError(f"{file.name} has no transactions; give a file that has some")
-    found = pc.min_max(table["event_time"])
-    return found["min"].as_py(), found["max"].as_py()
-
-
-def moment(milliseconds: int) -> str:
-    """ISO 8601 in UTC, only the day where it is midnight."""
-    at = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return at.date().isoformat() if milliseconds % DAY == 0 else at.isoformat(timespec="seconds")

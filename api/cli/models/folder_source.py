@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from api.cli.conventions import day_range
-from api.cli.models.choices import UNSAID, LabelledData, Weighting, moment
 from features.definitions import FeatureSet
 from features.errors import UserError
+from features.history.moments import day_range, moment
+from models.training_set.labelled_data import UNSAID, LabelledData, Weighting
 from models.training_set.rows import TrainingSet
 from streams.archive.served.parquet_folder import description_of, read_training_set
 

@@ -9,6 +9,8 @@ import typer
 from api.cli.conventions import write_summary
 from api.cli.models.model_options import AmountUnitOption, AuthorOption, ColumnsOption, LabelsAfterOption, StoreOption, SummaryOption
 from features.errors import UserError
+from models.promotion.gate import Force
+from models.registry.record import MODEL_NAME
 
 
 def promote(
@@ -46,7 +48,6 @@ def promote(
     from api.settings import Settings
     from models.promotion import mlflow_promotion
     from models.promotion.trials import trial_of
-    from models.registry import mlflow_registry
 
     if role not in mlflow_promotion.ROLES:
         raise UserError(f"--as {role} is no role; say one of {', '.join(mlflow_promotion.ROLES)}")
@@ -58,10 +59,10 @@ def promote(
     trial = None if given is None else trial_of(given, weeks)
     by = provenance(author).author
     verdict = mlflow_promotion.judge(version, role, trial, tracking_uri, despite_audit=by if despite_audit else None)
-    forced = mlflow_promotion.Force(by, reason.strip()) if force else None
+    forced = Force(by, reason.strip()) if force else None
     write_summary(summary, {**msgspec.to_builtins(verdict), "passed": verdict.passed, "forced": force})
     mlflow_promotion.promote(verdict, tracking_uri, forced)
-    typer.echo(f"models:/{mlflow_registry.MODEL_NAME}/{version} is {role}")
+    typer.echo(f"models:/{MODEL_NAME}/{version} is {role}")
     if verdict.overlooked is not None:
         typer.echo(f"although {verdict.overlooked.audit}")
     elif verdict.audit not in verdict.objections:

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from api.cli.models.choices import UNSAID, LabelledData, Weighting, data_of_archive, data_of_file
+from api.cli.models.choices import data_of_archive, data_of_file
 from api.cli.models.folder_source import data_of_training_folder
+from models.training_set.labelled_data import UNSAID, LabelledData, Weighting
 
 
 def data_of(

@@ -12,7 +12,7 @@ from api.cli.models.training_options import TrainingOptions
 from api.cli.option_sets import with_option_sets
 
 if TYPE_CHECKING:
-    from models.training.mlflow_training import TrainingPlan
+    from models.training.pipeline import TrainingPlan
     from models.training_set.rows import TrainingSet
 
 
@@ -25,9 +25,10 @@ def train(options: TrainingOptions, model: ModelOption = "xgboost") -> None:
     windows. Transactions whose label isn't known by --as-of are left out, or weighted with --immature weighted; of the archive, those
     blocked without a label are left out too.
     """
-    from api.cli.models.choices import baseline_of, moment
+    from api.cli.models.choices import baseline_of
     from api.provenance import provenance
     from api.settings import Settings
+    from features.history.moments import moment
     from models.training.mlflow_baseline import train_baseline
     from models.training.mlflow_training import train_and_register
     from models.training.summary import baseline_summary, training_summary

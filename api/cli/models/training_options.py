@@ -27,10 +27,10 @@ from api.cli.models.model_options import (
 )
 
 if TYPE_CHECKING:
-    from api.cli.models.choices import LabelledData
     from features.definitions import FeatureSet
     from models.costs import Costs
-    from models.training.mlflow_training import TrainingPlan
+    from models.training.pipeline import TrainingPlan
+    from models.training_set.labelled_data import LabelledData
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class TrainingOptions:
     def plan(self, given: "LabelledData") -> "TrainingPlan":
         """How to train on this data."""
         from api.cli.models.search_clock import search_budget
-        from models.training.mlflow_training import TrainingPlan
+        from models.training.pipeline import TrainingPlan
 
         feature_set, histories, costs = self._choices()
         return TrainingPlan(

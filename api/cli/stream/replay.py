@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from api.cli.conventions import INTERRUPTED, day_ms, day_range, progress, until_interrupted, write_summary
+from api.cli.conventions import INTERRUPTED, progress, until_interrupted, write_summary
 from features.errors import UserError
+from features.history.moments import day_ms, day_range
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -25,9 +25,10 @@ def rebuild_online(
     from api.settings import Settings
     from features.errors import UserError
     from features.online.feast_store import OnlineStoreError, OnlineWriter, forget
+    from streams.config import INGEST, PROFILES, SCORE
     from streams.kafka.admin import partition_count
     from streams.kafka.log import KafkaLog
-    from streams.workers.stages import INGEST, PROFILES, SCORE, STAGES
+    from streams.workers.stages import STAGES
 
     config = Settings.resolve(require_services=True).stream_config(features)
 

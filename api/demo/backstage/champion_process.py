@@ -9,14 +9,16 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from models.promotion.gate import Force
+from models.registry.record import MODEL_NAME
 from streams.workers.parent import end_with
 
 if TYPE_CHECKING:
     from api.demo.backstage.champion import Progress
     from api.demo.world import World
     from features.definitions import FeatureSet
-    from models.registry.mlflow_record import Record
-    from models.training.mlflow_training import Candidate, TrainingPlan
+    from models.registry.record import Record
+    from models.training.pipeline import Candidate, TrainingPlan
 
 Say = Callable[["Progress"], None]
 
@@ -35,7 +37,7 @@ def _train(world: "World", feature_set: "FeatureSet", say: Say) -> Made:
     from api.provenance import provenance
     from features.history.label_delay import with_label_times
     from features.online.on_demand import vector
-    from models.training.mlflow_training import TrainingPlan, candidate, recorded
+    from models.training.pipeline import TrainingPlan, candidate, recorded
     from models.training_set.rows import training_set
     from models.training_set.snapshot import DataSnapshot, digest_of_names
     from streams.simulate import simulate
@@ -65,7 +67,7 @@ def _champion(tracking_uri: str, feature_set: "FeatureSet") -> "Progress | None"
     if version is None:
         return None
     try:
-        scorer = mlflow_registry.load(f"models:/{mlflow_registry.MODEL_NAME}/{version}", tracking_uri)
+        scorer = mlflow_registry.load(f"models:/{MODEL_NAME}/{version}", tracking_uri)
     except UserError as error:
         print(f"version {version} can't serve: {error}", file=sys.stderr)
         return None
@@ -92,7 +94,7 @@ def _ensure(world: "World", feature_set: "FeatureSet", fresh: bool, say: Say) ->
     say(Progress("registering the model"))
     registered = log(*made, tracking_uri, {"data": "demo", "users": str(world.users)})
     if registered.role != "champion":
-        force = mlflow_promotion.Force("demo", "the code of today can't serve the present champion any more")
+        force = Force("demo", "the code of today can't serve the present champion any more")
         verdict = mlflow_promotion.judge(registered.version, mlflow_registry.CHAMPION, None, tracking_uri)
         mlflow_promotion.promote(verdict, tracking_uri, force)
     return Progress("", registered.version, registered.digests.model)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from api.demo.traffic.tally import Remarkable, Tally
 from api.demo.world import World
-from streams.messages.events import VERDICTS
+from models.policy import VERDICTS
 
 _STYLES = {"approve": "green", "review": "yellow", "block": "red"}
 _REASONS_SHOWN = 2

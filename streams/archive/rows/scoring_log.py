@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.definitions import FEATURE_SETS
-from streams.archive.rows.tables import POSITION, REFUSED, KafkaRecord, LogPartition, times
+from streams.archive.rows.tables import POSITION, REFUSED, LogPartition, times
 from streams.messages import scoring_log
+from streams.messages.record import LogRecord
 
 # The feature of that name has the amount as the model saw it, as float32.
 _RENAMED = {"amount": "amount_minor"}
@@ -29,7 +30,7 @@ SCHEMA = pa.schema(
 NaN. A vector of a feature set that this program doesn't know stays whole, in ``vector``."""
 
 
-def rows(partition: LogPartition, records: Sequence[KafkaRecord]) -> pa.Table:
+def rows(partition: LogPartition, records: Sequence[LogRecord]) -> pa.Table:
     """The rows of all records, by ``SCHEMA``."""
     tables = [SCHEMA.empty_table()]
     for record in records:
@@ -40,7 +41,7 @@ def rows(partition: LogPartition, records: Sequence[KafkaRecord]) -> pa.Table:
     return pa.concat_tables(tables).combine_chunks()
 
 
-def _parts(record: KafkaRecord) -> Iterator[pa.Table]:
+def _parts(record: LogRecord) -> Iterator[pa.Table]:
     """The record's rows of each features_digest, each row with its place in the record."""
     decoded = scoring_log.decode(record.value or b"")
     decoded = decoded.append_column("row", pa.array(np.arange(len(decoded), dtype=np.int32)))
@@ -59,7 +60,7 @@ def _spread(part: pa.Table) -> dict[str, pa.ChunkedArray | pa.Array]:
     return columns | {name: pa.array(np.ascontiguousarray(matrix[:, place])) for place, name in enumerate(names)}
 
 
-def _completed(partition: LogPartition, record: KafkaRecord, columns: Mapping[str, Any], rows: int) -> pa.Table:
+def _completed(partition: LogPartition, record: LogRecord, columns: Mapping[str, Any], rows: int) -> pa.Table:
     """The table of some of one record's rows, the columns not given null."""
     position = {"partition": partition.number, "offset": record.offset, "timestamp": record.timestamp}
     moments = columns["event_time"].to_numpy() if "event_time" in columns else [record.timestamp]

@@ -6,7 +6,6 @@ Every record becomes at least one row. What can't be taken for what it should be
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -15,6 +14,7 @@ import pyarrow as pa
 from msgspec import Struct
 
 from streams.archive.rows.columns import columns_of, settle_times, time_fields
+from streams.messages.record import LogRecord
 from streams.messages.topics import Topic
 from streams.messages.validation import RefusedError
 
@@ -33,16 +33,6 @@ REFUSED = (pa.field("refused", pa.string()), pa.field("raw_key", pa.binary()), p
 """Where every table ends; null in rows of records that were taken."""
 
 
-class KafkaRecord(NamedTuple):
-    """A record of some partition; ``timestamp`` in ms."""
-
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
-
-
 @dataclass(frozen=True)
 class LogPartition:
     """What has to be known of a partition to read its records: its number, how many the topic has, the deployment's currency."""
@@ -52,7 +42,7 @@ class LogPartition:
     currency: str
 
 
-Rows = Callable[[LogPartition, Sequence[KafkaRecord]], pa.Table]
+Rows = Callable[[LogPartition, Sequence[LogRecord]], pa.Table]
 
 
 @dataclass(frozen=True)
@@ -86,7 +76,7 @@ def json_topic(topic: Topic, message: type[Struct], at_once: int) -> ArchivedTop
     text_or_int = time_fields(message)
     columns = columns_of(message)
 
-    def read(record: KafkaRecord) -> Struct:
+    def read(record: LogRecord) -> Struct:
         try:
             decoded: Struct = decode(record.value)  # type: ignore[arg-type]
             settle_times(decoded, text_or_int)
@@ -96,7 +86,7 @@ def json_topic(topic: Topic, message: type[Struct], at_once: int) -> ArchivedTop
             raise RefusedError("invalid", "event_time lies outside 1973 to 2286")
         return decoded
 
-    def read_fitting(record: KafkaRecord) -> Struct:
+    def read_fitting(record: LogRecord) -> Struct:
         decoded = read(record)
         try:
             for column in columns:
@@ -105,7 +95,7 @@ def json_topic(topic: Topic, message: type[Struct], at_once: int) -> ArchivedTop
             raise RefusedError("invalid", f"a value fits no column: {error}") from None
         return decoded
 
-    def rows(partition: LogPartition, records: Sequence[KafkaRecord]) -> pa.Table:
+    def rows(partition: LogPartition, records: Sequence[LogRecord]) -> pa.Table:
         try:
             messages, refused = read_all(records, read)
             arrays = [column.array(messages) for column in columns]
@@ -119,7 +109,7 @@ def json_topic(topic: Topic, message: type[Struct], at_once: int) -> ArchivedTop
     return ArchivedTopic(topic, schema, rows, at_once)
 
 
-def read_all(records: Sequence[KafkaRecord], read: Callable[[KafkaRecord], Struct | None]) -> tuple[list[Struct | None], dict[int, str]]:
+def read_all(records: Sequence[LogRecord], read: Callable[[LogRecord], Struct | None]) -> tuple[list[Struct | None], dict[int, str]]:
     """Each record's message, None where there is none, and the sentences of those refused, by row."""
     messages: list[Struct | None] = []
     refused: dict[int, str] = {}
@@ -135,7 +125,7 @@ def read_all(records: Sequence[KafkaRecord], read: Callable[[KafkaRecord], Struc
 def table_of(
     schema: pa.Schema,
     partition: LogPartition,
-    records: Sequence[KafkaRecord],
+    records: Sequence[LogRecord],
     moments: Sequence[int],
     columns: Sequence[pa.Array],
     refused: Mapping[int, str],

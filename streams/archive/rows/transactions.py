@@ -6,11 +6,12 @@ import pyarrow as pa
 from msgspec import Struct
 
 from streams.archive.rows.columns import columns_of
-from streams.archive.rows.tables import POSITION, REFUSED, KafkaRecord, LogPartition, read_all, table_of
+from streams.archive.rows.tables import POSITION, REFUSED, LogPartition, read_all, table_of
 from streams.messages.events import Label, Transaction
+from streams.messages.headers import END_OF_REPLAY
+from streams.messages.record import LogRecord
 from streams.messages.topics import TRANSACTIONS
 from streams.messages.validation import Validator
-from streams.replay.aligned.merge import END_OF_REPLAY
 
 _KINDS = {b"label": "label", END_OF_REPLAY: "end-of-replay"}
 _TRANSACTION_COLUMNS = columns_of(Transaction)
@@ -26,14 +27,14 @@ SCHEMA = pa.schema(
 )
 
 
-def rows(partition: LogPartition, records: Sequence[KafkaRecord]) -> pa.Table:
+def rows(partition: LogPartition, records: Sequence[LogRecord]) -> pa.Table:
     """``kind`` is transaction, label, end-of-replay or refused, as INGEST takes them; ``seq`` is the place in a replay, if there is one."""
     validator = Validator(TRANSACTIONS.name, partition.number, partition.of, partition.currency)
     headers = [dict(record.headers) for record in records]
     kinds = [_KINDS.get(header.get("type", b""), "transaction") for header in headers]
     kind_of = dict(zip((record.offset for record in records), kinds, strict=True))
 
-    def read(record: KafkaRecord) -> Struct | None:
+    def read(record: LogRecord) -> Struct | None:
         kind = kind_of[record.offset]
         if kind == "end-of-replay":
             return None

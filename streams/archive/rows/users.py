@@ -6,8 +6,9 @@ import pyarrow as pa
 from msgspec import Struct
 
 from streams.archive.rows.columns import columns_of
-from streams.archive.rows.tables import POSITION, REFUSED, TIME, KafkaRecord, LogPartition, read_all, table_of
+from streams.archive.rows.tables import POSITION, REFUSED, TIME, LogPartition, read_all, table_of
 from streams.messages.events import User
+from streams.messages.record import LogRecord
 from streams.messages.topics import USERS
 from streams.messages.validation import RefusedError, Validator
 
@@ -23,11 +24,11 @@ class _Removed(Struct):
     user_id: str
 
 
-def rows(partition: LogPartition, records: Sequence[KafkaRecord]) -> pa.Table:
+def rows(partition: LogPartition, records: Sequence[LogRecord]) -> pa.Table:
     """The rows of all records, by ``SCHEMA``."""
     validator = Validator(USERS.name, partition.number, partition.of, partition.currency)
 
-    def read(record: KafkaRecord) -> Struct:
+    def read(record: LogRecord) -> Struct:
         if record.value is not None or record.key is None:
             return validator.user(record)
         try:

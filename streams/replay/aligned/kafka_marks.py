@@ -7,12 +7,11 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from features.errors import UserError
-from streams.config import StreamConfig
+from streams.config import INGEST, StreamConfig
 from streams.kafka.admin import partition_count
 from streams.kafka.log import KafkaLog
+from streams.messages.headers import Mark, mark_of
 from streams.messages.topics import TRANSACTIONS
-from streams.replay.aligned.merge import Mark, mark_of
-from streams.workers.stages import INGEST
 
 # A killed process is a member of its group until its session is over.
 _SESSION_OVER_S = 10.0

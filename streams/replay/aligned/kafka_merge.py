@@ -15,9 +15,10 @@ from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from features.errors import UserError
-from streams.config import StreamConfig
+from streams.config import INGEST, StreamConfig
 from streams.kafka.admin import partition_count
 from streams.kafka.log import KafkaLog
+from streams.kafka.positions import Positions
 from streams.kafka.producer import Membership
 from streams.kafka.stall import exit_now
 from streams.kafka.watchdog import Watchdog
@@ -25,8 +26,6 @@ from streams.messages.topics import TRANSACTIONS
 from streams.replay.aligned.kafka_marks import last_marks
 from streams.replay.aligned.merge import Merge, begin_after
 from streams.stages.kafka_ingest import IngestWorker
-from streams.workers.partitions import Positions
-from streams.workers.stages import INGEST
 from streams.workers.worker import DONE, REFUSED
 
 logger = logging.getLogger(__name__)
@@ -145,7 +144,7 @@ class AlignedIngest(ConsumerRebalanceListener):  # type: ignore[misc]
         turn = merge.take(_MOST_IN_TURN)
         self._room.set()
         if turn is not None:
-            await self._commit(await self._call(self._worker.process_aligned, turn))
+            await self._commit(await self._call(self._worker.process_aligned, turn.records, turn.places))
             self._positions |= {number: read[-1].offset + 1 for number, read in turn.records.items()}
             return
         try:

@@ -11,15 +11,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from features.arrays import Bool
 from features.errors import UserError
-from features.history.log_order import Bool
-from streams.config import StreamConfig
+from streams.config import INGEST, StreamConfig
 from streams.messages.partitioner import partition_of
 from streams.replay.aligned.kafka_marks import sent_before
 from streams.replay.kafka_replay import Aligned, ReplaySummary, replay
 from streams.replay.pacing import Rate
 from streams.replay.plan import ReplayPlan
-from streams.workers.stages import INGEST
 from streams.workers.worker import Worker
 
 _LOOK_S = 0.2
@@ -51,7 +50,7 @@ def replay_aligned(
     on_log = sent_before(config, name)
     lacking = ~_was_sent(table, plan, on_log)
     advance(len(plan) - int(lacking.sum()))
-    worker = Worker(config, (INGEST,), "streams.replay.aligned.process", (name,), finite=True)
+    worker = Worker(config, (INGEST,), "streams.replay.aligned.kafka_process", (name,), finite=True)
     with _running(worker) as merging:
         left, aligned = plan.only(lacking), Aligned(name, len(plan), [number for number, seq in on_log.items() if seq < len(plan)])
         done = replay(table, left, config.kafka, rate, advance, lambda: stopped() or merging.done(), aligned)

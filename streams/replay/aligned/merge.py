@@ -8,48 +8,16 @@ ends.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
+from features.arrays import Int64
 from features.errors import UserError
-from features.windows import Int64
-from streams.messages.validation import Record
-
-REPLAY = "aligned"
-END_OF_REPLAY = b"end-of-replay"
-END_HEADER = ("type", END_OF_REPLAY)
+from streams.messages.headers import END_HEADER, REPLAY, Mark
+from streams.messages.record import Record
 
 # Of a partition: some turns' worth, so that the others can be waited for, and no more, however far it runs ahead.
 _MOST_RECORDS, _MOST_BYTES = 16_000, 8 << 20
-
-Headers = list[tuple[str, str | bytes | None]]
-
-
-def headers_of(replay: str, seq: int) -> Headers:
-    """The first headers of record ``seq`` of an aligned replay."""
-    return [(REPLAY, replay.encode()), ("seq", b"%d" % seq)]
-
-
-class Mark(NamedTuple):
-    """What a record says of the aligned replay it belongs to; ``ended`` if it is the end on its partition."""
-
-    replay: str
-    seq: int
-    ended: bool
-
-
-def mark_of(record: Record) -> Mark | None:
-    """The record's mark; None if it belongs to no aligned replay."""
-    headers = record.headers
-    if not headers or headers[0][0] != REPLAY:
-        return None
-    return Mark(headers[0][1].decode(), int(headers[1][1]), END_HEADER in headers)
-
-
-def must_be_merged(record: Record) -> bool:
-    """Whether the record's place among those of other partitions matters: it is an aligned replay's, and not its end."""
-    return bool(record.headers) and record.headers[0][0] == REPLAY and END_HEADER not in record.headers
 
 
 @dataclass(frozen=True)

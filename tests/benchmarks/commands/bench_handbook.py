@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from api.cli.conventions import day_ms
 from features.errors import UserError
+from features.history.moments import day_ms
 from tests.benchmarks.commands.bench_measured import SummaryOption, measured
 
 

@@ -6,9 +6,9 @@ import xgboost as xgb
 from features.definitions import FeatureSet
 from features.errors import UserError
 from features.history.log import HistoryLog, chunks
-from models.policy import choose_policy
+from models.learners.trained import Trained
 from models.registry import mlflow_registry
-from models.training.plain_split import Trained
+from models.training.thresholds import choose_policy
 from streams.config import StreamConfig
 from tests.benchmarks.load.workload import Workload
 

@@ -16,9 +16,8 @@ from msgspec import structs
 from features.errors import UserError
 from features.online.feast_repo_writer import write as write_feast_repo
 from infra.local import mlflow, processes, services
-from streams.config import Delivery, StreamConfig
+from streams.config import INGEST, SCORE, Delivery, StreamConfig
 from streams.kafka.admin import create_missing
-from streams.workers.stages import INGEST, SCORE
 from streams.workers.worker import Worker
 from tests.benchmarks.figures.stage_sampling import NOT_YET
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import UserError
-from streams.workers.stages import INGEST, SCORE
+from streams.config import INGEST, SCORE
 from tests.benchmarks.deployment.command import tidemark
 from tests.benchmarks.deployment.deployment import Deployment
 

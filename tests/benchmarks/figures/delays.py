@@ -3,13 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from features.arrays import Float64
 from features.errors import UserError
 from tests.benchmarks.figures.hops import Times
-
-Float64 = npt.NDArray[np.float64]
 
 _PERCENTILES = (50, 90, 99)
 

@@ -6,18 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from features.arrays import Float64, Int64
 from features.errors import UserError
-from streams.config import StreamConfig
-from streams.workers.stages import INGEST, SCORE
+from streams.config import INGEST, SCORE, StreamConfig
 from tests.benchmarks.figures.hops import Times
 from tests.benchmarks.figures.online_positions import OnlinePositions
 from tests.benchmarks.figures.stage_sampling import MEASURED
-
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
 
 _EVERY_S = 0.01
 _PATIENCE_S = 10.0

@@ -4,15 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from features.arrays import Int64
 from streams.config import StreamConfig
 from streams.kafka.log import KafkaLog
 from streams.messages import batches
 from streams.messages.topics import BY_MERCHANT, TRANSACTIONS, Topic
 
-Int64 = npt.NDArray[np.int64]
 _GROUP = "tidemark-bench"
 
 

@@ -5,11 +5,12 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 
-from streams.config import StreamConfig
-from streams.kafka.log import KafkaLog, LogRecord
+from streams.config import INGEST, SCORE, StreamConfig
+from streams.kafka.log import KafkaLog
 from streams.messages import batches
-from streams.stages.kafka_labels import LABEL_HEADER
-from streams.workers.stages import INGEST, SCORE, STAGES
+from streams.messages.headers import LABEL_HEADER
+from streams.messages.record import LogRecord
+from streams.workers.stages import STAGES
 from tests.benchmarks.figures.rates import Contents
 
 _GROUP = "tidemark-bench"

@@ -3,13 +3,10 @@
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from features.arrays import Float64, Int64
 from tests.benchmarks.figures.sampling import Sample
 from tests.benchmarks.figures.stage_sampling import MEASURED, ONLINE
-
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
 
 
 def worst(samples: Sequence[Sample]) -> dict[str, float]:

@@ -5,13 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from features.arrays import Float64, Int64
 from features.errors import UserError
 from tests.benchmarks.figures.sampling import Sample
-
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
 
 # The beginning and the end of a run are not its pace.
 FROM, TO = 0.1, 0.9

@@ -5,9 +5,9 @@ from contextlib import contextmanager
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from streams.config import StreamConfig
+from streams.config import INGEST, SCORE, StreamConfig
 from streams.kafka.admin import partition_count
-from streams.workers.stages import INGEST, SCORE, STAGES
+from streams.workers.stages import STAGES
 from tests.benchmarks.figures.online_positions import OnlinePositions
 from tests.benchmarks.figures.sampling import STUCK_AFTER_S, Processes, Sampler
 

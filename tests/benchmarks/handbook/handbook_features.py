@@ -10,9 +10,9 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from features.arrays import Float32, Int64
 from features.definitions import DAY
 from features.vector import request_features
-from features.windows import Float32, Int64
 
 WINDOW_DAYS = (1, 7, 30)
 DELAY_DAYS = 7

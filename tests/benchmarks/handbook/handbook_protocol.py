@@ -11,12 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from features.arrays import Bool, Float64, Int64
 from features.definitions import DAY
 from models.evaluation.metrics import auc_roc, average_precision, card_precision_at_k
-
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
-Bool = npt.NDArray[np.bool_]
 
 TRAINING_DAYS, DELAY_DAYS, TEST_DAYS = 7, 7, 7
 CARDS_A_DAY = 100

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from features.arrays import Bool, Float64, Int64
 from features.definitions import DAY
 from models.evaluation.bootstrap import RESAMPLES, Interval, bootstrap
-from models.evaluation.metrics import Bool, Float64, Int64, has_both_classes
+from models.evaluation.metrics import has_both_classes
 from models.evaluation.weighted_metrics import CardRanking, Ranking
 from tests.benchmarks.handbook.handbook_protocol import CARDS_A_DAY, Figures
 

@@ -16,11 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from confluent_kafka import KafkaError, Message, Producer
 
+from features.arrays import Float64
 from features.errors import UserError
 from streams.messages.partitioner import PRODUCER_SETTING
 from streams.messages.topics import TRANSACTIONS
 from streams.replay.encode import encode_transactions
-from streams.replay.pacing import Float64, Rate, due_ms
+from streams.replay.pacing import Rate, due_ms
 from tests.benchmarks.load.child import child, line
 
 # librdkafka's own default, so what most producers of transactions have.

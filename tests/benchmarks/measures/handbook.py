@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from features.arrays import Bool, Float64, Int64
 from features.definitions import DAY, FEATURE_SETS
 from features.errors import UserError
 from features.history.columns import parse_mapping
 from features.history.datafile import read_transactions, write_transactions
 from features.history.log import HistoryLog, vectors
 from models.evaluation.bootstrap import LEVEL, RESAMPLES, Interval
-from models.evaluation.metrics import Bool, Float64, Int64
 from models.learners.xgboost_learner import Trees, XGBoostLearner
 from models.training.prequential import rows_between
 from models.training.recipe import Grown, Made, Recipe, make

@@ -9,26 +9,27 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from features.arrays import Float64
 from features.definitions import FEATURE_SETS, Entity, FeatureSet
 from features.history.log import HistoryLog
 from features.state import EntityState
+from models.experiments.variant import Variant
 from models.scoring import Scorer
-from streams.ingest import IngestState, Routed, ingest
+from streams.ingest import Routed, ingest
 from streams.messages import batches
 from streams.messages.partitioner import partition_of
 from streams.messages.topics import TRANSACTIONS
 from streams.messages.validation import Validator
 from streams.replay.backtest import Backtest
 from streams.replay.encode import encode_transactions
-from streams.score import ScoreState, Variant, advance, decide
+from streams.score import advance, decide
+from streams.state.merchants import ScoreState
+from streams.state.users import IngestState
 from tests.benchmarks.deployment import champion
 from tests.benchmarks.figures import rates
 from tests.benchmarks.load.workload import Source, Workload, workload
-
-Float64 = npt.NDArray[np.float64]
 
 _FEATURES, _CURRENCY = "fraud_v1", "EUR"
 _ENTITIES: tuple[Entity, ...] = ("user", "merchant")

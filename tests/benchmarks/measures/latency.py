@@ -12,6 +12,7 @@ from typing import Any, cast, get_args
 import msgspec
 import pyarrow.parquet as pq
 
+from features.arrays import Float64
 from features.errors import UserError
 from streams.config import Delivery
 from tests.benchmarks.deployment import champion
@@ -159,7 +160,7 @@ class _Bench:
         due = delays.due_of(arrived, self._ids(load), sent.start_ms + generator.due(load))
         counted = due >= sent.start_ms + 1000 * warm_up
 
-        def percentiles(delay: Mapping[str, delays.Float64]) -> dict[str, dict[str, float]]:
+        def percentiles(delay: Mapping[str, Float64]) -> dict[str, dict[str, float]]:
             return {name: delays.percentiles(values[counted]) for name, values in delay.items()}
 
         return {

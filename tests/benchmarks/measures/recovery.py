@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from features.arrays import Float64, Int64
 from features.definitions import DAY
 from features.errors import UserError
+from streams.config import INGEST
 from streams.simulate import SIMULATED
-from streams.workers.stages import INGEST
 from tests.benchmarks.deployment import champion
 from tests.benchmarks.deployment.command import tidemark
 from tests.benchmarks.deployment.deployment import Deployment, deployed, require_alive, wait_until_assigned
@@ -32,9 +32,6 @@ from tests.benchmarks.load.arrivals import Watch
 from tests.benchmarks.load.child import child, line, wait_until_ready
 from tests.benchmarks.load.workload import Workload, workload, written
 from tests.benchmarks.measures.stream import finish, replaying
-
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
 
 _PATIENCE_S = 120.0
 _SAVED_WITHIN_S = 240.0

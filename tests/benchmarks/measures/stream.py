@@ -14,8 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from features.errors import UserError
-from streams.config import Delivery
-from streams.workers.stages import INGEST, SCORE
+from streams.config import INGEST, SCORE, Delivery
 from tests.benchmarks.deployment import champion
 from tests.benchmarks.deployment.command import tidemark
 from tests.benchmarks.deployment.deployment import Deployment, deployed, wait_until_assigned, working

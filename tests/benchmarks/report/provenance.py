@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from api.invocation import commit
+from api.provenance import commit
 from infra.local import jars, java
 
 _LIBRARIES = ("aiokafka", "confluent-kafka", "faust-streaming", "feast", "mlflow", "msgspec", "numba", "numpy", "pyarrow", "xgboost")

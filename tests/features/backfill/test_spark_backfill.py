@@ -25,7 +25,6 @@ from features.offline.parquet_tables import OfflineTable
 from features.offline.storage import Storage
 from features.online.views import TRANSACTION_STATS, USER_TRANSACTION_STATS, OnlineView
 from features.state import EntityState
-from features.window_sums import window_sums
 from tests.made.archive import archive, records
 from tests.made.archived_records import of_records, record
 from tests.made.town import payments, sent_later
@@ -108,7 +107,7 @@ def test_user_views_have_the_values_that_are_online_after_each_event(town: pa.Ta
     ):
         one, slot = np.ones(1, np.int64), state.slots([user])
         state.apply(0 * one.astype(np.int8), slot, at * one, amount * one, 0 * one, 0 * one)
-        ((count,), (total,)), ((of_all,), (sum_of_all,)) = window_sums(state, V1.activity[-1], slot), state.totals(slot)
+        ((count,), (total,)), ((of_all,), (sum_of_all,)) = state.window_sums(V1.activity[-1], slot), state.totals(slot)
         expected[(user, int(of_all))] = (at, total / count, count, sum_of_all / of_all)
 
     def rows(view: OnlineView) -> dict[tuple[str, int], tuple[Any, ...]]:

@@ -17,7 +17,7 @@ from features.online.feast_format import bytes_value, double_value, int64_value,
 from features.online.feast_store import OnlineWriter
 from features.online.snapshot import Snapshot, Summary
 from features.online.views import JOIN_KEYS
-from features.windows import NEVER
+from features.tiles import NEVER
 from tests.run.redis_server import RedisServer
 
 KEYS = ["u1", "", "a longer key, with spaces", "zwölf €", "0"]

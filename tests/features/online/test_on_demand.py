@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from feast import FeatureStore
 
+from features.arrays import Float32
 from features.definitions import DAY, FEATURE_SETS, HOUR, FeatureSet
 from features.online.feast_store import OnlineReader, OnlineWriter
 from features.online.on_demand import finish, vector
 from features.state import EntityState
 from features.vector import assemble, device_hashes
-from features.windows import Float32
 from tests.made.online_states import V1, V2, History, history, label_only, state_of, whole
 
 ROOT = Path(__file__).parents[3]

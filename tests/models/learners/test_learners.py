@@ -9,9 +9,9 @@ from features.errors import UserError
 from models.evaluation.metrics import auc_roc
 from models.learners.baselines import LogisticRegressionLearner, RandomForestLearner
 from models.learners.learner import Learner
-from models.learners.xgboost_learner import XGBoostLearner, thinned
+from models.learners.xgboost_learner import XGBoostLearner
 from models.training_set.rows import TrainingSet
-from models.training_set.thinning import sampled
+from models.training_set.thinning import sampled, thinned
 from tests.made.models import V1, learnable
 
 LEARNERS = [

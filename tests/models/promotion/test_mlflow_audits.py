@@ -8,10 +8,10 @@ import pytest
 
 from api.cli.models import backtest
 from features.errors import UserError
+from models.learners.trained import Trained
 from models.promotion import mlflow_audits
 from models.promotion.mlflow_audits import AuditVerdict
 from models.registry import mlflow_client, mlflow_registry
-from models.training.plain_split import Trained
 from tests.made.models import POLICY, V1, booster, passed_audit
 from tests.run.command_line import ran
 

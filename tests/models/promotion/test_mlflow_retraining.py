@@ -17,7 +17,7 @@ from infra.local.lease import Lease
 from models.promotion import mlflow_audits
 from models.promotion.mlflow_retraining import RetrainingPlan
 from models.registry import mlflow_client, mlflow_registry
-from models.training.mlflow_training import TrainingPlan
+from models.training.pipeline import TrainingPlan
 from models.training.tuning import space
 from models.training_set.label_maturity import Immature
 from tests.made.history import simulated

@@ -24,7 +24,7 @@ from models.evaluation.judgement import Evaluation, evaluate
 from models.evaluation.scored_rows import KnownFrauds
 from models.monitoring.reference import Reference, reference
 from models.registry import mlflow_registry
-from models.registry.mlflow_record import Record
+from models.registry.record import Record
 from models.training_set.snapshot import DataSnapshot, Provenance
 from tests.made.models import POLICY, V1
 from tests.made.scored_rows import scored

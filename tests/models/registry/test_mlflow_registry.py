@@ -21,9 +21,9 @@ from features.errors import UserError
 from infra.local import mlflow as mlflow_service
 from infra.local import ports, processes
 from infra.local.processes import Slot
+from models.learners.trained import Trained
 from models.registry import mlflow_folder, mlflow_registry
-from models.registry.mlflow_registry import Registered
-from models.training.plain_split import Trained
+from models.registry.record import Registered
 from tests.made.models import POLICY, V1, booster, rows
 from tests.run.deployment import eventually
 

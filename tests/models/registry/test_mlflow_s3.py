@@ -10,8 +10,8 @@ from features.offline.storage import Storage
 from infra.local import mlflow as mlflow_service
 from infra.local import ports, processes
 from infra.local.processes import Slot
+from models.learners.trained import Trained
 from models.registry import mlflow_registry
-from models.training.plain_split import Trained
 from tests.made.models import POLICY, V1, booster, rows
 from tests.run.deployment import eventually
 from tests.run.s3_server import BUCKET, s3_server

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from features.errors import UserError
-from models.training.plain_split import Trained, train
+from models.learners.trained import Trained
+from models.training.plain_split import train
 from models.training_set.rows import TrainingSet
 from tests.made.models import V1, learnable
 

@@ -9,7 +9,7 @@ from features.definitions import DAY
 from features.errors import UserError
 from models.costs import Costs
 from models.evaluation.scored_rows import KnownFrauds
-from models.training.plain_split import OutOfFold, Trained
+from models.learners.trained import OutOfFold, Trained
 from models.training.rehearsal import Rehearsal, rehearse, scored_rows, with_policy
 from models.training.thresholds import choose_policy_by_cost
 from models.training_set.rows import TrainingSet

@@ -18,9 +18,10 @@ from msgspec import structs
 
 from features.offline.parquet_tables import OfflineTable
 from features.offline.storage import Storage
+from models.experiments.variant import Variant
 from streams.archive.archived_topics import ARCHIVED
-from streams.kafka.log import LogRecord
-from streams.score import Outcome, Variant, decide
+from streams.messages.record import LogRecord
+from streams.score import Outcome, decide
 from tests.made.archive_contents import assert_each_record_is_there_once, files_of, records_of
 from tests.made.records import advanced, ingest_state, label, received, routed, score_state, scorer, transaction
 from tests.run.deployment import ROOT, Deployment, deployed, end_group, eventually

@@ -15,10 +15,11 @@ import pyarrow as pa
 from msgspec import structs
 
 from features.definitions import DAY
+from models.experiments.variant import Variant
 from streams.audit.recomputation import Shape
-from streams.kafka.log import LogRecord
 from streams.messages import scoring_log
-from streams.score import Variant, decide
+from streams.messages.record import LogRecord
+from streams.score import decide
 from tests.made.records import advanced, ingest_state, label, received, routed, score_state, scorer, transaction
 
 START = 1_700_000_000_000

@@ -16,10 +16,11 @@ from streams.audit import store as store_audit
 from streams.audit.auditor import Auditor
 from streams.audit.recomputation import StateAt
 from streams.audit.scored import Scored
-from streams.kafka.log import LogRecord
 from streams.messages import answer
 from streams.messages.code_digest import code_digest
 from streams.messages.events import Decision, Source
+from streams.messages.headers import HEADER
+from streams.messages.record import LogRecord
 from tests.made.records import FRAUD_V1, scorer, transaction
 from tests.streams.audit.run_of_stages import START, Run, history, run
 
@@ -50,7 +51,7 @@ def answered(left: Run, user_offset: int, merchant_offset: int, *, degraded: boo
     )  # fmt: skip
     read = [answer.StatePosition(-1, -1)] * 2 if degraded else [answer.StatePosition(0, at.offset) for at in states]
     told = answer.Answer(decision, made.tobytes(), *read, code_digest())
-    return structs.replace(one, headers=[(answer.HEADER, answer.encode(told))])
+    return structs.replace(one, headers=[(HEADER, answer.encode(told))])
 
 
 @pytest.mark.parametrize("together", [1, 1000])
@@ -72,9 +73,9 @@ def test_a_degraded_answer_rests_on_the_request_alone() -> None:
 def test_an_answer_that_names_other_states_than_it_rests_on_is_found() -> None:
     before = run(history())
     asked = answered(before, 40, 27)
-    told = answer.decode(dict(asked.headers)[answer.HEADER])
+    told = answer.decode(dict(asked.headers)[HEADER])
     lied = answer.encode(msgspec.structs.replace(told, user_state=answer.StatePosition(0, 196)))
-    auditor = audited(run([*before.transactions, structs.replace(asked, headers=[(answer.HEADER, lied)])]))
+    auditor = audited(run([*before.transactions, structs.replace(asked, headers=[(HEADER, lied)])]))
     (mismatch,) = auditor.findings.examples
     assert mismatch.scored.transaction_id == f"t{asked.offset}"
     assert all(difference.feature.startswith("user_") for difference in mismatch.differences)

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
+from features.arrays import Float32
 from features.definitions import DAY, HOUR, MINUTE
 from features.oracle import Oracle
-from features.windows import Float32
 from streams.audit.causes import Case, Suspicion, suspicions, verdicts
 from streams.audit.dossier import History
 from streams.audit.recomputation import Applied

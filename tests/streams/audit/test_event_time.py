@@ -9,7 +9,7 @@ from msgspec import structs
 from features.history.log import HistoryLog, vectors
 from streams.audit.auditor import Auditor
 from streams.audit.event_time import EventTime, text
-from streams.kafka.log import LogRecord
+from streams.messages.record import LogRecord
 from tests.made.records import FRAUD_V1, scorer, transaction
 from tests.streams.audit.run_of_stages import Run, history, run
 from tests.streams.test_stages import as_table

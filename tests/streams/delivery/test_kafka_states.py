@@ -12,10 +12,12 @@ from confluent_kafka.cimpl import NewTopic
 
 from features.errors import UserError
 from streams.delivery.kafka_states import PartitionStates, StateRecord
-from streams.ingest import IngestState, ingest, reapply
-from streams.kafka.log import KafkaLog, LogRecord
+from streams.ingest import ingest, reapply
+from streams.kafka.log import KafkaLog
 from streams.kafka.producer import Membership
+from streams.messages.record import LogRecord
 from streams.messages.topics import Topic
+from streams.state.users import IngestState
 from tests.made.records import ingest_state, transaction
 from tests.streams.state.test_saved_state import contents
 

@@ -9,8 +9,8 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from streams.kafka.log import LogRecord
 from streams.kafka.reader import Fetching, PartitionReader
+from streams.messages.record import LogRecord
 
 FETCHING = Fetching(wait_s=0.05, most=100, worthwhile=1)
 

@@ -7,9 +7,9 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from streams.kafka.log import LogRecord
 from streams.messages.events import DeadLetter
 from streams.messages.partitioner import partition_of
+from streams.messages.record import LogRecord
 from streams.messages.validation import RefusedError, Validator
 from tests.made.records import KAFKA_TIME, label, transaction
 

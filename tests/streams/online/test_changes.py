@@ -3,7 +3,7 @@
 import numpy as np
 
 from features.definitions import DAY
-from features.windows import NEVER
+from features.tiles import NEVER
 from streams.online.changes import snapshot
 from tests.made.online_states import START, V1, History, history, label_only, state_of
 

@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from features.online.snapshot import Profile
-from streams.kafka.log import LogRecord
 from streams.messages.events import DeadLetter
+from streams.messages.record import LogRecord
 from streams.messages.validation import Validator
 from streams.online.profiles import fold
 

@@ -14,7 +14,7 @@ from features.history.datafile import write_transactions
 from features.history.label_delay import with_label_times
 from features.history.log import HistoryLog, vectors
 from features.history.log_order import TRANSACTION
-from streams.messages.events import VERDICTS
+from models.policy import VERDICTS
 from streams.replay.backtest import Backtest, feature_set_of
 from streams.replay.plan import plan_replay
 from streams.simulate import SimulationSpec, simulate

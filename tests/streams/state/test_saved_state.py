@@ -12,12 +12,14 @@ from msgspec import structs
 
 from features.definitions import DAY, FEATURE_SETS, HOUR
 from features.errors import UserError
-from streams.ingest import IngestState, ingest
-from streams.kafka.log import LogRecord
+from streams.ingest import ingest
 from streams.messages.batches import Batch
-from streams.score import ScoreState, advance
+from streams.messages.record import LogRecord
+from streams.score import advance
 from streams.state import saved_state
+from streams.state.merchants import ScoreState
 from streams.state.saved_state import Savable, Saver
+from streams.state.users import IngestState
 from tests.made.records import FRAUD_V1, ingest_state, label, received, routed, score_state, transaction
 
 START = 1_700_000_000_000

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from streams.kafka.log import LogRecord
+from streams.kafka.positions import Positions
 from streams.kafka.producer import Membership
-from streams.workers.partitions import Limit, Partitions, Positions
+from streams.messages.record import LogRecord
+from streams.workers.partitions import Limit, Partitions
 
 MEMBER = Membership("group", 1, "me")
 GENEROUS = Limit(100, 10_000)

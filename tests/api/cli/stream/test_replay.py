@@ -10,9 +10,9 @@ import typer
 from typer.testing import CliRunner
 
 from api.cli import main
-from api.cli.conventions import day_range
 from api.cli.stream import replay
 from features.errors import UserError
+from features.history.moments import day_range
 from infra.local import services
 
 SMALL = ("--users", "50", "--merchants", "80", "--days", "3")

@@ -9,9 +9,9 @@ from api.demo.traffic.bad_records import bad_record
 from api.demo.traffic.offers import Offer, Way, offers
 from api.demo.world import FEWEST, WARM_DAYS, world
 from features.errors import UserError
-from streams.kafka.log import LogRecord
 from streams.messages.events import Label, decode_label, decode_transaction
 from streams.messages.partitioner import partition_of
+from streams.messages.record import LogRecord
 from streams.messages.validation import RefusedError, Validator
 from streams.simulate.spec import DAY_MS
 

@@ -13,8 +13,9 @@ from api.demo.traffic.latency import Latencies
 from api.demo.traffic.offers import Offer, Way
 from api.demo.traffic.tally import Tally
 from api.demo.world import world
+from models.policy import Verdict
 from models.reasons import Reason
-from streams.messages.events import DeadLetter, Decision, Origin, Source, Verdict
+from streams.messages.events import DeadLetter, Decision, Origin, Source
 
 NOW = 1_790_000_000_000
 WORLD = world(20_000, NOW)

@@ -12,13 +12,14 @@ from msgspec import structs
 
 from features.definitions import DAY
 from features.online.feast_views import objects
+from models.experiments.variant import Variant
 from streams.archive.archived_topics import ARCHIVED
-from streams.archive.rows.tables import TIME, KafkaRecord, LogPartition, by_day
-from streams.kafka.log import LogRecord
+from streams.archive.rows.tables import TIME, LogPartition, by_day
 from streams.messages import scoring_log
 from streams.messages.events import Decision
-from streams.replay.aligned.merge import END_HEADER
-from streams.score import Variant, decide
+from streams.messages.headers import END_HEADER
+from streams.messages.record import LogRecord
+from streams.score import decide
 from tests.made.records import FRAUD_V1, KAFKA_TIME, advanced, ingest_state, label, received, routed, score_state, scorer, transaction
 
 APRIL_1 = 1_522_540_800_000
@@ -26,7 +27,7 @@ WHOLE = LogPartition(0, 1, "EUR")
 
 
 def archived(topic: str, *records: LogRecord, partition: LogPartition = WHOLE) -> pa.Table:
-    table = ARCHIVED[topic].rows(partition, [KafkaRecord(*structs.astuple(record)) for record in records])
+    table = ARCHIVED[topic].rows(partition, [LogRecord(*structs.astuple(record)) for record in records])
     assert table.schema == ARCHIVED[topic].schema
     return table
 

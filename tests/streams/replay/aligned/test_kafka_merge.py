@@ -12,15 +12,14 @@ from confluent_kafka import Consumer, TopicPartition
 from msgspec import structs
 
 from features.errors import UserError
-from streams.config import StreamConfig
+from streams.config import INGEST, StreamConfig
 from streams.kafka.log import KafkaLog
+from streams.messages.headers import END_HEADER, Headers, headers_of
 from streams.messages.partitioner import partition_of
 from streams.replay.aligned import kafka_marks
 from streams.replay.aligned.kafka_marks import sent_before
 from streams.replay.aligned.kafka_merge import AlignedIngest
-from streams.replay.aligned.merge import END_HEADER, Headers, headers_of
 from streams.stages.kafka_ingest import IngestWorker
-from streams.workers.stages import INGEST
 from tests.made.records import transaction
 from tests.run.deployment import Deployment, deployed
 

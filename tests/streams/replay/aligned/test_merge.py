@@ -13,13 +13,16 @@ from msgspec import structs
 from features.definitions import HOUR
 from features.errors import UserError
 from features.history.log import HistoryLog, vectors
-from streams.ingest import IngestState, Routed, ingest, reapply
-from streams.kafka.log import LogRecord
+from streams.ingest import Routed, ingest, reapply
 from streams.messages.batches import Batch
+from streams.messages.headers import END_HEADER, Mark, headers_of, mark_of, must_be_merged
 from streams.messages.partitioner import partition_of
+from streams.messages.record import LogRecord
 from streams.replay.aligned import merge as aligned
-from streams.replay.aligned.merge import END_HEADER, Mark, Merge, Turn, begin_after, headers_of, mark_of, must_be_merged
-from streams.score import ScoreState, advance
+from streams.replay.aligned.merge import Merge, Turn, begin_after
+from streams.score import advance
+from streams.state.merchants import ScoreState
+from streams.state.users import IngestState
 from tests.made.records import FRAUD_V1, ingest_state, received, transaction
 from tests.streams.test_stages import as_table, history
 

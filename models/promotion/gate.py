@@ -1,0 +1,81 @@
+"""The gate: may a candidate serve? What it looks at, and the verdict."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from features.arrays import Bool, Int64
+from features.definitions import FeatureSet
+from models.promotion.comparison import Comparison, Limits
+from models.training_set.rows import TrainingSet
+
+
+class Latency(msgspec.Struct, frozen=True):
+    """Medians: ``one_ms`` for one row alone, ``each_us`` for each of a thousand at once."""
+
+    one_ms: float
+    each_us: float
+
+
+_SLOWER = 1.5
+RowsOf = Callable[[FeatureSet], TrainingSet]
+"""The rows to compare on as a feature set sees them; the same rows, in the same order, for every set."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Rows to compare on, and which of them count given what the models have learnt from: ``chosen(event_time, trained_to)``; see
+    ``models.promotion.gate_rows``."""
+
+    rows_of: RowsOf
+    chosen: Callable[[Int64, int | None], Bool]
+
+
+@dataclass(frozen=True)
+class Force:
+    """Who lets a version pass the gate whatever it says, and why."""
+
+    author: str
+    reason: str
+
+
+class Overlooked(msgspec.Struct, frozen=True):
+    """What the auditor has against it, and who chose not to heed that."""
+
+    author: str
+    audit: str
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What the gate says of a version for a role: what speaks against it, in words, and what that rests on. A refit rests on how the
+    version ``validated`` compares. ``audit`` is what the auditor says, for it or against it, None where it wasn't asked. What was
+    ``overlooked`` is none of the objections, but on record."""
+
+    version: str
+    role: str
+    champion: str | None
+    at: str
+    objections: tuple[str, ...]
+    comparison: Comparison | None = None
+    latency: Latency | None = None
+    champion_latency: Latency | None = None
+    validated: str | None = None
+    audit: str | None = None
+    overlooked: Overlooked | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing speaks against it."""
+        return not self.objections
+
+
+def too_slow(ours: Latency, theirs: Latency, limits: Limits) -> list[str]:
+    # On a busy machine the champion is slow too.
+    one, each = max(limits.one_ms, _SLOWER * theirs.one_ms), max(limits.each_us, _SLOWER * theirs.each_us)
+    told = [f"it takes {ours.one_ms:.1f} ms for one transaction, more than {one:.1f} ms"] * (ours.one_ms > one)
+    return told + [f"it takes {ours.each_us:.0f} µs for each of a thousand transactions, more than {each:.0f} µs"] * (ours.each_us > each)
+
+
+def with_objections(verdict: Verdict, objections: Sequence[str]) -> Verdict:
+    return msgspec.structs.replace(verdict, objections=(*verdict.objections, *objections))

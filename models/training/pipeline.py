@@ -1,0 +1,180 @@
+"""From labelled transactions to a candidate, a call a step."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from features.definitions import DAY, FeatureSet
+from models.costs import Costs
+from models.evaluation.judgement import RESAMPLES
+from models.evaluation.plots import evaluation_plots
+from models.evaluation.scored_rows import KnownFrauds
+from models.learners.trained import OutOfFold, Trained
+from models.monitoring.reference import reference
+from models.policy import Policy
+from models.registry.model_card import TREES, CardFacts, model_card
+from models.registry.record import MODEL_NAME, Record
+from models.training.fitting import HistoryChoice, Parameters, fit, require_enough_frauds
+from models.training.rehearsal import Rehearsal, rehearse, with_policy
+from models.training.tuning import SearchBudget, tuned
+from models.training_set.label_maturity import Immature
+from models.training_set.leakage import require_no_leak
+from models.training_set.rows import TrainingSet
+from models.training_set.snapshot import DataSnapshot, Provenance
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What to learn from and how: rows from ``begin`` (inclusive) to ``end`` (exclusive) whose label, ``labels_after`` its transaction, is
+    known ``as_of``; all in ms.
+
+    ``histories`` (days) are lengths of history to choose from; without any, or with rows of too few weeks, all are learnt from.
+    ``capacity`` is the share (0–1) of all transactions that can be reviewed; ``resamples`` make the evaluation's intervals. ``immature``
+    and ``propensity`` (the column) say which weights the rows have; see ``models/training_set/label_maturity.py``. With ``search`` the
+    trees' hyper-parameters are searched for; else they are the ``parameters``, or without any the settled ones.
+    """
+
+    feature_set: FeatureSet
+    begin: int
+    end: int
+    as_of: int
+    labels_after: int
+    seed: int = 0
+    threads: int = 1
+    histories: tuple[int, ...] = (7, 28, 90)
+    costs: Costs = field(default_factory=Costs)
+    capacity: float = 0.005
+    resamples: int = RESAMPLES
+    immature: Immature = "left-out"
+    propensity: str | None = None
+    search: SearchBudget | None = None
+    parameters: Parameters | None = None
+
+    @property
+    def weighting(self) -> dict[str, str]:
+        """Why rows don't count alike, as parameters of the run."""
+        return {"immature": self.immature, **({} if self.propensity is None else {"propensity": self.propensity})}
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model that is ready to be registered, the rows it was made of, and how it did; ``parameters`` are those of its trees, None for the
+    settled ones."""
+
+    trained: Trained
+    rows: TrainingSet
+    rehearsal: Rehearsal
+    choice: HistoryChoice | None
+    parameters: Parameters | None = None
+
+
+def candidate(rows: TrainingSet, plan: TrainingPlan) -> Candidate:
+    """A model from a training set, every choice made by what the rows' labels said ``as_of``. Raises UserError if they are too few.
+
+    Rows that are immature by then, which must be weighted, only add to what the model is fitted on.
+    """
+    names = plan.feature_set.names
+    mature, immature = rows.mature(plan.as_of, plan.labels_after)
+    require_no_leak(mature, names)
+    require_enough_frauds(mature)
+    parameters, searched = _tuned(mature, plan)
+    fitted = fit(mature, names, plan.histories, plan.labels_after, plan.seed, plan.threads, immature, parameters)
+    trained = replace(fitted.trained, parameters={**fitted.trained.parameters, **plan.weighting, **searched})
+    if trained.out_of_fold is None:
+        raise ValueError("training gave no out-of-fold rows to choose thresholds by")
+    rehearsal = rehearsed(trained.out_of_fold, mature, plan, calibrated=fitted.choice is not None)
+    return Candidate(with_policy(trained, plan.costs, plan.capacity), rows, rehearsal, fitted.choice, parameters)
+
+
+def _tuned(mature: TrainingSet, plan: TrainingPlan) -> tuple[Parameters | None, dict[str, float | int]]:
+    """The parameters that the search found, without one the plan's, and what the run should say of it."""
+    if plan.search is None:
+        return plan.parameters, {}
+    days, rng = max(plan.histories, default=28), np.random.default_rng(plan.seed)
+    best, tries = tuned(mature, plan.feature_set.names, days, plan.labels_after, plan.search, rng, plan.seed, plan.threads)
+    return best.parameters, {"search_tries": tries, "search_ap": best.score}
+
+
+def rehearsed(out_of_fold: OutOfFold, mature: TrainingSet, plan: TrainingPlan, *, calibrated: bool) -> Rehearsal:
+    """How thresholds that were chosen before did on out-of-fold rows. Raises as ``rehearse``, ValueError for rows without users."""
+    if mature.user is None:
+        raise ValueError("rows must say their users to be judged")
+    known = KnownFrauds.of(mature.event_time, mature.user, mature.is_fraud, plan.labels_after)
+    names = plan.feature_set.names
+    return rehearse(out_of_fold, names, plan.costs, plan.capacity, known, plan.seed, plan.resamples, calibrated=calibrated)
+
+
+def recorded(found: Candidate, plan: TrainingPlan, data: DataSnapshot, provenance: Provenance) -> Record:
+    """Everything that is to be kept of how the candidate came about."""
+    trained = found.trained
+    made = Judged(trained.out_of_fold, trained.parameters, trained.policy, gain(trained), found.rehearsal)
+    return record_of(made, found.rows, plan, data, provenance)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a record says of a model of whatever kind: see ``Trained``, ``Baseline`` and ``CardFacts``."""
+
+    out_of_fold: OutOfFold | None
+    parameters: Parameters
+    policy: Policy
+    importance: Mapping[str, float]
+    rehearsal: Rehearsal
+    kind: str = TREES
+
+
+def record_of(made: Judged, rows: TrainingSet, plan: TrainingPlan, data: DataSnapshot, provenance: Provenance) -> Record:
+    """Card, figures, reference and plots of a model that was made from these rows."""
+    rehearsal, scored = made.rehearsal, made.out_of_fold
+    card = model_card(
+        CardFacts(
+            MODEL_NAME,
+            plan.feature_set.name,
+            len(plan.feature_set.names),
+            plan.feature_set.digest,
+            data,
+            provenance,
+            counts(rows),
+            int(rows.event_time.min()),
+            int(rows.event_time.max()),
+            made.parameters,
+            made.policy,
+            rehearsal.evaluation,
+            rehearsal.gap / DAY,
+            made.kind,
+        )
+    )
+    return Record(
+        data,
+        provenance,
+        rehearsal.evaluation,
+        reference(
+            plan.feature_set.names,
+            rows.vectors,
+            rows.event_time,
+            None if scored is None else scored.probability,
+            None if scored is None else scored.rows.event_time,
+            rows.weight,
+            None if scored is None else scored.rows.weight,
+        ),
+        card,
+        evaluation_plots(rehearsal.rows, rehearsal.policy, plan.costs, made.importance),
+    )
+
+
+def counts(rows: TrainingSet) -> dict[str, int]:
+    """How many rows there are, how many they stand for if they are weighted, and how many were left out."""
+    stand_for = {} if rows.weight is None else {"stand_for": round(float(rows.weight.sum()))}
+    return {
+        "rows": len(rows.is_fraud),
+        "frauds": rows.frauds,
+        **stand_for,
+        "label_unknown": rows.immature,
+        "unlabelled": rows.unlabelled,
+    }
+
+
+def gain(trained: Trained) -> dict[str, float]:
+    """Each feature's total gain in the trees that use it."""
+    return {name: float(str(value)) for name, value in trained.booster.get_score(importance_type="total_gain").items()}
