@@ -113,6 +113,7 @@ def put_tile(tiles: Tiles, first: int, end: int, start: int, amount: int, count:
 
 @inlined
 def give_back(tiles: Tiles, first: int, size: int) -> None:
+    """Makes the run of this size class at ``first`` free for another key."""
     tiles.cell[first].amount = tiles.free[size]
     tiles.free[size] = first
 

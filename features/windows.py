@@ -18,7 +18,7 @@ import numpy as np
 from features.arrays import Float32, Float64, Int8, Int64
 from features.compiled import inlined, jit
 from features.definitions import DAY, MOST_LARGE, Entity, FeatureSet
-from features.tiles import ACTIVITY, FRAUD, LARGE, NEVER, SIZES, Keys, Tiles, add_to_tile, give_back, put_tile, kind_of
+from features.tiles import ACTIVITY, FRAUD, LARGE, NEVER, SIZES, Keys, Tiles, add_to_tile, give_back, kind_of, put_tile
 
 # What a row is. SEEN is added to it if its key knows it already: then it does nothing, but that a transaction moves the clock.
 TRANSACTION, LABEL, SEEN = 0, 1, 2

@@ -129,3 +129,23 @@ def test_the_import_contracts_hold() -> None:
         [Path(sys.executable).with_name("lint-imports"), "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert found.returncode == 0, found.stdout[-3000:]
+
+
+def test_no_test_imports_another_tests_module() -> None:
+    """What several tests need lies in ``tests/made`` (what they are made of) or ``tests/run`` (what they run against)."""
+    found = []
+    for file in sorted((ROOT / "tests").rglob("*.py")):
+        found += [f"{file.relative_to(ROOT)}: {name}" for name in imports(ast.parse(file.read_text())) if ".test_" in name]
+    assert not found
+
+
+def test_the_test_tree_mirrors_the_codes() -> None:
+    """A folder of tests of a room has the name of a folder of the code."""
+    rooms = [ROOT / "tests" / room for room in (*ROOMS, "api", "infra")]
+    tests = {file.relative_to(ROOT / "tests").parent for room in rooms for file in room.rglob("test_*.py")}
+    assert not [folder for folder in tests if not (ROOT / folder).is_dir()]
+
+
+def test_the_product_imports_no_tests() -> None:
+    rooms = [file for room in (*ROOMS, "api", "infra") for file in (ROOT / room).rglob("*.py")]
+    assert not [file for file in rooms if any(name.split(".")[0] == "tests" for name in imports(ast.parse(file.read_text())))]

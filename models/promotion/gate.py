@@ -71,6 +71,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 def too_slow(ours: Latency, theirs: Latency, limits: Limits) -> list[str]:
+    """What speaks against a candidate of ``ours`` beside a champion of ``theirs``, a sentence each."""
     # On a busy machine the champion is slow too.
     one, each = max(limits.one_ms, _SLOWER * theirs.one_ms), max(limits.each_us, _SLOWER * theirs.each_us)
     told = [f"it takes {ours.one_ms:.1f} ms for one transaction, more than {one:.1f} ms"] * (ours.one_ms > one)
@@ -78,4 +79,5 @@ def too_slow(ours: Latency, theirs: Latency, limits: Limits) -> list[str]:
 
 
 def with_objections(verdict: Verdict, objections: Sequence[str]) -> Verdict:
+    """The verdict with more objections, in words."""
     return msgspec.structs.replace(verdict, objections=(*verdict.objections, *objections))

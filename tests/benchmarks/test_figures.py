@@ -1,14 +1,9 @@
 """The benchmarks as they are typed, at its quickest; and the arithmetic behind its figures."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
@@ -22,33 +17,7 @@ from tests.benchmarks.figures.rates import Contents
 from tests.benchmarks.figures.sampling import Sample
 from tests.benchmarks.measures import scaling, soak
 from tests.benchmarks.measures.soak import growth
-
-ROOT = Path(__file__).parents[2]
-
-
-def measured(tmp_path: Path, *arguments: str) -> dict[str, Any]:
-    """The JSON of a benchmark that ran in a process of its own; its home is gone afterwards, and so is everything it started."""
-    out, scratch = tmp_path / "figures.json", tmp_path / "scratch"
-    scratch.mkdir()
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.benchmarks", *arguments, "--json", str(out)],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(scratch)},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-4_000:]
-    assert list(scratch.glob("tidemark-bench-*")) == []
-    assert not [
-        process for process in psutil.process_iter(["cmdline"]) if any(str(scratch) in part for part in process.info["cmdline"] or ())
-    ]
-    found: dict[str, Any] = json.loads(out.read_text())
-    assert {"date", "command", "commit", "machine", "versions"} <= found.keys()
-    assert {"cpu", "cores", "memory_bytes"} <= found["machine"].keys()
-    assert {"python", "kafka", "xgboost"} <= found["versions"].keys()
-    return found
+from tests.run.benchmark import measured
 
 
 def test_stream(tmp_path: Path) -> None:

@@ -21,9 +21,9 @@ from streams.messages.events import DeadLetter, Decision
 from streams.messages.partitioner import partition_of
 from streams.messages.record import LogRecord
 from streams.workers.stages import STAGES
+from tests.made.bad_records import BAD
 from tests.made.records import label, transaction
 from tests.run.deployment import Deployment, champion, deployed, eventually
-from tests.streams.messages.test_validation import BAD
 
 NUMBER = count()
 

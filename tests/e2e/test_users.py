@@ -11,8 +11,8 @@ from features.online.snapshot import Profile, Profiles
 from streams.messages.events import DeadLetter
 from streams.messages.partitioner import partition_of
 from streams.messages.record import LogRecord
+from tests.made.user_records import CREATED, user
 from tests.run.deployment import Deployment, deployed, eventually
-from tests.streams.online.test_profiles import CREATED, user
 
 FEATURES = ["user_profile:created_at", "user_profile:country", "user_profile:segment"]
 USERS = [f"u{i}" for i in range(40)]

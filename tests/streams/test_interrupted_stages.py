@@ -23,7 +23,7 @@ from streams.state.merchants import ScoreState
 from streams.state.saved_state import Savable, Saver
 from streams.state.users import IngestState
 from tests.made.records import KAFKA_TIME, label, transaction
-from tests.streams.state.test_saved_state import Topic, contents
+from tests.made.saved_states import Topic, contents
 
 START = 1_700_000_000_000
 V2 = FEATURE_SETS["fraud_v2"]

@@ -1,5 +1,5 @@
-"""The process of an aligned replay's INGEST: ``python -m streams.replay.aligned.kafka_process PARENT ingest CONFIG REPLAY``, as its replay starts
-it.
+"""The process of an aligned replay's INGEST: ``python -m streams.replay.aligned.kafka_process PARENT ingest CONFIG REPLAY``, as its replay
+starts it.
 
 REPLAY names the replay; for the rest see ``streams/workers/stage_process.py``.
 """

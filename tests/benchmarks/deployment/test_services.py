@@ -19,7 +19,7 @@ from tests.benchmarks.deployment.killable import recovered
 from tests.benchmarks.load.http_load import HttpLoad, complete, post
 from tests.benchmarks.measures import endpoint
 from tests.benchmarks.measures.recovery import waited
-from tests.benchmarks.test_figures import measured
+from tests.run.benchmark import measured
 
 
 @pytest.mark.slow

@@ -13,19 +13,12 @@ from features.errors import UserError
 from features.history.columns import CANONICAL, ColumnMapping, canonical_table, parse_mapping
 from streams.messages.events import decode_transaction
 from streams.replay.encode import encode_transactions
+from tests.made.transaction_files import NOON, file_of
 
 MAPPING = parse_mapping(
     "transaction_id=id,event_time=at,user_id=card,merchant_id=shop,amount=sum,currency=:EUR,is_fraud=bad,mcc=code", "minor"
 )
 MAJOR = ColumnMapping(MAPPING.columns, "major", MAPPING.constants)
-NOON = 1_522_584_000_000  # 2018-04-01T12:00:00Z
-
-
-def file_of(**columns: Any) -> pa.Table:
-    """A file with sound values in all columns but those given."""
-    rows = len(next(iter(columns.values()))) if columns else 1
-    sound = {"id": [*range(rows)], "at": [NOON] * rows, "card": ["c"] * rows, "shop": ["s"] * rows, "sum": [1250] * rows}
-    return pa.table({**sound, "bad": [False] * rows, "code": ["5411"] * rows, **columns})
 
 
 def values(field: str, mapping: ColumnMapping = MAPPING, **columns: Any) -> list[Any]:

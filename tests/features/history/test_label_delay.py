@@ -5,7 +5,7 @@ import pytest
 from features.errors import UserError
 from features.history.columns import canonical_table, parse_mapping
 from features.history.label_delay import parse_labels_after, with_label_times
-from tests.features.history.test_columns import NOON, file_of
+from tests.made.transaction_files import NOON, file_of
 
 MAPPING = parse_mapping("transaction_id=id,event_time=at,user_id=card,merchant_id=shop,amount=sum,currency=:EUR,is_fraud=bad", "minor")
 

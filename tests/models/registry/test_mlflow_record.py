@@ -15,19 +15,14 @@ import pytest
 from mlflow import MlflowClient
 
 from api.cli.models import backtest
-from features.definitions import DAY
 from features.errors import UserError
 from features.history.datafile import file_digest
 from infra.local import ports
-from models.costs import Costs
-from models.evaluation.judgement import Evaluation, evaluate
-from models.evaluation.scored_rows import KnownFrauds
-from models.monitoring.reference import Reference, reference
+from models.evaluation.judgement import Evaluation
+from models.monitoring.reference import Reference
 from models.registry import mlflow_registry
-from models.registry.record import Record
-from models.training_set.snapshot import DataSnapshot, Provenance
-from tests.made.models import POLICY, V1
-from tests.made.scored_rows import scored
+from models.training_set.snapshot import DataSnapshot
+from tests.made.models import V1
 from tests.run.command_line import home_at, ran
 
 tidemark = partial(ran, backtest)
@@ -136,7 +131,7 @@ from models import mlflow_registry
 from models.registry.mlflow_record import refusing_in_words
 from models.training import Trained
 from tests.made.models import POLICY, V1, booster
-from tests.models.registry.test_mlflow_record import large_record
+from tests.made.registered_models import large_record
 
 uri, mlflow_db = sys.argv[1], Path(sys.argv[2])
 record = large_record(8_000_000)
@@ -149,16 +144,6 @@ try:
 except UserError as error:
     print(error)
 """
-
-
-def large_record(size: int) -> Record:
-    """A record with a plot of so many bytes."""
-    rows = scored(500)
-    known = KnownFrauds.of(rows.event_time, rows.user, rows.is_fraud, 7 * DAY)
-    data = DataSnapshot(("made",), 500, 0, 1, "0" * 64)
-    drift = reference(("a",), rows.probability[:, None].astype("float32"), rows.event_time)
-    found = evaluate(rows, POLICY, Costs(), known, resamples=0)
-    return Record(data, Provenance("ada", "2026-01-01", "c0de"), found, drift, "# a card", {"large.png": bytes(size)})
 
 
 def test_a_disk_that_is_full_in_the_middle_leaves_no_version(home: Path, client: MlflowClient) -> None:

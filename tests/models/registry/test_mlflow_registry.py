@@ -21,19 +21,11 @@ from features.errors import UserError
 from infra.local import mlflow as mlflow_service
 from infra.local import ports, processes
 from infra.local.processes import Slot
-from models.learners.trained import Trained
 from models.registry import mlflow_folder, mlflow_registry
 from models.registry.record import Registered
 from tests.made.models import POLICY, V1, booster, rows
+from tests.made.registered_models import register_one, sqlite, trained
 from tests.run.deployment import eventually
-
-
-def trained(seed: int = 0) -> Trained:
-    return Trained(booster(seed), POLICY, {"max_depth": 5, "seed": seed}, {"validation_auc": 0.9})
-
-
-def sqlite(folder: Path) -> str:
-    return f"sqlite:///{folder / 'mlflow.db'}"
 
 
 @pytest.fixture(scope="module", params=["sqlite", "server"])
@@ -201,11 +193,6 @@ def test_promoting_moves_the_alias(tmp_path: Path) -> None:
         mlflow_registry.promote("3", uri)
 
 
-def register_one(uri: str, seed: int) -> tuple[str, str]:
-    registered = mlflow_registry.register(trained(seed), V1, uri)
-    return registered.version, registered.role
-
-
 def test_of_trainers_that_finish_at_once_one_becomes_champion(tmp_path: Path) -> None:
     """Two processes on a SQLite file that isn't there yet."""
     uri = sqlite(tmp_path)
@@ -254,7 +241,7 @@ def test_a_version_whose_role_can_not_be_settled_is_taken_back(tmp_path: Path, m
 
 def test_nothing_is_written_to_the_working_folder_or_the_screen(tmp_path: Path) -> None:
     script = (
-        "import sys; from tests.models.registry.test_mlflow_registry import register_one, mlflow_registry as r\n"
+        "import sys; from tests.made.registered_models import register_one; from models.registry import mlflow_registry as r\n"
         "register_one(sys.argv[1], 0); r.load('models:/tidemark@champion', sys.argv[1])"
     )
     here = tmp_path / "here"

@@ -11,9 +11,9 @@ from streams.audit.auditor import Auditor
 from streams.audit.event_time import EventTime, text
 from streams.messages.record import LogRecord
 from tests.made.records import FRAUD_V1, scorer, transaction
+from tests.made.records_of_tables import as_table
+from tests.made.records_of_tables import history as in_order
 from tests.streams.audit.run_of_stages import Run, history, run
-from tests.streams.test_stages import as_table
-from tests.streams.test_stages import history as in_order
 
 
 def reported(left: Run) -> tuple[dict[str, object], EventTime]:

@@ -19,7 +19,7 @@ from streams.messages.record import LogRecord
 from streams.messages.topics import Topic
 from streams.state.users import IngestState
 from tests.made.records import ingest_state, transaction
-from tests.streams.state.test_saved_state import contents
+from tests.made.saved_states import contents
 
 RECORDS = [transaction(number, f"u{number % 3}", f"m{number % 2}") for number in range(10)]
 

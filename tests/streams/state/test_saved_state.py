@@ -1,7 +1,6 @@
 """Saved states: whenever a worker dies, what it saved and the log together give the state it would have had."""
 
 from collections import Counter
-from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -19,8 +18,8 @@ from streams.score import advance
 from streams.state import saved_state
 from streams.state.merchants import ScoreState
 from streams.state.saved_state import Savable, Saver
-from streams.state.users import IngestState
 from tests.made.records import FRAUD_V1, ingest_state, label, received, routed, score_state, transaction
+from tests.made.saved_states import Topic, contents
 
 START = 1_700_000_000_000
 V2 = FEATURE_SETS["fraud_v2"]
@@ -45,26 +44,6 @@ def history(n: int = 120, seed: int = 1) -> list[LogRecord]:
             record = structs.replace(transaction(offset), value=b"{")
         log.append(structs.replace(record, offset=offset, timestamp=START + 10**9 + offset * 10 * 60_000))
     return log
-
-
-def contents(state: Savable) -> tuple[object, ...]:
-    """All that a state knows, in canonical form."""
-    entity = state.entity
-    slots = np.arange(len(entity))
-    of_key = zip(entity.names, entity.encode(slots), state.labels(entity.names, entity.horizons(slots).tolist()), strict=True)
-    memory = state.taken._taken if isinstance(state, IngestState) else None
-    return {name: rest for name, *rest in of_key}, state.standing(), memory
-
-
-class Topic(dict[bytes, bytes]):
-    """A compacted topic's partition."""
-
-    def write(self, records: Sequence[saved_state.SavedRecord]) -> None:
-        for key, value in records:
-            if value is None:
-                del self[key]
-            else:
-                self[key] = value
 
 
 # After how many records the worker dies, how many it takes at once, how many keys a chunk has, and after which turns it saves one.

@@ -175,8 +175,8 @@ def test_bad_input_is_one_sentence(small_file: Path, fraudless: Path, arguments:
 
 def test_scores_that_cannot_be_written(home: Path, small_file: Path, tmp_path: Path) -> None:
     from tests.made.models import V1
-    from tests.models.registry.test_mlflow_registry import sqlite
-    from tests.models.registry.test_mlflow_registry import trained as any_model
+    from tests.made.registered_models import sqlite
+    from tests.made.registered_models import trained as any_model
 
     mlflow_registry.register(any_model(), V1, sqlite(home))
     (tmp_path / "taken").write_text("a file, no folder")

@@ -23,7 +23,7 @@ from models.training_set.rows import TrainingSet
 from streams.archive.served.parquet_folder import DESCRIPTION, description_of, read_training_set
 from streams.archive.served.parquet_tables import ServedArchive
 from streams.archive.served.sampling import sampled
-from tests.streams.archive.served.test_rows import T0, archive_served, decided, label
+from tests.made.served_decisions import T0, archive_served, decided, label
 
 V1 = FEATURE_SETS["fraud_v1"]
 DAYS, A_DAY = 80, 60

@@ -24,7 +24,7 @@ from streams.score import advance
 from streams.state.merchants import ScoreState
 from streams.state.users import IngestState
 from tests.made.records import FRAUD_V1, ingest_state, received, transaction
-from tests.streams.test_stages import as_table, history
+from tests.made.records_of_tables import as_table, history
 
 NAME = "replay"
 CHANCE = st.integers(0, 2**32).map(Random)
