@@ -14,7 +14,7 @@ from infra.local import kafka as kafka_broker
 from infra.local import mlflow, ports, services
 from infra.local import redis as redis_server
 from infra.local.service import Service
-from streams.config import Delivery, StreamConfig
+from streams.config import Delivery, DeploymentConfig
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Settings:
 
     def stream_config(
         self, features: str = "fraud_v1", currency: str = "EUR", delivery: str = "exactly_once", online: bool = True, metrics: str = ""
-    ) -> StreamConfig:
+    ) -> DeploymentConfig:
         """What the workers and the API are told of this deployment. Raises UserError for an unknown feature set or delivery, or for
         metrics that are no host:port."""
         if features not in FEATURE_SETS:
@@ -50,7 +50,7 @@ class Settings:
             raise UserError(f"there is no delivery {delivery!r}; choose from {', '.join(get_args(Delivery))}")
         if metrics and not re.fullmatch(r"[^:]+:\d{1,5}", metrics):
             raise UserError(f"--metrics {metrics} is no address; write it as 127.0.0.1:9100")
-        return StreamConfig(
+        return DeploymentConfig(
             kafka=self.kafka,
             redis=self.redis,
             mlflow=self.mlflow,

@@ -1,4 +1,6 @@
-"""The arrays that move between modules: what their entries are."""
+"""The arrays that move between modules, and what their entries mean."""
+
+from enum import IntEnum
 
 import numpy as np
 import numpy.typing as npt
@@ -10,3 +12,11 @@ Float64 = npt.NDArray[np.float64]
 Int8 = npt.NDArray[np.int8]
 Float32 = npt.NDArray[np.float32]
 Records = npt.NDArray[np.void]
+
+
+class RecordKind(IntEnum):
+    """What a row is, in logs, batches and the kernel (int8): a transaction, a label, or a record that was refused."""
+
+    TRANSACTION = 0
+    LABEL = 1
+    REFUSED = 2

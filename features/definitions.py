@@ -165,7 +165,7 @@ def _figures(window: Window | None) -> list[int] | None:
     return None if window is None else [window.length, window.hop, window.delay]
 
 
-ACTIVITY = (
+ACTIVITY_WINDOWS = (
     Window("5m", 5 * MINUTE, 5 * SECOND),
     Window("1h", HOUR, MINUTE),
     Window("24h", DAY, 30 * MINUTE),
@@ -190,11 +190,11 @@ _LONG = (Window("60d", 60 * DAY, 12 * HOUR), Window("90d", 90 * DAY, 12 * HOUR))
 _OUTCOME_BY_WEEK = tuple(Window(f"{days}d", days * DAY, 3 * HOUR, delay=7 * DAY) for days in (1, 3, 7, 14, 21, 28))
 
 # Of whether somebody pays with a user's card.
-_LARGE = tuple((percent, window) for percent in (250, 400) for window in (_THREE_DAYS, *ACTIVITY[3:5]))
+_LARGE = tuple((percent, window) for percent in (250, 400) for window in (_THREE_DAYS, *ACTIVITY_WINDOWS[3:5]))
 
 # "Users of this device" is not among them: a device's users are spread over every partition, and neither stage is keyed by device.
 FEATURE_SETS: dict[str, FeatureSet] = {
-    "fraud_v1": FeatureSet("fraud_v1", ACTIVITY, OUTCOME),
-    "fraud_v2": FeatureSet("fraud_v2", ACTIVITY, OUTCOME, devices=True),
-    "fraud_v3": FeatureSet("fraud_v3", (ACTIVITY[2], _THREE_DAYS, *ACTIVITY[3:], *_LONG), _OUTCOME_BY_WEEK, large=_LARGE),
+    "fraud_v1": FeatureSet("fraud_v1", ACTIVITY_WINDOWS, OUTCOME),
+    "fraud_v2": FeatureSet("fraud_v2", ACTIVITY_WINDOWS, OUTCOME, devices=True),
+    "fraud_v3": FeatureSet("fraud_v3", (ACTIVITY_WINDOWS[2], _THREE_DAYS, *ACTIVITY_WINDOWS[3:], *_LONG), _OUTCOME_BY_WEEK, large=_LARGE),
 }

@@ -24,7 +24,7 @@ DEVICES_REMEMBERED = 8
 BOTH: tuple[Entity, Entity] = ("user", "merchant")
 
 
-class Window(NamedTuple):
+class OracleWindow(NamedTuple):
     """A window of `length` ms that moves in steps of `hop` ms and, if `delay` is not 0, leaves that many newest ms out."""
 
     length: int
@@ -88,7 +88,7 @@ class Event(NamedTuple):
         return quotient(self.amount, self.mean_before) > percent / 100
 
 
-class Verdict(NamedTuple):
+class OracleVerdict(NamedTuple):
     """The label of one transaction that counts at the moment."""
 
     label_time: int
@@ -111,7 +111,7 @@ class Key:
     """All that was ever applied to one user or one merchant, in the order of the log."""
 
     events: list[Event] = field(default_factory=list)
-    verdicts: dict[tuple[str, str, int], Verdict] = field(default_factory=dict)
+    verdicts: dict[tuple[str, str, int], OracleVerdict] = field(default_factory=dict)
     anchor: int | None = None
     too_late: int = 0
     forgotten: int = 0  # how many of the first events count in no window and have left no device
@@ -175,8 +175,8 @@ class Oracle:
 
     def __init__(
         self,
-        amount_windows: Mapping[str, Window],
-        fraud_windows: Mapping[str, Window],
+        amount_windows: Mapping[str, OracleWindow],
+        fraud_windows: Mapping[str, OracleWindow],
         devices: bool = False,
         sources: int = 1,
         large: Iterable[tuple[int, str]] = (),
@@ -195,7 +195,7 @@ class Oracle:
         """The oracle of a feature set: of its definition it takes length, hop and delay of each window, whether there are devices, and
         what is large."""
         amounts, frauds = (
-            {window.name: Window(window.length, window.hop, window.delay) for window in windows}
+            {window.name: OracleWindow(window.length, window.hop, window.delay) for window in windows}
             for windows in (feature_set.activity, feature_set.outcome)
         )
         return cls(amounts, frauds, feature_set.devices, sources, [(percent, window.name) for percent, window in feature_set.large])
@@ -254,7 +254,7 @@ class Oracle:
         for key in self._keys_of(label, entities):
             known = key.verdicts.get(identity)
             if known is None or label.label_time >= known.label_time:
-                key.verdicts[identity] = Verdict(label.label_time, label.is_fraud, label.event_time)
+                key.verdicts[identity] = OracleVerdict(label.label_time, label.is_fraud, label.event_time)
 
     def summary(self, user_id: str) -> Summary:
         """Count and mean of the last 30 days and of all time, as of the user's last event and with it, as far as that is remembered.

@@ -15,13 +15,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from features.arrays import Float32, Float64, Int8, Int64
+from features.arrays import Float32, Float64, Int8, Int64, RecordKind
 from features.compiled import inlined, jit
 from features.definitions import DAY, MOST_LARGE, Entity, FeatureSet
 from features.tiles import ACTIVITY, FRAUD, LARGE, NEVER, SIZES, Keys, Tiles, add_to_tile, give_back, kind_of, put_tile
 
-# What a row is. SEEN is added to it if its key knows it already: then it does nothing, but that a transaction moves the clock.
-TRANSACTION, LABEL, SEEN = 0, 1, 2
+# Added to a row's kind if its key knows it already: then it does nothing, but that a transaction moves the clock.
+SEEN = 4
 ON_TIME, LATE, TOO_LATE = 0, 1, 2
 
 
@@ -362,7 +362,7 @@ def apply_rows(
     floor = clock.floor[0]
     first_start = floor // spec.unit
     for row in range(begin, slots.shape[0]):
-        if time[row] >= clock.until[source[row]] and (kind[row] == TRANSACTION or kind[row] == TRANSACTION + SEEN):
+        if time[row] >= clock.until[source[row]] and (kind[row] == RecordKind.TRANSACTION or kind[row] == RecordKind.TRANSACTION + SEEN):
             move_clock(spec, clock, source[row], time[row])
             floor = clock.floor[0]
             first_start = floor // spec.unit
@@ -377,7 +377,7 @@ def apply_rows(
             return row
         key.touched = UNPROJECTED | UNSAVED
         start = time[row] // spec.unit
-        if kind[row] == LABEL:
+        if kind[row] == RecordKind.LABEL:
             _place_borders(spec, key.anchor // spec.unit, view)
             if start < max(view.place[-1], first_start):
                 lateness[row] = TOO_LATE

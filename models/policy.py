@@ -9,10 +9,10 @@ import msgspec
 from models.costs import Costs
 
 # No probability reaches it, so a threshold that stands here never fires.
-NEVER = 2.0
+UNREACHABLE = 2.0
 
 
-class Choice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ThresholdChoice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the thresholds were asked to keep, and what they gave on the validation rows; amounts in minor units, shares 0–1.
 
     Counts and amounts are of the rows as weighted, rounded; ``reviewed`` and ``blocked`` count rows, ``caught`` the frauds among both.
@@ -36,7 +36,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """Thresholds on the probability (0–1, inclusive from below; ``NEVER`` if none is reached): the content of ``policy.json``.
+    """Thresholds on the probability (0–1, inclusive from below; ``UNREACHABLE`` if none is reached): the content of ``policy.json``.
 
     Every blocked transaction is of the highest level, every reviewed one at least elevated. ValueError where thresholds contradict that.
     """
@@ -45,12 +45,12 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     block_threshold: float
     elevated_threshold: float
     highest_threshold: float
-    chosen: Choice | None = None
+    chosen: ThresholdChoice | None = None
 
     def __post_init__(self) -> None:
         thresholds = (self.review_threshold, self.block_threshold, self.elevated_threshold, self.highest_threshold)
-        if not all(0 <= threshold <= NEVER for threshold in thresholds):
-            raise ValueError(f"policy thresholds lie between 0 and {NEVER:g} (never), not {thresholds}")
+        if not all(0 <= threshold <= UNREACHABLE for threshold in thresholds):
+            raise ValueError(f"policy thresholds lie between 0 and {UNREACHABLE:g} (never), not {thresholds}")
         if self.review_threshold > self.block_threshold:
             raise ValueError(f"the review threshold {self.review_threshold} lies above the block threshold {self.block_threshold}")
         if self.elevated_threshold > min(self.review_threshold, self.highest_threshold) or self.highest_threshold > self.block_threshold:
@@ -71,7 +71,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return msgspec.json.decode(text, type=cls)
 
 
-Verdict = Literal["approve", "review", "block"]
+Action = Literal["approve", "review", "block"]
 RiskLevel = Literal["normal", "elevated", "highest"]
-VERDICTS: tuple[Verdict, ...] = ("approve", "review", "block")
+ACTIONS: tuple[Action, ...] = ("approve", "review", "block")
 RISK_LEVELS: tuple[RiskLevel, ...] = ("normal", "elevated", "highest")

@@ -10,7 +10,7 @@ from features.definitions import FEATURE_SETS, FeatureSet
 Delivery = Literal["exactly_once", "at_least_once"]
 
 
-class StreamConfig(msgspec.Struct, frozen=True, kw_only=True):
+class DeploymentConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One deployment, as its workers see it.
 
     ``application`` prefixes consumer groups and transactional ids; ``currency`` is the one settlement currency (ISO 4217). ``delivery`` is

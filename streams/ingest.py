@@ -12,18 +12,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from features.arrays import Float32, Int8, Int64
+from features.arrays import Float32, Int8, Int64, RecordKind
 from features.definitions import FeatureSet
 from features.state import count_lateness
 from features.vector import device_hashes
 from features.windows import SEEN, TOO_LATE
 from streams.messages import batches
-from streams.messages.batches import LABEL, REFUSED, TRANSACTION
 from streams.messages.events import Transaction
 from streams.messages.headers import END_OF_REPLAY, HEADER
 from streams.messages.record import Record
 from streams.messages.validation import RefusedError
-from streams.state.duplicates import Seen
+from streams.state.duplicates import Sighting
 from streams.state.users import IngestState
 
 _NOWHERE = -1
@@ -99,7 +98,7 @@ def _apply_part(state: IngestState, records: Sequence[Record], rows: _Rows, begi
     accepted = rows.accepted[known:]
     # A refused record has no merchant to go by; any partition that follows from its source will do.
     refuge = state.validator.partition % state.merchant_partitions
-    rows.target[here] = np.where(rows.kind[here] == REFUSED, refuge, _NOWHERE)
+    rows.target[here] = np.where(rows.kind[here] == RecordKind.REFUSED, refuge, _NOWHERE)
     rows.target[accepted] = state.targets([event.merchant_id for event in events])
     kind = rows.kind[accepted]
     if state.ahead:
@@ -134,7 +133,7 @@ def _read(state: IngestState, records: Sequence[Record], rows: _Rows, begin: int
                 rows.payload[i] = headers.get(HEADER)
             note(i)
         except RefusedError as refused:
-            rows.kind[i] = REFUSED
+            rows.kind[i] = RecordKind.REFUSED
             rows.payload[i] = validator.dead_letter(record, refused)
             counts[f"refused.{refused.reason}"] += 1
 
@@ -142,7 +141,7 @@ def _read(state: IngestState, records: Sequence[Record], rows: _Rows, begin: int
 def _read_label(state: IngestState, record: Record, rows: _Rows, i: int) -> Transaction:
     """Notes what the label adds; returns it as if it were its transaction, without amount."""
     label = state.validator.label(record)
-    rows.kind[i] = LABEL
+    rows.kind[i] = RecordKind.LABEL
     if not (state.ahead and state.has_applied(label.user_id, record.offset)):
         labelled = (label.transaction_id, int(label.event_time), label.merchant_id)
         rows.fraud[i] = state.book.delta(label.user_id, labelled, int(label.label_time), label.is_fraud)
@@ -152,7 +151,7 @@ def _read_label(state: IngestState, record: Record, rows: _Rows, i: int) -> Tran
 def _leave_out_known(state: IngestState, records: Sequence[Record], rows: _Rows, begin: int, known: int, counts: Counter[str]) -> None:
     """Takes out of the accepted, from number ``known`` on, the transactions that were taken before."""
     events, accepted = rows.events[known:], rows.accepted[known:]
-    asked = np.flatnonzero(rows.kind[accepted] == TRANSACTION).tolist()
+    asked = np.flatnonzero(rows.kind[accepted] == RecordKind.TRANSACTION).tolist()
     found = state.taken.take(
         [events[i] for i in asked],
         [records[accepted[i] - begin].timestamp for i in asked],
@@ -163,11 +162,11 @@ def _leave_out_known(state: IngestState, records: Sequence[Record], rows: _Rows,
         i = asked[place]
         row = accepted[i]
         answer, rows.payload[row] = rows.payload[row], None
-        if seen is Seen.DUPLICATE:
+        if seen is Sighting.DUPLICATE:
             counts["duplicates"] += 1
             counts["answers_overruled"] += answer is not None
         else:
-            rows.kind[row] = REFUSED
+            rows.kind[row] = RecordKind.REFUSED
             rows.payload[row] = state.validator.dead_letter(records[row - begin], _conflict(events[i]))
             counts["refused.conflict"] += 1
     gone = {asked[place] for place, _ in found}

@@ -12,18 +12,18 @@ from itertools import chain, pairwise
 import numpy as np
 import pyarrow as pa
 
-from features.arrays import Bool, Float32, Int64
+from features.arrays import Bool, Float32, Int64, RecordKind
 from features.state import count_lateness
 from features.vector import assemble
 from features.windows import SEEN
 from models.experiments.variant import Variant
 from models.reasons import reasons
 from streams.messages import answer, scoring_log
-from streams.messages.batches import REFUSED, TRANSACTION, Batch, batch_schema
+from streams.messages.batches import Batch, batch_schema
 from streams.messages.code_digest import code_digest
 from streams.messages.decisions import encode_decisions
 from streams.messages.events import DeadLetter, Source, encode
-from streams.messages.record import Place
+from streams.messages.record import SourcePosition
 from streams.messages.topics import TRANSACTIONS
 from streams.state.merchants import ScoreState
 
@@ -65,15 +65,15 @@ def advance(turn: Sequence[tuple[ScoreState, Sequence[Batch]]], counts: Counter[
 
     refused: list[bytes] = []
     kind = rows["kind"].to_numpy()
-    if (kind == REFUSED).any():
-        refused = rows.filter(pa.array(kind == REFUSED))["payload"].to_pylist()
-        taken = kind != REFUSED
+    if (kind == RecordKind.REFUSED).any():
+        refused = rows.filter(pa.array(kind == RecordKind.REFUSED))["payload"].to_pylist()
+        taken = kind != RecordKind.REFUSED
         rows, position, part = rows.filter(pa.array(taken)), position[taken], part[taken]
         kind = rows["kind"].to_numpy()
 
     cuts = np.searchsorted(part, np.arange(len(turn) + 1)).tolist()
     of_merchant = _apply([state for state, _ in turn], cuts, rows, position[:, 1], counts)
-    asked = kind == TRANSACTION
+    asked = kind == RecordKind.TRANSACTION
     if not asked.all():
         rows, position, of_merchant = rows.filter(pa.array(asked)), position[asked], of_merchant[asked]
     of_user = rows["user_features"].flatten().to_numpy().reshape(len(rows), len(feature_set.of("user")))
@@ -85,7 +85,7 @@ def relearn(state: ScoreState, read: Sequence[Batch]) -> None:
     """Brings a state on by batches that may have been made for another feature set, for what merchants do is the same in all."""
     for batch in read:
         admitted = admit(state, batch, Counter())
-        rows = admitted.rows.filter(pa.array(admitted.rows["kind"].to_numpy() != REFUSED))
+        rows = admitted.rows.filter(pa.array(admitted.rows["kind"].to_numpy() != RecordKind.REFUSED))
         if len(rows):
             _apply([state], [0, len(rows)], rows, np.full(len(rows), batch.position[1], np.int64), Counter())
 
@@ -182,7 +182,7 @@ def _known_or_gap(state: ScoreState, batch: Batch, source: Int64, offset: Int64,
     return left_out
 
 
-def _without_failed(rows: pa.RecordBatch, failed: Collection[Place]) -> pa.RecordBatch:
+def _without_failed(rows: pa.RecordBatch, failed: Collection[SourcePosition]) -> pa.RecordBatch:
     """The rows, those of records that were given up being refused."""
     places = list(zip(rows["source"].to_pylist(), rows["offset"].to_pylist(), strict=True))
     here = [i for i, place in enumerate(places) if place in failed]
@@ -190,7 +190,7 @@ def _without_failed(rows: pa.RecordBatch, failed: Collection[Place]) -> pa.Recor
         return rows
     kind, payload = rows["kind"].to_numpy().copy(), rows["payload"].to_pylist()
     for i in here:
-        kind[i], payload[i] = REFUSED, gave_up(rows, i)
+        kind[i], payload[i] = RecordKind.REFUSED, gave_up(rows, i)
     names = rows.schema.names
     columns = {**dict(zip(names, rows.columns, strict=True)), "kind": pa.array(kind), "payload": pa.array(payload, pa.binary())}
     return pa.RecordBatch.from_arrays([columns[name] for name in names], schema=rows.schema)

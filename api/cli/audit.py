@@ -17,7 +17,7 @@ from features.errors import UserError
 
 if TYPE_CHECKING:
     from streams.audit.kafka_audit import KafkaAudit
-    from streams.config import StreamConfig
+    from streams.config import DeploymentConfig
 
 _SAMPLE, _STORE_KEYS, _MOST_STORE_KEYS = 10_000, 500, 20_000
 _LOOK_EVERY_S, _CHECK_STORE_EVERY_S = 1.0, 60.0
@@ -123,7 +123,7 @@ def explain(
 
 
 @contextmanager
-def _auditing(config: "StreamConfig", *arguments: Any) -> Iterator["KafkaAudit"]:
+def _auditing(config: "DeploymentConfig", *arguments: Any) -> Iterator["KafkaAudit"]:
     """An auditor; that Kafka fails is no mismatch, but something to mend."""
     from confluent_kafka import KafkaException
 

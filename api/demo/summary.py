@@ -3,7 +3,7 @@
 from api.demo.traffic.latency import Latencies
 from api.demo.traffic.tally import Tally
 from api.demo.world import World
-from models.policy import VERDICTS
+from models.policy import ACTIONS
 
 
 def summary(tally: Tally, world: World, rate: float, live_seconds: float, seconds: float) -> dict[str, object]:
@@ -26,7 +26,7 @@ def summary(tally: Tally, world: World, rate: float, live_seconds: float, second
         "rate": round(tally.latencies.count / live_seconds, 1) if live_seconds > 0 else None,
         "latency_ms": _percentiles(tally.latencies),
         "api_latency_ms": _percentiles(tally.api_latencies),
-        "decisions_by_kind": {verdict: tally.verdicts[verdict] for verdict in VERDICTS},
+        "decisions_by_kind": {verdict: tally.verdicts[verdict] for verdict in ACTIONS},
         "dead_letters_by_reason": dict(tally.dead_letters.most_common()),
         "live_fraud": {
             "transactions": fraud.transactions,

@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from api.http.request_metrics import RequestMetrics
 from api.http.scorer import NotRecordedError, SynchronousScorer
 from features.online.feast_store import OnlineStoreError
-from streams.config import StreamConfig
+from streams.config import DeploymentConfig
 from streams.messages.contracts import inlined
 from streams.messages.events import MAX_VALUE_BYTES, Decision, Transaction, decode_transaction, encode, milliseconds
 from streams.messages.validation import MAX_AHEAD_MS
@@ -29,7 +29,7 @@ _RETRY_AFTER = {"Retry-After": "1"}
 _CLOCKS_APART_MS = 60_000
 
 
-def create_app(config: StreamConfig, *, degrade: bool = False) -> FastAPI:
+def create_app(config: DeploymentConfig, *, degrade: bool = False) -> FastAPI:
     """The application; its connections open at start-up and close at shutdown. ``degrade``: see ``SynchronousScorer``."""
     registry = CollectorRegistry()
     decided = Counter("tidemark_api_decisions_total", "Decisions told, by kind.", ["decision"], registry=registry)

@@ -13,9 +13,9 @@ from features.arrays import Float32
 from features.online.feast_store import KeyState, OnlineReader, OnlineStoreError
 from features.online.on_demand import vector, vector_of_request
 from models.experiments.variant import Variant
-from models.policy import RISK_LEVELS, VERDICTS
+from models.policy import ACTIONS, RISK_LEVELS
 from models.reasons import Reason, reasons
-from streams.config import StreamConfig
+from streams.config import DeploymentConfig
 from streams.control.mlflow_champion import Champion
 from streams.messages import answer
 from streams.messages.code_digest import code_digest
@@ -37,7 +37,7 @@ class SynchronousScorer:
     ``degrade``: while the online store fails, decide by what the request itself says, all that is known of user and merchant missing.
     """
 
-    def __init__(self, config: StreamConfig, *, degrade: bool = False) -> None:
+    def __init__(self, config: DeploymentConfig, *, degrade: bool = False) -> None:
         self._config = config
         self._degrade = degrade
         self._feature_set = config.feature_set
@@ -111,7 +111,7 @@ class SynchronousScorer:
             transaction.merchant_id,
             transaction.amount,
             transaction.currency,
-            VERDICTS[verdict],
+            ACTIONS[verdict],
             int(scores.risk_score[0]),
             RISK_LEVELS[int(scores.risk_level[0])],
             float(scores.probability[0]),

@@ -4,11 +4,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.arrays import RecordKind
 from features.backfill.stages import ORDER, RECORDS
-from features.history.log_order import LABEL, replay_order
+from features.history.log_order import replay_order
 
 # What is needed of the archive's rows.
-ARCHIVED = pa.schema(
+ARCHIVED_SCHEMA = pa.schema(
     [
         pa.field("partition", pa.int32()),
         pa.field("offset", pa.int64()),
@@ -37,13 +38,13 @@ def of_table(table: pa.Table, before: int) -> pa.Table:
     event_time = table["event_time"].to_numpy()
     label_time = pc.fill_null(table["label_time"].cast(pa.int64()), 0).to_numpy()
     kind, row = replay_order(event_time, label_time, table["label_time"].is_valid().to_numpy())
-    time = np.where(kind == LABEL, label_time[row], event_time[row])
+    time = np.where(kind == RecordKind.LABEL, label_time[row], event_time[row])
     known = slice(0, int(np.searchsorted(time, before)))
     log = table.take(pa.array(row[known]))
     columns = {name: log[name] for name in ("transaction_id", "user_id", "merchant_id", "event_time", "amount", "device_id")}
     columns |= {
         "time": pa.array(time[known]),
-        "is_transaction": pa.array(kind[known] != LABEL),
+        "is_transaction": pa.array(kind[known] != RecordKind.LABEL),
         "seq": pa.array(np.arange(len(log))),
         "is_fraud": pc.fill_null(log["is_fraud"].cast(pa.bool_()), False),
         "partition": pa.array(np.zeros(len(log), np.int32)),

@@ -12,7 +12,7 @@ from features.backfill.plan import ARCHIVE, editions
 from features.backfill.tables import EVENT_TIMESTAMP, BackfillTable, vector_table
 from features.definitions import FeatureSet
 from features.errors import UserError
-from features.offline.parquet_tables import DAY, OfflineTable, day_of, write_file
+from features.offline.parquet_tables import DAY_FIELD, OfflineTable, day_of, write_file
 from features.offline.storage import Storage
 
 SERVED = "scoring-log"
@@ -62,7 +62,7 @@ def export_served(
     log = OfflineTable(store, SERVED, pa.schema([*columns, *times]))
     days = sorted({day_of(uri) for uri in log.uris(begin, end)})
     served = pc.field("features_digest") == feature_set.digest
-    days = [day for day in days if log.dataset().count_rows(filter=(pc.field(DAY.name) == day) & served)]
+    days = [day for day in days if log.dataset().count_rows(filter=(pc.field(DAY_FIELD.name) == day) & served)]
     if not days:
         raise UserError(
             f"the archive at {log.storage.url} has no decision with {feature_set.name} from {begin} to before {end}; mend the range or "
@@ -79,7 +79,7 @@ def _write(
         raise UserError(f"there is something at {out.url} already; name another folder with --out")
     total = 0
     for day in sorted(days):
-        of_day = pc.field(DAY.name) == day
+        of_day = pc.field(DAY_FIELD.name) == day
         found = source.dataset().to_table(filter=of_day if rows is None else of_day & rows)
         if "event_time" in found.column_names:
             moment = pa.array(found["event_time"].to_numpy() * 1_000).cast(EVENT_TIMESTAMP.type)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from features.backfill.plan import Target
-from features.backfill.tables import Computed
+from features.backfill.tables import ComputedTable
 from features.offline.parquet_tables import WrittenFile, write_file
 
 # A file of 77 columns takes some ten bytes of memory a value while it is put together.
@@ -26,11 +26,11 @@ class DayFiles:
     tasks: int
     origin: Mapping[str, str]
     _day: date | None = field(init=False, default=None)
-    _rows: list[Computed] = field(init=False, default_factory=list)
+    _rows: list[ComputedTable] = field(init=False, default_factory=list)
     _files: list[dict[str, object]] = field(init=False, default_factory=list)
     _pieces: int = field(init=False, default=0)
 
-    def add(self, computed: Computed) -> None:
+    def add(self, computed: ComputedTable) -> None:
         """Takes rows that come after all before."""
         for day, rows in computed.by_day():
             if day != self._day:

@@ -9,10 +9,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.arrays import Int8, Int64
-from features.backfill.tables import Computed
+from features.arrays import Int8, Int64, RecordKind
+from features.backfill.tables import ComputedTable
 from features.definitions import DAY, FeatureSet, Window
-from features.history.log_order import LABEL, TRANSACTION
 from features.labels import LabelBook
 from features.state import EntityState
 from features.vector import assemble, device_hashes
@@ -74,7 +73,7 @@ class UserStage:
             features, lateness, sums = self.users.apply_summing(self._window, *rows)
         # A label too late for its user counts nowhere.
         fraud[lateness == TOO_LATE] = 0
-        asked = (kind == TRANSACTION) & np.isin(time // DAY, self._days)
+        asked = (kind == RecordKind.TRANSACTION) & np.isin(time // DAY, self._days)
         known = np.empty(int(asked.sum()), known_dtype(self._feature_set))
         known["sums"], known["features"] = sums[asked], features[asked]
         mask = pa.array(asked)
@@ -83,12 +82,12 @@ class UserStage:
         columns |= {name: pc.if_else(mask, batch[name], None) for name in ("transaction_id", "user_id")}
         columns |= {"fraud": pa.array(fraud.astype(np.int8)), "of_user": packed(asked, known)}
         told = pa.RecordBatch.from_pydict(columns, schema=WITH_USERS)
-        return told.filter(pa.array((kind == TRANSACTION) | (fraud != 0)))
+        return told.filter(pa.array((kind == RecordKind.TRANSACTION) | (fraud != 0)))
 
     def _deltas(self, batch: pa.RecordBatch, kind: Int8) -> Int64:
         """What each label adds to the frauds of its transaction's tile."""
         fraud = np.zeros(len(kind), np.int64)
-        rows = np.flatnonzero(kind == LABEL)
+        rows = np.flatnonzero(kind == RecordKind.LABEL)
         labels = batch.take(pa.array(rows))
         names = ("user_id", "transaction_id", "event_time", "merchant_id", "time", "is_fraud")
         for row, *label in zip(rows.tolist(), *(labels[name].to_pylist() for name in names), strict=True):
@@ -104,7 +103,7 @@ class MerchantStage:
         self._feature_set = feature_set
         self.merchants = EntityState(feature_set, "merchant", capacity=16384)
 
-    def apply(self, batch: pa.RecordBatch) -> Computed:
+    def apply(self, batch: pa.RecordBatch) -> ComputedTable:
         """Applies WITH_USERS in order; returns the transactions that are asked for, in order."""
         kind, time, amount = _columns(batch)
         fraud, nothing = batch["fraud"].to_numpy().astype(np.int64), np.zeros(len(kind), np.int64)
@@ -114,13 +113,13 @@ class MerchantStage:
         found = batch.filter(mask)
         known = unpacked(found["of_user"], known_dtype(self._feature_set))
         vectors = assemble(self._feature_set, time[asked], amount[asked], known["features"], features[asked])
-        return Computed(found["transaction_id"], found["user_id"], found["merchant_id"], time[asked], vectors, known["sums"])
+        return ComputedTable(found["transaction_id"], found["user_id"], found["merchant_id"], time[asked], vectors, known["sums"])
 
 
 def _columns(batch: pa.RecordBatch) -> tuple[Int8, Int64, Int64]:
     """Kinds, event times (ms) and amounts (minor units; 0 of labels)."""
     is_transaction = batch["is_transaction"].to_numpy(zero_copy_only=False)
-    kind = np.where(is_transaction, TRANSACTION, LABEL).astype(np.int8)
+    kind = np.where(is_transaction, RecordKind.TRANSACTION, RecordKind.LABEL).astype(np.int8)
     return kind, batch["event_time"].to_numpy(), batch["amount"].fill_null(0).to_numpy()
 
 

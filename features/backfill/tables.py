@@ -28,7 +28,7 @@ _EXACT = 2**53
 
 
 @dataclass(frozen=True)
-class Computed:
+class ComputedTable:
     """Transactions with what was computed of them, one entry each, in order: ``event_time`` in ms, ``vectors`` float32, n × names.
 
     ``sums`` (int64, n × 4) has what each left behind at its user: count and amount (minor units) of the stats window, and of all time.
@@ -41,14 +41,14 @@ class Computed:
     vectors: Float32
     sums: Int64
 
-    def by_day(self) -> Iterator[tuple[date, "Computed"]]:
+    def by_day(self) -> Iterator[tuple[date, "ComputedTable"]]:
         """Those of each day, in order; event times must not fall."""
         days = self.event_time // DAY
         cuts = [0, *(np.flatnonzero(days[1:] != days[:-1]) + 1).tolist(), len(days)]
         for begin, end in pairwise(cuts if len(days) else []):
             here = slice(begin, end)
             names = self.transaction_id[here], self.user_id[here], self.merchant_id[here]
-            yield day_at(int(self.event_time[begin])), Computed(*names, self.event_time[here], self.vectors[here], self.sums[here])
+            yield day_at(int(self.event_time[begin])), ComputedTable(*names, self.event_time[here], self.vectors[here], self.sums[here])
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class BackfillTable:
         """Twelve hexadecimal digits, equal only for the same meaning over the same state of the same archive."""
         return hashlib.sha256(f"{self.meaning} {archive} {version}".encode()).hexdigest()[:12]
 
-    def rows(self, computed: Computed) -> pa.Table:
+    def rows(self, computed: ComputedTable) -> pa.Table:
         """The table's rows of these transactions, a row each."""
         timestamps = pa.array(computed.event_time * 1_000).cast(EVENT_TIMESTAMP.type)
         if self.view is None:

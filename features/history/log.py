@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.arrays import Float32, Int8, Int64
+from features.arrays import Float32, Int8, Int64, RecordKind
 from features.definitions import FeatureSet
-from features.history.log_order import TRANSACTION, replay_order
+from features.history.log_order import replay_order
 from features.state import EntityState
 from features.vector import assemble, device_hashes
 from features.windows import TOO_LATE
@@ -54,7 +54,7 @@ class HistoryLog:
             row,
             event_time[row],
             table["amount"].to_numpy().astype(np.int64)[row],
-            np.where(kind == TRANSACTION, 0, is_fraud[row]),
+            np.where(kind == RecordKind.TRANSACTION, 0, is_fraud[row]),
             device[row],
             _codes(table["user_id"], row),
             _codes(table["merchant_id"], row),
@@ -63,7 +63,7 @@ class HistoryLog:
     @property
     def order(self) -> Int64:
         """The table's row of each transaction, in the order of the vectors."""
-        return np.asarray(self.row[self.kind == TRANSACTION])
+        return np.asarray(self.row[self.kind == RecordKind.TRANSACTION])
 
 
 def _codes(column: pa.ChunkedArray, row: Int64) -> tuple[Int64, list[str]]:
@@ -82,7 +82,7 @@ def chunks(log: HistoryLog, feature_set: FeatureSet) -> Iterator[tuple[Int64, Fl
         # A label too late for its user counts nowhere.
         fraud = np.where(lateness == TOO_LATE, 0, log.fraud[here])
         of_merchant, _ = merchant.apply(kind, merchant_slots[here], time, amount, fraud, log.device[here])
-        asked = kind == TRANSACTION
+        asked = kind == RecordKind.TRANSACTION
         yield log.row[here][asked], assemble(feature_set, time[asked], amount[asked], of_user[asked], of_merchant[asked])
 
 

@@ -8,9 +8,7 @@ aligned replay see the same log.
 
 import numpy as np
 
-from features.arrays import Bool, Int8, Int64
-
-TRANSACTION, LABEL = 0, 1
+from features.arrays import Bool, Int8, Int64, RecordKind
 
 
 def replay_order(event_time: Int64, label_time: Int64, has_label: Bool) -> tuple[Int8, Int64]:
@@ -29,5 +27,5 @@ def replay_order(event_time: Int64, label_time: Int64, has_label: Bool) -> tuple
     time = np.concatenate([label_time[labelled], event_time])
     row = np.concatenate([labelled, np.arange(rows, dtype=np.int64)])
     order = np.argsort(time, kind="stable")
-    kind = np.where(order < len(labelled), LABEL, TRANSACTION).astype(np.int8)
+    kind = np.where(order < len(labelled), RecordKind.LABEL, RecordKind.TRANSACTION).astype(np.int8)
     return kind, row[order]

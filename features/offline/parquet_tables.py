@@ -19,7 +19,7 @@ from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Tra
 
 from features.offline.storage import Storage
 
-DAY = pa.field("date", pa.date32(), nullable=False)
+DAY_FIELD = pa.field("date", pa.date32(), nullable=False)
 
 # Longer than any writer takes from a file to its commit: what nobody has committed by then is a killed compaction's.
 _ABANDONED_H = 24
@@ -108,15 +108,16 @@ class OfflineTable:
             return False
         now = int(time.time() * 1000)
         adds: list[AddAction | RemoveAction] = [
-            AddAction(file.path, file.bytes, {DAY.name: file.day.isoformat()}, now, True, f'{{"numRecords":{file.rows}}}') for file in files
+            AddAction(file.path, file.bytes, {DAY_FIELD.name: file.day.isoformat()}, now, True, f'{{"numRecords":{file.rows}}}')
+            for file in files
         ]
         days = sorted({day.isoformat() for day in replaced})
         table.create_write_transaction(
             adds,
             mode="overwrite" if days else "append",
             schema=table.schema(),
-            partition_by=[DAY.name],
-            partition_filters=[(DAY.name, "in", days)] if days else None,
+            partition_by=[DAY_FIELD.name],
+            partition_filters=[(DAY_FIELD.name, "in", days)] if days else None,
             commit_properties=CommitProperties(
                 app_transactions=[
                     Transaction(writer, number),
@@ -141,13 +142,13 @@ class OfflineTable:
         """The files that count now, of days from ``begin`` to before ``end``; none before the first commit."""
         if not self.exists():
             return []
-        filters = [(DAY.name, operator, day.isoformat()) for operator, day in ((">=", begin), ("<", end)) if day is not None]
+        filters = [(DAY_FIELD.name, operator, day.isoformat()) for operator, day in ((">=", begin), ("<", end)) if day is not None]
         return sorted(self._open().file_uris(file_pruning_predicate=filters or None))
 
     def state(self, end: date | None = None) -> TableState:
         """What counts now, of days before ``end``. Raises FileNotFoundError before the first commit."""
         table = self._open()
-        uris = table.file_uris(file_pruning_predicate=[(DAY.name, "<", end.isoformat())] if end else None)
+        uris = table.file_uris(file_pruning_predicate=[(DAY_FIELD.name, "<", end.isoformat())] if end else None)
         return TableState(str(table.metadata().id), table.version(), tuple(sorted(uris)))
 
     def compact(self) -> int:
@@ -164,7 +165,7 @@ class OfflineTable:
         return joined
 
     def _with_day(self) -> pa.Schema:
-        return pa.schema([*self.schema, DAY])
+        return pa.schema([*self.schema, DAY_FIELD])
 
     def _open(self) -> DeltaTable:
         try:
@@ -176,7 +177,7 @@ class OfflineTable:
         wanted = Schema.from_arrow(self._with_day())
         if not self.exists():
             options = dict(self.storage.delta_options())
-            return DeltaTable.create(self.storage.url, schema=wanted, partition_by=[DAY.name], mode="ignore", storage_options=options)
+            return DeltaTable.create(self.storage.url, schema=wanted, partition_by=[DAY_FIELD.name], mode="ignore", storage_options=options)
         table = self._open()
         present = {column.name for column in table.schema().fields}
         if added := [column for column in wanted.fields if column.name not in present]:
@@ -204,7 +205,7 @@ def _position_of(writer: str, name: str) -> str:
 
 def day_of(uri: str) -> date:
     """The day of a file of a table."""
-    return date.fromisoformat(uri.rsplit("/", 2)[-2].removeprefix(f"{DAY.name}="))
+    return date.fromisoformat(uri.rsplit("/", 2)[-2].removeprefix(f"{DAY_FIELD.name}="))
 
 
 def _put(filesystem: object, path: str, content: pa.Buffer) -> None:

@@ -21,7 +21,7 @@ from features.offline.spark_session import LOCAL_SETTINGS
 from features.offline.storage import Storage
 from features.online.views import PROJECT
 
-SETTINGS = "feature_store.yaml"
+SETTINGS_FILE = "feature_store.yaml"
 # The same views and stores, but what is asked of the past is answered by Spark.
 SPARK_SETTINGS = "feature_store.spark.yaml"
 # For an environment with Feast and without Tidemark: online values only.
@@ -52,7 +52,7 @@ def write(repo_path: Path, redis_url: str, offline: Storage | None = None, class
     repo_path.mkdir(parents=True, exist_ok=True)
     making = Path(tempfile.mkdtemp(prefix=".making-", dir=repo_path.parent))
     try:
-        for name, text in ((SETTINGS, settings), (SPARK_SETTINGS, by_spark), (ONLINE_SETTINGS, online_only)):
+        for name, text in ((SETTINGS_FILE, settings), (SPARK_SETTINGS, by_spark), (ONLINE_SETTINGS, online_only)):
             (making / name).write_text(text)
             # It may hold a password.
             (making / name).chmod(0o600)
@@ -60,7 +60,7 @@ def write(repo_path: Path, redis_url: str, offline: Storage | None = None, class
         (making / _STAMP).write_text(stamp)
         _apply(making)
         # The stamp comes last: until it is there, the next call starts over.
-        for name in (REGISTRY, _VIEWS, SPARK_SETTINGS, ONLINE_SETTINGS, SETTINGS, _STAMP):
+        for name in (REGISTRY, _VIEWS, SPARK_SETTINGS, ONLINE_SETTINGS, SETTINGS_FILE, _STAMP):
             os.replace(making / name, repo_path / name)
     finally:
         shutil.rmtree(making)
@@ -149,7 +149,7 @@ def _digest(*texts: str) -> str:
 
 def _is_written(repo_path: Path, stamp: str) -> bool:
     try:
-        return (repo_path / _STAMP).read_text() == stamp and (repo_path / REGISTRY).exists() and (repo_path / SETTINGS).exists()
+        return (repo_path / _STAMP).read_text() == stamp and (repo_path / REGISTRY).exists() and (repo_path / SETTINGS_FILE).exists()
     except FileNotFoundError:
         return False
 

@@ -20,7 +20,7 @@ from features.online.feast_format import hset_commands, profile_commands
 from features.online.snapshot import Profiles, Snapshot
 from features.online.views import JOIN_KEYS, state_view
 
-SETTINGS = "feature_store.yaml"
+SETTINGS_FILE = "feature_store.yaml"
 
 # A random name that is lost with the data, so that a wiped Redis is known from a slow one.
 _SENTINEL = "tidemark:sentinel"
@@ -168,7 +168,7 @@ class OnlineReader:
         from feast.infra.online_stores.redis import RedisOnlineStore
         from feast.repo_config import load_repo_config
 
-        self._config = load_repo_config(repo_path, repo_path / SETTINGS)
+        self._config = load_repo_config(repo_path, repo_path / SETTINGS_FILE)
         self._config.online_config["connection_string"] = f"{address},socket_timeout={timeout},socket_connect_timeout={timeout}"
         store = FeatureStore(repo_path=str(repo_path), config=self._config)
         self._provider = store.provider
@@ -208,7 +208,7 @@ class OnlineReader:
 def _connection_string(repo_path: Path) -> str:
     """The address of Redis in the repository's settings, read as Feast reads them."""
     try:
-        settings = yaml.safe_load(os.path.expandvars((repo_path / SETTINGS).read_text()))
+        settings = yaml.safe_load(os.path.expandvars((repo_path / SETTINGS_FILE).read_text()))
     except FileNotFoundError as error:
         raise UserError(f"there is no Feast repository at {repo_path}; run `tidemark up` to write it") from error
     address: str = settings["online_store"]["connection_string"]

@@ -23,7 +23,7 @@ _silent.propagate = False
 # G1's background work took a fifth of the broker's CPU, where the cores are shared with all that uses it.
 JVM_OPTIONS = ("-Xms512m", "-Xmx1g", "-XX:+UseParallelGC", "-Djava.awt.headless=true")
 
-SETTINGS = """\
+BROKER_SETTINGS = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@{host}:{controller_port}
@@ -80,7 +80,7 @@ def _prepare(home: Path, port: int, controller_port: int) -> Path:
     folder = home / NAME
     folder.mkdir(parents=True, exist_ok=True)
     settings = folder / "server.properties"
-    settings.write_text(SETTINGS.format(host=LOOPBACK, port=port, controller_port=controller_port, data=folder / "data"))
+    settings.write_text(BROKER_SETTINGS.format(host=LOOPBACK, port=port, controller_port=controller_port, data=folder / "data"))
     if (folder / "data" / "meta.properties").exists():
         return settings
     cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")

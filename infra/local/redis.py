@@ -15,7 +15,7 @@ from infra.local.service import Ports, Service
 NAME = "redis"
 
 # Nothing is saved: Redis is a projection of what is in Kafka and is written anew from there.
-SETTINGS = """\
+REDIS_SETTINGS = """\
 bind {host}
 port {port}
 dir "{folder}"
@@ -48,7 +48,7 @@ def start(home: Path, ports: Ports) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     settings = folder / "redis.conf"
     server = executable()
-    settings.write_text(SETTINGS.format(host=LOOPBACK, port=ports[NAME], folder=folder) + _title_setting(server))
+    settings.write_text(REDIS_SETTINGS.format(host=LOOPBACK, port=ports[NAME], folder=folder) + _title_setting(server))
     processes.start(Slot(home, NAME), [server, settings])
 
 

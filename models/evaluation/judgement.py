@@ -22,7 +22,7 @@ from models.policy import Policy
 
 CARDS_A_DAY = 100
 FALSE_POSITIVE_RATES = {"0.1": 0.001, "0.5": 0.005, "1": 0.01}
-RESAMPLES = 200
+EVALUATION_RESAMPLES = 200
 _RESAMPLES_OF_PARTS = 100
 # An interval of fewer frauds would be as wide as the scale.
 FEWEST_FRAUDS = 5
@@ -78,7 +78,9 @@ class Evaluation(msgspec.Struct, frozen=True):
         return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
 
 
-def evaluate(rows: ScoredRows, policy: Policy, costs: Costs, known: KnownFrauds, seed: int = 0, resamples: int = RESAMPLES) -> Evaluation:
+def evaluate(
+    rows: ScoredRows, policy: Policy, costs: Costs, known: KnownFrauds, seed: int = 0, resamples: int = EVALUATION_RESAMPLES
+) -> Evaluation:
     """Judge the rows' probabilities at the policy's thresholds, which must have been fixed without these rows.
 
     ``known`` are the frauds, earlier ones too, that tell which customers are compromised. Raises ValueError if there are no rows.
@@ -96,7 +98,7 @@ def evaluate(rows: ScoredRows, policy: Policy, costs: Costs, known: KnownFrauds,
     )
 
 
-def judge(rows: ScoredRows, policy: Policy, costs: Costs, seed: int = 0, resamples: int = RESAMPLES) -> Judgement:
+def judge(rows: ScoredRows, policy: Policy, costs: Costs, seed: int = 0, resamples: int = EVALUATION_RESAMPLES) -> Judgement:
     """The figures of these rows; without intervals if there are few frauds among them."""
     if not len(rows):
         return Judgement(0, 0, 0, {})

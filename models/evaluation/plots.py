@@ -10,7 +10,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from models.costs import Costs
 from models.evaluation.reliability import reliability
 from models.evaluation.scored_rows import ScoredRows
-from models.policy import NEVER, Policy
+from models.policy import UNREACHABLE, Policy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -112,7 +112,7 @@ def _each(rows: ScoredRows) -> np.ndarray:
 
 def _thresholds(axes: "Axes", policy: Policy) -> None:
     for name, value, style in (("review", policy.review_threshold, "--"), ("block", policy.block_threshold, ":")):
-        if value < NEVER:
+        if value < UNREACHABLE:
             axes.axvline(value, color="black", linewidth=1, linestyle=style, label=f"{name} at {value:.3f}")
 
 

@@ -16,7 +16,7 @@ from models.training_set.thinning import require_both_classes
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedBaseline:
     """A scikit-learn pipeline as a predictor. Log-odds of a probability of 0 or 1 are those of the nearest that a float64 tells apart."""
 
     pipeline: Pipeline
@@ -47,7 +47,7 @@ class LogisticRegressionLearner:
 
     regularisation: float = 1.0
 
-    def fit(self, rows: TrainingSet) -> Fitted:
+    def fit(self, rows: TrainingSet) -> FittedBaseline:
         """Fit to the rows. Raises UserError if they are of one class."""
         require_both_classes(rows)
         pipeline = make_pipeline(
@@ -56,7 +56,7 @@ class LogisticRegressionLearner:
             StandardScaler(),
             LogisticRegression(C=1 / self.regularisation, max_iter=500),
         )
-        return Fitted(pipeline.fit(rows.vectors, rows.is_fraud, logisticregression__sample_weight=rows.weight))
+        return FittedBaseline(pipeline.fit(rows.vectors, rows.is_fraud, logisticregression__sample_weight=rows.weight))
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class RandomForestLearner:
     seed: int = 0
     threads: int = -1
 
-    def fit(self, rows: TrainingSet) -> Fitted:
+    def fit(self, rows: TrainingSet) -> FittedBaseline:
         """Fit to the rows. Raises UserError if they are of one class."""
         require_both_classes(rows)
         forest = RandomForestClassifier(
@@ -84,7 +84,7 @@ class RandomForestLearner:
         pipeline.fit(rows.vectors, rows.is_fraud, randomforestclassifier__sample_weight=rows.weight)
         # Several threads would add up the trees' votes in another order each time.
         forest.n_jobs = 1
-        return Fitted(pipeline)
+        return FittedBaseline(pipeline)
 
 
 def _signed_logarithm(vectors: Float32) -> Float64:

@@ -17,7 +17,7 @@ from models.evaluation.metrics import has_both_classes
 from models.evaluation.scored_rows import ScoredRows
 from models.policy import Policy
 
-RESAMPLES = 300
+COMPARISON_RESAMPLES = 300
 CONFIDENCE = 0.95
 
 
@@ -85,7 +85,7 @@ def compare(
     }
     rng = np.random.Generator(np.random.PCG64(0))
     drawn: dict[str, list[float]] = {name: [] for name in margins}
-    for weight in Clusters.of(rows.user).weights(rng, RESAMPLES):
+    for weight in Clusters.of(rows.user).weights(rng, COMPARISON_RESAMPLES):
         one, other = of_candidate(weight), of_champion(weight)
         for name, differences in drawn.items():
             differences.append(one[name] - other[name])

@@ -24,7 +24,7 @@ RowsOf = Callable[[FeatureSet], TrainingSet]
 
 
 @dataclass(frozen=True)
-class Trial:
+class ComparisonRows:
     """Rows to compare on, and which of them count given what the models have learnt from: ``chosen(event_time, trained_to)``; see
     ``models.promotion.gate_rows``."""
 
@@ -47,7 +47,7 @@ class Overlooked(msgspec.Struct, frozen=True):
     audit: str
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class GateVerdict(msgspec.Struct, frozen=True):
     """What the gate says of a version for a role: what speaks against it, in words, and what that rests on. A refit rests on how the
     version ``validated`` compares. ``audit`` is what the auditor says, for it or against it, None where it wasn't asked. What was
     ``overlooked`` is none of the objections, but on record."""
@@ -78,6 +78,6 @@ def too_slow(ours: Latency, theirs: Latency, limits: Limits) -> list[str]:
     return told + [f"it takes {ours.each_us:.0f} µs for each of a thousand transactions, more than {each:.0f} µs"] * (ours.each_us > each)
 
 
-def with_objections(verdict: Verdict, objections: Sequence[str]) -> Verdict:
+def with_objections(verdict: GateVerdict, objections: Sequence[str]) -> GateVerdict:
     """The verdict with more objections, in words."""
     return msgspec.structs.replace(verdict, objections=(*verdict.objections, *objections))

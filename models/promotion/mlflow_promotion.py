@@ -11,7 +11,7 @@ from features.errors import UserError
 from models.costs import Costs
 from models.promotion import mlflow_audits
 from models.promotion.comparison import LIMITS, Comparison, Limits, compare, objections
-from models.promotion.gate import Force, Overlooked, Trial, Verdict, too_slow, with_objections
+from models.promotion.gate import ComparisonRows, Force, GateVerdict, Overlooked, too_slow, with_objections
 from models.promotion.latency import latencies
 from models.registry import mlflow_registry
 from models.registry.mlflow_registry import CHALLENGER, CHAMPION, SHADOW
@@ -26,11 +26,11 @@ _GATE = "gate."
 def judge(
     version: str,
     role: str,
-    trial: Trial | None,
+    trial: ComparisonRows | None,
     tracking_uri: str,
     limits: Limits = LIMITS,
     despite_audit: str | None = None,
-) -> Verdict:
+) -> GateVerdict:
     """The gate's verdict; only a shadow, which decides nothing, needs none but the auditor's. Raises UserError if there is no such version.
 
     ``trial`` may be None where there is no other champion to compare with; where there is one, its absence speaks against the version.
@@ -41,7 +41,7 @@ def judge(
     audit = mlflow_audits.finding(version, champion, now, tracking_uri)
     overlooked = Overlooked(despite_audit, audit.told) if audit.is_objection and despite_audit is not None else None
     against = (audit.told,) if audit.is_objection and overlooked is None else ()
-    verdict = Verdict(version, role, champion, _told(now), against, audit=audit.told, overlooked=overlooked)
+    verdict = GateVerdict(version, role, champion, _told(now), against, audit=audit.told, overlooked=overlooked)
     if role != CHAMPION and champion == version:
         return with_objections(verdict, ["it is the champion itself; name another version"])
     if role == SHADOW or champion is None or champion == version:
@@ -49,18 +49,18 @@ def judge(
     return _compared_with_champion(verdict, champion, trial, tracking_uri, limits)
 
 
-def validate(version: str, trial: Trial, tracking_uri: str, limits: Limits = LIMITS) -> Verdict:
+def validate(version: str, trial: ComparisonRows, tracking_uri: str, limits: Limits = LIMITS) -> GateVerdict:
     """How a candidate that doesn't serve yet compares with the champion: what its refit will rest on when it is to serve, and when the
     auditor is asked. Raises UserError if there is no such version, or no champion."""
     champion = mlflow_registry.champion_version(tracking_uri)
     if champion is None:
         raise UserError("there is no champion to compare with")
     return _compared_with_champion(
-        Verdict(version, CHAMPION, champion, _told(datetime.now(UTC)), ()), champion, trial, tracking_uri, limits
+        GateVerdict(version, CHAMPION, champion, _told(datetime.now(UTC)), ()), champion, trial, tracking_uri, limits
     )
 
 
-def promote(verdict: Verdict, tracking_uri: str, force: Force | None = None) -> None:
+def promote(verdict: GateVerdict, tracking_uri: str, force: Force | None = None) -> None:
     """Give the version its role, which the workers and the API follow within seconds, and put the verdict on record as its tags.
 
     Raises UserError, which says why, if something speaks against it and nobody forces it.
@@ -78,7 +78,7 @@ def promote(verdict: Verdict, tracking_uri: str, force: Force | None = None) -> 
         mlflow_registry.assign(verdict.version, verdict.role, tracking_uri)
 
 
-def put_on_record(verdict: Verdict, tracking_uri: str, force: Force | None = None) -> None:
+def put_on_record(verdict: GateVerdict, tracking_uri: str, force: Force | None = None) -> None:
     """Note the verdict as tags of the version, and who forced it; it takes no role by that."""
     told = {f"{_GATE}{verdict.role}": msgspec.json.encode(verdict).decode()}
     if force is not None:
@@ -87,7 +87,9 @@ def put_on_record(verdict: Verdict, tracking_uri: str, force: Force | None = Non
     mlflow_registry.tag(verdict.version, told, tracking_uri)
 
 
-def _compared_with_champion(verdict: Verdict, champion: str, trial: Trial | None, tracking_uri: str, limits: Limits) -> Verdict:
+def _compared_with_champion(
+    verdict: GateVerdict, champion: str, trial: ComparisonRows | None, tracking_uri: str, limits: Limits
+) -> GateVerdict:
     """The verdict, and what the comparison adds to it."""
     compared, it = verdict.version, "it"
     if (validated := mlflow_registry.tags(verdict.version, tracking_uri).get("refit_of")) is not None:
@@ -123,7 +125,7 @@ def _told(moment: datetime) -> str:
 
 
 def _compared(
-    candidate: Scorer, champion: Scorer, trial: Trial, trained_to: int | None, limits: Limits
+    candidate: Scorer, champion: Scorer, trial: ComparisonRows, trained_to: int | None, limits: Limits
 ) -> tuple[Comparison, Float32, Float32]:
     sets = [_feature_set(scorer) for scorer in (candidate, champion)]
     rows = trial.rows_of(sets[0])
@@ -144,13 +146,13 @@ def _compared(
     return compare(judged, (scored[0], candidate.policy), (scored[1], champion.policy), costs, limits), rows.vectors, others.vectors
 
 
-def _verdict_on_record(version: str, role: str, tracking_uri: str) -> Verdict | None:
+def _verdict_on_record(version: str, role: str, tracking_uri: str) -> GateVerdict | None:
     """The latest for the role; None if there is none, or it was never written to its end."""
     tags = mlflow_registry.tags(version, tracking_uri)
     # What may be champion may be challenger.
     told = tags.get(f"{_GATE}{role}", tags.get(f"{_GATE}{CHAMPION}"))
     try:
-        return None if told is None else msgspec.json.decode(told, type=Verdict)
+        return None if told is None else msgspec.json.decode(told, type=GateVerdict)
     except msgspec.DecodeError:
         return None
 

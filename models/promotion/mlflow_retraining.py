@@ -9,7 +9,7 @@ from features.definitions import DAY
 from features.errors import UserError
 from features.history.moments import moment
 from models.promotion import mlflow_promotion
-from models.promotion.gate import Verdict
+from models.promotion.gate import GateVerdict
 from models.promotion.trials import trial_of
 from models.registry import mlflow_registry
 from models.registry.mlflow_record import refusing_in_words
@@ -128,6 +128,6 @@ class _Run:
         return self.given.rows_of(plan.feature_set, plan.begin, plan.end, plan.as_of)
 
 
-def _told(verdict: Verdict, found: Candidate) -> dict[str, object]:
+def _told(verdict: GateVerdict, found: Candidate) -> dict[str, object]:
     """The verdict on the candidate that was compared, and how its history was chosen: the refit, if there is one, had no such choice."""
     return {**msgspec.to_builtins(verdict), "passed": verdict.passed, "history": history_summary(found)}

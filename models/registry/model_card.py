@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from models.evaluation.judgement import Evaluation, Figure, Judgement
-from models.policy import NEVER, Policy
+from models.policy import UNREACHABLE, Policy
 from models.training_set.snapshot import DataSnapshot, Provenance
 
 _SHOWN = (
@@ -158,7 +158,7 @@ def _number(value: float | None) -> str:
 
 
 def _threshold(value: float) -> str:
-    return "no probability" if value >= NEVER else f"{value:.4f}"
+    return "no probability" if value >= UNREACHABLE else f"{value:.4f}"
 
 
 def _moment(milliseconds: int) -> str:

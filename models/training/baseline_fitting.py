@@ -11,7 +11,7 @@ import numpy as np
 
 from features.definitions import DAY
 from models.evaluation.metrics import auc_roc, average_precision
-from models.learners.baselines import Fitted, LogisticRegressionLearner, RandomForestLearner
+from models.learners.baselines import FittedBaseline, LogisticRegressionLearner, RandomForestLearner
 from models.learners.calibration import Platt
 from models.learners.learner import Learner
 from models.learners.trained import OutOfFold
@@ -64,7 +64,7 @@ def fit_baseline(
     numbers, odds = np.concatenate(scored), np.concatenate(log_odds)
     found = rows.take(numbers)
     probability = Platt.fit(odds, found.is_fraud, found.weight).probability(odds)
-    assert isinstance(fitted, Fitted)
+    assert isinstance(fitted, FittedBaseline)
     return Baseline(
         name,
         OutOfFold(found, probability),

@@ -10,7 +10,7 @@ from models.learners.trained import OutOfFold, Trained
 from models.training import plain_split
 from models.training.plain_split import train
 from models.training.prequential import folds, span_known
-from models.training.recipe import PARAMETERS, Grown, Recipe, make
+from models.training.recipe import PARAMETERS, Recipe, TreeCache, make
 from models.training_set.rows import TrainingSet
 
 Parameters = Mapping[str, str | float | int]
@@ -60,13 +60,13 @@ def fit(
     # Else the plain split says itself what it can't learn from.
     if histories and has_both_classes(rows.is_fraud) and folds(first, as_of, labels_after, most=1):
         learnt = rows if immature is None else rows.followed_by(immature)
-        grown = Grown(
+        grown = TreeCache(
             learnt, names, Recipe(histories=histories, weeks=WEEKS, parameters=parameters or PARAMETERS), seed=seed, threads=threads
         )
         with contextlib.suppress(UserError):
             made = make(grown, as_of, labels_after, int(learnt.event_time.max()) + 1)
     if made is None:
-        plain = parameters or plain_split.PARAMETERS
+        plain = parameters or plain_split.PLAIN_PARAMETERS
         return Fitted(train(rows, names, seed=seed, threads=threads, immature=immature, parameters=plain), None)
     found = OutOfFold(rows.take(made.out_of_fold.rows), made.out_of_fold.probability)
     tried = {f"{'+'.join(map(str, choice.days))} days, {choice.rounds} rounds": choice.average_precision for choice in made.compared}

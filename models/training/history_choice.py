@@ -17,7 +17,7 @@ Scored = Mapping[tuple[int, int], Float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class HistoryAverage:
     """The lengths of history (days) whose models are averaged, and their rounds; ``average_precision`` is its mean over the folds."""
 
     days: tuple[int, ...]
@@ -29,7 +29,9 @@ class Choice:
         return np.asarray(np.mean([scored[days, self.rounds] for days in self.days], axis=0))
 
 
-def choices(scored: Sequence[Scored], is_fraud: Sequence[Bool], weight: Sequence[Float64 | None] | None = None) -> tuple[Choice, ...]:
+def choices(
+    scored: Sequence[Scored], is_fraud: Sequence[Bool], weight: Sequence[Float64 | None] | None = None
+) -> tuple[HistoryAverage, ...]:
     """Every choice, the best first: by mean average precision over the folds (one entry a fold, its rows counted by their ``weight``), of
     equal ones the one of fewer models and rounds. Folds of one class are passed over; raises ValueError if none is left."""
     weight = [None] * len(scored) if weight is None else weight
@@ -41,7 +43,7 @@ def choices(scored: Sequence[Scored], is_fraud: Sequence[Bool], weight: Sequence
     for number in range(1, len(lengths) + 1):
         for days in combinations(lengths, number):
             for rounds in sorted({rounds for _, rounds in both[0][0]}):
-                choice = Choice(days, rounds, 0.0)
+                choice = HistoryAverage(days, rounds, 0.0)
                 precision = float(np.mean([average_precision(fraud, choice.log_odds(one), weighs) for one, fraud, weighs in both]))
-                found.append(Choice(days, rounds, precision))
+                found.append(HistoryAverage(days, rounds, precision))
     return tuple(sorted(found, key=lambda choice: (-choice.average_precision, len(choice.days), choice.rounds)))

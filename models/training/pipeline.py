@@ -7,7 +7,7 @@ import numpy as np
 
 from features.definitions import DAY, FeatureSet
 from models.costs import Costs
-from models.evaluation.judgement import RESAMPLES
+from models.evaluation.judgement import EVALUATION_RESAMPLES
 from models.evaluation.plots import evaluation_plots
 from models.evaluation.scored_rows import KnownFrauds
 from models.learners.trained import OutOfFold, Trained
@@ -45,7 +45,7 @@ class TrainingPlan:
     histories: tuple[int, ...] = (7, 28, 90)
     costs: Costs = field(default_factory=Costs)
     capacity: float = 0.005
-    resamples: int = RESAMPLES
+    resamples: int = EVALUATION_RESAMPLES
     immature: Immature = "left-out"
     propensity: str | None = None
     search: SearchBudget | None = None

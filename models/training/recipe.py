@@ -20,7 +20,7 @@ from models.learners.booster_average import average
 from models.learners.calibration import Platt, probability_of
 from models.learners.trained import Trained
 from models.learners.xgboost_learner import Trees, XGBoostLearner
-from models.training.history_choice import Choice, choices
+from models.training.history_choice import HistoryAverage, choices
 from models.training.prequential import Fold, folds, known_until
 from models.training.thresholds import choose_policy
 from models.training_set.rows import TrainingSet
@@ -62,21 +62,21 @@ class OutOfFold:
 
 
 @dataclass(frozen=True)
-class Made:
+class RecipeResult:
     """The model, the choice that made it and all that were compared (the best first), its calibration, and the out-of-fold scores."""
 
     trained: Trained
-    compared: tuple[Choice, ...]
+    compared: tuple[HistoryAverage, ...]
     calibration: Platt
     out_of_fold: OutOfFold
 
     @property
-    def choice(self) -> Choice:
+    def choice(self) -> HistoryAverage:
         """What was chosen."""
         return self.compared[0]
 
 
-class Grown:
+class TreeCache:
     """Trees by what they were fitted on, each grown once: what one week is tried with, serves a later week.
 
     ``rows`` are in time order. Which rows a model may learn from is its caller's to say; it sees no others. ``told`` hears of each fit.
@@ -113,7 +113,7 @@ class Grown:
         return XGBoostLearner(self.feature_names, max(recipe.rounds), recipe.parameters, recipe.thinning, seed, self._threads)
 
 
-def make(grown: Grown, as_of: int, labels_after: int, learnt_to: int | None = None) -> Made:
+def make(grown: TreeCache, as_of: int, labels_after: int, learnt_to: int | None = None) -> RecipeResult:
     """The model that serves from ``as_of`` on, labels known ``labels_after`` later (both ms); rows younger than those change no bit of it,
     unless the final fit is to learn from all before ``learnt_to`` (ms), immature ones weighted; they choose nothing.
 
@@ -167,10 +167,10 @@ def make(grown: Grown, as_of: int, labels_after: int, learnt_to: int | None = No
             "validation_logloss": _log_loss(is_fraud, probability, weight),
         },
     )
-    return Made(trained, compared, calibration, OutOfFold(numbers, probability))
+    return RecipeResult(trained, compared, calibration, OutOfFold(numbers, probability))
 
 
-def _scored(grown: Grown, fold: Fold) -> dict[tuple[int, int], Float64]:
+def _scored(grown: TreeCache, fold: Fold) -> dict[tuple[int, int], Float64]:
     """Log-odds of the fold's rows by each length of history and rounds."""
     vectors = grown.rows.vectors[fold.tried(grown.rows.event_time)]
     found = {}

@@ -9,7 +9,7 @@ from features.arrays import Bool, Int64
 from features.definitions import DAY
 from features.errors import UserError
 from models.costs import Costs
-from models.evaluation.judgement import RESAMPLES, Evaluation, evaluate
+from models.evaluation.judgement import EVALUATION_RESAMPLES, Evaluation, evaluate
 from models.evaluation.scored_rows import KnownFrauds, ScoredRows, amount_bands, newness
 from models.learners.calibration import Platt, log_odds_of
 from models.learners.trained import OutOfFold, Trained
@@ -56,7 +56,7 @@ def rehearse(
     capacity: float,
     known: KnownFrauds,
     seed: int = 0,
-    resamples: int = RESAMPLES,
+    resamples: int = EVALUATION_RESAMPLES,
     calibrated: bool = False,
 ) -> Rehearsal:
     """The rehearsal on out-of-fold rows. Their newest week is judged, or more where it has too few frauds; the choice uses labels known by

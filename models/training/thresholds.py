@@ -8,7 +8,7 @@ import numpy as np
 from features.arrays import Bool, Float64, Int64
 from models.costs import Costs
 from models.evaluation.ranking import ranked
-from models.policy import NEVER, Choice, Policy
+from models.policy import UNREACHABLE, Policy, ThresholdChoice
 
 # Thresholds are looked for after this many numbers of rows, closer together at the top, where a row decides.
 _STEPS = 400
@@ -50,7 +50,7 @@ def choose_policy_by_cost(
     blocked_end, flagged_end = (int(ends[at]) for at in np.unravel_index(int(np.argmax(saved)), saved.shape))
 
     def threshold(rows: int) -> float:
-        return float(falling[rows - 1]) if rows else NEVER
+        return float(falling[rows - 1]) if rows else UNREACHABLE
 
     def share(of_all: float) -> float:
         return threshold(int(ends[weighed[ends] <= of_all * weighed[-1]].max(initial=0)))
@@ -58,7 +58,7 @@ def choose_policy_by_cost(
     block, review = threshold(blocked_end), threshold(flagged_end)
     highest = min(block, share(highest_share))
     elevated = min(review, highest, share(elevated_share))
-    chosen = Choice(
+    chosen = ThresholdChoice(
         capacity=capacity,
         block_share=1.0,
         block_precision=0.0,
@@ -114,7 +114,7 @@ def choose_policy(
     highest = min(block, levels.lowest(levels.within(highest_share)))
     elevated = min(review, highest, levels.lowest(levels.within(elevated_share)))
     counted = counts(amount, is_fraud, probability >= review, probability >= block, weight)
-    chosen = Choice(capacity=capacity, block_share=block_share, block_precision=block_precision, **counted)
+    chosen = ThresholdChoice(capacity=capacity, block_share=block_share, block_precision=block_precision, **counted)
     return Policy(review_threshold=review, block_threshold=block, elevated_threshold=elevated, highest_threshold=highest, chosen=chosen)
 
 
@@ -127,7 +127,7 @@ def require_same_rows(probability: Float64, amount: Int64, is_fraud: Bool, weigh
 
 
 class Counts(TypedDict):
-    """What a ``Choice`` counts; see there."""
+    """What a ``ThresholdChoice`` counts; see there."""
 
     rows: int
     frauds: int
@@ -179,5 +179,5 @@ class _Levels:
         return within
 
     def lowest(self, allowed: Bool) -> float:
-        """The lowest allowed probability, NEVER if there is none."""
-        return float(self.probability[allowed].min(initial=NEVER))
+        """The lowest allowed probability, UNREACHABLE if there is none."""
+        return float(self.probability[allowed].min(initial=UNREACHABLE))

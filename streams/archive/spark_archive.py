@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 WRITER = "archive"
 # What a task decodes at once.
-SETTINGS = {
+SPARK_SETTINGS = {
     "spark.sql.execution.arrow.maxRecordsPerBatch": "10000",
     "spark.sql.execution.arrow.maxBytesPerBatch": str(16 << 20),
 }

@@ -10,11 +10,10 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from features.arrays import Float32
+from features.arrays import Float32, RecordKind
 from features.definitions import Entity, FeatureSet
 from features.state import EntityState
 from features.vector import device_hashes
-from features.windows import LABEL, TRANSACTION
 from streams.audit.dossier import History
 from streams.audit.recomputation import Applied
 from streams.messages.events import Label, Transaction
@@ -152,8 +151,8 @@ def _figures(applied: Applied) -> tuple[int, int, int, int, int]:
     """Kind, time, amount, fraud and device, as the kernel takes them."""
     event = applied.event
     if isinstance(event, Label):
-        return LABEL, int(event.event_time), 0, applied.fraud, 0
-    return TRANSACTION, int(event.event_time), event.amount, 0, int(device_hashes([event.device_id])[0])
+        return RecordKind.LABEL, int(event.event_time), 0, applied.fraud, 0
+    return RecordKind.TRANSACTION, int(event.event_time), event.amount, 0, int(device_hashes([event.device_id])[0])
 
 
 def _is_rounding(feature_set: FeatureSet, entity: Entity, served: Float32, expected: Float32) -> bool:

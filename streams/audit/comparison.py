@@ -17,12 +17,12 @@ from features.arrays import Float32, Int64
 from features.definitions import FEATURE_SETS, FeatureSet
 from features.online.on_demand import vector, vector_of_request
 from models.scoring import Scorer
-from streams.audit.computed import Computed, keys_of_logged, keys_of_recomputed
+from streams.audit.computed import ComputedDecision, keys_of_logged, keys_of_recomputed
 from streams.audit.oracle_share import OracleShare
 from streams.audit.recomputation import Recomputation, StateAt
 from streams.audit.scored import Mismatch, Scored, differences
 from streams.messages import answer, scoring_log
-from streams.messages.record import Place
+from streams.messages.record import SourcePosition
 from streams.score import Observed
 
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
@@ -74,7 +74,7 @@ class Audit:
         self._others = {other.digest: other.name for other in FEATURE_SETS.values() if other is not feature_set}
         self._expected: list[tuple[pa.Table, list[Scored]]] = []
         self._observed: list[Observed] = []
-        self._disagreed: dict[Place, tuple[Float32, Float32]] = {}
+        self._disagreed: dict[SourcePosition, tuple[Float32, Float32]] = {}
         self._settled: dict[int, np.ndarray] = {}
 
     def expect(self, rows: pa.Table) -> None:
@@ -120,7 +120,7 @@ class Audit:
     def settle(self, expected: int | None = None) -> list[Mismatch]:
         """Compares all that is expected, or the first ``expected`` calls of that, for which the recomputation has come far enough."""
         due, self._expected = self._expected[:expected], self._expected[len(self._expected) if expected is None else expected :]
-        computed = Computed.of(self._observed, len(self._feature_set.names))
+        computed = ComputedDecision.of(self._observed, len(self._feature_set.names))
         found = self._by_oracle(due) if self._disagreed else []
         for rows, answered in due:
             if len(rows):
@@ -145,7 +145,7 @@ class Audit:
     def _is_chosen(self, keys: Int64) -> np.ndarray:
         return np.asarray((keys.astype(np.uint64) * _SPREAD) >> np.uint64(32) < self._portion * 2**32)
 
-    def _compare(self, rows: pa.Table, answered: Mapping[Place, Scored], computed: Computed) -> list[Mismatch]:
+    def _compare(self, rows: pa.Table, answered: Mapping[SourcePosition, Scored], computed: ComputedDecision) -> list[Mismatch]:
         names, served = self._feature_set.names, scoring_log.vectors(rows)
         at = computed.find(keys_of_logged(rows))
         again = self._note(rows)
@@ -246,7 +246,7 @@ def wrong_probability(scored: Scored, expected: float) -> Mismatch:
     return Mismatch("probability", scored, None, "float" if close else "unknown", sentence)
 
 
-def _place(rows: pa.Table, i: int) -> Place:
+def _place(rows: pa.Table, i: int) -> SourcePosition:
     return rows["source_partition"][i].as_py(), rows["source_offset"][i].as_py()
 
 

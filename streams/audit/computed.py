@@ -15,7 +15,7 @@ _OFFSETS = 1 << 44
 
 
 @dataclass
-class Computed:
+class ComputedDecision:
     """Recomputed transactions. ``rows``, ``position`` and ``vectors`` are as in ``score.Observed``; ``found`` (bool) says
     which were asked for."""
 

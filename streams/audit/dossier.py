@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from features.definitions import Entity
 from streams.audit.recomputation import Applied
-from streams.messages.record import Place
+from streams.messages.record import SourcePosition
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,14 @@ class Dossiers:
             if known is not None:
                 known.append(applied)
 
-    def before(self, place: Place, user_id: str, merchant_id: str) -> History | None:
+    def before(self, place: SourcePosition, user_id: str, merchant_id: str) -> History | None:
         """All that came before the transaction at this place; None if it was not applied."""
         user, merchant = (_until(place, known) for known in (self._users[user_id], self._merchants[merchant_id]))
         if user is None or merchant is None:
             return None
         return History(self._users[user_id][len(user)], user, merchant)
 
-    def as_of(self, place: Place, user_id: str, merchant_id: str, user_offset: int, merchant_offset: int) -> History | None:
+    def as_of(self, place: SourcePosition, user_id: str, merchant_id: str, user_offset: int, merchant_offset: int) -> History | None:
         """All that came up to and with these offsets of ``transactions`` and of the merchants' log, as the API knew it."""
         known = _until(place, self._users[user_id])
         if known is None:
@@ -61,7 +61,7 @@ class Dossiers:
         )
 
 
-def _until(place: Place, known: Sequence[Applied]) -> Sequence[Applied] | None:
+def _until(place: SourcePosition, known: Sequence[Applied]) -> Sequence[Applied] | None:
     for number, applied in enumerate(known):
         if (applied.source, applied.offset) == place:
             return known[:number]

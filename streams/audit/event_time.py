@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from features.arrays import Float32, Int64
+from features.arrays import Float32, Int64, RecordKind
 from features.definitions import Entity, FeatureSet
 from features.labels import LabelBook
 from features.oracle import BOTH
 from features.state import EntityState
 from features.vector import device_hashes
-from features.windows import LABEL, TOO_LATE, TRANSACTION
+from features.windows import TOO_LATE
 from streams.audit.recomputation import Applied
 from streams.messages.events import Label
 from streams.score import Observed
@@ -130,15 +130,15 @@ class EventTime:
             here = slice(begin, begin + _CHUNK)
             kind = of["kind"][here].astype(np.int8)
             seen, lateness = state.apply(kind, of["slot"][here], of["time"][here], of["amount"][here], fraud[here], of["device"][here])
-            features.append(seen[kind == TRANSACTION])
-            late.append(of["place"][here][(lateness == TOO_LATE) & (kind == LABEL)])
+            features.append(seen[kind == RecordKind.TRANSACTION])
+            late.append(of["place"][here][(lateness == TOO_LATE) & (kind == RecordKind.LABEL)])
         made = np.concatenate(features) if features else np.zeros((0, state.width), np.float32)
-        return of["place"][of["kind"] == TRANSACTION], made, np.concatenate([*late, np.zeros(0, np.int64)])
+        return of["place"][of["kind"] == RecordKind.TRANSACTION], made, np.concatenate([*late, np.zeros(0, np.int64)])
 
     def _frauds(self, places: Int64, kind: Int64) -> Int64:
         """What each label adds, in this order."""
         book, fraud = LabelBook(), np.zeros(len(places), np.int64)
-        for row in np.flatnonzero(kind == LABEL).tolist():
+        for row in np.flatnonzero(kind == RecordKind.LABEL).tolist():
             label = self._labels[int(places[row])]
             labelled = (label.transaction_id, int(label.event_time), label.merchant_id)
             fraud[row] = book.delta(label.user_id, labelled, int(label.label_time), label.is_fraud)
@@ -164,9 +164,9 @@ def _row(applied: Applied, turn: int, slot: int) -> _Row:
     event = applied.event
     turn = turn if applied.seq is None else applied.seq
     if isinstance(event, Label):
-        return _Row(int(event.label_time), 0, turn, _place(applied), LABEL, int(event.event_time), 0, 0, slot)
+        return _Row(int(event.label_time), 0, turn, _place(applied), RecordKind.LABEL, int(event.event_time), 0, 0, slot)
     time, device = int(event.event_time), int(device_hashes([event.device_id])[0])
-    return _Row(time, 1, turn, _place(applied), TRANSACTION, time, event.amount, device, slot)
+    return _Row(time, 1, turn, _place(applied), RecordKind.TRANSACTION, time, event.amount, device, slot)
 
 
 def _place(applied: Applied) -> int:

@@ -8,8 +8,8 @@ import numpy as np
 
 from features.arrays import Float32
 from features.definitions import Entity, FeatureSet
-from features.oracle import BOTH, Window
-from models.policy import RISK_LEVELS, VERDICTS
+from features.oracle import BOTH, OracleWindow
+from models.policy import ACTIONS, RISK_LEVELS
 from models.reasons import reasons
 from models.scoring import Scorer
 from streams.audit.dossier import History
@@ -128,7 +128,7 @@ def _decided(scorer: Scorer, vector: Float32) -> dict[str, Any]:
     scores = scorer.score(rows)
     verdict = int(scores.decision[0])
     return {
-        "decision": VERDICTS[verdict],
+        "decision": ACTIONS[verdict],
         "risk_score": int(scores.risk_score[0]),
         "risk_level": RISK_LEVELS[int(scores.risk_level[0])],
         "reasons": [
@@ -153,7 +153,7 @@ def _windows(feature_set: FeatureSet, entity: Entity, history: History) -> list[
     anchor = max(int(applied.event.event_time) for applied in [*known, history.transaction])
     found = []
     for window in (*feature_set.activity, *feature_set.outcome):
-        start, end = Window(window.length, window.hop, window.delay).bounds(anchor)
+        start, end = OracleWindow(window.length, window.hop, window.delay).bounds(anchor)
         inside = [applied for applied in known if start <= int(applied.event.event_time) < end]
         newest = sorted(inside, key=lambda applied: int(applied.event.event_time), reverse=True)[:_LISTED]
         found.append(

@@ -19,7 +19,7 @@ from streams.audit.explanation import explanation
 from streams.audit.recomputation import Shape, Watcher
 from streams.audit.scored import Scored
 from streams.audit.store import KeyName, StoreMismatch
-from streams.config import StreamConfig
+from streams.config import DeploymentConfig
 from streams.kafka.admin import partition_count
 from streams.kafka.log import KafkaLog
 from streams.messages import scoring_log
@@ -43,7 +43,7 @@ class KafkaAudit:
 
     def __init__(
         self,
-        config: StreamConfig,
+        config: DeploymentConfig,
         sample: int | None = None,
         oracle_share: float = 0.0,
         watchers: Sequence[Watcher] = (),

@@ -11,7 +11,7 @@ from features.definitions import Entity, FeatureSet
 from features.oracle import Key, Oracle
 from streams.audit.recomputation import Applied, Shape
 from streams.messages.events import Label, Transaction
-from streams.messages.record import Place
+from streams.messages.record import SourcePosition
 from streams.score import Observed
 
 # The oracle reads all of a key's past for each answer: of a key with more events than this only some are asked about.
@@ -40,8 +40,8 @@ class OracleShare:
     def __post_init__(self) -> None:
         self._users = [Oracle.of(self.feature_set) for _ in range(self.shape.sources)]
         self._merchants = [Oracle.of(self.feature_set, self.shape.sources) for _ in range(self.shape.targets)]
-        self._late: set[Place] = set()
-        self._halves: dict[Entity, dict[Place, Float32]] = {"user": {}, "merchant": {}}
+        self._late: set[SourcePosition] = set()
+        self._halves: dict[Entity, dict[SourcePosition, Float32]] = {"user": {}, "merchant": {}}
 
     def learned(self, source: int, events: Sequence[Applied]) -> None:
         """See ``recomputation.Watcher``."""

@@ -13,13 +13,14 @@ from typing import NamedTuple, Protocol, TypeVar
 import numpy as np
 import pyarrow as pa
 
+from features.arrays import RecordKind
 from features.definitions import Entity, FeatureSet
 from streams.ingest import ingest
 from streams.messages import batches
-from streams.messages.batches import LABEL, REFUSED, Batch
+from streams.messages.batches import Batch
 from streams.messages.events import Label, Transaction
 from streams.messages.headers import HEADER
-from streams.messages.record import Place, Record
+from streams.messages.record import Record, SourcePosition
 from streams.messages.topics import TRANSACTIONS
 from streams.messages.validation import Validator
 from streams.score import Observed, admit, advance
@@ -71,8 +72,8 @@ class Shape:
     currency: str
     sources: int
     targets: int
-    failed_users: frozenset[Place] = frozenset()
-    failed_merchants: frozenset[Place] = frozenset()
+    failed_users: frozenset[SourcePosition] = frozenset()
+    failed_merchants: frozenset[SourcePosition] = frozenset()
 
 
 @dataclass
@@ -89,7 +90,7 @@ class Recomputation:
     users: list[IngestState] = field(init=False)
     merchants: list[ScoreState] = field(init=False)
     states: dict[StateAt, bytes | None] = field(init=False, default_factory=dict)
-    devices: dict[Place, str | None] = field(init=False, default_factory=dict)
+    devices: dict[SourcePosition, str | None] = field(init=False, default_factory=dict)
     skipped: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
@@ -104,7 +105,7 @@ class Recomputation:
         self.learned, self.ordered = [0] * shape.sources, [0] * shape.targets
         self._schema = batches.batch_schema(self.feature_set)
         self._waiting: defaultdict[tuple[int, int], _Waiting] = defaultdict(_Waiting)
-        self._events: dict[Place, Applied] = {}
+        self._events: dict[SourcePosition, Applied] = {}
         self._asked: dict[tuple[Entity, int], dict[int, set[str]]] = {}
 
     def position(self, entity: Entity, partition: int) -> int:
@@ -159,10 +160,10 @@ class Recomputation:
     def _tell_learned(self, source: int, records: Sequence[Record], accepted: dict[int, tuple[int, int]]) -> None:
         validator, events = self.users[source].validator, []
         for record in records:
-            kind, fraud = accepted.get(record.offset, (REFUSED, 0))
-            if kind == REFUSED:
+            kind, fraud = accepted.get(record.offset, (RecordKind.REFUSED, 0))
+            if kind == RecordKind.REFUSED:
                 continue
-            event = validator.label(record) if kind == LABEL else validator.transaction(record)
+            event = validator.label(record) if kind == RecordKind.LABEL else validator.transaction(record)
             seq = dict(record.headers).get("seq") if record.headers else None
             applied = Applied(source, record.offset, -1, None if seq is None else int(seq), fraud, event)
             events.append(applied)
@@ -210,7 +211,7 @@ class Recomputation:
         events = [
             self._events.pop((source, offset))._replace(log_offset=log_offset)
             for kind, source, offset in places
-            if kind != REFUSED and (source, offset) not in failed
+            if kind != RecordKind.REFUSED and (source, offset) not in failed
         ]
         for watcher in self.watchers:
             watcher.ordered(target, events)

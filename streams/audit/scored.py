@@ -12,7 +12,7 @@ from features.definitions import Entity
 from features.oracle import BOTH
 from streams.audit.causes import Cause
 from streams.audit.recomputation import StateAt
-from streams.messages.record import Place
+from streams.messages.record import SourcePosition
 
 
 class Scored(NamedTuple):
@@ -25,8 +25,8 @@ class Scored(NamedTuple):
     merchant_id: str
     amount: int
     probability: float
-    place: Place
-    log_place: Place
+    place: SourcePosition
+    log_place: SourcePosition
     states: Sequence[StateAt | None] | None
     model_version: str
     model_digest: str

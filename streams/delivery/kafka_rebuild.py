@@ -15,7 +15,7 @@ from confluent_kafka.admin import AdminClient
 from features.definitions import FeatureSet
 from features.errors import UserError
 from features.online.views import feature_set_of
-from streams.config import INGEST, SCORE, StreamConfig
+from streams.config import INGEST, SCORE, DeploymentConfig
 from streams.ingest import reapply
 from streams.kafka.admin import partition_count
 from streams.kafka.log import KafkaLog
@@ -35,7 +35,7 @@ _SESSION_S = 10.0
 _TIMEOUT_S = 15
 
 
-def backfill(config: StreamConfig, told: Callable[[str], None]) -> None:
+def backfill(config: DeploymentConfig, told: Callable[[str], None]) -> None:
     """Builds the states of ``config.feature_set``; ``told`` gets a line for each partition.
 
     Raises UserError, before anything is written, if workers run, if SCORE hasn't decided yet what INGEST has sent, or if the logs have
@@ -63,7 +63,7 @@ def backfill(config: StreamConfig, told: Callable[[str], None]) -> None:
 class _Side:
     """One stage's log and its states."""
 
-    def __init__(self, config: StreamConfig, stage: str, source: Topic, states: Topic) -> None:
+    def __init__(self, config: DeploymentConfig, stage: str, source: Topic, states: Topic) -> None:
         self.count = partition_count(config.kafka, source.name)
         self._source, self._states = source, states
         self._log = KafkaLog(config.kafka, config.group(stage))
@@ -116,7 +116,7 @@ def decode_any(record: Record, partition: int) -> batches.Batch:
     return batches.decode(record.value or b"", record.headers, (partition, record.offset), schema, feature_set)
 
 
-def _require_no_workers(config: StreamConfig) -> None:
+def _require_no_workers(config: DeploymentConfig) -> None:
     groups = [config.group(stage) for stage in (INGEST, SCORE)]
     # Its answers come only as long as it lives.
     admin = AdminClient({"bootstrap.servers": config.kafka})

@@ -10,7 +10,7 @@ from features.errors import UserError
 from features.windows import UNPROJECTED
 from streams.kafka.log import KafkaLog
 from streams.kafka.producer import Membership
-from streams.messages.record import LogRecord, Place
+from streams.messages.record import LogRecord, SourcePosition
 from streams.messages.topics import Topic
 from streams.online.feast_projector import Projector, offer_changes
 from streams.state import saved_state
@@ -97,7 +97,7 @@ class PartitionStates(Generic[State]):
         for number in partitions:
             self._recover(number, self.positions[number], committed=True)
 
-    def fail(self, partition: int, place: Place) -> StateRecord:
+    def fail(self, partition: int, place: SourcePosition) -> StateRecord:
         """Has a partition's state refuse a record of ``transactions`` from now on; returns what tells its later owners."""
         state = self._states[partition]
         state.failed.add(place)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from confluent_kafka import KafkaException
 
-from streams.config import StreamConfig
+from streams.config import DeploymentConfig
 from streams.kafka.log import KafkaLog
 from streams.kafka.open_transactions import open_transactions
 from streams.messages.topics import Topic
@@ -29,7 +29,7 @@ class Watchdog:
 
     def __init__(
         self,
-        config: StreamConfig,
+        config: DeploymentConfig,
         topic: Topic,
         positions: Callable[[], Mapping[int, int]],
         end: Callable[[], None],

@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 from msgspec import Struct
 
-from models.policy import RISK_LEVELS, VERDICTS, RiskLevel, Verdict
+from models.policy import ACTIONS, RISK_LEVELS, Action, RiskLevel
 from models.reasons import Reason
 from models.scoring import Scores
 from streams.messages.events import Source, encode
 from streams.messages.topics import TRANSACTIONS
 
 
-class Own(Struct, gc=False):
+class DecisionFields(Struct, gc=False):
     """The fields of ``events.Decision`` that differ from one to the next."""
 
     transaction_id: str
@@ -21,7 +21,7 @@ class Own(Struct, gc=False):
     merchant_id: str
     amount: int
     source: Source
-    decision: Verdict
+    decision: Action
     risk_score: int
     risk_level: RiskLevel
     probability: float
@@ -31,7 +31,8 @@ class Own(Struct, gc=False):
 def encode_decisions(
     rows: pa.RecordBatch, scores: Scores, reasons: Mapping[int, Sequence[Reason]], shared: Mapping[str, object]
 ) -> list[bytes]:
-    """The decisions (JSON) on transactions, of which ``reasons`` has some by row; ``shared`` are the fields that ``Own`` lacks."""
+    """The decisions (JSON) on transactions, of which ``reasons`` has some by row; ``shared`` are the fields that ``DecisionFields``
+    lacks."""
     tail = b"," + encode(shared)[1:]
     name = TRANSACTIONS.name
     columns = [rows[column].to_pylist() for column in ("transaction_id", "event_time", "user_id", "merchant_id", "amount")]
@@ -39,10 +40,17 @@ def encode_decisions(
         Source(name, partition, offset) for partition, offset in zip(rows["source"].to_pylist(), rows["offset"].to_pylist(), strict=True)
     ]
     verdicts, levels = (
-        [words[code] for code in codes.tolist()] for words, codes in ((VERDICTS, scores.decision), (RISK_LEVELS, scores.risk_level))
+        [words[code] for code in codes.tolist()] for words, codes in ((ACTIONS, scores.decision), (RISK_LEVELS, scores.risk_level))
     )
     own = map(
-        Own, *columns, sources, verdicts, scores.risk_score.tolist(), levels, scores.probability.tolist(), _by_row(reasons, len(rows))
+        DecisionFields,
+        *columns,
+        sources,
+        verdicts,
+        scores.risk_score.tolist(),
+        levels,
+        scores.probability.tolist(),
+        _by_row(reasons, len(rows)),
     )
     return [encode(decision)[:-1] + tail for decision in own]
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from models.policy import RiskLevel, Verdict
+from models.policy import Action, RiskLevel
 from models.reasons import Reason
 
 Id = Annotated[str, Meta(min_length=1, max_length=256, description="an identifier")]
@@ -84,7 +84,7 @@ class Decision(Struct, gc=False):
     merchant_id: str
     amount: int
     currency: str
-    decision: Verdict
+    decision: Action
     risk_score: Annotated[int, Meta(ge=0, le=99)]
     risk_level: RiskLevel
     probability: Probability

@@ -35,5 +35,5 @@ class LogRecord(Struct, frozen=True, gc=False, array_like=True):
     headers: list[tuple[str, bytes]]
 
 
-Place = tuple[int, int]
+SourcePosition = tuple[int, int]
 """Partition and offset of a record of ``transactions``."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from features.online.feast_store import ClaimLostError, OnlineStoreError, OnlineWriter
 from features.online.snapshot import Profiles, Snapshot
 from features.state import EntityState
-from streams.config import StreamConfig
+from streams.config import DeploymentConfig
 from streams.online.changes import snapshot
 
 logger = logging.getLogger(__name__)
@@ -267,7 +267,7 @@ class Projector:
             self._retry = min(2 * self._retry, _LONGEST_RETRY_S)
 
 
-def open_projector(config: StreamConfig, stage: str) -> Projector | None:
+def open_projector(config: DeploymentConfig, stage: str) -> Projector | None:
     """A stage's projector; None in a deployment without an online store. Raises as ``Projector``."""
     return Projector(config.feast_path, config.application, stage, config.feature_set.digest) if config.online else None
 

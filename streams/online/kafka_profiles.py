@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from features.online.snapshot import Profile, Profiles
-from streams.config import PROFILES, StreamConfig
+from streams.config import PROFILES, DeploymentConfig
 from streams.kafka.admin import partition_count
 from streams.kafka.log import KafkaLog
 from streams.kafka.positions import Positions
@@ -36,7 +36,7 @@ class UsersWorker:
     Dead letters are acknowledged before that: after a failure some are said twice, each names the offset it is about.
     """
 
-    def __init__(self, config: StreamConfig) -> None:
+    def __init__(self, config: DeploymentConfig) -> None:
         self._config = config
         self._count = partition_count(config.kafka, USERS.name)
         self._log = KafkaLog(config.kafka, config.group(PROFILES))

@@ -7,10 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.arrays import RecordKind
 from features.definitions import FEATURE_SETS, FeatureSet
 from features.history.log import HistoryLog, chunks
-from features.history.log_order import TRANSACTION
-from models.policy import VERDICTS
+from models.policy import ACTIONS
 from models.scoring import Scorer
 
 
@@ -47,7 +47,7 @@ class Backtest:
         log = HistoryLog.from_table(self.table)
         event_time = self.table["event_time"].to_numpy()
         label_time = pc.fill_null(self.table["label_time"], 0).to_numpy()
-        time = np.where(log.kind == TRANSACTION, event_time[log.row], label_time[log.row])
+        time = np.where(log.kind == RecordKind.TRANSACTION, event_time[log.row], label_time[log.row])
         first = 0 if self.history else int(np.searchsorted(time, self.begin))
         return _slice(log, slice(first, int(np.searchsorted(time, self.end))))
 
@@ -65,7 +65,7 @@ class Backtest:
             self.table["transaction_id"].take(pa.array(rows)).combine_chunks(),
             pa.array(scores.probability),
             pa.array(scores.risk_score),
-            pa.array(np.array(VERDICTS)[scores.decision], pa.string()),
+            pa.array(np.array(ACTIONS)[scores.decision], pa.string()),
             *(pa.array(vectors[:, j]) for j in range(vectors.shape[1])),
         ]
         return pa.table(columns, schema=self.schema)

@@ -13,8 +13,7 @@ import numpy as np
 import pyarrow as pa
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from features.arrays import Float64
-from features.history.log_order import LABEL, TRANSACTION
+from features.arrays import Float64, RecordKind
 from streams.kafka.admin import partition_count
 from streams.messages.headers import END_HEADER, Headers, headers_of
 from streams.messages.partitioner import PRODUCER_SETTING
@@ -189,7 +188,7 @@ def replay(
         while producer.flush(1.0):
             pass
     seconds = max(time.monotonic() - clock.start, 1e-3)
-    event_time = plan.time[plan.kind == TRANSACTION]
+    event_time = plan.time[plan.kind == RecordKind.TRANSACTION]
     return ReplaySummary(
         transactions=deliveries.transactions,
         labels=deliveries.labels,
@@ -205,7 +204,7 @@ def replay(
 
 def _blocks(table: pa.Table, plan: ReplayPlan) -> Iterator[_Block]:
     for begin in range(0, len(plan), _BLOCK):
-        is_label = plan.kind[begin : begin + _BLOCK] == LABEL
+        is_label = plan.kind[begin : begin + _BLOCK] == RecordKind.LABEL
         rows = plan.row[begin : begin + _BLOCK]
         values = np.empty(len(rows), dtype=object)
         for of_kind, encode in ((~is_label, encode_transactions), (is_label, encode_labels)):

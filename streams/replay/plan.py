@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.arrays import Bool, Int8, Int64
-from features.history.log_order import LABEL, TRANSACTION, replay_order
+from features.arrays import Bool, Int8, Int64, RecordKind
+from features.history.log_order import replay_order
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,12 @@ class ReplayPlan:
     @property
     def transactions(self) -> int:
         """How many of the records are transactions."""
-        return int((self.kind == TRANSACTION).sum())
+        return int((self.kind == RecordKind.TRANSACTION).sum())
 
     @property
     def labels(self) -> int:
         """How many of the records are labels."""
-        return int((self.kind == LABEL).sum())
+        return int((self.kind == RecordKind.LABEL).sum())
 
     def only(self, chosen: Bool) -> "ReplayPlan":
         """What is left if only these records are sent, the others having been sent before."""
@@ -49,7 +49,7 @@ def plan_replay(table: pa.Table, start_ms: int | None = None, end_ms: int | None
     event_time = table["event_time"].to_numpy()
     label_time = pc.fill_null(table["label_time"], 0).to_numpy()
     kind, row = replay_order(event_time, label_time, table["label_time"].is_valid().to_numpy())
-    time = np.where(kind == LABEL, label_time[row], event_time[row])
+    time = np.where(kind == RecordKind.LABEL, label_time[row], event_time[row])
     begin = 0 if start_ms is None else int(np.searchsorted(time, start_ms, side="left"))
     end = len(time) if end_ms is None else int(np.searchsorted(time, end_ms, side="left"))
     return ReplayPlan(kind[begin:end], row[begin:end], time[begin:end], np.arange(max(0, end - begin)))

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from features.arrays import Int64
 from features.errors import UserError
-from streams.config import INGEST, StreamConfig
+from streams.config import INGEST, DeploymentConfig
 from streams.delivery.isolation import process_but_culprits
 from streams.delivery.kafka_delivery import AtLeastOnce
 from streams.delivery.kafka_states import PartitionStates
@@ -30,7 +30,7 @@ Places = Mapping[int, Int64] | None
 class IngestWorker:
     """A ``partitions.StageWorker``. What it sends a former owner may have sent too; SCORE knows repeated rows by their offsets."""
 
-    def __init__(self, config: StreamConfig) -> None:
+    def __init__(self, config: DeploymentConfig) -> None:
         self._config = config
         self._partition_count = partition_count(config.kafka, TRANSACTIONS.name)
         self._merchant_partitions = partition_count(config.kafka, BY_MERCHANT.name)

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
-from streams.config import LABELS_COPY, StreamConfig
+from streams.config import LABELS_COPY, DeploymentConfig
 from streams.kafka.log import KafkaLog
 from streams.kafka.positions import Positions
 from streams.kafka.producer import Membership, StageProducer
@@ -15,7 +15,7 @@ from streams.messages.topics import LABELS, TRANSACTIONS
 class LabelsWorker:
     """A ``partitions.StageWorker`` without state. A label copied twice does no harm, for it counts once."""
 
-    def __init__(self, config: StreamConfig) -> None:
+    def __init__(self, config: DeploymentConfig) -> None:
         self._log = KafkaLog(config.kafka, config.group(LABELS_COPY))
         self._producer = StageProducer(config.kafka)
         self.counts: Counter[str] = Counter()

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from models.experiments.variant import Variant
-from streams.config import SCORE, StreamConfig
+from streams.config import SCORE, DeploymentConfig
 from streams.control.mlflow_champion import Champion
 from streams.delivery.isolation import process_but_culprits
 from streams.delivery.kafka_delivery import AtLeastOnce, Delivery, ExactlyOnce
@@ -38,7 +38,7 @@ class ScoreWorker:
     to commit is waited for before the positions are read.
     """
 
-    def __init__(self, config: StreamConfig) -> None:
+    def __init__(self, config: DeploymentConfig) -> None:
         self._config = config
         self._schema = batches.batch_schema(config.feature_set)
         self._partition_count = partition_count(config.kafka, BY_MERCHANT.name)

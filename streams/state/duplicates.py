@@ -20,7 +20,7 @@ _SEGMENTS = 8
 _MOST_IN_PIECE = 1_000
 
 
-class Seen(Enum):
+class Sighting(Enum):
     """What the memory says of a transaction that it knows; CONFLICT: with other content."""
 
     DUPLICATE = "duplicate"
@@ -68,7 +68,7 @@ class TransactionMemory:
     def __len__(self) -> int:
         return len(self._taken)
 
-    def take(self, transactions: Sequence[Transaction], timestamps: Sequence[int]) -> list[tuple[int, Seen]]:
+    def take(self, transactions: Sequence[Transaction], timestamps: Sequence[int]) -> list[tuple[int, Sighting]]:
         """Notes valid transactions (event_time in ms), in log order; returns the places of those taken before.
 
         ``timestamps`` (ms) are their records'.
@@ -94,7 +94,7 @@ class TransactionMemory:
                 known += 1
                 segment.identities.append(identity)
             else:
-                found.append((i, Seen.DUPLICATE if first == checksum else Seen.CONFLICT))
+                found.append((i, Sighting.DUPLICATE if first == checksum else Sighting.CONFLICT))
         return found
 
     def news(self) -> tuple[list[Piece], list[tuple[int, int]]]:

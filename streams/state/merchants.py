@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from features.definitions import FeatureSet
 from features.state import EntityState
-from streams.messages.record import Place
+from streams.messages.record import SourcePosition
 from streams.state.duplicates import Piece
-from streams.state.saved_state import Standing
+from streams.state.saved_state import StageProgress
 
 
 @dataclass
@@ -24,7 +24,7 @@ class ScoreState:
     merchants: EntityState = field(init=False)
     high_water: dict[int, int] = field(init=False, default_factory=dict)
     ahead: dict[str, int] = field(init=False, default_factory=dict)
-    failed: set[Place] = field(init=False, default_factory=set)
+    failed: set[SourcePosition] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         self.merchants = EntityState(self.feature_set, "merchant", sources=self.sources)
@@ -34,9 +34,9 @@ class ScoreState:
         """The merchants."""
         return self.merchants
 
-    def standing(self) -> Standing:
+    def progress(self) -> StageProgress:
         """See ``saved_state.Savable``."""
-        return Standing(self.partitions, self.sources, dict(self.high_water), self.merchants.clock)
+        return StageProgress(self.partitions, self.sources, dict(self.high_water), self.merchants.clock)
 
     def labels(self, names: Sequence[str], horizons: Sequence[int]) -> list[bytes]:
         """None: which label counts is INGEST's to know."""
@@ -46,7 +46,7 @@ class ScoreState:
         """None: what is a duplicate is INGEST's to know."""
         return [], []
 
-    def resume(self, standing: Standing, pieces: Iterable[Piece], labels: Mapping[str, bytes]) -> None:
+    def resume(self, progress: StageProgress, pieces: Iterable[Piece], labels: Mapping[str, bytes]) -> None:
         """See ``saved_state.Savable``."""
-        self.high_water = dict(standing.marks)
-        self.merchants.set_clock(standing.clock)
+        self.high_water = dict(progress.marks)
+        self.merchants.set_clock(progress.clock)

@@ -20,7 +20,7 @@ from features.definitions import FEATURE_SETS
 from features.errors import UserError
 from features.state import EntityState
 from features.windows import UNSAVED
-from streams.messages.record import Place
+from streams.messages.record import SourcePosition
 from streams.state.duplicates import Piece
 
 SavedRecord = tuple[bytes, bytes | None]
@@ -30,7 +30,7 @@ SavedRecord = tuple[bytes, bytes | None]
 _AT, _KEY, _SEEN, _FAILED, _VARIANT = b"/at", b"/key/", b"/seen/", b"failed/", b"/variant/"
 
 
-class Standing(msgspec.Struct, frozen=True):
+class StageProgress(msgspec.Struct, frozen=True):
     """What a partition knows beside its keys.
 
     ``marks`` are INGEST's last offset for each merchant partition, or SCORE's last of each source partition; ``counterparts`` is how many
@@ -45,7 +45,8 @@ class Standing(msgspec.Struct, frozen=True):
 
 class _At(msgspec.Struct, frozen=True):
     saved: int
-    standing: Standing
+    # The name that saved states have it by.
+    progress: StageProgress = msgspec.field(name="standing")
 
 
 class _Kept(msgspec.Struct, frozen=True, array_like=True):
@@ -73,13 +74,13 @@ class Savable(Protocol):
     """
 
     ahead: dict[str, int]
-    failed: set[Place]
+    failed: set[SourcePosition]
 
     @property
     def entity(self) -> EntityState:
         """The keys."""
 
-    def standing(self) -> Standing:
+    def progress(self) -> StageProgress:
         """What is known beside the keys."""
 
     def labels(self, names: Sequence[str], horizons: Sequence[int]) -> list[bytes]:
@@ -88,7 +89,7 @@ class Savable(Protocol):
     def news(self) -> tuple[list[Piece], list[tuple[int, int]]]:
         """See ``TransactionMemory.news``."""
 
-    def resume(self, standing: Standing, pieces: Iterable[Piece], labels: Mapping[str, bytes]) -> None:
+    def resume(self, progress: StageProgress, pieces: Iterable[Piece], labels: Mapping[str, bytes]) -> None:
         """Takes up what was saved beside the keys' states, which are restored already."""
 
 
@@ -129,7 +130,7 @@ class Saver:
         ]
         if not len(round_.slots):
             records += [(key, None) for key in round_.gone]
-            records.append((self._prefix + _AT, _encode(_At(round_.position, round_.standing))))
+            records.append((self._prefix + _AT, _encode(_At(round_.position, round_.progress))))
             self.saved, self._round = round_.position, None
         return records
 
@@ -141,13 +142,13 @@ class Saver:
         gone = {_piece_key(self._prefix, segment, number) for segment, number in forgotten}
         gone |= self._leftover - {key for key, _ in records}
         self._leftover = set()
-        return _Round(position, self._state.standing(), self._state.entity.take_changed(UNSAVED), sorted(gone)), records
+        return _Round(position, self._state.progress(), self._state.entity.take_changed(UNSAVED), sorted(gone)), records
 
 
 @dataclass
 class _Round:
     position: int
-    standing: Standing
+    progress: StageProgress
     slots: Int64
     gone: list[bytes]
 
@@ -176,7 +177,7 @@ def restore(state: Savable, records: Mapping[bytes, bytes], where: str) -> Resto
         _refuse_others(state.entity, records, where)
         return Restored(start_over(state, records), None, np.empty(0, np.int64))
     at = _decode_at(found)
-    _refuse_other_counts(state.standing(), at.standing, where)
+    _refuse_other_counts(state.progress(), at.progress, where)
     names, kept = [], []
     key, seen = prefix + _KEY, prefix + _SEEN
     pieces, leftover = [], []
@@ -193,7 +194,7 @@ def restore(state: Savable, records: Mapping[bytes, bytes], where: str) -> Resto
                 leftover.append(name)
     state.failed = given_up(records)
     state.entity.restore(names, [one.state for one in kept])
-    state.resume(at.standing, pieces, {name: one.labels for name, one in zip(names, kept, strict=True) if one.labels})
+    state.resume(at.progress, pieces, {name: one.labels for name, one in zip(names, kept, strict=True) if one.labels})
     state.ahead = {name: one.position for name, one in zip(names, kept, strict=True) if one.position > at.saved}
     return Restored(Saver(state, at.saved, leftover), at.saved, np.array([one.position for one in kept], np.int64))
 
@@ -208,7 +209,7 @@ def start_over(state: Savable, records: Mapping[bytes, bytes]) -> Saver:
     return Saver(state, leftover=[name for name in records if name.startswith(seen)])
 
 
-def failed_record(place: Place) -> SavedRecord:
+def failed_record(place: SourcePosition) -> SavedRecord:
     """Says that a record was given up; to be written before anything is said of it."""
     return _FAILED + b"%d/%d" % place, b""
 
@@ -226,7 +227,7 @@ def _piece_key(prefix: bytes, segment: int, number: int) -> bytes:
     return prefix + _SEEN + b"%d/%d" % (segment, number)
 
 
-def given_up(records: Iterable[bytes]) -> set[Place]:
+def given_up(records: Iterable[bytes]) -> set[SourcePosition]:
     """The records of ``transactions`` that a partition of a state topic, given by its keys, says were given up."""
     places = (name[len(_FAILED) :].split(b"/") for name in records if name.startswith(_FAILED))
     return {(int(partition), int(offset)) for partition, offset in places}
@@ -246,7 +247,7 @@ def _name_of(digest: str) -> str:
     return f"{known} ({digest})"
 
 
-def _refuse_other_counts(here: Standing, then: Standing, where: str) -> None:
+def _refuse_other_counts(here: StageProgress, then: StageProgress, where: str) -> None:
     if (here.partitions, here.counterparts) != (then.partitions, then.counterparts):
         raise UserError(
             f"{where} was saved when the stage's topic had {then.partitions} partitions and its counterpart {then.counterparts}, now they "

@@ -7,10 +7,10 @@ from features.definitions import FeatureSet
 from features.labels import LabelBook
 from features.state import EntityState
 from streams.messages.partitioner import partition_of
-from streams.messages.record import Place
+from streams.messages.record import SourcePosition
 from streams.messages.validation import Validator
 from streams.state.duplicates import Piece, TransactionMemory
-from streams.state.saved_state import Standing
+from streams.state.saved_state import StageProgress
 
 
 @dataclass
@@ -28,7 +28,7 @@ class IngestState:
     previous: list[int] = field(init=False)
     known_targets: dict[str, int] = field(init=False, default_factory=dict)
     ahead: dict[str, int] = field(init=False, default_factory=dict)
-    failed: set[Place] = field(init=False, default_factory=set)
+    failed: set[SourcePosition] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         self.users = EntityState(self.feature_set, "user")
@@ -54,9 +54,9 @@ class IngestState:
         """The users."""
         return self.users
 
-    def standing(self) -> Standing:
+    def progress(self) -> StageProgress:
         """See ``saved_state.Savable``."""
-        return Standing(self.validator.partitions, self.merchant_partitions, dict(enumerate(self.previous)), self.users.clock)
+        return StageProgress(self.validator.partitions, self.merchant_partitions, dict(enumerate(self.previous)), self.users.clock)
 
     def labels(self, names: Sequence[str], horizons: Sequence[int]) -> list[bytes]:
         """See ``saved_state.Savable``."""
@@ -66,10 +66,10 @@ class IngestState:
         """See ``saved_state.Savable``."""
         return self.taken.news()
 
-    def resume(self, standing: Standing, pieces: Iterable[Piece], labels: Mapping[str, bytes]) -> None:
+    def resume(self, progress: StageProgress, pieces: Iterable[Piece], labels: Mapping[str, bytes]) -> None:
         """See ``saved_state.Savable``."""
-        self.previous = [standing.marks[target] for target in range(self.merchant_partitions)]
-        self.users.set_clock(standing.clock)
+        self.previous = [progress.marks[target] for target in range(self.merchant_partitions)]
+        self.users.set_clock(progress.clock)
         self.taken.restore(pieces)
         for user_id, encoded in labels.items():
             self.book.restore(user_id, encoded)

@@ -9,9 +9,9 @@ import pyarrow.compute as pc
 from deltalake.exceptions import CommitFailedError
 from pyarrow.fs import FileSelector
 
-from features.backfill.archived_log import ARCHIVED
+from features.backfill.archived_log import ARCHIVED_SCHEMA
 from features.errors import UserError
-from features.offline.parquet_tables import DAY, OfflineTable, WrittenFile, day_of, unless_compacted, write_file
+from features.offline.parquet_tables import DAY_FIELD, OfflineTable, WrittenFile, day_of, unless_compacted, write_file
 from features.offline.storage import Storage
 from streams.user_risk.risk import USER_RISK
 
@@ -54,11 +54,11 @@ class UserRiskTable:
         """A day's rows (USER_RISK), by user_id; none if it isn't there."""
         if not self._table.exists():
             return USER_RISK.empty_table()
-        return self._table.read(USER_RISK.names, pc.field(DAY.name) == day).sort_by("user_id")
+        return self._table.read(USER_RISK.names, pc.field(DAY_FIELD.name) == day).sort_by("user_id")
 
     def batches(self, day: date) -> Iterator[pa.RecordBatch]:
         """A day's rows (USER_RISK), some ten thousand at a time, in no order."""
-        of_day = pc.field(DAY.name) == day
+        of_day = pc.field(DAY_FIELD.name) == day
         return self._table.dataset().to_batches(columns=USER_RISK.names, filter=of_day, batch_size=_ROWS_AT_ONCE)  # type: ignore[no-any-return]
 
     def _remove_replaced(self, day: date) -> None:
@@ -66,29 +66,29 @@ class UserRiskTable:
         begin, end = day, date.fromordinal(day.toordinal() + 1)
         counting = {uri.rpartition("/")[2] for uri in self._table.uris(begin, end)}
         filesystem, root = self.storage.arrow()
-        for file in filesystem.get_file_info(FileSelector(f"{root}/{DAY.name}={day.isoformat()}")):
+        for file in filesystem.get_file_info(FileSelector(f"{root}/{DAY_FIELD.name}={day.isoformat()}")):
             if file.base_name.endswith(".parquet") and file.base_name not in counting:
                 filesystem.delete_file(file.path)
 
 
 def archive_of(store: Storage) -> OfflineTable:
     """The archive of transactions. Raises UserError if there is none."""
-    archive = OfflineTable(store, "transactions", ARCHIVED)
+    archive = OfflineTable(store, "transactions", ARCHIVED_SCHEMA)
     if not archive.exists():
         raise UserError(f"there is no archive of transactions at {archive.storage.url}; run `tidemark archive` first, or give --data")
     return archive
 
 
 def archived(archive: OfflineTable, before: date) -> pa.Table:
-    """ARCHIVED rows of days before that one."""
-    return archive.read(ARCHIVED.names, pc.field(DAY.name) < before)
+    """ARCHIVED_SCHEMA rows of days before that one."""
+    return archive.read(ARCHIVED_SCHEMA.names, pc.field(DAY_FIELD.name) < before)
 
 
 def newest_archived(archive: OfflineTable, moment: int) -> int | None:
     """When the newest archived transaction before the ``moment`` (both ms) was made; None if there is none."""
     known = (pc.field("kind") == "transaction") & (pc.field("event_time") < moment)
     for day in sorted({day_of(uri) for uri in archive.uris()}, reverse=True):
-        times = archive.read(["event_time"], known & (pc.field(DAY.name) == day))
+        times = archive.read(["event_time"], known & (pc.field(DAY_FIELD.name) == day))
         if len(times):
             return int(pc.max(times["event_time"]).as_py())
     return None
@@ -96,4 +96,4 @@ def newest_archived(archive: OfflineTable, moment: int) -> int | None:
 
 def count_archived(archive: OfflineTable, before: date) -> int:
     """How many rows ``archived`` has."""
-    return unless_compacted(lambda: int(archive.dataset().count_rows(filter=pc.field(DAY.name) < before)))
+    return unless_compacted(lambda: int(archive.dataset().count_rows(filter=pc.field(DAY_FIELD.name) < before)))

@@ -13,7 +13,7 @@ import faust
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from faust.serializers.schemas import Schema
 
-from streams.config import StreamConfig
+from streams.config import DeploymentConfig
 from streams.kafka.positions import Positions
 from streams.kafka.stall import exit_now
 from streams.kafka.watchdog import Watchdog
@@ -45,7 +45,7 @@ class _Untouched(Schema[Any, Any]):
         return message.value
 
 
-def create_app(stage: Stage, config: StreamConfig, fail: Callable[[BaseException], None]) -> faust.App:
+def create_app(stage: Stage, config: DeploymentConfig, fail: Callable[[BaseException], None]) -> faust.App:
     """The Faust app of a stage. ``fail`` is called once if a partition can't go on; everything then starts over from what is committed."""
     app = BatchesApp(
         config.group(stage.name),
@@ -123,7 +123,7 @@ def _end_for_certain() -> None:
     timer.start()
 
 
-def main(stage_name: str, config: StreamConfig) -> None:
+def main(stage_name: str, config: DeploymentConfig) -> None:
     """Runs one stage until SIGTERM; exits with status 1 if a partition can't go on."""
     failures: list[BaseException] = []
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 
 from features.online.feast_store import OnlineWriter
-from streams.config import INGEST, PROFILES, SCORE, StreamConfig
+from streams.config import INGEST, PROFILES, SCORE, DeploymentConfig
 from streams.kafka.admin import partition_count
 from streams.kafka.log import KafkaLog
 from streams.workers.stages import STAGES
@@ -15,7 +15,7 @@ _PROJECTING = (INGEST, SCORE, PROFILES)
 class IdleWatch:
     """Looks at committed positions and at what Feast has been given. Close it after use."""
 
-    def __init__(self, config: StreamConfig, stages: Sequence[str] = tuple(STAGES), unchanged_s: float = 2.0) -> None:
+    def __init__(self, config: DeploymentConfig, stages: Sequence[str] = tuple(STAGES), unchanged_s: float = 2.0) -> None:
         self._logs = {stage: KafkaLog(config.kafka, config.group(stage)) for stage in stages}
         self._writers = {
             stage: OnlineWriter(config.feast_path, config.application, stage, config.feature_set.digest)

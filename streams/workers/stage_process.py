@@ -1,6 +1,6 @@
 """One stage's process: ``python -m streams.workers.stage_process PARENT STAGE CONFIG``, as ``streams/workers/worker.py`` starts it.
 
-PARENT is the process id to end with, CONFIG a ``StreamConfig`` as JSON. On SIGQUIT it writes to stderr where each thread stands.
+PARENT is the process id to end with, CONFIG a ``DeploymentConfig`` as JSON. On SIGQUIT it writes to stderr where each thread stands.
 """
 
 import faulthandler
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from streams.workers.parent import end_with
 
 if TYPE_CHECKING:
-    from streams.config import StreamConfig
+    from streams.config import DeploymentConfig
 
 
-def run(before: Callable[[str], None] = lambda _stage: None, main: Callable[[str, "StreamConfig"], None] | None = None) -> None:
+def run(before: Callable[[str], None] = lambda _stage: None, main: Callable[[str, "DeploymentConfig"], None] | None = None) -> None:
     """Does what the command line says; ``before`` is called with the stage's name before anything is opened.
 
     ``main`` runs a stage otherwise than in turns of whatever was read.
@@ -28,7 +28,7 @@ def run(before: Callable[[str], None] = lambda _stage: None, main: Callable[[str
     import msgspec
     import uvloop
 
-    from streams.config import StreamConfig
+    from streams.config import DeploymentConfig
     from streams.workers.garbage import collect_rarely
     from streams.workers.repeated_log import LeaveOutRepeated
 
@@ -45,7 +45,7 @@ def run(before: Callable[[str], None] = lambda _stage: None, main: Callable[[str
         from streams.workers.faust_app import main as take_turns
 
         main = take_turns
-    main(sys.argv[2], msgspec.json.decode(sys.argv[3], type=StreamConfig))
+    main(sys.argv[2], msgspec.json.decode(sys.argv[3], type=DeploymentConfig))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ What a stage alone needs is imported when it is connected: a stage's process sta
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from streams.config import INGEST, LABELS_COPY, PROFILES, SCORE, StreamConfig
+from streams.config import INGEST, LABELS_COPY, PROFILES, SCORE, DeploymentConfig
 from streams.kafka.reader import Fetching
 from streams.messages.topics import BY_MERCHANT, LABELS, TRANSACTIONS, USERS, Topic
 from streams.workers.partitions import Limit, StageWorker
@@ -24,30 +24,30 @@ class Stage:
 
     name: str
     topic: Topic
-    connect: Callable[[StreamConfig], StageWorker]
+    connect: Callable[[DeploymentConfig], StageWorker]
     fetching: Fetching
     limit: Limit
 
 
-def _labels(config: StreamConfig) -> StageWorker:
+def _labels(config: DeploymentConfig) -> StageWorker:
     from streams.stages.kafka_labels import LabelsWorker
 
     return LabelsWorker(config)
 
 
-def _ingest(config: StreamConfig) -> StageWorker:
+def _ingest(config: DeploymentConfig) -> StageWorker:
     from streams.stages.kafka_ingest import IngestWorker
 
     return IngestWorker(config)
 
 
-def _score(config: StreamConfig) -> StageWorker:
+def _score(config: DeploymentConfig) -> StageWorker:
     from streams.stages.kafka_score import ScoreWorker
 
     return ScoreWorker(config)
 
 
-def _profiles(config: StreamConfig) -> StageWorker:
+def _profiles(config: DeploymentConfig) -> StageWorker:
     from streams.online.kafka_profiles import UsersWorker
 
     return UsersWorker(config)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from features.errors import UserError
-from streams.config import PROFILES, StreamConfig
+from streams.config import PROFILES, DeploymentConfig
 from streams.workers.stages import STAGES
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class Worker:
 
     def __init__(
         self,
-        config: StreamConfig,
+        config: DeploymentConfig,
         stages: Sequence[str] = tuple(STAGES),
         program: str = "streams.workers.stage_process",
         arguments: Sequence[str] = (),

@@ -16,7 +16,7 @@ from features.definitions import DAY, FEATURE_SETS
 from features.history.columns import parse_mapping
 from features.history.datafile import read_transactions
 from models.learners.booster_average import average
-from models.training.recipe import Grown, Recipe
+from models.training.recipe import Recipe, TreeCache
 from models.training_set.rows import training_set
 
 FEATURES = "fraud_v3"
@@ -39,7 +39,7 @@ def measured(file: Path) -> dict[str, float]:
     )
     built = time.monotonic() - began
     recipe = Recipe()
-    grown = Grown(rows, FEATURE_SETS[FEATURES].names, recipe, threads=THREADS)
+    grown = TreeCache(rows, FEATURE_SETS[FEATURES].names, recipe, threads=THREADS)
     models = [trees.booster for days in recipe.histories for trees in grown.trees(days, int(rows.event_time.max()) + 1)]
     booster = average(models)
     used = resource.getrusage(resource.RUSAGE_SELF)

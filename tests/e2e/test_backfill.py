@@ -10,7 +10,7 @@ import pytest
 
 from features.online.feast_store import OnlineReader
 from models.registry import mlflow_registry
-from streams.config import StreamConfig
+from streams.config import DeploymentConfig
 from streams.delivery.kafka_rebuild import decode_any
 from streams.ingest import reapply
 from streams.kafka.log import KafkaLog
@@ -38,7 +38,7 @@ def test_states_of_another_feature_set_are_built_beside_and_taken_up(deployment:
     deployment.send([*made[:150], label(0, made[3], START + 8 * 86_400_000)])
     deployment.work_until_idle()
 
-    other: StreamConfig = msgspec.structs.replace(deployment.config, features="fraud_v2")
+    other: DeploymentConfig = msgspec.structs.replace(deployment.config, features="fraud_v2")
     refused = deployment.tidemark("worker", "--until-idle", "--features", "fraud_v2", timeout=120)
     assert refused.returncode == 1
     assert "tidemark backfill-state" in refused.stderr

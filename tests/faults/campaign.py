@@ -28,7 +28,7 @@ from streams.workers.kafka_idle import IdleWatch
 from streams.workers.stages import STAGES
 from tests.benchmarks.report.provenance import provenance
 from tests.faults.fleet import Fleet
-from tests.faults.oracle import Oracle, Verdict
+from tests.faults.oracle import FaultVerdict, Oracle
 from tests.faults.stage import FAILING, Order
 from tests.faults.traffic import Message, Sender
 from tests.run.deployment import Deployment, champion, deployed
@@ -288,7 +288,7 @@ class Row:
 
     fault: str
     injected: int
-    verdict: Verdict
+    verdict: FaultVerdict
     recoveries: list[float]
     notes: list[str]
     seconds: float
@@ -361,7 +361,7 @@ def cells(row: Row) -> tuple[str, ...]:
 
 def table(rows: Sequence[Row]) -> str:
     """The rows in Markdown, with their sum."""
-    total = Verdict()
+    total = FaultVerdict()
     for row in rows:
         for name in _COUNTED:
             setattr(total, name, getattr(total, name) + getattr(row.verdict, name))
@@ -388,7 +388,7 @@ def _main() -> None:
         try:
             row = run(replace(scenario, times=times), folder / "home", arguments.seed)
         except Exception as error:  # the other scenarios are to run all the same
-            row = Row(scenario.name, times, Verdict(), [], [], 0.0, failed="".join(traceback.format_exception(error)))
+            row = Row(scenario.name, times, FaultVerdict(), [], [], 0.0, failed="".join(traceback.format_exception(error)))
         if not arguments.keep:
             shutil.rmtree(folder)
         rows.append(row)

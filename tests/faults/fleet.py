@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from streams.config import StreamConfig
+from streams.config import DeploymentConfig
 from tests.faults.stage import Order
 from tests.run.deployment import ROOT, eventually
 
@@ -22,7 +22,7 @@ STAGES = ("labels", "ingest", "score")
 class Fleet:
     """Some workers, each in a process group of its own. One that gives up is started again, as an init system would."""
 
-    def __init__(self, config: StreamConfig, folder: Path, sabotage: str = "") -> None:
+    def __init__(self, config: DeploymentConfig, folder: Path, sabotage: str = "") -> None:
         self._config = config
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)

@@ -19,13 +19,13 @@ from features.state import EntityState
 from models.experiments.variant import Variant
 from models.registry import mlflow_registry
 from models.registry.record import MODEL_NAME
-from streams.config import StreamConfig
+from streams.config import DeploymentConfig
 from streams.ingest import Routed, ingest
 from streams.kafka.admin import partition_count
 from streams.kafka.log import KafkaLog
 from streams.messages import batches, scoring_log
 from streams.messages.events import DeadLetter, Decision, encode
-from streams.messages.record import LogRecord, Place
+from streams.messages.record import LogRecord, SourcePosition
 from streams.messages.topics import BY_MERCHANT, DEAD_LETTERS, DECISIONS, SCORING_LOG, STATE_MERCHANTS, STATE_USERS, TRANSACTIONS
 from streams.messages.validation import Validator
 from streams.score import Observed, advance, decide, gave_up
@@ -38,7 +38,7 @@ Hashes = npt.NDArray[np.uint64]
 
 
 @dataclass
-class Verdict:
+class FaultVerdict:
     """How many of each were found; all but the first three should be zero."""
 
     transactions: int = 0
@@ -89,7 +89,7 @@ class Oracle:
     ``failing``: the amounts on which users' states, merchants' states and the model fail, so that such a record must be given up.
     """
 
-    def __init__(self, config: StreamConfig, versions: Sequence[str] = ("1",), failing: Mapping[str, int] | None = None) -> None:
+    def __init__(self, config: DeploymentConfig, versions: Sequence[str] = ("1",), failing: Mapping[str, int] | None = None) -> None:
         self._config = config
         self._versions = versions
         self._log = KafkaLog(config.kafka, "oracle")
@@ -103,10 +103,10 @@ class Oracle:
         self._merchants: dict[int, ScoreState] = {}
         self._letters: Counter[bytes] = Counter()
         self._failing = {kind: f'"amount":{amount},'.encode() for kind, amount in (failing or {}).items()}
-        self._culprits: dict[str, set[Place]] = {kind: set() for kind in ("user", "merchant", "model")}
-        self.verdict = Verdict()
+        self._culprits: dict[str, set[SourcePosition]] = {kind: set() for kind in ("user", "merchant", "model")}
+        self.verdict = FaultVerdict()
 
-    def judge(self, *, online: bool = True) -> Verdict:
+    def judge(self, *, online: bool = True) -> FaultVerdict:
         """The verdict on everything; ``online`` includes what Feast holds."""
         self._said = [_Said.of(self._end(TRANSACTIONS.name, source)) for source in range(self._sources)]
         self._read_decisions()
@@ -302,7 +302,7 @@ def contents(state: Savable) -> dict[object, object]:
     horizons = entity.horizons(np.arange(len(entity))).tolist()
     labels = dict(zip(entity.names, state.labels(entity.names, horizons), strict=True))
     known: dict[object, object] = {("key", name): (encoded, labels[name]) for name, encoded in _encoded(entity)}
-    known["standing"] = state.standing()
+    known["progress"] = state.progress()
     if isinstance(state, IngestState):
         known["taken"] = state.taken._taken
     return known
@@ -340,7 +340,7 @@ def _row_hashes(rows: pa.RecordBatch) -> Hashes:
     return np.array([hash(row) & 0xFFFFFFFFFFFFFFFF for row in others], np.uint64) ^ _vector_hashes(features)
 
 
-def letters(config: StreamConfig) -> list[DeadLetter]:
+def letters(config: DeploymentConfig) -> list[DeadLetter]:
     """All dead letters."""
     log = KafkaLog(config.kafka, "oracle")
     read = msgspec.json.Decoder(DeadLetter).decode

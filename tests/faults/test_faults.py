@@ -6,7 +6,7 @@ import pytest
 
 from tests.faults.campaign import Row, Scenario, World, crash_points, culprits, kills, run, table
 from tests.faults.fleet import said
-from tests.faults.oracle import Verdict, letters
+from tests.faults.oracle import FaultVerdict, letters
 
 
 def test_killed_at_any_moment_or_between_two_side_effects_nothing_is_lost_repeated_or_wrong(tmp_path: Path) -> None:
@@ -71,8 +71,8 @@ def test_a_broken_promise_is_found_out(tmp_path: Path, sabotage: str, inject: ob
 
 def test_the_table_adds_up_and_tells_what_did_not_come_to_its_end() -> None:
     rows = [
-        Row("kills", 3, Verdict(transactions=1_000, lost=1), [8.0, 9.0, 12.0], [], 60.0),
-        Row("broker", 2, Verdict(), [], [], 60.0, failed="score didn't go on within 90 s"),
+        Row("kills", 3, FaultVerdict(transactions=1_000, lost=1), [8.0, 9.0, 12.0], [], 60.0),
+        Row("broker", 2, FaultVerdict(), [], [], 60.0, failed="score didn't go on within 90 s"),
     ]
     assert [row.holds for row in rows] == [False, False]
     assert table(rows).splitlines()[2:] == [

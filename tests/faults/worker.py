@@ -7,14 +7,14 @@ import threading
 
 import msgspec
 
-from streams.config import StreamConfig
+from streams.config import DeploymentConfig
 from streams.workers.worker import Worker
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-    worker = Worker(msgspec.json.decode(sys.argv[1], type=StreamConfig), program="tests.faults.stage")
+    worker = Worker(msgspec.json.decode(sys.argv[1], type=DeploymentConfig), program="tests.faults.stage")
     try:
         worker.start()
         fine = worker.run(stopping.is_set)

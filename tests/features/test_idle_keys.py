@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from features.arrays import Float32
+from features.arrays import Float32, RecordKind
 from features.definitions import DAY, FEATURE_SETS
 from features.state import EntityState
 from features.tiles import NEVER
-from features.windows import LABEL, SEEN, TOO_LATE, TRANSACTION, UNPROJECTED, UNSAVED
+from features.windows import SEEN, TOO_LATE, UNPROJECTED, UNSAVED
 
 V2 = FEATURE_SETS["fraud_v2"]
 START = 1_530_000_000_000 // DAY * DAY
@@ -21,7 +21,9 @@ def state(sources: int = 1) -> EntityState:
     return EntityState(V2, "user", capacity=1, sources=sources)
 
 
-def apply(to: EntityState, key: str, time: int, amount: int = 100, kind: int = TRANSACTION, source: int = 0) -> tuple[Float32, int]:
+def apply(
+    to: EntityState, key: str, time: int, amount: int = 100, kind: int = RecordKind.TRANSACTION, source: int = 0
+) -> tuple[Float32, int]:
     """One row of a key; a transaction with device 7, a label of a fraud."""
     one = np.ones(1, np.int64)
     features, lateness = to.apply(kind * one.astype(np.int8), to.slots([key]), time * one, amount * one, one, 7 * one, source * one)
@@ -37,7 +39,7 @@ def busy(sources: int = 1) -> EntityState:
     made = state(sources)
     for day in range(30):
         apply(made, "u", START + day * DAY, amount=100 + day)
-    apply(made, "u", START + 20 * DAY, kind=LABEL)
+    apply(made, "u", START + 20 * DAY, kind=RecordKind.LABEL)
     return made
 
 
@@ -116,11 +118,11 @@ def test_memory_begins_where_the_slowest_source_has_come() -> None:
 def test_rows_that_a_key_knows_already_move_the_clock_if_they_are_transactions() -> None:
     users = busy()
     full = encoded(users, "u")
-    features, lateness = apply(users, "u", START + 900 * DAY, kind=LABEL + SEEN)
+    features, lateness = apply(users, "u", START + 900 * DAY, kind=RecordKind.LABEL + SEEN)
     assert np.isnan(features).all()
     assert lateness == 0
     assert encoded(users, "u") == full
-    apply(users, "u", START + 29 * DAY + IDLE, kind=TRANSACTION + SEEN)
+    apply(users, "u", START + 29 * DAY + IDLE, kind=RecordKind.TRANSACTION + SEEN)
     assert users.anchors(np.zeros(1, np.int64)).tolist() == [START + 29 * DAY]
     assert len(encoded(users, "u")) < 30
 
@@ -129,10 +131,10 @@ def test_labels_from_before_memory_count_nowhere_and_those_of_coming_transaction
     users = busy()
     apply(users, "other", START + 29 * DAY + IDLE)
     small = encoded(users, "u")
-    assert apply(users, "u", START + 29 * DAY, kind=LABEL)[1] == TOO_LATE
+    assert apply(users, "u", START + 29 * DAY, kind=RecordKind.LABEL)[1] == TOO_LATE
     assert users.horizons(users.slots(["u"])).tolist() == [START + 30 * DAY]
     assert encoded(users, "u") == small
-    assert apply(users, "u", START + 80 * DAY, kind=LABEL)[1] == 0
+    assert apply(users, "u", START + 80 * DAY, kind=RecordKind.LABEL)[1] == 0
     apply(users, "other", START + 60 * DAY + IDLE)
     assert len(encoded(users, "u")) > len(small)
     apply(users, "other", START + 80 * DAY + IDLE)

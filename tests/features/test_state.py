@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from features.arrays import RecordKind
 from features.definitions import DAY, FEATURE_SETS, HOUR, MINUTE, SECOND, FeatureSet, Window
 from features.state import EntityState
 from features.tiles import NEVER
-from features.windows import LABEL, TOO_LATE, UNPROJECTED, UNSAVED, apply_rows
+from features.windows import TOO_LATE, UNPROJECTED, UNSAVED, apply_rows
 
 V1, V2 = FEATURE_SETS["fraud_v1"], FEATURE_SETS["fraud_v2"]
 START = 1_530_000_000_000
@@ -36,7 +37,9 @@ def label(state: EntityState, keys: list[str], time: np.ndarray, delta: int = 1)
     """Applies labels; returns their lateness."""
     n = len(keys)
     nothing = np.zeros(n, np.int64)
-    _, lateness = state.apply(np.full(n, LABEL, np.int8), state.slots(keys), np.asarray(time, np.int64), nothing, nothing + delta, nothing)
+    _, lateness = state.apply(
+        np.full(n, RecordKind.LABEL, np.int8), state.slots(keys), np.asarray(time, np.int64), nothing, nothing + delta, nothing
+    )
     return lateness
 
 

@@ -9,9 +9,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from features.arrays import RecordKind
 from features.definitions import MINUTE, FeatureSet, Window
 from features.state import EntityState
-from features.windows import LABEL, LATE, ON_TIME, TOO_LATE, TRANSACTION
+from features.windows import LATE, ON_TIME, TOO_LATE
 
 TEN_MINUTES = FeatureSet("ten minutes", (Window("10m", 10 * MINUTE, 2 * MINUTE),), ())
 DELAYED = FeatureSet(
@@ -33,10 +34,10 @@ class User:
 
     def pays(self, *minutes: float, amount: int = 100) -> list[int]:
         """Applies a transaction at each moment; returns how late each was."""
-        return [self._apply(TRANSACTION, minute, amount, 0) for minute in minutes]
+        return [self._apply(RecordKind.TRANSACTION, minute, amount, 0) for minute in minutes]
 
     def labelled(self, minute: float, fraud: int = 1) -> int:
-        return self._apply(LABEL, minute, 0, fraud)
+        return self._apply(RecordKind.LABEL, minute, 0, fraud)
 
     def sees(self, minute: float, amount: int = 100) -> dict[str, float]:
         """What a transaction at that moment would see."""

@@ -7,8 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.arrays import RecordKind
 from features.definitions import DAY
-from features.history.log_order import TRANSACTION, replay_order
+from features.history.log_order import replay_order
 from features.offline.parquet_tables import OfflineTable, write_file
 from features.offline.storage import Storage
 
@@ -31,7 +32,7 @@ def records(table: pa.Table) -> pa.Table:
     """The log of a canonical table, as one replay of it writes it, over some partitions."""
     time, known = table["event_time"].to_numpy(), table["label_time"].is_valid().to_numpy()
     kind, row = replay_order(time, table["label_time"].cast(pa.int64()).fill_null(0).to_numpy(), known)
-    is_transaction = kind == TRANSACTION
+    is_transaction = kind == RecordKind.TRANSACTION
     log = table.take(pa.array(row))
     partition = log["user_id"].combine_chunks().dictionary_encode().indices.to_numpy() % _PARTITIONS
     offset = np.empty(len(row), np.int64)

@@ -15,7 +15,7 @@ def contents(state: Savable) -> tuple[object, ...]:
     slots = np.arange(len(entity))
     of_key = zip(entity.names, entity.encode(slots), state.labels(entity.names, entity.horizons(slots).tolist()), strict=True)
     memory = state.taken._taken if isinstance(state, IngestState) else None
-    return {name: rest for name, *rest in of_key}, state.standing(), memory
+    return {name: rest for name, *rest in of_key}, state.progress(), memory
 
 
 class Topic(dict[bytes, bytes]):

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from models.policy import NEVER, Policy
+from models.policy import UNREACHABLE, Policy
 from models.training.thresholds import choose_policy
 
 SHARES = st.sampled_from([0.0, 0.01, 0.05, 0.2, 0.5, 1.0])
@@ -54,14 +54,14 @@ def test_imprecise_scores_block_nobody_but_are_reviewed() -> None:
     rng = np.random.default_rng(0)
     probability, is_fraud = rng.random(10_000), rng.random(10_000) < 0.5
     policy = choose_policy(probability, np.ones(10_000, np.int64), is_fraud)
-    assert policy.block_threshold == NEVER
+    assert policy.block_threshold == UNREACHABLE
     assert (probability >= policy.review_threshold).sum() == 50
 
 
 def test_a_precision_measured_on_a_few_rows_blocks_nobody() -> None:
     probability = np.arange(900) / 1_000
     policy = choose_policy(probability, np.ones(900, np.int64), probability >= 0.89, capacity=0.01, block_share=0.01)
-    assert policy.block_threshold == NEVER
+    assert policy.block_threshold == UNREACHABLE
 
 
 def test_the_digest_follows_the_content() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xgboost as xgb
 
-from models.policy import NEVER, Policy
+from models.policy import UNREACHABLE, Policy
 from models.scoring import APPROVE, BLOCK, ELEVATED, HIGHEST, NORMAL, REVIEW, Scorer
 from tests.made.models import POLICY, V1, booster, rows, scorer
 
@@ -62,7 +62,7 @@ def test_score_decision_and_level_follow_from_the_probability() -> None:
 def test_a_threshold_is_reached_from_below() -> None:
     vectors = rows(50)
     highest = float(scorer().score(vectors).probability.max())
-    exact = Policy(review_threshold=highest, block_threshold=NEVER, elevated_threshold=highest, highest_threshold=highest)
+    exact = Policy(review_threshold=highest, block_threshold=UNREACHABLE, elevated_threshold=highest, highest_threshold=highest)
     assert scorer(exact).score(vectors).decision.max() == REVIEW
     assert scorer(exact).score(vectors).risk_level.max() == HIGHEST
 

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from features.arrays import Float32
+from features.arrays import Float32, RecordKind
 from features.definitions import Entity, FeatureSet
 from features.labels import LabelBook
-from features.oracle import Oracle, Window
+from features.oracle import Oracle, OracleWindow
 from features.state import EntityState
 from features.vector import assemble, device_hashes
-from features.windows import LABEL, TOO_LATE, TRANSACTION
+from features.windows import TOO_LATE
 from tests.parity.logs import Chargeback, Log, Payment, Record, payments_of
 from tests.parity.windows import restated
 
@@ -29,12 +29,12 @@ class Kernel:
 
     def apply(self, batch: Log) -> Float32:
         """Applies the batch; returns the vector of each of its transactions."""
-        kind = np.array([LABEL if isinstance(record, Chargeback) else TRANSACTION for record in batch], np.int8)
+        kind = np.array([RecordKind.LABEL if isinstance(record, Chargeback) else RecordKind.TRANSACTION for record in batch], np.int8)
         amount = np.array([record.amount if isinstance(record, Payment) else 0 for record in batch], np.int64)
         fraud = np.array([self._delta(record) for record in batch], np.int64)
         device = device_hashes([record.device_id if isinstance(record, Payment) else None for record in batch])
         time = _times(batch)
-        asked = kind == TRANSACTION
+        asked = kind == RecordKind.TRANSACTION
         seen = {}
         for entity, state in self.states.items():
             features, lateness = state.apply(kind, self._slots(entity, batch), time, amount, fraud, device)
@@ -92,7 +92,7 @@ def by_kernel(feature_set: FeatureSet, batches: Iterable[Log]) -> Float32:
     return np.concatenate([kernel.apply(batch) for batch in batches])
 
 
-def by_oracle(feature_set: FeatureSet, log: Log, extra: Mapping[str, Window] | None = None) -> Float32:
+def by_oracle(feature_set: FeatureSet, log: Log, extra: Mapping[str, OracleWindow] | None = None) -> Float32:
     """The vectors of a log's transactions, by the oracle."""
     oracle = restated(feature_set.devices, extra, [(percent, window.name) for percent, window in feature_set.large])
     rows = []

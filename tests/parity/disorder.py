@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 from confluent_kafka import Producer
 
+from features.arrays import RecordKind
 from features.definitions import MINUTE
-from features.history.log_order import LABEL
 from streams.messages.partitioner import PRODUCER_SETTING
 from streams.messages.topics import TRANSACTIONS
 from streams.replay.encode import encode_labels, encode_transactions
@@ -33,7 +33,7 @@ def disordered(table: pa.Table, disorder: Disorder, seed: int) -> ReplayPlan:
     rng = np.random.default_rng(seed)
     plan = plan_replay(table)
     arrival = plan.time.copy()
-    is_transaction = plan.kind != LABEL
+    is_transaction = plan.kind != RecordKind.LABEL
     late = is_transaction & (rng.random(len(plan)) < disorder.late)
     arrival[late] += rng.integers(0, disorder.latest, late.sum())
     again = np.flatnonzero(is_transaction & (rng.random(len(plan)) < disorder.twice))
@@ -50,7 +50,7 @@ def send(table: pa.Table, plan: ReplayPlan, kafka: str) -> Iterator[int]:
     failed: list[str] = []
     table = table.combine_chunks()
     for begin in range(0, len(plan), _BLOCK):
-        is_label, rows = plan.kind[begin : begin + _BLOCK] == LABEL, plan.row[begin : begin + _BLOCK]
+        is_label, rows = plan.kind[begin : begin + _BLOCK] == RecordKind.LABEL, plan.row[begin : begin + _BLOCK]
         values = np.empty(len(rows), object)
         for of_kind, encode in ((~is_label, encode_transactions), (is_label, encode_labels)):
             values[of_kind] = encode(table.take(rows[of_kind]))

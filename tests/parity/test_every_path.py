@@ -17,12 +17,11 @@ import pyarrow.compute as pc
 import pytest
 from feast import FeatureStore
 
-from features.arrays import Float32
+from features.arrays import Float32, RecordKind
 from features.backfill import spark_backfill
 from features.backfill.plan import plan_backfill
-from features.definitions import ACTIVITY, DAY, FEATURE_SETS, HOUR, MINUTE, Entity, FeatureSet, Window
+from features.definitions import ACTIVITY_WINDOWS, DAY, FEATURE_SETS, HOUR, MINUTE, Entity, FeatureSet, Window
 from features.history.log import HistoryLog, vectors
-from features.history.log_order import LABEL
 from features.offline import spark_session
 from features.offline.storage import Storage
 from features.online import feast_repo_writer
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
 
 
 MOST = 20_000
-WITH_2H = replace(FEATURE_SETS["fraud_v2"], name="with_2h", activity=(*ACTIVITY, Window("2h", 2 * HOUR, MINUTE)))
+WITH_2H = replace(FEATURE_SETS["fraud_v2"], name="with_2h", activity=(*ACTIVITY_WINDOWS, Window("2h", 2 * HOUR, MINUTE)))
 SETS = (*FEATURE_SETS.values(), WITH_2H)
 
 
@@ -74,7 +73,7 @@ def spark() -> Iterator["SparkSession"]:
 
 def by_stream(table: pa.Table, log: HistoryLog, feature_set: FeatureSet) -> Float32:
     """JSON through both stages, over three merchant partitions, in uneven turns."""
-    is_label = log.kind == LABEL
+    is_label = log.kind == RecordKind.LABEL
     values = np.empty(len(log.row), object)
     for of_kind, encode in ((~is_label, encode_transactions), (is_label, encode_labels)):
         values[of_kind] = encode(table.take(pa.array(log.row[of_kind])))
@@ -98,7 +97,7 @@ def by_api(log: HistoryLog, devices: list[str | None], feature_set: FeatureSet) 
     found, seen = [], {entity: set[int]() for entity in states}
     for i in range(len(log.kind)):
         here, fraud = slice(i, i + 1), log.fraud[i : i + 1]
-        if log.kind[i] != LABEL:
+        if log.kind[i] != RecordKind.LABEL:
             before = [states[entity].encode(slots[entity][here])[0] if int(slots[entity][i]) in seen[entity] else None for entity in states]
             found.append(vector(feature_set, *before, int(log.time[i]), int(log.amount[i]), devices[log.row[i]]))
         for entity, state in states.items():

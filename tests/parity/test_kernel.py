@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from features.definitions import FEATURE_SETS, FeatureSet
 from features.definitions import Window as Defined
-from features.oracle import Oracle, Window, as_float32
+from features.oracle import Oracle, OracleWindow, as_float32
 from tests.parity.both import Kernel, assert_same_bits, by_kernel, by_oracle, follow
 from tests.parity.logs import (
     DAY,
@@ -36,9 +36,9 @@ V1, V2 = FEATURE_SETS["fraud_v1"], FEATURE_SETS["fraud_v2"]
 
 # Adding a window is one line here and, in its own words, one in the oracle's table.
 WITH_2H = replace(V1, activity=(*V1.activity, Defined("2h", 2 * HOUR, MINUTE)))
-TWO_HOURS = {"2h": Window(2 * HOUR, MINUTE)}
+TWO_HOURS = {"2h": OracleWindow(2 * HOUR, MINUTE)}
 WITH_LATER = replace(V1, outcome=(*V1.outcome, Defined("14d", 14 * DAY, 3 * HOUR, delay=10 * DAY + 30 * MINUTE)))
-FRAUDS_LATER = {"14d": Window(14 * DAY, 3 * HOUR, delay=10 * DAY + 30 * MINUTE)}
+FRAUDS_LATER = {"14d": OracleWindow(14 * DAY, 3 * HOUR, delay=10 * DAY + 30 * MINUTE)}
 WITH_LARGE = replace(V2, large=((220, V2.activity[-2]), (300, V2.activity[-2]), (300, V2.activity[0])))
 
 every_set = pytest.mark.parametrize(
@@ -52,7 +52,7 @@ every_set = pytest.mark.parametrize(
 @drawn
 @given(data=st.data())
 def test_every_vector_equals_the_oracles_however_the_log_is_cut(
-    feature_set: FeatureSet, extra: dict[str, Window] | None, data: st.DataObject
+    feature_set: FeatureSet, extra: dict[str, OracleWindow] | None, data: st.DataObject
 ) -> None:
     log = data.draw(logs())
     batches = data.draw(cut(log))
@@ -61,7 +61,7 @@ def test_every_vector_equals_the_oracles_however_the_log_is_cut(
 
 @every_set
 @pytest.mark.parametrize("temper", TEMPERS, ids=lambda temper: temper.name)
-def test_long_logs_equal_the_oracles(temper: Temper, feature_set: FeatureSet, extra: dict[str, Window] | None) -> None:
+def test_long_logs_equal_the_oracles(temper: Temper, feature_set: FeatureSet, extra: dict[str, OracleWindow] | None) -> None:
     log = long_log(temper, seed=1, transactions=400)
     assert_same_bits(feature_set, log, by_kernel(feature_set, [log]), by_oracle(feature_set, log, extra))
 
@@ -143,7 +143,9 @@ def test_a_state_forgets_the_order_in_which_it_learned(payments: list[Payment], 
 
 
 @every_set
-def test_the_products_oracle_takes_the_same_windows_from_the_definitions(feature_set: FeatureSet, extra: dict[str, Window] | None) -> None:
+def test_the_products_oracle_takes_the_same_windows_from_the_definitions(
+    feature_set: FeatureSet, extra: dict[str, OracleWindow] | None
+) -> None:
     large = [(percent, window.name) for percent, window in feature_set.large]
     taken, stated = Oracle.of(feature_set), restated(feature_set.devices, extra, large)
     assert (taken.amount_windows, taken.fraud_windows) == (stated.amount_windows, stated.fraud_windows)

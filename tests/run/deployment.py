@@ -24,7 +24,7 @@ from models.learners.trained import Trained
 from models.policy import Policy
 from models.registry import mlflow_registry
 from models.registry.record import Registered
-from streams.config import StreamConfig
+from streams.config import DeploymentConfig
 from streams.kafka.admin import create_missing
 from streams.messages.partitioner import PRODUCER_SETTING
 from streams.workers.kafka_idle import IdleWatch
@@ -49,7 +49,7 @@ class Deployment:
     """Where it all runs, and what tests do with it."""
 
     home: Path
-    config: StreamConfig
+    config: DeploymentConfig
 
     @property
     def environment(self) -> dict[str, str]:
@@ -190,7 +190,7 @@ def _belongs(process: psutil.Process, group: int) -> bool:
         return False
 
 
-def champion(config: StreamConfig, seed: int = 0) -> Registered:
+def champion(config: DeploymentConfig, seed: int = 0) -> Registered:
     """Registers a small model that rises with the amount, for tests that need any model at all."""
     import numpy as np
 
@@ -215,7 +215,7 @@ def deployed(home: Path, partitions: int = 4, features: str = "fraud_v1") -> Ite
             endpoints = services.up(home)
             create_missing(endpoints.kafka, partitions)
             write_feast_repo(endpoints.feast_repo, endpoints.redis)
-            config = StreamConfig(
+            config = DeploymentConfig(
                 kafka=endpoints.kafka, redis=endpoints.redis, mlflow=tracking, feast_repo=str(endpoints.feast_repo), features=features
             )
             yield Deployment(home, config)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from msgspec import structs
 
+from features.arrays import RecordKind
 from features.definitions import DAY, FEATURE_SETS, HOUR
 from streams.ingest import Routed, ingest, reapply
 from streams.messages import batches
@@ -222,7 +223,7 @@ class Stages(RuleBasedStateMachine):
         expected: list[tuple[int, int]] = []
         for sent in expected_bus:
             rows = batches.decode(sent.value, sent.headers, (sent.partition, 0), SCHEMA, V2).rows
-            asked = rows.filter(rows["kind"].to_numpy() == batches.TRANSACTION)
+            asked = rows.filter(rows["kind"].to_numpy() == RecordKind.TRANSACTION)
             expected += zip(asked["source"].to_pylist(), asked["offset"].to_pylist(), strict=True)
         assert sorted(decided[:2] for decided in self.decided) == sorted(expected)
         decided, refused = [], Counter[bytes]()

@@ -68,7 +68,7 @@ def _archive(settings: "Settings", place: "Storage", currency: str, memory: str,
     """The rows archived of each topic, and whether it was stopped."""
     from features.offline import spark_session
     from infra.local import jars, java
-    from streams.archive.spark_archive import SETTINGS, TopicArchive, run
+    from streams.archive.spark_archive import SPARK_SETTINGS, TopicArchive, run
     from streams.kafka.admin import partition_counts
 
     kafka = settings.require_kafka()
@@ -84,7 +84,7 @@ def _archive(settings: "Settings", place: "Storage", currency: str, memory: str,
         jars.SPARK.paths(),
         place,
         memory,
-        settings=SETTINGS,
+        settings=SPARK_SETTINGS,
         log=settings.home / "logs" / "spark-archive.log",
     )
     with until_interrupted(signal.SIGTERM) as stopped, progress("archiving", total=None) as advance:

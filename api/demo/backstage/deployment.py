@@ -13,7 +13,7 @@ from api.demo.screen.terminal import Presentation
 from api.demo.world import World
 from features.errors import UserError
 from infra.local import ports, services
-from streams.config import StreamConfig
+from streams.config import DeploymentConfig
 
 _USUAL_API_PORT = 8000
 _LOOK_EVERY_S = 0.2
@@ -33,7 +33,7 @@ class Backstage:
         self._begun = ExitStack()
         self._children: list[Child] = []
         self._waiting: dict[str, Callable[[], str | None]] = {}
-        self.config: StreamConfig | None = None
+        self.config: DeploymentConfig | None = None
         self.api = ""  # its URL
         self.model = ""  # a clause for people
         self.stayed_up = False
@@ -106,7 +106,7 @@ class Backstage:
         addresses = [f"{name} {address.partition('://')[2] or address}" for name, address in _addresses(config)]
         return f"{', '.join(addresses)}{' were up' if self.stayed_up else ''}"
 
-    def _start_workers(self, config: StreamConfig) -> None:
+    def _start_workers(self, config: DeploymentConfig) -> None:
         from api.demo.backstage.kafka_readiness import StagesReadiness
 
         # Faust makes a folder that it never uses; not in the user's own.
@@ -129,7 +129,7 @@ class Backstage:
         return f"{self.model} is champion"
 
 
-def _addresses(config: StreamConfig) -> list[tuple[str, str]]:
+def _addresses(config: DeploymentConfig) -> list[tuple[str, str]]:
     return [("Kafka", config.kafka), ("Redis", config.redis.removesuffix("/0")), ("MLflow", config.mlflow)]
 
 

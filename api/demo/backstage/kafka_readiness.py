@@ -3,7 +3,7 @@
 from confluent_kafka import ConsumerGroupState, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from streams.config import StreamConfig
+from streams.config import DeploymentConfig
 from streams.kafka.admin import partition_count
 from streams.workers.stages import STAGES
 
@@ -13,7 +13,7 @@ _TIMEOUT_S = 3
 class StagesReadiness:
     """Asks the broker about the stages' consumer groups. Raises UserError if a topic is missing."""
 
-    def __init__(self, config: StreamConfig) -> None:
+    def __init__(self, config: DeploymentConfig) -> None:
         self._admin = AdminClient({"bootstrap.servers": config.kafka})
         self._partitions = {config.group(stage.name): partition_count(config.kafka, stage.topic.name) for stage in STAGES.values()}
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from api.demo.traffic.tally import Remarkable, Tally
 from api.demo.world import World
-from models.policy import VERDICTS
+from models.policy import ACTIONS
 
 _STYLES = {"approve": "green", "review": "yellow", "block": "red"}
 _REASONS_SHOWN = 2
@@ -82,7 +82,7 @@ def _stream(tally: Tally, rate: float, now: float) -> Table:
 
 def _decisions(tally: Tally) -> Table:
     grid = _grid()
-    for verdict in VERDICTS:
+    for verdict in ACTIONS:
         count = tally.verdicts[verdict]
         grid.add_row(Text(verdict, style=_STYLES[verdict]), f"{count:,}", _share(count, tally.decided))
     fraud = tally.fraud

@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 
 from api.demo.traffic.bad_records import bad_record
 from api.demo.world import LABELS_AFTER_MS, World
+from features.arrays import RecordKind
 from features.history.label_delay import with_label_times
-from features.history.log_order import LABEL
 from streams.replay.encode import encode_labels, encode_transactions
 from streams.replay.plan import ReplayPlan, plan_replay
 from streams.simulate import simulate
@@ -72,7 +72,7 @@ def offers(world: World, run: str) -> Iterator[Offer]:
 def _history(world: World, run: str) -> Iterator[Offer]:
     """The world's transactions and labels in the order of a replay."""
     for table, plan in _pieces(world, run):
-        is_label = plan.kind == LABEL
+        is_label = plan.kind == RecordKind.LABEL
         columns = {name: table[name].to_pylist() for name in (*_OWN_NAMES, "is_fraud", "event_time")}
         transactions = iter(encode_transactions(table.take(plan.row[~is_label])))
         labels = iter(encode_labels(table.take(plan.row[is_label])))

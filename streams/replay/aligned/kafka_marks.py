@@ -7,7 +7,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from features.errors import UserError
-from streams.config import INGEST, StreamConfig
+from streams.config import INGEST, DeploymentConfig
 from streams.kafka.admin import partition_count
 from streams.kafka.log import KafkaLog
 from streams.messages.headers import Mark, mark_of
@@ -28,7 +28,7 @@ def last_marks(log: KafkaLog, before: Mapping[int, int]) -> dict[int, Mark | Non
     return {partition: _last_mark(log, partition, end) for partition, end in before.items()}
 
 
-def sent_before(config: StreamConfig, replay: str) -> dict[int, int]:
+def sent_before(config: DeploymentConfig, replay: str) -> dict[int, int]:
     """Up to which ``seq`` the records of an aligned replay lie on each partition already, −1 where none does.
 
     Raises UserError if it can't begin or go on: another one isn't finished, INGEST has left records unread that are no part of it, or runs.
@@ -80,7 +80,7 @@ def _refuse_unread(log: KafkaLog, ends: Mapping[int, int]) -> None:
         )
 
 
-def _require_alone(config: StreamConfig) -> None:
+def _require_alone(config: DeploymentConfig) -> None:
     admin = AdminClient({"bootstrap.servers": config.kafka})
     deadline = time.monotonic() + _SESSION_OVER_S
     while members := _members(admin, config.group(INGEST)):

@@ -15,7 +15,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from features.errors import UserError
-from streams.config import INGEST, StreamConfig
+from streams.config import INGEST, DeploymentConfig
 from streams.kafka.admin import partition_count
 from streams.kafka.log import KafkaLog
 from streams.kafka.positions import Positions
@@ -46,7 +46,7 @@ class AlignedIngest(ConsumerRebalanceListener):  # type: ignore[misc]
     """Owns all partitions or none: ``run`` returns True when the replay is taken to its end and all is committed, False when ``stop`` was
     called before. Raises UserError if another INGEST has some of the partitions."""
 
-    def __init__(self, config: StreamConfig, replay: str) -> None:
+    def __init__(self, config: DeploymentConfig, replay: str) -> None:
         self._config, self._replay = config, replay
         self._partitions = range(partition_count(config.kafka, TRANSACTIONS.name))
         self._worker = IngestWorker(config)
@@ -191,7 +191,7 @@ class AlignedIngest(ConsumerRebalanceListener):  # type: ignore[misc]
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
 
 
-def main(config: StreamConfig, replay: str) -> None:
+def main(config: DeploymentConfig, replay: str) -> None:
     """Runs until the end of the replay, and exits with a status that ``streams/workers/worker.py`` knows."""
 
     async def run() -> int:

@@ -12,10 +12,10 @@ if __name__ == "__main__":
 
     def main(_stage: str, config: object) -> None:
         """Imported late, so that the process ends with its parent from the first."""
-        from streams.config import StreamConfig
+        from streams.config import DeploymentConfig
         from streams.replay.aligned.kafka_merge import main as merge
 
-        assert isinstance(config, StreamConfig)
+        assert isinstance(config, DeploymentConfig)
         merge(config, sys.argv[4])
 
     run(main=main)

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from features.arrays import Bool
 from features.errors import UserError
-from streams.config import INGEST, StreamConfig
+from streams.config import INGEST, DeploymentConfig
 from streams.messages.partitioner import partition_of
 from streams.replay.aligned.kafka_marks import sent_before
 from streams.replay.kafka_replay import Aligned, ReplaySummary, replay
@@ -36,7 +36,7 @@ def replay_aligned(
     table: pa.Table,
     plan: ReplayPlan,
     name: str,
-    config: StreamConfig,
+    config: DeploymentConfig,
     rate: Rate,
     advance: Callable[[int], None],
     stopped: Callable[[], bool],

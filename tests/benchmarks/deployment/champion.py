@@ -9,7 +9,7 @@ from features.history.log import HistoryLog, chunks
 from models.learners.trained import Trained
 from models.registry import mlflow_registry
 from models.training.thresholds import choose_policy
-from streams.config import StreamConfig
+from streams.config import DeploymentConfig
 from tests.benchmarks.load.workload import Workload
 
 TREES, DEPTH = 200, 5
@@ -52,7 +52,7 @@ def fit(workload: Workload, feature_set: FeatureSet) -> Trained:
     return Trained(booster, policy, {"trees": TREES, "max_depth": DEPTH}, {})
 
 
-def register(trained: Trained, config: StreamConfig) -> None:
+def register(trained: Trained, config: DeploymentConfig) -> None:
     """Makes it the champion of the deployment's registry."""
     mlflow_registry.register(trained, config.feature_set, config.mlflow)
 

@@ -16,7 +16,7 @@ from msgspec import structs
 from features.errors import UserError
 from features.online.feast_repo_writer import write as write_feast_repo
 from infra.local import mlflow, processes, services
-from streams.config import INGEST, SCORE, Delivery, StreamConfig
+from streams.config import INGEST, SCORE, Delivery, DeploymentConfig
 from streams.kafka.admin import create_missing
 from streams.workers.worker import Worker
 from tests.benchmarks.figures.stage_sampling import NOT_YET
@@ -30,7 +30,7 @@ class Deployment:
     """Where a benchmark's services are, and their process ids by name."""
 
     home: Path
-    config: StreamConfig
+    config: DeploymentConfig
     partitions: int
 
     def of(self, delivery: Delivery = "exactly_once", online: bool = True) -> "Deployment":
@@ -68,7 +68,7 @@ def deployed(partitions: int, registry: str | None = None) -> Iterator[Deploymen
                 write_feast_repo(endpoints.feast_repo, endpoints.redis)
                 yield Deployment(
                     home,
-                    StreamConfig(
+                    DeploymentConfig(
                         kafka=endpoints.kafka,
                         redis=endpoints.redis,
                         mlflow=tracking,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import msgspec
 
 from features.errors import UserError
-from streams.config import StreamConfig
+from streams.config import DeploymentConfig
 from streams.kafka.admin import partition_count
 from streams.kafka.log import KafkaLog
 from streams.messages.topics import DEAD_LETTERS, DECISIONS
@@ -37,7 +37,7 @@ class Counted:
             )
 
 
-def count(config: StreamConfig) -> Counted:
+def count(config: DeploymentConfig) -> Counted:
     """Reads both topics from their beginning to their end."""
     decode = msgspec.json.Decoder(_Decided).decode
     verdicts: Counter[str] = Counter()

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from features.arrays import Float64, Int64
 from features.errors import UserError
-from streams.config import INGEST, SCORE, StreamConfig
+from streams.config import INGEST, SCORE, DeploymentConfig
 from tests.benchmarks.figures.hops import Times
 from tests.benchmarks.figures.online_positions import OnlinePositions
 from tests.benchmarks.figures.stage_sampling import MEASURED
@@ -22,7 +22,7 @@ _PATIENCE_S = 10.0
 class OnlineWatch:
     """Notes, while its block lasts, up to where each partition of both stages is written to the online store, every 10 ms."""
 
-    def __init__(self, config: StreamConfig, partitions: int) -> None:
+    def __init__(self, config: DeploymentConfig, partitions: int) -> None:
         self._positions = OnlinePositions(config, dict.fromkeys(MEASURED, partitions))
         self._at: list[float] = []
         self._seen: dict[str, list[tuple[int, ...]]] = {stage: [] for stage in MEASURED}

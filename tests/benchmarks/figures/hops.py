@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.arrays import Int64
-from streams.config import StreamConfig
+from streams.config import DeploymentConfig
 from streams.kafka.log import KafkaLog
 from streams.messages import batches
 from streams.messages.topics import BY_MERCHANT, TRANSACTIONS, Topic
@@ -35,7 +35,7 @@ class Times:
     merchant_offset: Int64
 
 
-def ends(config: StreamConfig, partitions: int) -> Ends:
+def ends(config: DeploymentConfig, partitions: int) -> Ends:
     """Where the logs end now."""
     log = KafkaLog(config.kafka, _GROUP)
 
@@ -48,7 +48,7 @@ def ends(config: StreamConfig, partitions: int) -> Ends:
         log.close()
 
 
-def times(config: StreamConfig, since: Ends) -> Sequence[Times]:
+def times(config: DeploymentConfig, since: Ends) -> Sequence[Times]:
     """The times of everything behind ``since``, a partition each."""
     log = KafkaLog(config.kafka, _GROUP)
     schema = batches.batch_schema(config.feature_set)

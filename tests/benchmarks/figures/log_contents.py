@@ -5,7 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 
-from streams.config import INGEST, SCORE, StreamConfig
+from features.arrays import RecordKind
+from streams.config import INGEST, SCORE, DeploymentConfig
 from streams.kafka.log import KafkaLog
 from streams.messages import batches
 from streams.messages.headers import LABEL_HEADER
@@ -16,7 +17,7 @@ from tests.benchmarks.figures.rates import Contents
 _GROUP = "tidemark-bench"
 
 
-def contents(config: StreamConfig, stage: str, partitions: int) -> list[Contents]:
+def contents(config: DeploymentConfig, stage: str, partitions: int) -> list[Contents]:
     """The whole log of the stage's source topic, a partition each."""
     topic = STAGES[stage].topic.name
     counts: dict[str, Callable[[LogRecord], int]] = {INGEST: _is_transaction, SCORE: _BatchSize(config)}
@@ -42,9 +43,9 @@ def _is_transaction(record: LogRecord) -> int:
 class _BatchSize:
     """Counts the transactions of a batch."""
 
-    def __init__(self, config: StreamConfig) -> None:
+    def __init__(self, config: DeploymentConfig) -> None:
         self._schema = batches.batch_schema(config.feature_set)
 
     def __call__(self, record: LogRecord) -> int:
         rows = pa.ipc.read_record_batch(pa.py_buffer(record.value or b""), self._schema)
-        return int(np.count_nonzero(rows["kind"].to_numpy() == batches.TRANSACTION))
+        return int(np.count_nonzero(rows["kind"].to_numpy() == RecordKind.TRANSACTION))

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 from features.online.feast_store import OnlineStoreError, OnlineWriter
-from streams.config import StreamConfig
+from streams.config import DeploymentConfig
 
 
 class OnlinePositions:
     """Of each stage with so many partitions: next offsets of what is written. Keeps its connections until it is closed."""
 
-    def __init__(self, config: StreamConfig, partitions: Mapping[str, int]) -> None:
+    def __init__(self, config: DeploymentConfig, partitions: Mapping[str, int]) -> None:
         self._partitions = partitions
         digest = config.feature_set.digest
         self._seen: dict[str, tuple[int, ...]] = {stage: (0,) * number for stage, number in partitions.items()}

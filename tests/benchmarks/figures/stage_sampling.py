@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from streams.config import INGEST, SCORE, StreamConfig
+from streams.config import INGEST, SCORE, DeploymentConfig
 from streams.kafka.admin import partition_count
 from streams.workers.stages import STAGES
 from tests.benchmarks.figures.online_positions import OnlinePositions
@@ -28,7 +28,7 @@ class StageSampler(Sampler):
     """The samples so far; see ``sampling``. Offsets are those committed, whatever transactions are under way; and, in a deployment with an
     online store, those up to which it is written (``ONLINE``)."""
 
-    def __init__(self, config: StreamConfig, pids: Mapping[str, int]) -> None:
+    def __init__(self, config: DeploymentConfig, pids: Mapping[str, int]) -> None:
         super().__init__(Processes(pids))
         self._partitions = {stage: partition_count(config.kafka, STAGES[stage].topic.name) for stage in MEASURED}
         self._consumers = {
@@ -90,7 +90,7 @@ class StageSampler(Sampler):
 
 
 @contextmanager
-def sampling(config: StreamConfig, pids: Mapping[str, int]) -> Iterator[StageSampler]:
+def sampling(config: DeploymentConfig, pids: Mapping[str, int]) -> Iterator[StageSampler]:
     """Samples five times a second during the block: both stages, and the processes of these ids."""
     sampler = StageSampler(config, pids)
     try:

@@ -1,7 +1,7 @@
 """An independent consumer: ``python -m tests.benchmarks.load.arrivals`` notes when each committed decision arrives.
 
 A process of its own and a light one: while decisions come it keeps their bytes and the time, and reads them only afterwards. It takes a
-``Watch`` as JSON, prints a line once it is at the end of the topic, and a ``Seen`` as JSON when all have come or none came for too long.
+``Watch`` as JSON, prints a line once it is at the end of the topic, and a ``Arrived`` as JSON when all have come or none came for too long.
 """
 
 import sys
@@ -28,7 +28,7 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
     patience_s: float = 20.0
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
+class Arrived(msgspec.Struct, frozen=True, kw_only=True):
     """How many came, and the CPU seconds that taking them in took."""
 
     count: int
@@ -46,7 +46,7 @@ class _Decision(msgspec.Struct):
     source: _Source
 
 
-def watch(asked: Watch) -> Seen:
+def watch(asked: Watch) -> Arrived:
     """Waits for the decisions that come from now on."""
     consumer = Consumer(
         {
@@ -70,7 +70,7 @@ def watch(asked: Watch) -> Seen:
     finally:
         consumer.close()
     pq.write_table(_table(arrived), asked.file)
-    return Seen(count=sum(len(values) for _, values in arrived), cpu_s=round(cpu, 3))
+    return Arrived(count=sum(len(values) for _, values in arrived), cpu_s=round(cpu, 3))
 
 
 def _take_in(consumer: Consumer, count: int, patience_s: float) -> list[tuple[float, list[bytes]]]:

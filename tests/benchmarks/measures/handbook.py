@@ -24,7 +24,7 @@ from features.history.log import HistoryLog, vectors
 from models.evaluation.bootstrap import LEVEL, RESAMPLES, Interval
 from models.learners.xgboost_learner import Trees, XGBoostLearner
 from models.training.prequential import rows_between
-from models.training.recipe import Grown, Made, Recipe, make
+from models.training.recipe import Recipe, RecipeResult, TreeCache, make
 from models.training_set.rows import TrainingSet
 from tests.benchmarks.handbook.handbook_features import NAMES, handbook_features
 from tests.benchmarks.handbook.handbook_protocol import (
@@ -89,7 +89,7 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
     data = _read(spec)
     seconds = {"features": round(time.monotonic() - began, 1)}
     told(f"{len(data.event_time):,} transactions, features after {seconds['features']:.0f} s")
-    grown = Grown(data.ours, FEATURE_SETS[FEATURES].names, spec.recipe, seed=spec.seed, threads=spec.threads, told=told)
+    grown = TreeCache(data.ours, FEATURE_SETS[FEATURES].names, spec.recipe, seed=spec.seed, threads=spec.threads, told=told)
     models, scores, weeks = [], [], []
     for start in spec.test_starts:
         made, week, scored = _week(data, grown, start, spec)
@@ -147,7 +147,7 @@ def _require_reach(event_time: Int64, start: int, file: Path) -> None:
         )
 
 
-def _week(data: _Data, grown: Grown, start: int, spec: Spec) -> tuple[Made, Week, pa.Table]:
+def _week(data: _Data, grown: TreeCache, start: int, spec: Spec) -> tuple[RecipeResult, Week, pa.Table]:
     """The model of the week, the rows to judge it by, and the scores of all its transactions."""
     made = make(grown, start, _LABELS_AFTER)
     tested = rows_between(data.event_time, start, start + TEST_DAYS * DAY)
@@ -183,7 +183,7 @@ def _span(rows: Int64) -> tuple[int, int]:
     return int(rows[0]), int(rows[-1]) + 1
 
 
-def _told_week(number: int, start: int, week: Week, made: Made, compared: Compared) -> dict[str, Any]:
+def _told_week(number: int, start: int, week: Week, made: RecipeResult, compared: Compared) -> dict[str, Any]:
     found = compared.figures[OURS][number]
     told = {
         "test_start": _day(start),

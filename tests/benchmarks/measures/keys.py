@@ -15,10 +15,10 @@ import msgspec
 import numpy as np
 import psutil
 
+from features.arrays import RecordKind
 from features.definitions import DAY, FEATURE_SETS, Entity
 from features.errors import UserError
 from features.state import EntityState
-from streams.messages.batches import TRANSACTION
 
 _FEATURES = "fraud_v1"
 _START_MS = 17_622 * DAY
@@ -116,7 +116,7 @@ def _apply(state: EntityState, slots: np.ndarray, time_of: np.ndarray, rng: np.r
     n = len(slots)
     none, amount = np.zeros(n, np.int64), rng.integers(100, 20_000, n)
     began = time.process_time()
-    state.apply(np.full(n, TRANSACTION, np.int8), slots, time_of, amount, none, none)
+    state.apply(np.full(n, RecordKind.TRANSACTION, np.int8), slots, time_of, amount, none, none)
     return time.process_time() - began
 
 

@@ -21,7 +21,7 @@ from tests.benchmarks.figures import delays, hops, rates
 from tests.benchmarks.figures.freshness import OnlineWatch
 from tests.benchmarks.figures.sampling import Processes, Usage
 from tests.benchmarks.load import child, generator
-from tests.benchmarks.load.arrivals import Seen, Watch
+from tests.benchmarks.load.arrivals import Arrived, Watch
 from tests.benchmarks.load.generator import Load
 from tests.benchmarks.load.workload import Workload, workload
 
@@ -148,7 +148,7 @@ class _Bench:
             with generator.generating(load) as generating:
                 sent = generator.outcome(generating)
             used = usage.until_now()
-            seen = msgspec.json.decode(child.line(arrivals), type=Seen)
+            seen = msgspec.json.decode(child.line(arrivals), type=Arrived)
             arrived, times = pq.read_table(file), hops.times(config, since)
             readable = online.readable(arrived, times)
         require_alive(self.stages)

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from features.definitions import ACTIVITY, FEATURE_SETS, OUTCOME, Entity, FeatureSet
+from features.definitions import ACTIVITY_WINDOWS, FEATURE_SETS, OUTCOME, Entity, FeatureSet
 from features.history.log import HistoryLog
 from tests.benchmarks.deployment import champion
 from tests.benchmarks.deployment.deployment import deployed
@@ -90,13 +90,16 @@ def _windows(sent: Workload) -> dict[str, float]:
     """CPU (µs) of the kernel for an update and a vector of a user, by the number of windows: 1 to 6 of activity, and 3 of outcomes more."""
     log = HistoryLog.from_table(sent.table)
     found = {}
-    for feature_set in (*(FeatureSet(f"{n}", ACTIVITY[:n], ()) for n in range(1, len(ACTIVITY) + 1)), FEATURE_SETS[_FEATURES]):
+    for feature_set in (
+        *(FeatureSet(f"{n}", ACTIVITY_WINDOWS[:n], ()) for n in range(1, len(ACTIVITY_WINDOWS) + 1)),
+        FEATURE_SETS[_FEATURES],
+    ):
         costs = update_costs(log, feature_set, "user")
         # Without the first block, in which the kernel may still be compiled, unless it is all there is.
         left_out = BLOCK if len(costs) > 1 else 0
         used = float(costs[left_out // BLOCK :].sum())
         found[str(len(feature_set.activity) + len(feature_set.outcome))] = round(used / (len(log.kind) - left_out) * 1e6, 3)
-    assert len(found) == len(ACTIVITY) + bool(OUTCOME)
+    assert len(found) == len(ACTIVITY_WINDOWS) + bool(OUTCOME)
     return found
 
 

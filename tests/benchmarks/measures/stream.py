@@ -31,7 +31,7 @@ REPLAY = "replay"
 
 
 @dataclass(frozen=True)
-class Variant:
+class Setup:
     """One way of ours to be measured: with the online store or without, and of usual keys or of many."""
 
     delivery: Delivery = "exactly_once"
@@ -42,11 +42,11 @@ class Variant:
 
 EXACTLY_ONCE, ONLINE, REPLAYED, MANY_KEYS, AT_LEAST_ONCE = "exactly_once", "online", "replayed", "many_keys", "at_least_once"
 VARIANTS = {
-    EXACTLY_ONCE: Variant(),
-    ONLINE: Variant(online=True),
-    REPLAYED: Variant(way="replayed", online=True),
-    MANY_KEYS: Variant(many=True),
-    AT_LEAST_ONCE: Variant("at_least_once"),
+    EXACTLY_ONCE: Setup(),
+    ONLINE: Setup(online=True),
+    REPLAYED: Setup(way="replayed", online=True),
+    MANY_KEYS: Setup(many=True),
+    AT_LEAST_ONCE: Setup("at_least_once"),
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from features.backfill.export import export_backfill, export_served
 from features.backfill.plan import plan_backfill
-from features.backfill.tables import Computed
+from features.backfill.tables import ComputedTable
 from features.definitions import DAY, FEATURE_SETS
 from features.errors import UserError
 from features.offline.parquet_tables import OfflineTable, write_file
@@ -35,7 +35,7 @@ def backfilled(store: Storage, days: int) -> None:
     files = []
     for i, day in enumerate(plan.days[:days]):
         vector = np.full((1, len(V1.names)), i, np.float32)
-        rows = target.table.rows(Computed(names, names, names, np.array([START + i * DAY]), vector, np.zeros((1, 4), np.int64)))
+        rows = target.table.rows(ComputedTable(names, names, names, np.array([START + i * DAY]), vector, np.zeros((1, 4), np.int64)))
         files.append(write_file(target.offline.storage, day, f"{target.edition}-000", rows))
     number = target.offline.committed("backfill")
     target.offline.commit(files, "backfill", 0 if number is None else number + 1, replaced=plan.days[:days])

@@ -18,7 +18,7 @@ import pytest
 from features.backfill import spark_backfill
 from features.backfill.plan import BackfillPlan, plan_backfill
 from features.backfill.tables import view_table
-from features.definitions import ACTIVITY, DAY, FEATURE_SETS, HOUR, MINUTE, FeatureSet, Window
+from features.definitions import ACTIVITY_WINDOWS, DAY, FEATURE_SETS, HOUR, MINUTE, FeatureSet, Window
 from features.errors import UserError
 from features.history.log import HistoryLog, vectors
 from features.offline.parquet_tables import OfflineTable
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 V1, V2 = FEATURE_SETS["fraud_v1"], FEATURE_SETS["fraud_v2"]
-WITH_2H = replace(V2, name="with_2h", activity=(*ACTIVITY, Window("2h", 2 * HOUR, MINUTE)))
+WITH_2H = replace(V2, name="with_2h", activity=(*ACTIVITY_WINDOWS, Window("2h", 2 * HOUR, MINUTE)))
 FIRST, AFTER = date(2018, 4, 1), date(2019, 1, 1)
 START = 17_622 * DAY
 ROOT = Path(__file__).parents[3]

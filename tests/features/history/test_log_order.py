@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features import windows
-from features.history.log_order import LABEL, TRANSACTION, replay_order
+from features.arrays import RecordKind
+from features.history.log_order import replay_order
 
 
 def merged(event_time: list[int], label_time: list[int | None]) -> list[str]:
@@ -18,7 +18,7 @@ def merged(event_time: list[int], label_time: list[int | None]) -> list[str]:
     )
     assert kind.dtype == np.int8
     assert row.dtype == np.int64
-    return [f"{'l' if k == LABEL else 't'}{r}" for k, r in zip(kind, row, strict=True)]
+    return [f"{'l' if k == RecordKind.LABEL else 't'}{r}" for k, r in zip(kind, row, strict=True)]
 
 
 def test_records_come_by_time() -> None:
@@ -41,7 +41,7 @@ def test_a_label_known_at_once_comes_before_its_own_transaction() -> None:
 
 def test_a_label_time_without_a_label_is_not_read() -> None:
     kind, row = replay_order(np.array([2, 1]), np.array([-9, -9]), np.array([False, False]))
-    assert kind.tolist() == [TRANSACTION, TRANSACTION]
+    assert kind.tolist() == [RecordKind.TRANSACTION, RecordKind.TRANSACTION]
     assert row.tolist() == [1, 0]
 
 
@@ -55,7 +55,7 @@ def test_columns_of_two_tables_are_refused() -> None:
 
 
 def test_the_kinds_are_those_of_the_kernel() -> None:
-    assert (TRANSACTION, LABEL) == (windows.TRANSACTION, windows.LABEL)
+    assert (RecordKind.TRANSACTION, RecordKind.LABEL) == (RecordKind.TRANSACTION, RecordKind.LABEL)
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.none() | st.integers(0, 5)), max_size=30))

@@ -13,7 +13,7 @@ from models.evaluation.bootstrap import Clusters
 from models.evaluation.judgement import CARDS_A_DAY, Evaluation, Statistic, evaluate, judge
 from models.evaluation.metrics import card_precision_at_k
 from models.evaluation.scored_rows import KnownFrauds, ScoredRows, amount_bands, newness
-from models.policy import NEVER, Policy
+from models.policy import UNREACHABLE, Policy
 from tests.benchmarks.handbook.handbook_protocol import judged_rows
 from tests.made.scored_rows import scored
 
@@ -161,7 +161,7 @@ def test_metrics_for_the_table_of_runs_are_flat_numbers() -> None:
 
 
 def replace_never(policy: Policy) -> Policy:
-    return msgspec.structs.replace(policy, block_threshold=NEVER)
+    return msgspec.structs.replace(policy, block_threshold=UNREACHABLE)
 
 
 def test_columns_of_different_length_are_refused() -> None:

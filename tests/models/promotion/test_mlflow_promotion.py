@@ -14,7 +14,7 @@ from features.errors import UserError
 from models.learners.trained import Trained
 from models.policy import Policy
 from models.promotion import mlflow_audits, mlflow_promotion
-from models.promotion.gate import Latency, Verdict
+from models.promotion.gate import GateVerdict, Latency
 from models.promotion.latency import latencies
 from models.registry import mlflow_registry
 from tests.made.models import V1, learnable, passed_audit, scorer
@@ -91,9 +91,9 @@ def test_a_slow_version_is_refused(registry: str, small_file: Path, monkeypatch:
 
 def test_a_refit_rests_on_the_verdict_on_the_version_it_was_validated_as(registry: str, small_file: Path) -> None:
     mlflow_registry.tag("4", {"refit_of": "2"}, registry)
-    mlflow_promotion.put_on_record(Verdict("2", "champion", "1", "2025-03-01T00:00:00+00:00", ()), registry)
+    mlflow_promotion.put_on_record(GateVerdict("2", "champion", "1", "2025-03-01T00:00:00+00:00", ()), registry)
     assert "models:/tidemark/4 is challenger" in tidemark("promote", "4", "--as", "challenger")
-    mlflow_promotion.put_on_record(Verdict("3", "champion", "1", "2025-03-01T00:00:00+00:00", ("too slow",)), registry)
+    mlflow_promotion.put_on_record(GateVerdict("3", "champion", "1", "2025-03-01T00:00:00+00:00", ("too slow",)), registry)
     mlflow_registry.tag("4", {"refit_of": "3"}, registry)
     with pytest.raises(UserError, match="version 3, of which it is a refit, did not pass: too slow"):
         tidemark("promote", "4", "--data", small_file)
@@ -103,7 +103,7 @@ def test_a_refit_whose_validation_knew_another_champion_is_compared_through_it_a
     registry: str, small_file: Path, tmp_path: Path
 ) -> None:
     for validated in ("2", "3"):
-        verdict = Verdict(validated, "challenger", "9", "2025-03-01T00:00:00+00:00", ())
+        verdict = GateVerdict(validated, "challenger", "9", "2025-03-01T00:00:00+00:00", ())
         mlflow_promotion.put_on_record(verdict, registry)
     mlflow_registry.tag("4", {"refit_of": "2"}, registry)
     command = r"say tidemark promote 4 --as challenger --data FILE with the newest matured weeks"
@@ -123,14 +123,14 @@ def test_a_refit_whose_validation_knew_another_champion_is_compared_through_it_a
 
 def test_a_verdict_of_any_length_is_read_back_whole(registry: str, small_file: Path) -> None:
     long = tuple(f"objection {number}: {'for this reason and that, ' * 40}" for number in range(20))
-    mlflow_promotion.put_on_record(Verdict("3", "champion", "1", "2025-03-01T00:00:00+00:00", long), registry)
+    mlflow_promotion.put_on_record(GateVerdict("3", "champion", "1", "2025-03-01T00:00:00+00:00", long), registry)
     told = mlflow_registry.tags("3", registry)["gate.champion"]
     assert len(told) > 20_000
     assert tuple(json.loads(told)["objections"]) == long
     mlflow_registry.tag("4", {"refit_of": "3"}, registry)
     with pytest.raises(UserError, match=r"did not pass: objection 0.*objection 19"):
         tidemark("promote", "4", "--data", small_file)
-    short = Verdict("3", "champion", "1", "2025-03-01T00:00:00+00:00", ("too slow",))
+    short = GateVerdict("3", "champion", "1", "2025-03-01T00:00:00+00:00", ("too slow",))
     mlflow_promotion.put_on_record(short, registry)
     assert json.loads(mlflow_registry.tags("3", registry)["gate.champion"])["objections"] == ["too slow"]
 

@@ -13,7 +13,7 @@ from features.definitions import DAY
 from features.errors import UserError
 from models.evaluation.metrics import auc_roc
 from models.learners.xgboost_learner import Trees
-from models.training.recipe import Grown, Made, Recipe, make
+from models.training.recipe import Recipe, RecipeResult, TreeCache, make
 from models.training_set.rows import TrainingSet
 
 NAMES = ("told", "half", "noise", "planted")
@@ -35,26 +35,26 @@ def lived(days: int = 70, a_day: int = 100, seed: int = 0) -> TrainingSet:
 ROWS = lived()
 
 
-def made(rows: TrainingSet = ROWS, as_of: int = AS_OF, recipe: Recipe = PLAIN, seed: int = 0) -> Made:
-    return make(Grown(rows, NAMES, recipe, seed=seed), as_of, DELAY)
+def made(rows: TrainingSet = ROWS, as_of: int = AS_OF, recipe: Recipe = PLAIN, seed: int = 0) -> RecipeResult:
+    return make(TreeCache(rows, NAMES, recipe, seed=seed), as_of, DELAY)
 
 
-def model_bytes(one: Made) -> bytes:
+def model_bytes(one: RecipeResult) -> bytes:
     return bytes(one.trained.booster.save_raw("ubj")) + one.trained.policy.to_json()
 
 
 @pytest.fixture(scope="module")
-def plain() -> Made:
+def plain() -> RecipeResult:
     return made()
 
 
-def test_the_same_rows_and_seed_give_the_same_bytes(plain: Made) -> None:
+def test_the_same_rows_and_seed_give_the_same_bytes(plain: RecipeResult) -> None:
     assert model_bytes(made()) == model_bytes(plain)
     assert model_bytes(made(seed=1)) != model_bytes(plain)
 
 
 @pytest.mark.parametrize("told", ["labels", "everything"])
-def test_what_was_not_known_changes_no_bit(plain: Made, told: str) -> None:
+def test_what_was_not_known_changes_no_bit(plain: RecipeResult, told: str) -> None:
     later = ROWS.event_time >= KNOWN
     assert later.any()
     rng = np.random.default_rng(1)
@@ -69,14 +69,14 @@ def test_what_was_not_known_changes_no_bit(plain: Made, told: str) -> None:
     assert (found.out_of_fold.probability == plain.out_of_fold.probability).all()
 
 
-def test_what_was_known_changes_it(plain: Made) -> None:
+def test_what_was_known_changes_it(plain: RecipeResult) -> None:
     last = np.flatnonzero(ROWS.event_time < KNOWN)[-50:]
     is_fraud = ROWS.is_fraud.copy()
     is_fraud[last] = ~is_fraud[last]
     assert model_bytes(made(replace(ROWS, is_fraud=is_fraud))) != model_bytes(plain)
 
 
-def test_a_signal_that_only_the_future_has_is_not_used(plain: Made) -> None:
+def test_a_signal_that_only_the_future_has_is_not_used(plain: RecipeResult) -> None:
     vectors = ROWS.vectors.copy()
     future = ROWS.event_time >= KNOWN
     vectors[future, 3] = 100.0 * ROWS.is_fraud[future]
@@ -87,7 +87,7 @@ def test_a_signal_that_only_the_future_has_is_not_used(plain: Made) -> None:
     assert 0.8 < found < 0.99
 
 
-def test_choices_rest_on_weeks_that_no_model_has_learnt_from(plain: Made) -> None:
+def test_choices_rest_on_weeks_that_no_model_has_learnt_from(plain: RecipeResult) -> None:
     tried = ROWS.event_time[plain.out_of_fold.rows]
     assert tried.min() >= KNOWN - 14 * DAY
     assert tried.max() < KNOWN
@@ -100,7 +100,7 @@ def test_choices_rest_on_weeks_that_no_model_has_learnt_from(plain: Made) -> Non
     assert chosen.rows == len(tried)
 
 
-def test_probabilities_can_be_taken_at_their_word(plain: Made) -> None:
+def test_probabilities_can_be_taken_at_their_word(plain: RecipeResult) -> None:
     served = ROWS.event_time >= AS_OF
     assert plain.out_of_fold.probability.mean() == pytest.approx(ROWS.is_fraud[plain.out_of_fold.rows].mean(), rel=0.02)
     probability = Trees(plain.trained.booster).predict(ROWS.vectors[served])
@@ -116,7 +116,7 @@ def test_calibration_makes_no_ties() -> None:
 
 def test_a_week_tried_is_grown_once_for_all_that_need_it() -> None:
     told: list[str] = []
-    grown = Grown(ROWS, NAMES, PLAIN, told=told.append)
+    grown = TreeCache(ROWS, NAMES, PLAIN, told=told.append)
     first = make(grown, AS_OF - 7 * DAY, DELAY)
     before = len(told)
     second = make(grown, AS_OF, DELAY)
@@ -132,4 +132,4 @@ def test_too_little_is_refused() -> None:
     with pytest.raises(UserError, match="no week with frauds"):
         made(replace(ROWS, is_fraud=np.zeros(len(ROWS.is_fraud), np.bool_)))
     with pytest.raises(ValueError, match="time order"):
-        Grown(replace(ROWS, event_time=ROWS.event_time[::-1]), NAMES, PLAIN)
+        TreeCache(replace(ROWS, event_time=ROWS.event_time[::-1]), NAMES, PLAIN)

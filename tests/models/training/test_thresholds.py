@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from models.costs import Costs
-from models.policy import NEVER, Choice, Policy
+from models.policy import UNREACHABLE, Policy, ThresholdChoice
 from models.training.thresholds import choose_policy_by_cost
 from tests.made.scored_rows import scored
 
@@ -27,7 +27,7 @@ def test_no_other_thresholds_within_the_capacity_save_more(capacity: float) -> N
     policy = choose_policy_by_cost(probability, rows.amount, rows.is_fraud, COSTS, capacity=capacity)
     assert policy.chosen is not None
     best = 0.0
-    thresholds = [*np.unique(probability), NEVER]
+    thresholds = [*np.unique(probability), UNREACHABLE]
     for review, block in itertools.combinations_with_replacement(thresholds, 2):
         blocked = probability >= block
         reviewed = (probability >= review) & ~blocked
@@ -52,7 +52,7 @@ def test_many_rows_are_no_worse_than_thresholds_by_share() -> None:
 def test_where_nothing_is_worth_it_nothing_is_decided() -> None:
     rows = scored(500)
     policy = choose_policy_by_cost(rows.probability, rows.amount, np.zeros(500, bool), COSTS)
-    assert (policy.review_threshold, policy.block_threshold) == (NEVER, NEVER)
+    assert (policy.review_threshold, policy.block_threshold) == (UNREACHABLE, UNREACHABLE)
 
 
 def test_a_dearer_false_positive_blocks_less() -> None:
@@ -74,7 +74,7 @@ def test_a_policy_from_before_costs_keeps_its_digest() -> None:
     )
     policy = Policy.from_json(before)
     assert msgspec.json.encode(policy, order="sorted") == before
-    assert isinstance(policy.chosen, Choice)
+    assert isinstance(policy.chosen, ThresholdChoice)
     assert policy.chosen.costs is None
     with_costs = choose_policy_by_cost(np.array([0.9, 0.1]), np.array([5_000, 100]), np.array([True, False]), COSTS, capacity=1.0)
     assert Policy.from_json(with_costs.to_json()) == with_costs

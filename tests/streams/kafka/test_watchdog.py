@@ -10,7 +10,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from streams.config import StreamConfig
+from streams.config import DeploymentConfig
 from streams.kafka.open_transactions import open_transactions
 from streams.kafka.watchdog import Watchdog
 from streams.messages.topics import Topic
@@ -43,7 +43,7 @@ def open_producer(kafka_bootstrap: str, topic: Topic) -> Iterator[Producer]:
     producer.abort_transaction(10)
 
 
-def watch(config: StreamConfig, topic: Topic, position: int, ended: threading.Event) -> Watchdog:
+def watch(config: DeploymentConfig, topic: Topic, position: int, ended: threading.Event) -> Watchdog:
     return Watchdog(config, topic, lambda: {0: position}, ended.set, patience=1.5, held_back=0.5, look_every=0.2)
 
 

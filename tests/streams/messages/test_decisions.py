@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from models.reasons import Reason
 from models.scoring import Scores
-from streams.messages.decisions import Own, encode_decisions
+from streams.messages.decisions import DecisionFields, encode_decisions
 from streams.messages.events import Decision, Source, decode_decision
 
 ROWS = pa.RecordBatch.from_pydict(
@@ -37,7 +37,7 @@ SHARED = {
 
 
 def test_a_message_has_every_field_once() -> None:
-    own = {field.name for field in msgspec.structs.fields(Own)}
+    own = {field.name for field in msgspec.structs.fields(DecisionFields)}
     assert own | SHARED.keys() == {field.name for field in msgspec.structs.fields(Decision)}
     assert not own & SHARED.keys()
 

@@ -9,12 +9,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from features.arrays import RecordKind
 from features.definitions import DAY, FEATURE_SETS
 from features.history.datafile import write_transactions
 from features.history.label_delay import with_label_times
 from features.history.log import HistoryLog, vectors
-from features.history.log_order import TRANSACTION
-from models.policy import VERDICTS
+from models.policy import ACTIONS
 from streams.replay.backtest import Backtest, feature_set_of
 from streams.replay.plan import plan_replay
 from streams.simulate import SimulationSpec, simulate
@@ -64,7 +64,7 @@ def test_scores_are_the_models(table: pa.Table) -> None:
     scores = scorer().score(features(found))
     assert np.array_equal(found["probability"].to_numpy(), scores.probability)
     assert np.array_equal(found["risk_score"].to_numpy(), scores.risk_score)
-    assert found["decision"].to_pylist() == [VERDICTS[i] for i in scores.decision]
+    assert found["decision"].to_pylist() == [ACTIONS[i] for i in scores.decision]
     assert len(set(found["decision"].to_pylist())) > 1
 
 
@@ -92,7 +92,7 @@ def test_without_history_it_is_the_replay_of_the_range(table: pa.Table) -> None:
     plan, log = plan_replay(table, FROM, TO), test.log
     assert np.array_equal(log.kind, plan.kind)
     assert np.array_equal(log.row, plan.row)
-    assert (plan.kind != TRANSACTION).any()
+    assert (plan.kind != RecordKind.TRANSACTION).any()
     found = scored(test)
     assert found["transaction_id"].to_pylist() == scored(Backtest(table, scorer(), FROM, TO))["transaction_id"].to_pylist()
     assert found["user_age_seconds"].to_numpy().max() < (TO - FROM) / 1_000

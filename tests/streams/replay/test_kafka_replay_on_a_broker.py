@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from confluent_kafka import Consumer, Message, TopicPartition
 
+from features.arrays import RecordKind
 from features.history.label_delay import with_label_times
-from features.history.log_order import LABEL
 from streams.kafka.admin import partition_count
 from streams.kafka.log import KafkaLog
 from streams.messages.events import decode_label, decode_transaction
@@ -98,7 +98,7 @@ def test_every_record_arrives_once_in_order_and_where_it_belongs(kafka_bootstrap
         key, value = row["user_id"].encode(), message.value()
         assert message.key() == key
         assert message.partition() == partition_of(key, tail.partitions)
-        if plan.kind[seq] == LABEL:
+        if plan.kind[seq] == RecordKind.LABEL:
             assert header(message, "type") == b"label"
             label = decode_label(value or b"")
             assert (label.transaction_id, label.label_time, label.is_fraud) == (row["transaction_id"], row["label_time"], True)

@@ -4,9 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from features.arrays import RecordKind
 from features.history.columns import CANONICAL
 from features.history.log import HistoryLog
-from features.history.log_order import LABEL
 from streams.replay.plan import plan_replay
 
 #            time  10    20    30    40    50    60
@@ -45,7 +45,7 @@ def table_of(event_time: list[int], label_time: list[int | None]) -> pa.Table:
 )
 def test_the_range(start: int | None, end: int | None, records: list[str]) -> None:
     plan = plan_replay(table_of(EVENT_TIME, LABEL_TIME), start, end)
-    assert [f"{'l' if kind == LABEL else 't'}{row}" for kind, row in zip(plan.kind, plan.row, strict=True)] == records
+    assert [f"{'l' if kind == RecordKind.LABEL else 't'}{row}" for kind, row in zip(plan.kind, plan.row, strict=True)] == records
     assert plan.time.tolist() == [LABEL_TIME[int(r[1])] if r[0] == "l" else EVENT_TIME[int(r[1])] for r in records]
     assert len(plan) == len(records) == plan.transactions + plan.labels
     assert plan.labels == sum(record[0] == "l" for record in records)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streams.messages.events import Transaction
-from streams.state.duplicates import MINUTE_MS, Piece, Seen, TransactionMemory
+from streams.state.duplicates import MINUTE_MS, Piece, Sighting, TransactionMemory
 
 NOW = 1_800_000_000_000
 
@@ -16,7 +16,7 @@ class Memory:
     def __init__(self, **bounds: int) -> None:
         self.memory = TransactionMemory(**bounds)
 
-    def take(self, transaction: Transaction, time: int) -> Seen | None:
+    def take(self, transaction: Transaction, time: int) -> Sighting | None:
         found = self.memory.take([transaction], [time])
         return found[0][1] if found else None
 
@@ -31,9 +31,9 @@ def payment(number: int, user: str = "u", amount: int = 100) -> Transaction:
 def test_one_sent_again_is_known_and_one_changed_is_a_conflict() -> None:
     memory = Memory()
     assert memory.take(payment(1), NOW) is None
-    assert memory.take(payment(1), NOW) is Seen.DUPLICATE
-    assert memory.take(payment(1, amount=101), NOW) is Seen.CONFLICT
-    assert memory.take(payment(1), NOW + 59 * MINUTE_MS) is Seen.DUPLICATE
+    assert memory.take(payment(1), NOW) is Sighting.DUPLICATE
+    assert memory.take(payment(1, amount=101), NOW) is Sighting.CONFLICT
+    assert memory.take(payment(1), NOW + 59 * MINUTE_MS) is Sighting.DUPLICATE
     assert memory.take(payment(1, user="v"), NOW) is None
     assert len(memory) == 2
 
@@ -52,7 +52,7 @@ def test_nothing_younger_than_the_age_is_forgotten(step: int) -> None:
         assert memory.take(payment(i), time) is None
     young = [i for i, time in enumerate(times) if time >= times[-1] - 60 * MINUTE_MS]
     for i in young:
-        assert memory.take(payment(i), times[-1]) is Seen.DUPLICATE
+        assert memory.take(payment(i), times[-1]) is Sighting.DUPLICATE
 
 
 def test_what_is_much_older_is_forgotten() -> None:
@@ -68,8 +68,8 @@ def test_the_number_is_bounded_and_the_oldest_go_first() -> None:
     for i in range(1_000):
         memory.take(payment(i), NOW)
         assert len(memory) <= 80
-    assert memory.take(payment(999), NOW) is Seen.DUPLICATE
-    assert memory.take(payment(999 - 60), NOW) is Seen.DUPLICATE
+    assert memory.take(payment(999), NOW) is Sighting.DUPLICATE
+    assert memory.take(payment(999 - 60), NOW) is Sighting.DUPLICATE
     assert memory.take(payment(0), NOW) is None
 
 

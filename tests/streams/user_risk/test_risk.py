@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pytest
 import xgboost as xgb
 
-from features.backfill.archived_log import ARCHIVED, of_archive, of_table
+from features.backfill.archived_log import ARCHIVED_SCHEMA, of_archive, of_table
 from features.definitions import DAY, FEATURE_SETS, HOUR, MINUTE, FeatureSet
 from features.history.log import HistoryLog, chunks
 from features.offline.storage import Storage
@@ -111,7 +111,7 @@ def store(town: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> Storage:
 
 
 def test_an_archive_gives_what_its_file_gives(town: pa.Table, store: Storage) -> None:
-    rows = archive_of(store).read(ARCHIVED.names)
+    rows = archive_of(store).read(ARCHIVED_SCHEMA.names)
     for feature_set in (V1, V2):
         of = scorer(feature_set)
         from_file = user_risk(of_table(town, MOMENT), feature_set, of, MOMENT)

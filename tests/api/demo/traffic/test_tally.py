@@ -13,7 +13,7 @@ from api.demo.traffic.latency import Latencies
 from api.demo.traffic.offers import Offer, Way
 from api.demo.traffic.tally import Tally
 from api.demo.world import world
-from models.policy import Verdict
+from models.policy import Action
 from models.reasons import Reason
 from streams.messages.events import DeadLetter, Decision, Origin, Source
 
@@ -25,7 +25,7 @@ def offer(name: str, live: bool = True, is_fraud: bool = False, way: Way = Way.T
     return Offer(way, live, name, "abc-1", "abc-2", b"{}", is_fraud, NOW)
 
 
-def decision(name: str, verdict: Verdict = "approve", origin: Origin = "stream") -> Decision:
+def decision(name: str, verdict: Action = "approve", origin: Origin = "stream") -> Decision:
     reasons = [Reason("user_amount_ratio_24h", 12.345, 1.0), Reason("amount", None, 0.5)]
     where = Source("transactions", 0, 0)
     model = ("tidemark", "1", "ab" * 32, "cd" * 32, "champion", 0, "ef" * 32)
@@ -37,7 +37,7 @@ def letter(value: bytes | None) -> DeadLetter:
     return DeadLetter("transactions", 0, 0, "not_json", "no JSON", None, encoded, len(value or b""), None)
 
 
-def deal(tally: Tally, name: str, verdict: Verdict, *, live: bool = True, is_fraud: bool = False, took: float = 0.05) -> None:
+def deal(tally: Tally, name: str, verdict: Action, *, live: bool = True, is_fraud: bool = False, took: float = 0.05) -> None:
     """A transaction sent and decided."""
     tally.expect(offer(name, live, is_fraud), due=100.0)
     tally.acknowledged(Way.TOPIC)

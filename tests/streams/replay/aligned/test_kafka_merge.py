@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, TopicPartition
 from msgspec import structs
 
 from features.errors import UserError
-from streams.config import INGEST, StreamConfig
+from streams.config import INGEST, DeploymentConfig
 from streams.kafka.log import KafkaLog
 from streams.messages.headers import END_HEADER, Headers, headers_of
 from streams.messages.partitioner import partition_of
@@ -34,14 +34,14 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
 
 
 @pytest.fixture
-def config(deployment: Deployment) -> StreamConfig:
+def config(deployment: Deployment) -> DeploymentConfig:
     """An application of its own, whose INGEST has read everything so far."""
     config = msgspec.structs.replace(deployment.config, application=uuid.uuid4().hex)
     read_all(config)
     return config
 
 
-def read_all(config: StreamConfig) -> None:
+def read_all(config: DeploymentConfig) -> None:
     log = KafkaLog(config.kafka, config.group(INGEST))
     consumer = Consumer({"bootstrap.servers": config.kafka, "group.id": config.group(INGEST), "enable.auto.commit": False})
     try:
@@ -64,7 +64,7 @@ class End:
         self.partition, self.headers = partition, [*headers, END_HEADER]
 
 
-def test_a_replay_goes_on_where_it_was_left_and_is_over_once(deployment: Deployment, config: StreamConfig) -> None:
+def test_a_replay_goes_on_where_it_was_left_and_is_over_once(deployment: Deployment, config: DeploymentConfig) -> None:
     one, other = uuid.uuid4().hex, uuid.uuid4().hex
     assert sent_before(config, one) == {0: -1, 1: -1}
     for partition, seq in ((0, 0), (1, 1), (0, 2)):
@@ -80,14 +80,14 @@ def test_a_replay_goes_on_where_it_was_left_and_is_over_once(deployment: Deploym
     assert sent_before(config, other) == {0: -1, 1: -1}
 
 
-def test_what_waits_unread_has_no_place_in_a_replay(deployment: Deployment, config: StreamConfig) -> None:
+def test_what_waits_unread_has_no_place_in_a_replay(deployment: Deployment, config: DeploymentConfig) -> None:
     send(deployment, 1)
     with pytest.raises(UserError, match="partition 1 that INGEST has not read"):
         sent_before(config, uuid.uuid4().hex)
 
 
 @contextmanager
-def member(config: StreamConfig) -> Iterator[None]:
+def member(config: DeploymentConfig) -> Iterator[None]:
     """Another INGEST: a member of its group, that goes on polling."""
     consumer = Consumer(
         {
@@ -118,7 +118,7 @@ def member(config: StreamConfig) -> Iterator[None]:
         consumer.close()
 
 
-def test_another_ingest_is_in_the_way(config: StreamConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_ingest_is_in_the_way(config: DeploymentConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kafka_marks, "_SESSION_OVER_S", 0.0)
     with member(config):
         with pytest.raises(UserError, match=r"INGEST runs already .* --stages labels,score"):
@@ -131,7 +131,7 @@ def test_another_ingest_is_in_the_way(config: StreamConfig, monkeypatch: pytest.
             asyncio.run(run())
 
 
-def test_a_plain_ingest_leaves_an_unfinished_aligned_replay_alone(config: StreamConfig) -> None:
+def test_a_plain_ingest_leaves_an_unfinished_aligned_replay_alone(config: DeploymentConfig) -> None:
     worker = IngestWorker(config)
     try:
         record = transaction(7)
