@@ -21,7 +21,7 @@ from streams.messages import batches
 from streams.messages.events import Transaction
 from streams.messages.headers import END_OF_REPLAY, HEADER
 from streams.messages.record import Record
-from streams.messages.validation import RefusedError
+from streams.messages.refusals import RefusedError
 from streams.state.duplicates import Sighting
 from streams.state.users import IngestState
 
@@ -143,8 +143,8 @@ def _read_label(state: IngestState, record: Record, rows: _Rows, i: int) -> Tran
     label = state.validator.label(record)
     rows.kind[i] = RecordKind.LABEL
     if not (state.ahead and state.has_applied(label.user_id, record.offset)):
-        labelled = (label.transaction_id, int(label.event_time), label.merchant_id)
-        rows.fraud[i] = state.book.delta(label.user_id, labelled, int(label.label_time), label.is_fraud)
+        labelled = (label.transaction_id, label.event_time, label.merchant_id)
+        rows.fraud[i] = state.book.delta(label.user_id, labelled, label.label_time, label.is_fraud)
     return Transaction(label.transaction_id, label.event_time, label.user_id, label.merchant_id, 0, state.validator.currency)
 
 

@@ -17,8 +17,9 @@ from api.http.scorer import NotRecordedError, SynchronousScorer
 from features.online.feast_store import OnlineStoreError
 from streams.config import DeploymentConfig
 from streams.messages.contracts import inlined
-from streams.messages.events import MAX_VALUE_BYTES, Decision, Transaction, decode_transaction, encode, milliseconds
-from streams.messages.validation import MAX_AHEAD_MS
+from streams.messages.events import Decision, Transaction, encode
+from streams.messages.refusals import RefusedError, check_transaction, readable
+from streams.messages.wire import TransactionMessage, transaction_reader
 
 _JSON = "application/json"
 # Threads take turns at one interpreter, and each hand-over may take milliseconds: with Starlette's 40 a busy process gives a quarter fewer
@@ -27,6 +28,8 @@ _MOST_AT_ONCE = 8
 _RETRY_AFTER = {"Retry-After": "1"}
 # INGEST judges by the broker's clock, which may run behind ours.
 _CLOCKS_APART_MS = 60_000
+
+_read_transaction = transaction_reader()
 
 
 def create_app(config: DeploymentConfig, *, degrade: bool = False) -> FastAPI:
@@ -52,7 +55,7 @@ def create_app(config: DeploymentConfig, *, degrade: bool = False) -> FastAPI:
         body = await request.body()
         try:
             transaction = _valid(body, config.currency)
-        except ValueError as error:
+        except RefusedError as error:
             return _problem(422, str(error))
         try:
             decision = await run_in_threadpool(request.app.state.scorer.score, transaction)
@@ -81,15 +84,9 @@ def create_app(config: DeploymentConfig, *, degrade: bool = False) -> FastAPI:
 
 
 def _valid(body: bytes, currency: str) -> Transaction:
-    """The transaction in a request's body. Raises ValueError with a sentence for the caller."""
-    if len(body) > MAX_VALUE_BYTES:
-        raise ValueError(f"the body has {len(body)} bytes, at most {MAX_VALUE_BYTES} are taken")
-    transaction = decode_transaction(body)
-    transaction.event_time = milliseconds(transaction.event_time)
-    if transaction.currency != currency:
-        raise ValueError(f"currency {transaction.currency} is not this deployment's {currency}; convert before sending")
-    if transaction.event_time > time.time() * 1000 + MAX_AHEAD_MS - _CLOCKS_APART_MS:
-        raise ValueError(f"event_time {transaction.event_time} lies minutes in the future; check the clock and the unit (milliseconds)")
+    """The transaction in a request's body. Raises RefusedError for whatever INGEST would refuse, for that would never be decided."""
+    transaction = readable(body, _read_transaction)
+    check_transaction(transaction, time.time_ns() // 1_000_000 - _CLOCKS_APART_MS, currency)
     return transaction
 
 
@@ -106,7 +103,7 @@ def _openapi_extra() -> dict[str, Any]:
         "amount": 2599,
         "currency": "EUR",
     }
-    return {"requestBody": {"required": True, "content": {_JSON: {"schema": inlined(Transaction), "example": example}}}}
+    return {"requestBody": {"required": True, "content": {_JSON: {"schema": inlined(TransactionMessage), "example": example}}}}
 
 
 _RESPONSES: dict[int | str, dict[str, Any]] = {

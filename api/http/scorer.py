@@ -13,12 +13,12 @@ from features.arrays import Float32
 from features.online.feast_store import KeyState, OnlineReader, OnlineStoreError
 from features.online.on_demand import vector, vector_of_request
 from models.experiments.variant import Variant
-from models.policy import ACTIONS, RISK_LEVELS
-from models.reasons import Reason, reasons
+from models.reasons import reasons
 from streams.config import DeploymentConfig
 from streams.control.mlflow_champion import Champion
 from streams.messages import answer
 from streams.messages.code_digest import code_digest
+from streams.messages.decisions import in_words
 from streams.messages.events import Decision, Source, Transaction, encode
 from streams.messages.headers import HEADER
 from streams.messages.partitioner import PRODUCER_SETTING
@@ -61,7 +61,7 @@ class SynchronousScorer:
                 self._feature_set,
                 user.state if user else None,
                 merchant.state if merchant else None,
-                int(transaction.event_time),
+                transaction.event_time,
                 transaction.amount,
                 transaction.device_id,
             )
@@ -70,7 +70,7 @@ class SynchronousScorer:
             if not self._degrade:
                 raise
             user = merchant = None
-            features = vector_of_request(self._feature_set, int(transaction.event_time), transaction.amount)
+            features = vector_of_request(self._feature_set, transaction.event_time, transaction.amount)
             degraded = True
         decision = self._decide(transaction, features, self._champion.current(), degraded)
         told = answer.Answer(decision, features.tobytes(), _position(user), _position(merchant), code_digest())
@@ -102,31 +102,30 @@ class SynchronousScorer:
     def _decide(self, transaction: Transaction, features: Float32, variant: Variant, degraded: bool) -> Decision:
         scorer = variant.scorer
         scores = scorer.score(features[np.newaxis])
-        verdict = int(scores.decision[0])
-        why: list[Reason] = reasons(scorer, features[np.newaxis])[0] if verdict else []
+        (action,), (risk_score,), (risk_level,), (probability,) = in_words(scores)
         return Decision(
-            transaction.transaction_id,
-            int(transaction.event_time),
-            transaction.user_id,
-            transaction.merchant_id,
-            transaction.amount,
-            transaction.currency,
-            ACTIONS[verdict],
-            int(scores.risk_score[0]),
-            RISK_LEVELS[int(scores.risk_level[0])],
-            float(scores.probability[0]),
-            why,
-            scorer.model_name,
-            scorer.model_version,
-            scorer.model_digest,
-            scorer.policy.digest,
-            variant.name,
-            variant.control_revision,
-            scorer.features_digest,
-            Source(TRANSACTIONS.name, -1, -1),
-            "api",
-            time.time_ns() // 1_000_000,
-            degraded,
+            transaction_id=transaction.transaction_id,
+            event_time=transaction.event_time,
+            user_id=transaction.user_id,
+            merchant_id=transaction.merchant_id,
+            amount=transaction.amount,
+            currency=transaction.currency,
+            decision=action,
+            risk_score=risk_score,
+            risk_level=risk_level,
+            probability=probability,
+            reasons=reasons(scorer, features[np.newaxis])[0] if scores.decision[0] else [],
+            model_name=scorer.model_name,
+            model_version=scorer.model_version,
+            model_digest=scorer.model_digest,
+            policy_digest=scorer.policy.digest,
+            variant=variant.name,
+            control_revision=variant.control_revision,
+            features_digest=scorer.features_digest,
+            source=Source(TRANSACTIONS.name, -1, -1),
+            origin="api",
+            decided_at=time.time_ns() // 1_000_000,
+            degraded=degraded,
         )
 
     def _record(self, transaction: Transaction, told: answer.Answer) -> Source:

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 from streams.archive.rows import scoring_log, transactions, users
 from streams.archive.rows.tables import ArchivedTopic, json_topic
-from streams.messages.events import Decision, Label
+from streams.messages.events import Decision, Label, decode_decision
 from streams.messages.topics import DECISIONS, LABELS, SCORING_LOG, TRANSACTIONS, USERS
+from streams.messages.wire import label_reader
 
 # Offsets, of up to some hundred bytes; those of scoring-log have up to 2,000 decisions each.
 _MESSAGES_AT_ONCE = 400_000
@@ -15,9 +16,9 @@ ARCHIVED: Mapping[str, ArchivedTopic] = {
     archived.topic.name: archived
     for archived in (
         ArchivedTopic(TRANSACTIONS, transactions.SCHEMA, transactions.rows, _MESSAGES_AT_ONCE),
-        json_topic(LABELS, Label, _MESSAGES_AT_ONCE),
+        json_topic(LABELS, Label, label_reader(), _MESSAGES_AT_ONCE),
         ArchivedTopic(USERS, users.SCHEMA, users.rows, _MESSAGES_AT_ONCE),
-        json_topic(DECISIONS, Decision, _MESSAGES_AT_ONCE),
+        json_topic(DECISIONS, Decision, decode_decision, _MESSAGES_AT_ONCE),
         ArchivedTopic(SCORING_LOG, scoring_log.SCHEMA, scoring_log.rows, _BATCHES_AT_ONCE),
     )
 }

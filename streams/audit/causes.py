@@ -114,9 +114,9 @@ def _changes(entity: Entity, at_hand: Applied, past: list[Applied]) -> Iterator[
     """Pasts with one thing changed, and what it would mean."""
     of = f"the {entity}'s"
     # To one that comes late, the events that are ahead of it in time look like the newest.
-    time = int(at_hand.event.event_time)
-    ordered = sorted(past, key=lambda applied: int(applied.event.event_time))
-    yield Suspicion("late", f"{of} anchor was rewound to a late transaction"), [a for a in ordered if int(a.event.event_time) <= time]
+    time = at_hand.event.event_time
+    ordered = sorted(past, key=lambda applied: applied.event.event_time)
+    yield Suspicion("late", f"{of} anchor was rewound to a late transaction"), [a for a in ordered if a.event.event_time <= time]
     yield Suspicion("late", f"{of} events were taken in the order of their event times"), ordered
     for k in range(1, min(_MOST_BEHIND, len(past)) + 1):
         yield Suspicion("lag", f"{of} newest {k} of {len(past)} events were not there yet"), past[:-k]
@@ -151,8 +151,8 @@ def _figures(applied: Applied) -> tuple[int, int, int, int, int]:
     """Kind, time, amount, fraud and device, as the kernel takes them."""
     event = applied.event
     if isinstance(event, Label):
-        return RecordKind.LABEL, int(event.event_time), 0, applied.fraud, 0
-    return RecordKind.TRANSACTION, int(event.event_time), event.amount, 0, int(device_hashes([event.device_id])[0])
+        return RecordKind.LABEL, event.event_time, 0, applied.fraud, 0
+    return RecordKind.TRANSACTION, event.event_time, event.amount, 0, int(device_hashes([event.device_id])[0])
 
 
 def _is_rounding(feature_set: FeatureSet, entity: Entity, served: Float32, expected: Float32) -> bool:

@@ -140,8 +140,8 @@ class EventTime:
         book, fraud = LabelBook(), np.zeros(len(places), np.int64)
         for row in np.flatnonzero(kind == RecordKind.LABEL).tolist():
             label = self._labels[int(places[row])]
-            labelled = (label.transaction_id, int(label.event_time), label.merchant_id)
-            fraud[row] = book.delta(label.user_id, labelled, int(label.label_time), label.is_fraud)
+            labelled = (label.transaction_id, label.event_time, label.merchant_id)
+            fraud[row] = book.delta(label.user_id, labelled, label.label_time, label.is_fraud)
         return fraud
 
 
@@ -164,8 +164,8 @@ def _row(applied: Applied, turn: int, slot: int) -> _Row:
     event = applied.event
     turn = turn if applied.seq is None else applied.seq
     if isinstance(event, Label):
-        return _Row(int(event.label_time), 0, turn, _place(applied), RecordKind.LABEL, int(event.event_time), 0, 0, slot)
-    time, device = int(event.event_time), int(device_hashes([event.device_id])[0])
+        return _Row(event.label_time, 0, turn, _place(applied), RecordKind.LABEL, event.event_time, 0, 0, slot)
+    time, device = event.event_time, int(device_hashes([event.device_id])[0])
     return _Row(time, 1, turn, _place(applied), RecordKind.TRANSACTION, time, event.amount, device, slot)
 
 

@@ -150,12 +150,12 @@ def _published(decision: Decision) -> dict[str, Any]:
 def _windows(feature_set: FeatureSet, entity: Entity, history: History) -> list[dict[str, Any]]:
     events = history.of(entity)
     known = [applied for applied in events if not isinstance(applied.event, Label)]
-    anchor = max(int(applied.event.event_time) for applied in [*known, history.transaction])
+    anchor = max(applied.event.event_time for applied in [*known, history.transaction])
     found = []
     for window in (*feature_set.activity, *feature_set.outcome):
         start, end = OracleWindow(window.length, window.hop, window.delay).bounds(anchor)
-        inside = [applied for applied in known if start <= int(applied.event.event_time) < end]
-        newest = sorted(inside, key=lambda applied: int(applied.event.event_time), reverse=True)[:_LISTED]
+        inside = [applied for applied in known if start <= applied.event.event_time < end]
+        newest = sorted(inside, key=lambda applied: applied.event.event_time, reverse=True)[:_LISTED]
         found.append(
             {
                 "entity": entity,
@@ -163,7 +163,7 @@ def _windows(feature_set: FeatureSet, entity: Entity, history: History) -> list[
                 "from": _moment(start),
                 "to": _moment(end),
                 "transactions": len(inside),
-                "frauds": sum(applied.fraud for applied in events if start <= int(applied.event.event_time) < end),
+                "frauds": sum(applied.fraud for applied in events if start <= applied.event.event_time < end),
                 "newest": [_event(applied) for applied in newest],
             }
         )
@@ -174,7 +174,7 @@ def _event(applied: Applied) -> dict[str, Any]:
     event = applied.event
     return {
         "transaction_id": event.transaction_id,
-        "event_time": _moment(int(event.event_time)),
+        "event_time": _moment(event.event_time),
         "amount": getattr(event, "amount", 0),
         "source": [applied.source, applied.offset],
     }

@@ -50,16 +50,16 @@ class OracleShare:
             event, chosen = applied.event, self._is_chosen(applied.event.user_id)
             if isinstance(event, Label):
                 # The user alone decides whether a label comes too late, for the merchant too.
-                if oracle.is_beyond_horizon(event):  # type: ignore[arg-type]  # the validator made its times integers
+                if oracle.is_beyond_horizon(event):
                     self._late.add((source, applied.offset))
                 elif chosen:
-                    oracle.note_label(event, ("user",))  # type: ignore[arg-type]
+                    oracle.note_label(event, ("user",))
             elif chosen:
                 self._observe("user", oracle, oracle.users.get(event.user_id), applied, 0)
-                oracle.apply_transaction(event, 0, ("user",))  # type: ignore[arg-type]
+                oracle.apply_transaction(event, 0, ("user",))
             else:
-                oracle.move_clock(event)  # type: ignore[arg-type]
-                oracle.move_anchor(event)  # type: ignore[arg-type]
+                oracle.move_clock(event)
+                oracle.move_anchor(event)
 
     def ordered(self, target: int, events: Sequence[Applied]) -> None:
         """See ``recomputation.Watcher``."""
@@ -68,13 +68,13 @@ class OracleShare:
             event, chosen, place = applied.event, self._is_chosen(applied.event.merchant_id), (applied.source, applied.offset)
             if isinstance(event, Label):
                 if chosen and place not in self._late:
-                    oracle.note_label(event, ("merchant",))  # type: ignore[arg-type]
+                    oracle.note_label(event, ("merchant",))
                 self._late.discard(place)
             elif chosen:
                 self._observe("merchant", oracle, oracle.merchants.get(event.merchant_id), applied, applied.source)
-                oracle.apply_transaction(event, applied.source, ("merchant",))  # type: ignore[arg-type]
+                oracle.apply_transaction(event, applied.source, ("merchant",))
             else:
-                oracle.move_clock(event, applied.source)  # type: ignore[arg-type]
+                oracle.move_clock(event, applied.source)
 
     def differing(self, observed: Observed) -> dict[int, Float32]:
         """Of these transactions, as the kernel recomputed them, the rows of which the oracle says otherwise, with its vector: where it has
@@ -99,7 +99,7 @@ class OracleShare:
         if known > _MANY and applied.offset % (known // _MANY + 1):
             return
         assert isinstance(applied.event, Transaction)
-        told = oracle.observe_key(entity, applied.event, source)  # type: ignore[arg-type]
+        told = oracle.observe_key(entity, applied.event, source)
         half = np.array([told[feature.name] for feature in self.feature_set.of(entity)], np.float32)
         self._halves[entity][applied.source, applied.offset] = half
         self.checked.halves += 1

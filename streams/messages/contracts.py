@@ -10,11 +10,12 @@ from typing import Any
 
 import msgspec
 
-from streams.messages.events import DeadLetter, Decision, Label, Transaction, User, UserRisk
+from streams.messages.events import DeadLetter, Decision, UserRisk
 from streams.messages.topics import TOPICS, TRANSACTIONS, Topic
+from streams.messages.wire import LabelMessage, TransactionMessage, UserMessage
 
-_WRITTEN_BY_OTHERS = (Transaction, Label, User)
-_MESSAGES = (Transaction, Label, User, Decision, UserRisk, DeadLetter)
+_WRITTEN_BY_OTHERS = (TransactionMessage, LabelMessage, UserMessage)
+_MESSAGES = (*_WRITTEN_BY_OTHERS, Decision, UserRisk, DeadLetter)
 
 
 def files() -> dict[str, str]:
@@ -24,7 +25,7 @@ def files() -> dict[str, str]:
 
 
 def _schema(message: type) -> dict[str, Any]:
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **msgspec.json.schema(message)}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_by_contract_name(msgspec.json.schema(message))}
 
 
 def _asyncapi() -> dict[str, Any]:
@@ -47,7 +48,7 @@ def _asyncapi() -> dict[str, Any]:
 
 
 def _channel(topic: Topic) -> dict[str, Any]:
-    messages = [topic.schema] + ([Label] if topic is TRANSACTIONS else [])
+    messages = [topic.schema] + ([LabelMessage] if topic is TRANSACTIONS else [])
     return {
         "address": topic.name,
         "description": topic.about,
@@ -78,7 +79,7 @@ def _message(message: type) -> dict[str, Any]:
         **({"bindings": {"kafka": {"key": {"type": "string", "description": "user_id"}}}} if keyed else {}),
         **(
             {"headers": {"type": "object", "properties": {"type": {"const": "label", "description": "set on a label on transactions"}}}}
-            if message is Label
+            if message is LabelMessage
             else {}
         ),
     }
@@ -95,11 +96,24 @@ def inlined(message: type) -> dict[str, Any]:
             return {key: resolve(value) for key, value in node.items()}
         return [resolve(item) for item in node] if isinstance(node, list) else node
 
-    return resolve(schema)  # type: ignore[no-any-return]
+    return _by_contract_name(resolve(schema))
+
+
+def _by_contract_name(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema with each message called what its readers and writers call it."""
+    text = json.dumps(schema)
+    for message in _WRITTEN_BY_OTHERS:
+        text = text.replace(message.__name__, _title(message))
+    renamed: dict[str, Any] = json.loads(text)
+    return renamed
+
+
+def _title(message: type) -> str:
+    return message.__name__.removesuffix("Message")
 
 
 def _name(message: type) -> str:
-    return "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in message.__name__).lstrip("-")
+    return "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in _title(message)).lstrip("-")
 
 
 def _text(document: dict[str, Any]) -> str:

@@ -39,20 +39,15 @@ def encode_decisions(
     sources = [
         Source(name, partition, offset) for partition, offset in zip(rows["source"].to_pylist(), rows["offset"].to_pylist(), strict=True)
     ]
-    verdicts, levels = (
-        [words[code] for code in codes.tolist()] for words, codes in ((ACTIONS, scores.decision), (RISK_LEVELS, scores.risk_level))
-    )
-    own = map(
-        DecisionFields,
-        *columns,
-        sources,
-        verdicts,
-        scores.risk_score.tolist(),
-        levels,
-        scores.probability.tolist(),
-        _by_row(reasons, len(rows)),
-    )
-    return [encode(decision)[:-1] + tail for decision in own]
+    decisions = map(DecisionFields, *columns, sources, *in_words(scores), _by_row(reasons, len(rows)))
+    return [encode(decision)[:-1] + tail for decision in decisions]
+
+
+def in_words(scores: Scores) -> tuple[list[Action], list[int], list[RiskLevel], list[float]]:
+    """What each row's scores are called in a decision: action, risk score (0–99), risk level and probability."""
+    actions = [ACTIONS[code] for code in scores.decision.tolist()]
+    levels = [RISK_LEVELS[code] for code in scores.risk_level.tolist()]
+    return actions, scores.risk_score.tolist(), levels, scores.probability.tolist()
 
 
 def _by_row(reasons: Mapping[int, Sequence[Reason]], n: int) -> list[Sequence[Reason]]:

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from streams.messages.events import DeadLetter, Decision, Label, Transaction, User, UserRisk
+from streams.messages.events import DeadLetter, Decision, UserRisk
+from streams.messages.wire import LabelMessage, TransactionMessage, UserMessage
 
 _DAY_MS = 86_400_000
 _MAX_MESSAGE_BYTES = 8 << 20
@@ -48,18 +49,23 @@ TRANSACTIONS = Topic(
     "transactions",
     "user_id",
     "transactions to score and, with the header type: label, labels: everything about a user in one order",
-    Transaction,
+    TransactionMessage,
     90 * _DAY_MS,
     config=_STAMPED_BY_BROKER,
 )
 LABELS = Topic(
-    "labels", "user_id", "what transactions turned out to be; copied onto transactions", Label, 90 * _DAY_MS, config=_STAMPED_BY_BROKER
+    "labels",
+    "user_id",
+    "what transactions turned out to be; copied onto transactions",
+    LabelMessage,
+    90 * _DAY_MS,
+    config=_STAMPED_BY_BROKER,
 )
 USERS = Topic(
     "users",
     "user_id",
     "what is known of each user, the newest record of each",
-    User,
+    UserMessage,
     None,
     config=_COMPACTED_SOON | _STAMPED_BY_BROKER,
 )

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 
 from features.online.snapshot import Profile
 from streams.messages.record import Record
-from streams.messages.validation import RefusedError, Validator
+from streams.messages.refusals import RefusedError
+from streams.messages.validation import Validator
 
 
 def fold(records: Iterable[Record], validator: Validator, profiles: dict[str, Profile | None], counts: Counter[str]) -> list[bytes]:
@@ -21,8 +22,6 @@ def fold(records: Iterable[Record], validator: Validator, profiles: dict[str, Pr
                 counts["removed"] += 1
             else:
                 user = validator.user(record)
-                assert isinstance(user.updated_at, int)
-                assert isinstance(user.created_at, int)
                 profiles[user.user_id] = Profile(user.updated_at, user.created_at, user.country, user.segment)
                 counts["profiles"] += 1
         except RefusedError as error:

@@ -22,6 +22,7 @@ from streams.messages.headers import HEADER
 from streams.messages.partitioner import partition_of
 from streams.messages.record import LogRecord
 from streams.score import admit, decide, decide_each
+from tests.made.decisions import decision
 from tests.made.records import FRAUD_V1, advanced, ingest_state, label, received, routed, score_state, scorer, transaction
 from tests.made.records_of_tables import START, as_table, history
 
@@ -164,10 +165,7 @@ def test_a_decision_says_what_it_rests_on() -> None:
 
 
 def test_what_the_api_told_is_what_the_stream_says() -> None:
-    told = Decision(
-        "t1", START + HOUR, "u1", "m1", 500, "EUR", "block", 97, "highest", 0.97, [], "tidemark", "9", "d", "p", "champion", 0, "f",
-        Source("transactions", -1, -1), "api", 7,
-    )  # fmt: skip
+    told = decision("t1", START + HOUR)
     vector = np.arange(len(FRAUD_V1.names), dtype=np.float32)
     header = answer.encode(answer.Answer(told, vector.tobytes(), answer.StatePosition(0, 0), answer.StatePosition(-1, -1)))
     records = [
@@ -220,10 +218,7 @@ def test_an_id_with_other_content_is_refused_and_counts_nowhere() -> None:
 
 
 def test_of_topic_and_api_the_first_in_the_log_wins() -> None:
-    told = Decision(
-        "t0", START, "u1", "m1", 1_000, "EUR", "block", 97, "highest", 0.97, [], "tidemark", "9", "d", "p", "champion", 0, "f",
-        Source("transactions", -1, -1), "api", 7,
-    )  # fmt: skip
+    told = decision("t0", START, amount=1_000)
     vector = np.zeros(len(FRAUD_V1.names), np.float32)
     header = answer.encode(answer.Answer(told, vector.tobytes(), answer.StatePosition(0, 0), answer.StatePosition(-1, -1)))
     by_api = structs.replace(transaction(0), headers=[(HEADER, header)])
@@ -231,8 +226,8 @@ def test_of_topic_and_api_the_first_in_the_log_wins() -> None:
         records = [first, structs.replace(second, offset=1)]
         counts: Counter[str] = Counter()
         outcome = decide(advanced(score_state(), received(routed(ingest_state(), records, counts=counts))), Variant(scorer()), "EUR", 1)
-        (decision,) = (msgspec.json.decode(message, type=Decision) for _, message in outcome.decisions)
-        assert (decision.origin, counts["duplicates"], counts["answers_overruled"]) == (origin, 1, overruled)
+        (made,) = (msgspec.json.decode(message, type=Decision) for _, message in outcome.decisions)
+        assert (made.origin, counts["duplicates"], counts["answers_overruled"]) == (origin, 1, overruled)
 
 
 def test_a_label_counts_for_user_and_merchant_once() -> None:

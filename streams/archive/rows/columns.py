@@ -1,13 +1,11 @@
 """The messages of ``streams/messages/events.py`` as columns: each type's fields as Arrow's, and decoded messages as arrays of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
 import pyarrow as pa
 from msgspec import Struct, inspect
-
-from streams.messages.events import milliseconds
 
 _SCALARS = {
     inspect.BoolType: pa.bool_(),
@@ -26,7 +24,7 @@ class Column:
     path: tuple[str, ...]
 
     def array(self, messages: Sequence[Struct | None]) -> pa.Array:
-        """Its values; null where there is no message, or one of a type without that field. Times must be int ms."""
+        """Its values; null where there is no message, or one of a type without that field."""
         values: list[object] = list(messages)
         for name in self.path:
             values = [getattr(value, name, None) for value in values]
@@ -53,31 +51,13 @@ def columns_of(message: type[Struct]) -> list[Column]:
     return found
 
 
-def time_fields(message: type[Struct]) -> list[str]:
-    """The fields that may come as int ms or as ISO 8601 text."""
-    return [field.encode_name for field in _of(message) if _is_time(field.type)]
-
-
-def settle_times(message: Struct, fields: Iterable[str]) -> None:
-    """Makes these fields int ms. Raises ValueError that names the field for a text that is no such time."""
-    for field in fields:
-        moment = getattr(message, field)
-        if isinstance(moment, str):
-            try:
-                setattr(message, field, milliseconds(moment))
-            except ValueError as error:
-                raise ValueError(f"{field}: {error}") from None
-
-
 def _of(message: type[Struct]) -> Sequence[inspect.Field]:
-    told = inspect.type_info(message)
-    assert isinstance(told, inspect.StructType)
-    return told.fields
+    found = inspect.type_info(message)
+    assert isinstance(found, inspect.StructType)
+    return found.fields
 
 
 def _arrow(kind: inspect.Type) -> pa.DataType:
-    if _is_time(kind):
-        return pa.int64()
     if isinstance(kind, inspect.ListType):
         return pa.list_(_arrow(_present(kind.item_type)))
     if isinstance(kind, inspect.StructType):
@@ -93,8 +73,3 @@ def _present(kind: inspect.Type) -> inspect.Type:
         left = tuple(_present(option) for option in kind.types if not isinstance(option, inspect.NoneType))
         return left[0] if len(left) == 1 else inspect.UnionType(left)
     return kind
-
-
-def _is_time(kind: inspect.Type) -> bool:
-    kind = _present(kind)
-    return isinstance(kind, inspect.UnionType) and {type(option) for option in kind.types} == {inspect.IntType, inspect.StrType}

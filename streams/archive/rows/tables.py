@@ -7,16 +7,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from msgspec import Struct
 
-from streams.archive.rows.columns import columns_of, settle_times, time_fields
+from streams.archive.rows.columns import columns_of
 from streams.messages.record import LogRecord
+from streams.messages.refusals import RefusedError
 from streams.messages.topics import Topic
-from streams.messages.validation import RefusedError
 
 _DAY_US = 86_400_000_000
 _EARLIEST_MS, _LATEST_MS = 10**11, 10**13
@@ -70,18 +69,18 @@ def times(moments: Sequence[int] | npt.NDArray[np.int64]) -> pa.Array:
     return pa.array(np.asarray(moments, np.int64) * 1_000).cast(TIME)
 
 
-def json_topic(topic: Topic, message: type[Struct], at_once: int) -> ArchivedTopic:
-    """How a topic is archived that has one JSON message a record, all of one type: a column for each field."""
-    decode = msgspec.json.Decoder(message).decode
-    text_or_int = time_fields(message)
+def json_topic(topic: Topic, message: type[Struct], decode: Callable[[bytes], Struct], at_once: int) -> ArchivedTopic:
+    """How a topic is archived that has one JSON message a record, all of one type: a column for each field. ``decode`` raises ValueError,
+    as msgspec's errors are, for what is no such message."""
     columns = columns_of(message)
 
     def read(record: LogRecord) -> Struct:
         try:
-            decoded: Struct = decode(record.value)  # type: ignore[arg-type]
-            settle_times(decoded, text_or_int)
-        except (ValueError, TypeError) as error:  # msgspec's errors, and that of a text that is no UTF-8, are ValueErrors
-            raise RefusedError("invalid", "the record has no value" if record.value is None else str(error)) from None
+            if record.value is None:
+                raise ValueError("the record has no value")
+            decoded = decode(record.value)
+        except ValueError as error:
+            raise RefusedError("invalid", str(error)) from None
         if not _EARLIEST_MS <= getattr(decoded, "event_time", _EARLIEST_MS) <= _LATEST_MS:
             raise RefusedError("invalid", "event_time lies outside 1973 to 2286")
         return decoded
@@ -102,7 +101,7 @@ def json_topic(topic: Topic, message: type[Struct], at_once: int) -> ArchivedTop
         except (OverflowError, pa.ArrowException):
             messages, refused = read_all(records, read_fitting)
             arrays = [column.array(messages) for column in columns]
-        moments = [getattr(told, "event_time", record.timestamp) for told, record in zip(messages, records, strict=True)]
+        moments = [getattr(message, "event_time", record.timestamp) for message, record in zip(messages, records, strict=True)]
         return table_of(schema, partition, records, moments, arrays, refused)
 
     schema = pa.schema([*POSITION, *(column.field for column in columns), *REFUSED])

@@ -9,8 +9,9 @@ from streams.archive.rows.columns import columns_of
 from streams.archive.rows.tables import POSITION, REFUSED, TIME, LogPartition, read_all, table_of
 from streams.messages.events import User
 from streams.messages.record import LogRecord
+from streams.messages.refusals import RefusedError
 from streams.messages.topics import USERS
-from streams.messages.validation import RefusedError, Validator
+from streams.messages.validation import Validator
 
 _COLUMNS = columns_of(User)
 SCHEMA = pa.schema([*POSITION, pa.field("created", TIME), *(column.field for column in _COLUMNS), *REFUSED])

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from features.errors import UserError
 from features.history.columns import CANONICAL, ColumnMapping, canonical_table, parse_mapping
-from streams.messages.events import decode_transaction
+from streams.messages.wire import transaction_reader
 from streams.replay.encode import encode_transactions
 from tests.made.transaction_files import NOON, file_of
+
+decode_transaction = transaction_reader()
 
 MAPPING = parse_mapping(
     "transaction_id=id,event_time=at,user_id=card,merchant_id=shop,amount=sum,currency=:EUR,is_fraud=bad,mcc=code", "minor"

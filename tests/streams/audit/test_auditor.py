@@ -18,9 +18,9 @@ from streams.audit.recomputation import StateAt
 from streams.audit.scored import Scored
 from streams.messages import answer
 from streams.messages.code_digest import code_digest
-from streams.messages.events import Decision, Source
 from streams.messages.headers import HEADER
 from streams.messages.record import LogRecord
+from tests.made.decisions import decision
 from tests.made.records import FRAUD_V1, scorer, transaction
 from tests.streams.audit.run_of_stages import START, Run, history, run
 
@@ -44,13 +44,21 @@ def answered(left: Run, user_offset: int, merchant_offset: int, *, degraded: boo
     made = vector_of_request(FRAUD_V1, LATER, 500) if degraded else made
     one = transaction(len(left.transactions), "u1", "m1", LATER, 500)
     model = scorer()
-    decision = Decision(
-        f"t{one.offset}", LATER, "u1", "m1", 500, "EUR", "approve", 0, "normal", float(model.score(made[np.newaxis]).probability[0]), [],
-        "tidemark", "1", model.model_digest, model.policy.digest, "champion", 0, FRAUD_V1.digest, Source("transactions", -1, -1), "api", 0,
-        degraded,
-    )  # fmt: skip
+    given = decision(
+        f"t{one.offset}",
+        LATER,
+        decision="approve",
+        risk_score=0,
+        risk_level="normal",
+        probability=float(model.score(made[np.newaxis]).probability[0]),
+        model_version="1",
+        model_digest=model.model_digest,
+        policy_digest=model.policy.digest,
+        features_digest=FRAUD_V1.digest,
+        degraded=degraded,
+    )
     read = [answer.StatePosition(-1, -1)] * 2 if degraded else [answer.StatePosition(0, at.offset) for at in states]
-    told = answer.Answer(decision, made.tobytes(), *read, code_digest())
+    told = answer.Answer(given, made.tobytes(), *read, code_digest())
     return structs.replace(one, headers=[(HEADER, answer.encode(told))])
 
 

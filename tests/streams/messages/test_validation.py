@@ -10,7 +10,8 @@ from msgspec import structs
 from streams.messages.events import DeadLetter
 from streams.messages.partitioner import partition_of
 from streams.messages.record import LogRecord
-from streams.messages.validation import RefusedError, Validator
+from streams.messages.refusals import RefusedError
+from streams.messages.validation import Validator
 from tests.made.bad_records import BAD, changed, replaced
 from tests.made.records import KAFKA_TIME, label, transaction
 

@@ -8,8 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.history.columns import CANONICAL
-from streams.messages.events import Label, Transaction, decode_label, decode_transaction
+from streams.messages.events import Label, Transaction
+from streams.messages.wire import label_reader, transaction_reader
 from streams.replay.encode import encode_labels, encode_transactions
+
+decode_transaction = transaction_reader()
+decode_label = label_reader()
 
 text = st.text(min_size=1, max_size=8)
 times = st.integers(10**11, 10**13)

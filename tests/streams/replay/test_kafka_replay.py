@@ -13,12 +13,15 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from features.history.columns import CANONICAL
-from streams.messages.events import decode_label, decode_transaction
 from streams.messages.topics import TRANSACTIONS
+from streams.messages.wire import label_reader, transaction_reader
 from streams.replay import kafka_replay as module
 from streams.replay.kafka_replay import replay
 from streams.replay.pacing import parse_rate
 from streams.replay.plan import plan_replay
+
+decode_transaction = transaction_reader()
+decode_label = label_reader()
 
 START, DAY = 1_522_584_000_000, 86_400_000
 

@@ -18,13 +18,16 @@ from features.arrays import RecordKind
 from features.history.label_delay import with_label_times
 from streams.kafka.admin import partition_count
 from streams.kafka.log import KafkaLog
-from streams.messages.events import decode_label, decode_transaction
 from streams.messages.partitioner import partition_of
 from streams.messages.topics import TRANSACTIONS
+from streams.messages.wire import label_reader, transaction_reader
 from streams.replay.kafka_replay import replay
 from streams.replay.pacing import parse_rate
 from streams.replay.plan import plan_replay
 from streams.simulate import SIMULATED, SimulationSpec, simulate
+
+decode_transaction = transaction_reader()
+decode_label = label_reader()
 
 DAY = 86_400_000
 SPEC = SimulationSpec(seed=5, users=300, merchants=600, start_ms=20_089 * DAY, days=12)

@@ -9,11 +9,16 @@ from api.demo.traffic.bad_records import bad_record
 from api.demo.traffic.offers import Offer, Way, offers
 from api.demo.world import FEWEST, WARM_DAYS, world
 from features.errors import UserError
-from streams.messages.events import Label, decode_label, decode_transaction
+from streams.messages.events import Label
 from streams.messages.partitioner import partition_of
 from streams.messages.record import LogRecord
-from streams.messages.validation import RefusedError, Validator
+from streams.messages.refusals import RefusedError
+from streams.messages.validation import Validator
+from streams.messages.wire import label_reader, transaction_reader
 from streams.simulate.spec import DAY_MS
+
+decode_transaction = transaction_reader()
+decode_label = label_reader()
 
 NOW = 1_790_000_000_000
 RUN = "abc"

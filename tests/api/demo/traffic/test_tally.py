@@ -15,7 +15,8 @@ from api.demo.traffic.tally import Tally
 from api.demo.world import world
 from models.policy import Action
 from models.reasons import Reason
-from streams.messages.events import DeadLetter, Decision, Origin, Source
+from streams.messages.events import DeadLetter, Decision, Origin
+from tests.made import decisions
 
 NOW = 1_790_000_000_000
 WORLD = world(20_000, NOW)
@@ -25,11 +26,11 @@ def offer(name: str, live: bool = True, is_fraud: bool = False, way: Way = Way.T
     return Offer(way, live, name, "abc-1", "abc-2", b"{}", is_fraud, NOW)
 
 
-def decision(name: str, verdict: Action = "approve", origin: Origin = "stream") -> Decision:
+def decision(name: str, action: Action = "approve", origin: Origin = "stream") -> Decision:
     reasons = [Reason("user_amount_ratio_24h", 12.345, 1.0), Reason("amount", None, 0.5)]
-    where = Source("transactions", 0, 0)
-    model = ("tidemark", "1", "ab" * 32, "cd" * 32, "champion", 0, "ef" * 32)
-    return Decision(name, NOW, "abc-1", "m", 2_599, "EUR", verdict, 97, "highest", 0.97, reasons, *model, where, origin, NOW)
+    return decisions.decision(
+        name, NOW, user_id="abc-1", amount=2_599, decision=action, reasons=reasons, model_version="1", origin=origin, decided_at=NOW
+    )
 
 
 def letter(value: bytes | None) -> DeadLetter:

@@ -1,0 +1,72 @@
+"""Why a message is refused: one list of rules, for the stream as for the API."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+
+from streams.messages.events import Label, Transaction, User
+
+MAX_VALUE_BYTES = 1 << 20
+MAX_AHEAD_MS = 5 * 60_000
+
+Message = TypeVar("Message")
+
+
+class RefusedError(Exception):
+    """This message can't be taken: a ``reason`` from a fixed list, and a sentence that names the fix."""
+
+    def __init__(self, reason: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+        self.sentence = sentence
+
+
+def readable(value: bytes | None, read: Callable[[bytes], Message]) -> Message:
+    """What ``read`` makes of the value. Raises RefusedError: null_value, too_large, not_json, missing_field or invalid_field."""
+    if value is None:
+        raise RefusedError("null_value", "the record has no value; send a JSON object")
+    if len(value) > MAX_VALUE_BYTES:
+        raise RefusedError("too_large", f"the value has {len(value)} bytes, at most {MAX_VALUE_BYTES} are taken")
+    try:
+        return read(value)
+    except msgspec.ValidationError as error:
+        missing = "missing required field" in str(error)
+        raise RefusedError("missing_field" if missing else "invalid_field", f"{error}; see the schema in docs/schemas") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise RefusedError("not_json", f"the value is no JSON: {error}") from None
+    except ValueError as error:
+        raise RefusedError("invalid_field", str(error)) from None
+
+
+def check_transaction(transaction: Transaction, now: int, currency: str) -> None:
+    """Raises RefusedError for a transaction that lies ahead of ``now``, the broker's time in ms, or isn't in the deployment's ``currency``:
+    event_time_ahead, foreign_currency."""
+    if transaction.event_time > now + MAX_AHEAD_MS:
+        raise _ahead("event_time", transaction.event_time, now)
+    if transaction.currency != currency:
+        raise RefusedError(
+            "foreign_currency", f"currency {transaction.currency} is not this deployment's {currency}; convert before sending"
+        )
+
+
+def check_label(label: Label, now: int) -> None:
+    """Raises RefusedError for a label of a transaction that lies ahead of ``now``, the broker's time in ms: event_time_ahead."""
+    if label.event_time > now + MAX_AHEAD_MS:
+        raise _ahead("event_time", label.event_time, now)
+
+
+def check_user(user: User, now: int) -> None:
+    """Raises RefusedError for a user updated before being created, or ahead of ``now``, the broker's time in ms: invalid_field,
+    updated_at_ahead."""
+    if user.updated_at < user.created_at:
+        raise RefusedError("invalid_field", f"updated_at {user.updated_at} lies before created_at {user.created_at}")
+    if user.updated_at > now + MAX_AHEAD_MS:
+        raise _ahead("updated_at", user.updated_at, now)
+
+
+def _ahead(field: str, time: int, now: int) -> RefusedError:
+    return RefusedError(
+        f"{field}_ahead",
+        f"{field} {time} lies more than 5 min after {now}, the time of the broker; check the sender's clock and unit (milliseconds)",
+    )
