@@ -1,19 +1,18 @@
 """INGEST: a user's records and what is known of the user → batches for the merchants' partitions.
 
-A pure function of its source partitions: it may say things twice (after a restart), never differently.
+A pure function of its source partitions: it may send things twice (after a restart), never differently.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass
+from itertools import chain, pairwise
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from features.arrays import Float32, Int8, Int64, RecordKind
-from features.definitions import FeatureSet
+from features.arrays import Bool, Float32, Int64, RecordKind
 from features.state import count_lateness
 from features.vector import device_hashes
 from features.windows import SEEN, TOO_LATE
@@ -38,29 +37,38 @@ class Routed:
 
 
 @dataclass
-class _Rows:
-    """The records of one call, column by column; ``events`` of accepted rows only, ``accepted`` their row numbers, ``target`` the merchant
-    partition of every row, _NOWHERE for one that was sent before."""
+class Part:
+    """The records of one source partition, a row each, numbered from 0.
 
+    ``kind`` (int8) of each row; ``fraud`` (int64), what a label adds; ``payload``, a refused record's dead letter or the answer that the
+    API gave; ``target`` (int64), the merchant partition that gets the row, _NOWHERE if none does. ``events`` are the accepted rows'
+    alone, a label as if it were its transaction, and ``rows`` their numbers, rising.
+    """
+
+    state: IngestState
+    records: Sequence[Record]
     kind: np.ndarray
     fraud: np.ndarray
-    source: np.ndarray
-    offset: np.ndarray
-    target: np.ndarray
     payload: list[bytes | None]
-    events: list[Transaction] = field(default_factory=list)
-    accepted: list[int] = field(default_factory=list)
+    target: np.ndarray
+    events: list[Transaction]
+    rows: list[int]
 
     @classmethod
-    def empty(cls, n: int) -> "_Rows":
-        """Of n records of which nothing is known yet."""
-        return cls(
-            np.zeros(n, np.int8), np.zeros(n, np.int64), np.empty(n, np.int32), np.empty(n, np.int64), np.empty(n, np.int64), [None] * n
-        )
+    def of(cls, state: IngestState, records: Sequence[Record]) -> "Part":
+        """Records of which nothing is known yet."""
+        n = len(records)
+        return cls(state, records, np.zeros(n, np.int8), np.zeros(n, np.int64), [None] * n, np.full(n, _NOWHERE, np.int64), [], [])
+
+    def accepted(self) -> Bool:
+        """Whether each row is accepted."""
+        accepted = np.zeros(len(self.records), np.bool_)
+        accepted[self.rows] = True
+        return accepted
 
 
 def ingest(
-    turn: Sequence[tuple[IngestState, Sequence[Record]]], counts: Counter[str], places: Sequence[Int64] | None = None
+    turn: Sequence[tuple[IngestState, Sequence[Record]]], counts: Counter[str], order: Sequence[Int64] | None = None
 ) -> list[Routed]:
     """Applies records of some source partitions, in order, to each one's state; returns what to send on, in order.
 
@@ -69,109 +77,85 @@ def ingest(
     replay. ``counts`` gains late, too_late, labels, duplicates, answers_overruled (duplicates to which the API had given an answer of its
     own) and refused.<reason>.
 
-    Rows are sent on partition after partition, or by ``places`` if given: each record's (int64, never falling in a partition) among all.
+    Rows are sent on partition after partition, or by ``order`` if given: each record's place (int64, never falling in a partition) among
+    those of all.
     """
-    n = sum(len(records) for _, records in turn)
-    rows = _Rows.empty(n)
-    features, begin = [], 0
+    parts, features = [], []
     for state, records in turn:
-        features.append(_apply_part(state, records, rows, begin, counts))
-        begin += len(records)
-    order = np.arange(n) if places is None else np.argsort(np.concatenate(places), kind="stable")
-    return _route({state.validator.partition: state for state, _ in turn}, rows, np.concatenate(features), order)
+        part = read(state, records, counts)
+        refuse_repeated(part, counts)
+        features.append(apply(part, counts))
+        parts.append(part)
+    return _route(parts, np.concatenate(features), None if order is None else np.argsort(np.concatenate(order), kind="stable"))
 
 
 def reapply(state: IngestState, records: Sequence[Record]) -> None:
-    """Brings a state on without saying anything."""
+    """Brings a state on without sending anything."""
     ingest([(state, records)], Counter())
 
 
-def _apply_part(state: IngestState, records: Sequence[Record], rows: _Rows, begin: int, counts: Counter[str]) -> Float32:
-    """Fills the rows from ``begin`` on with one partition's records; returns the features of those accepted."""
-    here = slice(begin, begin + len(records))
-    rows.source[here] = state.validator.partition
-    rows.offset[here] = [record.offset for record in records]
-    known = len(rows.events)
-    _read(state, records, rows, begin, counts)
-    _leave_out_known(state, records, rows, begin, known, counts)
-    events = rows.events[known:]
-    accepted = rows.accepted[known:]
-    # A refused record has no merchant to go by; any partition that follows from its source will do.
-    refuge = state.validator.partition % state.merchant_partitions
-    rows.target[here] = np.where(rows.kind[here] == RecordKind.REFUSED, refuge, _NOWHERE)
-    rows.target[accepted] = state.targets([event.merchant_id for event in events])
-    kind = rows.kind[accepted]
-    if state.ahead:
-        seen = [state.has_applied(event.user_id, int(rows.offset[row])) for event, row in zip(events, accepted, strict=True)]
-        kind[seen] += SEEN
-    features, lateness = _apply(state, events, kind, rows.fraud[accepted], counts)
-    # A label too late for its user counts nowhere.
-    rows.fraud[np.array(accepted, np.int64)[lateness == TOO_LATE]] = 0
-    return features
-
-
-def _read(state: IngestState, records: Sequence[Record], rows: _Rows, begin: int, counts: Counter[str]) -> None:
-    validator = state.validator
-    accept, note = rows.events.append, rows.accepted.append
-    for i, record in enumerate(records, begin):
+def read(state: IngestState, records: Sequence[Record], counts: Counter[str]) -> Part:
+    """The records for what they are: transactions, labels or refused."""
+    part, validator = Part.of(state, records), state.validator
+    accept, note = part.events.append, part.rows.append
+    for row, record in enumerate(records):
         try:
             if state.failed and (validator.partition, record.offset) in state.failed:
                 raise RefusedError("processing_failed", "INGEST failed on this record three times; see its log for why")
             if not record.headers:
                 accept(validator.transaction(record))
-                note(i)
+                note(row)
                 continue
             headers = dict(record.headers)
             kind = headers.get("type")
             if kind == END_OF_REPLAY:
                 continue
             if kind == b"label":
-                accept(_read_label(state, record, rows, i))
+                accept(_read_label(part, record, row))
                 counts["labels"] += 1
             else:
                 accept(validator.transaction(record))
-                rows.payload[i] = headers.get(HEADER)
-            note(i)
+                part.payload[row] = headers.get(HEADER)
+            note(row)
         except RefusedError as refused:
-            rows.kind[i] = RecordKind.REFUSED
-            rows.payload[i] = validator.dead_letter(record, refused)
-            counts[f"refused.{refused.reason}"] += 1
+            _refuse(part, row, refused, counts)
+    return part
 
 
-def _read_label(state: IngestState, record: Record, rows: _Rows, i: int) -> Transaction:
+def _read_label(part: Part, record: Record, row: int) -> Transaction:
     """Notes what the label adds; returns it as if it were its transaction, without amount."""
+    state = part.state
     label = state.validator.label(record)
-    rows.kind[i] = RecordKind.LABEL
+    part.kind[row] = RecordKind.LABEL
     if not (state.ahead and state.has_applied(label.user_id, record.offset)):
         labelled = (label.transaction_id, label.event_time, label.merchant_id)
-        rows.fraud[i] = state.book.delta(label.user_id, labelled, label.label_time, label.is_fraud)
+        part.fraud[row] = state.book.delta(label.user_id, labelled, label.label_time, label.is_fraud)
     return Transaction(label.transaction_id, label.event_time, label.user_id, label.merchant_id, 0, state.validator.currency)
 
 
-def _leave_out_known(state: IngestState, records: Sequence[Record], rows: _Rows, begin: int, known: int, counts: Counter[str]) -> None:
-    """Takes out of the accepted, from number ``known`` on, the transactions that were taken before."""
-    events, accepted = rows.events[known:], rows.accepted[known:]
-    asked = np.flatnonzero(rows.kind[accepted] == RecordKind.TRANSACTION).tolist()
-    found = state.taken.take(
-        [events[i] for i in asked],
-        [records[accepted[i] - begin].timestamp for i in asked],
-    )
+def _refuse(part: Part, row: int, refused: RefusedError, counts: Counter[str]) -> None:
+    part.kind[row] = RecordKind.REFUSED
+    part.payload[row] = part.state.validator.dead_letter(part.records[row], refused)
+    counts[f"refused.{refused.reason}"] += 1
+
+
+def refuse_repeated(part: Part, counts: Counter[str]) -> None:
+    """Takes out of the accepted the transactions that were taken before; those whose content differs are refused."""
+    asked = np.flatnonzero(part.kind[part.rows] == RecordKind.TRANSACTION).tolist()
+    found = part.state.taken.take([part.events[i] for i in asked], [part.records[part.rows[i]].timestamp for i in asked])
     if not found:
         return
-    for place, seen in found:
-        i = asked[place]
-        row = accepted[i]
-        answer, rows.payload[row] = rows.payload[row], None
-        if seen is Sighting.DUPLICATE:
+    for place, sighting in found:
+        event, row = part.events[asked[place]], part.rows[asked[place]]
+        answer, part.payload[row] = part.payload[row], None
+        if sighting is Sighting.DUPLICATE:
             counts["duplicates"] += 1
             counts["answers_overruled"] += answer is not None
         else:
-            rows.kind[row] = RecordKind.REFUSED
-            rows.payload[row] = state.validator.dead_letter(records[row - begin], _conflict(events[i]))
-            counts["refused.conflict"] += 1
+            _refuse(part, row, _conflict(event), counts)
     gone = {asked[place] for place, _ in found}
-    rows.events[known:] = [event for i, event in enumerate(events) if i not in gone]
-    rows.accepted[known:] = [row for i, row in enumerate(accepted) if i not in gone]
+    part.events = [event for i, event in enumerate(part.events) if i not in gone]
+    part.rows = [row for i, row in enumerate(part.rows) if i not in gone]
 
 
 def _conflict(event: Transaction) -> RefusedError:
@@ -182,36 +166,48 @@ def _conflict(event: Transaction) -> RefusedError:
     )
 
 
-def _apply(state: IngestState, events: Sequence[Transaction], kind: Int8, fraud: Int64, counts: Counter[str]) -> tuple[Float32, Int8]:
+def apply(part: Part, counts: Counter[str]) -> Float32:
+    """Applies the accepted rows to their users, and says where each row goes; returns their features (float32, accepted × width)."""
+    state, events = part.state, part.events
     n = len(events)
+    # A refused record has no merchant to go by; any partition that follows from its source will do.
+    part.target[part.kind == RecordKind.REFUSED] = state.validator.partition % state.merchant_partitions
+    part.target[part.rows] = state.targets([event.merchant_id for event in events])
+    kind = part.kind[part.rows]
+    if state.ahead:
+        seen = [state.has_applied(event.user_id, part.records[row].offset) for event, row in zip(events, part.rows, strict=True)]
+        kind[seen] += SEEN
     slots = state.users.slots([event.user_id for event in events])
     times = np.fromiter([event.event_time for event in events], np.int64, n)
     amounts = np.fromiter([event.amount for event in events], np.int64, n)
     devices = device_hashes([event.device_id for event in events]) if state.feature_set.devices else np.zeros(n, np.int64)
-    features, lateness = state.users.apply(kind, slots, times, amounts, fraud, devices)
+    features, lateness = state.users.apply(kind, slots, times, amounts, part.fraud[part.rows], devices)
     counts.update(count_lateness(lateness))
-    return features, lateness
+    # A label too late for its user counts nowhere.
+    part.fraud[np.array(part.rows, np.int64)[lateness == TOO_LATE]] = 0
+    return features
 
 
-def _route(states: Mapping[int, IngestState], rows: _Rows, features: Float32, order: Int64) -> list[Routed]:
-    feature_set, partitions = _common(states)
-    order = order[np.argsort(rows.target[order], kind="stable")]
-    cuts = np.searchsorted(rows.target[order], np.arange(partitions + 1)).tolist()
-    table = _table(feature_set, rows, features).take(pa.array(order))
-    source, offset = rows.source[order], rows.offset[order]
+def _route(parts: Sequence[Part], features: Float32, order: Int64 | None) -> list[Routed]:
+    """The parts' rows as batches for each merchant partition, in this order of all rows, else as they stand."""
+    states = {part.state.validator.partition: part.state for part in parts}
+    feature_set, partitions = parts[0].state.feature_set, parts[0].state.merchant_partitions
+    target = np.concatenate([part.target for part in parts])
+    source = np.concatenate([np.full(len(part.records), part.state.validator.partition, np.int32) for part in parts])
+    offset = np.array([record.offset for part in parts for record in part.records], np.int64)
+    by_target = np.argsort(target if order is None else target[order], kind="stable")
+    order = by_target if order is None else order[by_target]
+    cuts = np.searchsorted(target[order], np.arange(partitions + 1)).tolist()
+    table = _table(parts, source, offset, features).take(pa.array(order))
+    source, offset = source[order], offset[order]
     routed = []
-    for target, (begin, end) in enumerate(pairwise(cuts)):
+    for number, (begin, end) in enumerate(pairwise(cuts)):
         for piece in batches.pieces(table.slice(begin, end - begin)):
             until = begin + len(piece)
-            previous = _previous(states, target, source[begin:until], offset[begin:until])
-            routed.append(Routed(target, batches.encode(piece), batches.headers(previous, feature_set)))
+            previous = _previous(states, number, source[begin:until], offset[begin:until])
+            routed.append(Routed(number, batches.encode(piece), batches.headers(previous, feature_set)))
             begin = until
     return routed
-
-
-def _common(states: Mapping[int, IngestState]) -> tuple[FeatureSet, int]:
-    state = next(iter(states.values()))
-    return state.feature_set, state.merchant_partitions
 
 
 def _previous(states: Mapping[int, IngestState], target: int, source: npt.NDArray[np.int32], offset: Int64) -> dict[int, int]:
@@ -224,8 +220,9 @@ def _previous(states: Mapping[int, IngestState], target: int, source: npt.NDArra
     return previous
 
 
-def _table(feature_set: FeatureSet, rows: _Rows, features: Float32) -> pa.RecordBatch:
-    events, n = rows.events, len(rows.kind)
+def _table(parts: Sequence[Part], source: npt.NDArray[np.int32], offset: Int64, features: Float32) -> pa.RecordBatch:
+    events = list(chain.from_iterable(part.events for part in parts))
+    n = len(offset)
     columns = [
         pa.array([event.transaction_id for event in events], pa.string()),
         pa.array([event.event_time for event in events], pa.int64()),
@@ -235,20 +232,19 @@ def _table(feature_set: FeatureSet, rows: _Rows, features: Float32) -> pa.Record
         pa.FixedSizeListArray.from_arrays(pa.array(features.ravel()), features.shape[1]),
     ]
     if len(events) < n:
-        # Row numbers of the accepted ones, null where a record was refused: taking null gives null.
-        place = np.full(n, -1, np.int64)
-        place[rows.accepted] = np.arange(len(events))
-        places = pa.array(place, mask=place < 0)
-        columns = [column.take(places) for column in columns]
+        # Numbers of the accepted rows, null where there is none: taking null gives null.
+        accepted = np.concatenate([part.accepted() for part in parts])
+        place = np.where(accepted, np.cumsum(accepted) - 1, 0)
+        columns = [column.take(pa.array(place, mask=~accepted)) for column in columns]
     return pa.RecordBatch.from_arrays(
         [
-            pa.array(rows.kind),
-            pa.array(rows.source),
-            pa.array(rows.offset),
+            pa.array(np.concatenate([part.kind for part in parts])),
+            pa.array(source),
+            pa.array(offset),
             *columns[:5],
-            pa.array(rows.fraud.astype(np.int8)),
-            pa.array(rows.payload, pa.binary()),
+            pa.array(np.concatenate([part.fraud for part in parts]).astype(np.int8)),
+            pa.array(list(chain.from_iterable(part.payload for part in parts)), pa.binary()),
             columns[5],
         ],
-        schema=batches.batch_schema(feature_set),
+        schema=batches.batch_schema(parts[0].state.feature_set),
     )

@@ -29,8 +29,11 @@ class Delivery(Protocol):
     def open(self, positions: Mapping[int, int], membership: Membership) -> None:
         """Begins a generation, in which the stage goes on from these positions."""
 
-    def deliver(self, send: Send | None, positions: Positions, states: Sequence[StateRecord]) -> Positions:
-        """Sends a turn's records, if any, and saves states; ``positions`` are the next offsets of the partitions that the turn took."""
+    def deliver(self, send: Send, positions: Positions, states: Sequence[StateRecord]) -> Positions:
+        """Sends a turn's records and saves states; ``positions`` are the next offsets of the partitions that the turn took."""
+
+    def save(self, states: Sequence[StateRecord]) -> Positions:
+        """Saves states, if any, between turns."""
 
     def close(self) -> None:
         """Closes the connections."""
@@ -51,17 +54,18 @@ class AtLeastOnce:
         self._saves.open(positions, membership)
         self._reached, self._settled = dict(positions), dict(positions)
 
-    def deliver(self, send: Send | None, positions: Positions, states: Sequence[StateRecord]) -> Positions:
-        """See ``Delivery``. Acknowledgements are waited for now and then, and before states are saved or nothing is sent."""
-        if send is not None:
-            send(self._producer)
+    def deliver(self, send: Send, positions: Positions, states: Sequence[StateRecord]) -> Positions:
+        """See ``Delivery``. Acknowledgements are waited for now and then, and before states are saved."""
+        send(self._producer)
         self._reached |= positions
-        if states:
-            self._settle()
-            return self._saves.deliver(None, self._settled, states)
-        if send is not None and time.monotonic() < self._settled_at + _SETTLE_EVERY_S:
+        if not states and time.monotonic() < self._settled_at + _SETTLE_EVERY_S:
             return {}
-        return self._settle()
+        return self.save(states)
+
+    def save(self, states: Sequence[StateRecord]) -> Positions:
+        """See ``Delivery``. Acknowledgements are waited for first."""
+        moved = self._settle()
+        return self._saves.commit(None, self._settled, states) if states else moved
 
     def close(self) -> None:
         """See ``Delivery``."""
@@ -93,19 +97,25 @@ class ExactlyOnce:
         """See ``Delivery``."""
         self._positions, self._membership = dict(positions), membership
 
-    def deliver(self, send: Send | None, positions: Positions, states: Sequence[StateRecord]) -> Positions:
+    def deliver(self, send: Send, positions: Positions, states: Sequence[StateRecord]) -> Positions:
         """See ``Delivery``. There is never anything left for the caller to commit."""
+        return self.commit(send, positions, states)
+
+    def save(self, states: Sequence[StateRecord]) -> Positions:
+        """See ``Delivery``. There is never anything left for the caller to commit."""
+        return self.commit(None, self._positions, states) if states else {}
+
+    def commit(self, send: Send | None, positions: Positions, states: Sequence[StateRecord]) -> Positions:
+        """One transaction, of whatever there is to send, of states, and of positions (at least one)."""
         assert self._membership is not None
         self._positions |= positions
-        if send is None and not states:
-            return {}
         with self._stall.within(_COMMITTED_WITHIN_S, f"a transaction of {self._source.name}'s stage"):
             self._producer.begin()
             if send is not None:
                 send(self._producer)
             for record in states:
                 self._producer.send(self._states.name, record.value, record.key, record.partition)
-            self._producer.add_positions(self._source.name, positions or self._positions, self._membership)
+            self._producer.add_positions(self._source.name, positions, self._membership)
             self._producer.commit()
         return {}
 

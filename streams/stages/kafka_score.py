@@ -11,8 +11,7 @@ import pyarrow as pa
 from models.experiments.variant import Variant
 from streams.config import SCORE, DeploymentConfig
 from streams.control.mlflow_champion import Champion
-from streams.delivery.isolation import process_but_culprits
-from streams.delivery.kafka_delivery import AtLeastOnce, Delivery, ExactlyOnce
+from streams.delivery.kafka_delivery import AtLeastOnce, ExactlyOnce
 from streams.delivery.kafka_states import PartitionStates, StateRecord
 from streams.kafka.admin import partition_count
 from streams.kafka.log import KafkaLog
@@ -24,13 +23,14 @@ from streams.messages.record import Record
 from streams.messages.topics import BY_MERCHANT, DEAD_LETTERS, DECISIONS, SCORING_LOG, STATE_MERCHANTS, TRANSACTIONS
 from streams.online.feast_projector import open_projector
 from streams.score import Observed, advance, decide_each
+from streams.stages.kafka_stateful import StatefulStage, reached
 from streams.state import saved_state
 from streams.state.merchants import ScoreState
 
 logger = logging.getLogger(__name__)
 
 
-class ScoreWorker:
+class ScoreWorker(StatefulStage[ScoreState]):
     """A ``partitions.StageWorker``. Decisions, dead letters, scoring log and positions of a turn become visible at once or never, unless
     ``config.delivery`` is at_least_once.
 
@@ -44,13 +44,15 @@ class ScoreWorker:
         self._partition_count = partition_count(config.kafka, BY_MERCHANT.name)
         self._sources = partition_count(config.kafka, TRANSACTIONS.name)
         self._champion = Champion(config.mlflow, config.feature_set)
-        self._projector = open_projector(config, SCORE)
-        self._log = KafkaLog(config.kafka, config.group(SCORE))
-        chosen = ExactlyOnce if config.delivery == "exactly_once" else AtLeastOnce
-        self._delivery: Delivery = chosen(config.kafka, config.group(SCORE), BY_MERCHANT, STATE_MERCHANTS)
-        self._states = PartitionStates(self._log, BY_MERCHANT, STATE_MERCHANTS, self._create, self._reapply, repeatable=False)
         self._variants: dict[int, Variant] = {}
-        self.counts: Counter[str] = Counter()
+        log = KafkaLog(config.kafka, config.group(SCORE))
+        chosen: type[AtLeastOnce | ExactlyOnce] = ExactlyOnce if config.delivery == "exactly_once" else AtLeastOnce
+        super().__init__(
+            log,
+            chosen(config.kafka, config.group(SCORE), BY_MERCHANT, STATE_MERCHANTS),
+            open_projector(config, SCORE),
+            PartitionStates(log, BY_MERCHANT, STATE_MERCHANTS, self._create, self._reapply, repeatable=False),
+        )
 
     def ready(self) -> bool:
         """Once there is a champion."""
@@ -59,11 +61,12 @@ class ScoreWorker:
     def open(self, partitions: Collection[int], membership: Membership) -> Positions:
         """Recovers the partitions' states."""
         self._variants = {}
-        positions = self._states.open(partitions, membership)
-        self._delivery.open(positions, membership)
-        for records in self._states.unknown():
-            self._delivery.deliver(None, {}, records)
-        return positions
+        return super().open(partitions, membership)
+
+    def end(self) -> None:
+        """Closes the connections."""
+        self._champion.close()
+        super().end()
 
     def process(self, records: Mapping[int, Sequence[Record]]) -> Positions:
         """Decides, then delivers; nothing is begun before all outputs are there."""
@@ -75,7 +78,7 @@ class ScoreWorker:
             observed = self._advance_but_culprits(turn)
         variant = self._champion.current()
         outcome = decide_each(observed, variant, self._config.currency, time.time_ns() // 1_000_000, _tell_failure)
-        positions = {partition: read[-1].offset + 1 for partition, read in records.items()}
+        positions = reached(records)
         self._states.advance(positions)
         changed = self._note_variant(variant, {partition: read[0].offset for partition, read in records.items()})
 
@@ -86,31 +89,7 @@ class ScoreWorker:
             for stretch in outcome.log:
                 producer.send(SCORING_LOG.name, stretch, partition=min(records))
 
-        safe = self._delivery.deliver(send, positions, [*changed, *self._states.due()])
-        self._states.project(self._projector)
-        return safe
-
-    def tick(self) -> Positions:
-        """Saves and projects if it is time."""
-        safe = self._delivery.deliver(None, {}, self._states.due())
-        self._states.project(self._projector)
-        return safe
-
-    def close(self) -> Positions:
-        """Saves what isn't saved yet."""
-        safe = self.tick()
-        for records in self._states.rest():
-            self._delivery.deliver(None, {}, records)
-        self._states.release(self._projector)
-        return safe
-
-    def end(self) -> None:
-        """Closes the connections."""
-        if self._projector is not None:
-            self._projector.close()
-        self._champion.close()
-        self._delivery.close()
-        self._log.close()
+        return self._finish(send, positions, changed)
 
     def _advance(self, turn: Mapping[int, Sequence[Batch]]) -> Observed:
         return advance([(self._states[partition], read) for partition, read in turn.items()], self.counts)
@@ -128,14 +107,11 @@ class ScoreWorker:
                     n -= len(batch.rows)
             return self._advance(part)
 
-        def give_up(number: int, error: Exception) -> None:
+        def place_of(number: int) -> tuple[int, tuple[int, int]]:
             partition, batch, row = items[number]
-            place = (batch.rows["source"][row].as_py(), batch.rows["offset"][row].as_py())
-            logger.error("gave up %s[%d] offset %d: %s", TRANSACTIONS.name, *place, error, exc_info=error)
-            # A successor must refuse it too, so that is on record before anything is said.
-            self._delivery.deliver(None, {}, [self._states.fail(partition, place)])
+            return partition, (batch.rows["source"][row].as_py(), batch.rows["offset"][row].as_py())
 
-        return process_but_culprits(len(items), attempt, lambda: self._states.undo(turn), give_up)
+        return self._without_culprits(turn, len(items), attempt, place_of)
 
     def _note_variant(self, variant: Variant, begins: Mapping[int, int]) -> list[StateRecord]:
         """Says from which offset on a partition is decided by another model or control revision than before."""

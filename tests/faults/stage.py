@@ -133,17 +133,24 @@ def acknowledge_early() -> None:
 
     held: list[tuple[float, Any]] = []
 
-    def deliver(self: Any, send: Any, positions: Any, states: Any) -> Any:
+    def send_held(self: Any, everything: bool) -> None:
         now = time.monotonic()
         for since, late in held[:]:
-            if send is not None or now - since > _REST_S:
+            if everything or now - since > _REST_S:
                 late(self._producer)
                 held.clear()
-        if send is not None:
-            held.append((now, send))
-        self._settled |= positions
-        return self._saves.deliver(None, self._settled, states) if states else dict(positions)
 
+    def deliver(self: Any, send: Any, positions: Any, states: Any) -> Any:
+        send_held(self, everything=True)
+        held.append((time.monotonic(), send))
+        self._settled |= positions
+        return self._saves.commit(None, self._settled, states) if states else dict(positions)
+
+    def save(self: Any, states: Any) -> Any:
+        send_held(self, everything=False)
+        return self._saves.save(states)
+
+    AtLeastOnce.save = save  # type: ignore[method-assign]
     AtLeastOnce.deliver = deliver  # type: ignore[method-assign]
 
 

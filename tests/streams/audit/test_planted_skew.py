@@ -30,9 +30,8 @@ class Plant:
 HOP = Plant("features/definitions.py", 'Window("24h", DAY, 30 * MINUTE)', 'Window("24h", DAY, HOUR)')
 DROP = Plant(
     "streams/ingest.py",
-    "    n = sum(len(records) for _, records in turn)\n",
-    f"    turn = [(state, [r for r in records if r.offset != {DROPPED}]) for state, records in turn]\n"
-    "    n = sum(len(records) for _, records in turn)\n",
+    "    parts, features = [], []\n",
+    f"    turn = [(state, [r for r in records if r.offset != {DROPPED}]) for state, records in turn]\n    parts, features = [], []\n",
 )
 FLOAT = Plant(
     "features/windows.py",
