@@ -7,12 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from features import encoding
-from features.arrays import Float32, Int8, Int64
+from features.arrays import Float32, Int8, Int64, Lateness
 from features.definitions import Entity, FeatureSet, Window
 from features.tiles import NEVER, Keys, empty_tiles, packed, start_keys, unused_keys
 from features.windows import (
-    LATE,
-    TOO_LATE,
     apply_rows,
     compact,
     compile_spec,
@@ -218,7 +216,7 @@ class EntityState:
 
 def count_lateness(lateness: Int8) -> dict[str, int]:
     """How many rows ``apply`` told to be late, and too late."""
-    return {"late": int(np.count_nonzero(lateness == LATE)), "too_late": int(np.count_nonzero(lateness == TOO_LATE))}
+    return {"late": int(np.count_nonzero(lateness == Lateness.LATE)), "too_late": int(np.count_nonzero(lateness == Lateness.TOO_LATE))}
 
 
 def _frozen(column: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:

@@ -15,14 +15,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from features.arrays import Float32, Float64, Int8, Int64, RecordKind
+from features.arrays import Float32, Float64, Int8, Int64, Lateness, RecordKind
 from features.compiled import inlined, jit
 from features.definitions import DAY, MOST_LARGE, Entity, FeatureSet
 from features.tiles import ACTIVITY, FRAUD, LARGE, NEVER, SIZES, Keys, Tiles, add_to_tile, give_back, kind_of, put_tile
 
 # Added to a row's kind if its key knows it already: then it does nothing, but that a transaction moves the clock.
 SEEN = 4
-ON_TIME, LATE, TOO_LATE = 0, 1, 2
 
 
 class Spec(NamedTuple):
@@ -380,13 +379,13 @@ def apply_rows(
         if kind[row] == RecordKind.LABEL:
             _place_borders(spec, key.anchor // spec.unit, view)
             if start < max(view.place[-1], first_start):
-                lateness[row] = TOO_LATE
+                lateness[row] = Lateness.TOO_LATE
             elif fraud[row] != 0:
                 add_to_tile(keys, tiles, slot, start, -FRAUD, fraud[row])
             continue
         before = key.anchor
         if time[row] < before:
-            lateness[row] = LATE
+            lateness[row] = Lateness.LATE
         else:
             key.anchor = time[row]
         _place_borders(spec, key.anchor // spec.unit, view)
@@ -396,7 +395,7 @@ def apply_rows(
             _forget_devices(keys, slot)
         _finish(spec, keys, slot, key.anchor, amount[row], device[row], False, view.total, out[row])
         if start < max(view.place[-1], first_start):
-            lateness[row] = TOO_LATE
+            lateness[row] = Lateness.TOO_LATE
         else:
             add_to_tile(keys, tiles, slot, start, amount[row], 1)
             mean = key.total_amount / key.total_count if key.total_count != 0 else 0.0
@@ -406,7 +405,7 @@ def apply_rows(
         key.total_count += 1
         key.total_amount += amount[row]
         if sums.shape[0]:
-            reached = lateness[row] != TOO_LATE and start >= view.since[told] - spec.borders[told, 2]
+            reached = lateness[row] != Lateness.TOO_LATE and start >= view.since[told] - spec.borders[told, 2]
             sums[row, 0] = view.total[told, 0] + reached
             sums[row, 1] = view.total[told, 1] + reached * amount[row]
             sums[row, 2], sums[row, 3] = key.total_count, key.total_amount

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from features.arrays import Float32, Int8, Int64, RecordKind
+from features.arrays import Float32, Int8, Int64, Lateness, RecordKind
 from features.definitions import FeatureSet
 from features.state import count_lateness
 from features.vector import device_hashes
-from features.windows import SEEN, TOO_LATE
+from features.windows import SEEN
 from streams.messages import batches
 from streams.messages.events import Transaction
 from streams.messages.headers import END_OF_REPLAY, HEADER
@@ -106,7 +106,7 @@ def _apply_part(state: IngestState, records: Sequence[Record], rows: _Rows, begi
         kind[seen] += SEEN
     features, lateness = _apply(state, events, kind, rows.fraud[accepted], counts)
     # A label too late for its user counts nowhere.
-    rows.fraud[np.array(accepted, np.int64)[lateness == TOO_LATE]] = 0
+    rows.fraud[np.array(accepted, np.int64)[lateness == Lateness.TOO_LATE]] = 0
     return features
 
 

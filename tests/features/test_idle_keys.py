@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from features.arrays import Float32, RecordKind
+from features.arrays import Float32, Lateness, RecordKind
 from features.definitions import DAY, FEATURE_SETS
 from features.state import EntityState
 from features.tiles import NEVER
-from features.windows import SEEN, TOO_LATE, UNPROJECTED, UNSAVED
+from features.windows import SEEN, UNPROJECTED, UNSAVED
 
 V2 = FEATURE_SETS["fraud_v2"]
 START = 1_530_000_000_000 // DAY * DAY
@@ -131,7 +131,7 @@ def test_labels_from_before_memory_count_nowhere_and_those_of_coming_transaction
     users = busy()
     apply(users, "other", START + 29 * DAY + IDLE)
     small = encoded(users, "u")
-    assert apply(users, "u", START + 29 * DAY, kind=RecordKind.LABEL)[1] == TOO_LATE
+    assert apply(users, "u", START + 29 * DAY, kind=RecordKind.LABEL)[1] == Lateness.TOO_LATE
     assert users.horizons(users.slots(["u"])).tolist() == [START + 30 * DAY]
     assert encoded(users, "u") == small
     assert apply(users, "u", START + 80 * DAY, kind=RecordKind.LABEL)[1] == 0

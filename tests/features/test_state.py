@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from features.arrays import RecordKind
+from features.arrays import Lateness, RecordKind
 from features.definitions import DAY, FEATURE_SETS, HOUR, MINUTE, SECOND, FeatureSet, Window
 from features.state import EntityState
 from features.tiles import NEVER
-from features.windows import TOO_LATE, UNPROJECTED, UNSAVED, apply_rows
+from features.windows import UNPROJECTED, UNSAVED, apply_rows
 
 V1, V2 = FEATURE_SETS["fraud_v1"], FEATURE_SETS["fraud_v2"]
 START = 1_530_000_000_000
@@ -276,7 +276,7 @@ def test_labels_beyond_every_window_are_told_and_change_nothing() -> None:
     state = EntityState(V1, "user")
     apply(state, ["u"], np.array([START]))
     before = state.encode(np.zeros(1, np.int64))
-    assert label(state, ["u"], np.array([START - 39 * DAY])).tolist() == [TOO_LATE]
+    assert label(state, ["u"], np.array([START - 39 * DAY])).tolist() == [Lateness.TOO_LATE]
     assert state.encode(np.zeros(1, np.int64)) == before
 
 
