@@ -112,7 +112,7 @@ def doctor() -> None:
     found = checks.examine(services.home_from_environment())
     for finding in found:
         typer.echo(f"{'ok     ' if finding.ok else 'BROKEN '}{finding.subject:<20}{finding.detail}")
-        if finding.mend:
-            typer.echo(f"{'':27}mend: {finding.mend}")
+        if finding.fix:
+            typer.echo(f"{'':27}fix: {finding.fix}")
     if not all(finding.ok for finding in found):
         raise typer.Exit(1)

@@ -80,8 +80,8 @@ class UserStage:
         # Who isn't asked for needs no name any more.
         columns |= {name: pc.if_else(mask, batch[name], None) for name in ("transaction_id", "user_id")}
         columns |= {"fraud": pa.array(fraud.astype(np.int8)), "of_user": packed(asked, known)}
-        told = pa.RecordBatch.from_pydict(columns, schema=WITH_USERS)
-        return told.filter(pa.array((kind == RecordKind.TRANSACTION) | (fraud != 0)))
+        with_users = pa.RecordBatch.from_pydict(columns, schema=WITH_USERS)
+        return with_users.filter(pa.array((kind == RecordKind.TRANSACTION) | (fraud != 0)))
 
     def _deltas(self, batch: pa.RecordBatch, kind: Int8) -> Int64:
         """What each label adds to the frauds of its transaction's tile."""

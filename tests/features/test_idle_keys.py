@@ -93,14 +93,14 @@ def test_room_of_idle_keys_is_used_by_others() -> None:
     assert len(set(used[1:])) == 1
 
 
-def test_those_who_are_told_of_changes_hear_of_keys_that_became_idle() -> None:
+def test_listeners_to_changes_get_the_keys_that_became_idle() -> None:
     users = busy()
     apply(users, "other", START + 29 * DAY)
     users.take_changed(UNPROJECTED)
     users.take_changed(UNSAVED)
     apply(users, "third", START + 29 * DAY + IDLE)
-    for unheard in (UNPROJECTED, UNSAVED):
-        assert [users.names[slot] for slot in users.take_changed(unheard)] == ["u", "other", "third"]
+    for listener in (UNPROJECTED, UNSAVED):
+        assert [users.names[slot] for slot in users.take_changed(listener)] == ["u", "other", "third"]
     apply(users, "third", START + 29 * DAY + IDLE + DAY)
     assert [users.names[slot] for slot in users.take_changed(ALL)] == ["third"]
 
