@@ -105,7 +105,7 @@ def down() -> None:
 
 
 def doctor() -> None:
-    """Check everything the services need and name what is missing or broken, with its mend; fails if anything is."""
+    """Check everything the services need and name what is missing or broken, with its fix; fails if anything is."""
     from infra.local import doctor as checks
     from infra.local import services
 

@@ -80,7 +80,7 @@ class TestTheMapping:
         [
             ("handbok", None, '"handbok" is no preset'),
             ("handbook", "minor", "contradicts --columns handbook"),
-            ("handbook", "cents", "say major"),
+            ("handbook", "cents", "use major"),
             ("transaction_id=", None, "is no field=column"),
             ("currency=:", None, "is no field=column"),
             ("label=x", None, '"label" in --columns is no field'),
