@@ -20,3 +20,11 @@ class RecordKind(IntEnum):
     TRANSACTION = 0
     LABEL = 1
     REFUSED = 2
+
+
+class Lateness(IntEnum):
+    """How far behind its key's past a row came (int8): not at all, behind the key's anchor, or so far that no window counts it."""
+
+    ON_TIME = 0
+    LATE = 1
+    TOO_LATE = 2

@@ -2,25 +2,29 @@
 
 Numba's own cache has an index a function, which names numbered files, and writes the index before the file. When processes start at once
 on changed source, or one dies between the two, a name may stand for former machine code, or for that of another signature. Here a file's
-name follows from the source and the signature, and its key stands in it, so that no order of reads and writes can mix them up.
+name follows from the sources and the signature, and its key stands in it, so that no order of reads and writes can mix them up. The
+sources are the function's own and all of ours that it imports: constants and other functions are compiled into it.
 """
 
 # Numba has no types.
 # mypy: disallow-untyped-calls=False
 
 import hashlib
+import inspect
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
+from features.source_closure import closure, digest, imported
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# What compiled functions of every module take constants and other functions from.
-_SHARED = tuple(Path(__file__).with_name(name) for name in ("compiled.py", "definitions.py", "tiles.py", "windows.py"))
+# The rooms a compiled function may take constants and other functions from.
+_PACKAGES = ("features", "models", "streams")
 
 
 class _Files(IndexDataCacheFile):
@@ -60,8 +64,14 @@ class _Files(IndexDataCacheFile):
 class _Cache(FunctionCache):
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
-        source = self._impl.locator.get_source_stamp() + b"".join(file.read_bytes() for file in _SHARED)
-        self._cache_file = _Files(Path(self._cache_path), self._impl.filename_base, source)
+        self._cache_file = _Files(Path(self._cache_path), self._impl.filename_base, _sources_of(inspect.getfile(function)).encode())
+
+
+@cache
+def _sources_of(file: str) -> str:
+    """Hex SHA-256 of a Python file and of all that it imports of ours, and of what compiles it."""
+    own = Path(file).read_bytes()
+    return digest({Path(file).name: own, **closure({*imported(own), "features.compiled"}, _PACKAGES)})
 
 
 def jit(function: Function, **options: Any) -> Function:

@@ -1,5 +1,5 @@
-"""The one error that is the user's to mend."""
+"""The one error that the user can fix."""
 
 
 class UserError(Exception):
-    """One sentence that names what is wrong and how to mend it; commands print it and exit with status 2."""
+    """One sentence that names what is wrong and how to fix it; commands print it and exit with status 2."""

@@ -170,7 +170,7 @@ class Oracle:
 
     Windows go by name. `devices` adds what is known of the user's device, `large` counts, in the amount windows of these names, a user's
     amounts that were above so many percent of the mean before them. What is older than the clock of the slowest of the `sources`
-    allows is forgotten; until each has said something, nothing is.
+    allows is forgotten; until each has had a transaction, nothing is.
     """
 
     def __init__(
@@ -303,7 +303,7 @@ class Oracle:
         }
 
     def device_features(self, user: Key, transaction: Transaction) -> dict[str, float]:
-        """What the user's last devices say about the one at hand."""
+        """The device at hand against the user's last devices."""
         anchor = user.anchor_for(transaction.event_time)
         remembered = user.devices(anchor, self._oldest_covered)
         device = transaction.device_id
@@ -342,7 +342,7 @@ class Oracle:
 
 
 def request_features(transaction: Transaction) -> dict[str, float]:
-    """What the transaction says by itself, at its own event time."""
+    """What follows from the transaction alone, at its own event time."""
     moment = datetime.fromtimestamp(transaction.event_time // 1000, tz=UTC)
     return {
         "amount": transaction.amount,

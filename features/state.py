@@ -7,12 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from features import encoding
-from features.arrays import Float32, Int8, Int64
+from features.arrays import Float32, Int8, Int64, Lateness
 from features.definitions import Entity, FeatureSet, Window
 from features.tiles import NEVER, Keys, empty_tiles, packed, start_keys, unused_keys
 from features.windows import (
-    LATE,
-    TOO_LATE,
     apply_rows,
     compact,
     compile_spec,
@@ -76,7 +74,7 @@ class EntityState:
         return until
 
     def set_clock(self, until: Sequence[int]) -> None:
-        """Has the clock stand where ``clock`` said; ValueError if that was of another number of sources."""
+        """Sets the clock to what ``clock`` returned; ValueError if that was of another number of sources."""
         if len(until) != len(self._clock.until):
             raise ValueError(f"a clock of {len(until)} sources can't be that of {len(self._clock.until)}")
         self._clock = start_clock(len(until))
@@ -105,11 +103,11 @@ class EntityState:
         self, window: Window, kind: Int8, slots: Int64, time: Int64, amount: Int64, fraud: Int64, device: Int64
     ) -> tuple[Float32, Int8, Int64]:
         """As ``apply``, and what each transaction leaves behind (int64, n × 4; 0 in other rows): count and amount of the window at its
-        key's anchor, as ``window_sums`` tells them, and of all time. ``window`` must be an undelayed one of the feature set.
+        key's anchor, as ``window_sums`` gives them, and of all time. ``window`` must be an undelayed one of the feature set.
         """
         sums = np.zeros((len(slots), 4), np.int64)
-        told = self.feature_set.activity.index(window)
-        return *self._apply(kind, slots, time, amount, fraud, device, None, told, sums), sums
+        number = self.feature_set.activity.index(window)
+        return *self._apply(kind, slots, time, amount, fraud, device, None, number, sums), sums
 
     def _apply(
         self,
@@ -120,7 +118,7 @@ class EntityState:
         fraud: Int64,
         device: Int64,
         source: Int64 | None,
-        told: int,
+        window: int,
         sums: Int64,
     ) -> tuple[Float32, Int8]:
         out = np.full((len(slots), self.width), np.nan, np.float32)
@@ -129,10 +127,10 @@ class EntityState:
         fraud, device = _frozen(fraud), _frozen(device)
         source = _frozen(np.zeros(len(slots), np.int64) if source is None else source)
         rows, clock, floor = (kind, slots, source, time, amount, fraud, device), self._clock, int(self._clock.floor[0])
-        done = apply_rows(self._spec, self._rows, self._tiles, clock, 0, *rows, out, lateness, told, sums)
+        done = apply_rows(self._spec, self._rows, self._tiles, clock, 0, *rows, out, lateness, window, sums)
         while done < len(slots):
             self._tiles = packed(self._rows, len(self), self._tiles, 0)
-            done = apply_rows(self._spec, self._rows, self._tiles, clock, done, *rows, out, lateness, told, sums)
+            done = apply_rows(self._spec, self._rows, self._tiles, clock, done, *rows, out, lateness, window, sums)
         if clock.floor[0] > floor:
             forget_idle(self._spec, self._rows, self._tiles, clock, len(self))
         return out, lateness
@@ -144,20 +142,20 @@ class EntityState:
         observe_rows(self._spec, self._rows, self._tiles, self._clock, *asked, out)
         return out
 
-    def take_changed(self, unheard: int) -> Int64:
-        """The slots changed since the last call for the same one of ``windows.UNPROJECTED`` and ``UNSAVED``, ascending."""
+    def take_changed(self, listener: int) -> Int64:
+        """The slots changed since the last call by the same ``listener`` (``windows.UNPROJECTED`` or ``UNSAVED``), ascending."""
         touched = self._rows.row["touched"]
-        slots = np.flatnonzero(touched & unheard)
-        touched[slots] &= ~unheard
+        slots = np.flatnonzero(touched & listener)
+        touched[slots] &= ~listener
         return slots
 
-    def mark_changed(self, slots: Int64, unheard: int) -> None:
-        """Has the slots told by the next ``take_changed``."""
-        self._rows.row["touched"][slots] |= unheard
+    def mark_changed(self, slots: Int64, listener: int) -> None:
+        """Puts the slots among those of the next ``take_changed``."""
+        self._rows.row["touched"][slots] |= listener
 
-    def mark_told(self, slots: Int64, unheard: int) -> None:
-        """Keeps the slots from being told by the next ``take_changed`` unless they change again."""
-        self._rows.row["touched"][slots] &= ~unheard
+    def mark_unchanged(self, slots: Int64, listener: int) -> None:
+        """Leaves the slots out of the next ``take_changed`` unless they change again."""
+        self._rows.row["touched"][slots] &= ~listener
 
     def totals(self, slots: Int64) -> tuple[Int64, Int64]:
         """All-time count and amount (minor units) of the slots."""
@@ -217,8 +215,8 @@ class EntityState:
 
 
 def count_lateness(lateness: Int8) -> dict[str, int]:
-    """How many rows ``apply`` told to be late, and too late."""
-    return {"late": int(np.count_nonzero(lateness == LATE)), "too_late": int(np.count_nonzero(lateness == TOO_LATE))}
+    """How many rows ``apply`` found late, and too late."""
+    return {"late": int(np.count_nonzero(lateness == Lateness.LATE)), "too_late": int(np.count_nonzero(lateness == Lateness.TOO_LATE))}
 
 
 def _frozen(column: npt.NDArray[Scalar]) -> npt.NDArray[Scalar]:

@@ -33,7 +33,7 @@ KEY = np.dtype(
     align=True,
 )
 
-# Four lie in a cache line. No amount is negative, so that one below 0 is free to tell the kind of a tile that has no amount: −FRAUD, …
+# Four lie in a cache line. No amount is negative, so that one below 0 is free to mean the kind of a tile that has no amount: −FRAUD, …
 # Starts fit until 2286 if hops are no finer than FeatureSet allows.
 TILE = np.dtype([("amount", np.int64), ("start", np.int32), ("count", np.int32)])
 

@@ -1,6 +1,6 @@
-"""The windows kernel: one key's tiles, and what its windows say at an anchor time.
+"""The windows kernel: one key's tiles, and what its windows hold at an anchor time.
 
-A key's past is a run of tiles, sorted by start, each of which says of one kind of thing how often it happened: transactions and their
+A key's past is a run of tiles, sorted by start, each of which counts one kind of thing: transactions and their
 amount, or frauds, or large amounts, which are few. Tiles are born at the finest hop. ``compact`` drops those that no window reaches any
 more and merges old ones into coarser hops, where no window can tell the difference; both follow from the key's anchor alone, so equal
 pasts have equal compacted tiles. All that lies before the clock's ``floor`` is forgotten, and keys of
@@ -15,14 +15,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from features.arrays import Float32, Float64, Int8, Int64, RecordKind
+from features.arrays import Float32, Float64, Int8, Int64, Lateness, RecordKind
 from features.compiled import inlined, jit
 from features.definitions import DAY, MOST_LARGE, Entity, FeatureSet
 from features.tiles import ACTIVITY, FRAUD, LARGE, NEVER, SIZES, Keys, Tiles, add_to_tile, give_back, kind_of, put_tile
 
 # Added to a row's kind if its key knows it already: then it does nothing, but that a transaction moves the clock.
 SEEN = 4
-ON_TIME, LATE, TOO_LATE = 0, 1, 2
 
 
 class Spec(NamedTuple):
@@ -48,7 +47,7 @@ class Spec(NamedTuple):
     large: Int64
 
 
-# Who has not been told yet that a key changed: the online store, the saved states. Bits of ``touched``.
+# Who has yet to see that a key changed: the online store, the saved states. Bits of ``touched``.
 UNPROJECTED, UNSAVED = 1, 2
 
 
@@ -282,7 +281,7 @@ def _forget_idle(spec: Spec, keys: Keys, tiles: Tiles, slot: int, floor: int) ->
 
 @jit
 def forget_idle(spec: Spec, keys: Keys, tiles: Tiles, clock: Clock, n: int) -> None:
-    """Has the idle ones of the first n keys give back their tiles and devices; to those who must be told they have changed."""
+    """Makes the idle ones of the first n keys give back their tiles and devices, and marks these keys as changed."""
     for slot in range(n):
         if _forget_idle(spec, keys, tiles, slot, clock.floor[0]):
             keys.row[slot].touched = UNPROJECTED | UNSAVED
@@ -348,15 +347,16 @@ def apply_rows(
     device: Int64,
     out: Float32,
     lateness: Int8,
-    told: int,
+    window: int,
     sums: Int64,
 ) -> int:
     """Applies rows in order from ``begin`` on; returns the first row not applied: all rows, or the one for which the arena must grow.
 
     A TRANSACTION row first writes its key's features to ``out`` (n × features), then counts; a LABEL row adds ``fraud`` (+1, 0 or −1) to
-    the tile of its transaction's ``time``. A transaction, SEEN or not, moves the clock of its ``source``. ``lateness`` tells ON_TIME, LATE
-    (behind the key's anchor) or TOO_LATE (no window reaches it, or it lies before the floor). ``sums`` (n × 4, or 0 × 4 if nobody asks)
-    gets what each transaction leaves behind: count and amount of the activity window number ``told`` at the key's anchor, and of all time.
+    the tile of its transaction's ``time``. A transaction, SEEN or not, moves the clock of its ``source``. ``lateness`` (ON_TIME before)
+    becomes LATE behind the key's anchor, TOO_LATE if no window reaches the row or it lies before the floor. ``sums`` (n × 4, or 0 × 4 if
+    nobody asks) gets what each transaction leaves behind: count and amount of the activity window number ``window`` at the key's anchor,
+    and of all time.
     """
     view = _new_view(spec)
     floor = clock.floor[0]
@@ -380,13 +380,13 @@ def apply_rows(
         if kind[row] == RecordKind.LABEL:
             _place_borders(spec, key.anchor // spec.unit, view)
             if start < max(view.place[-1], first_start):
-                lateness[row] = TOO_LATE
+                lateness[row] = Lateness.TOO_LATE
             elif fraud[row] != 0:
                 add_to_tile(keys, tiles, slot, start, -FRAUD, fraud[row])
             continue
         before = key.anchor
         if time[row] < before:
-            lateness[row] = LATE
+            lateness[row] = Lateness.LATE
         else:
             key.anchor = time[row]
         _place_borders(spec, key.anchor // spec.unit, view)
@@ -396,7 +396,7 @@ def apply_rows(
             _forget_devices(keys, slot)
         _finish(spec, keys, slot, key.anchor, amount[row], device[row], False, view.total, out[row])
         if start < max(view.place[-1], first_start):
-            lateness[row] = TOO_LATE
+            lateness[row] = Lateness.TOO_LATE
         else:
             add_to_tile(keys, tiles, slot, start, amount[row], 1)
             mean = key.total_amount / key.total_count if key.total_count != 0 else 0.0
@@ -406,9 +406,9 @@ def apply_rows(
         key.total_count += 1
         key.total_amount += amount[row]
         if sums.shape[0]:
-            reached = lateness[row] != TOO_LATE and start >= view.since[told] - spec.borders[told, 2]
-            sums[row, 0] = view.total[told, 0] + reached
-            sums[row, 1] = view.total[told, 1] + reached * amount[row]
+            reached = lateness[row] != Lateness.TOO_LATE and start >= view.since[window] - spec.borders[window, 2]
+            sums[row, 0] = view.total[window, 0] + reached
+            sums[row, 1] = view.total[window, 1] + reached * amount[row]
             sums[row, 2], sums[row, 3] = key.total_count, key.total_amount
         if key.first_seen == NEVER or time[row] < key.first_seen:
             key.first_seen = time[row]

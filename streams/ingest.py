@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from features.arrays import Bool, Float32, Int64, RecordKind
+from features.arrays import Bool, Float32, Int64, Lateness, RecordKind
 from features.state import count_lateness
 from features.vector import device_hashes
-from features.windows import SEEN, TOO_LATE
+from features.windows import SEEN
 from streams.messages import batches
 from streams.messages.events import Transaction
 from streams.messages.headers import END_OF_REPLAY, HEADER
@@ -184,7 +184,7 @@ def apply(part: Part, counts: Counter[str]) -> Float32:
     features, lateness = state.users.apply(kind, slots, times, amounts, part.fraud[part.rows], devices)
     counts.update(count_lateness(lateness))
     # A label too late for its user counts nowhere.
-    part.fraud[np.array(part.rows, np.int64)[lateness == TOO_LATE]] = 0
+    part.fraud[np.array(part.rows, np.int64)[lateness == Lateness.TOO_LATE]] = 0
     return features
 
 

@@ -24,7 +24,7 @@ OTHER_EDGES = {
     "streams.messages.contracts",
 }
 # What these read is the program's own source: it can't change while they run.
-OF_OWN_SOURCE = {"features.compiled", "streams.messages.code_digest"}
+OF_OWN_SOURCE = {"features.compiled", "features.source_closure"}
 
 # Clock, randomness, environment, files, network, threads: in the core they come in as arguments.
 IMPURE = {

@@ -105,14 +105,14 @@ def down() -> None:
 
 
 def doctor() -> None:
-    """Check everything the services need and name what is missing or broken, with its mend; fails if anything is."""
+    """Check everything the services need and name what is missing or broken, with its fix; fails if anything is."""
     from infra.local import doctor as checks
     from infra.local import services
 
     found = checks.examine(services.home_from_environment())
     for finding in found:
         typer.echo(f"{'ok     ' if finding.ok else 'BROKEN '}{finding.subject:<20}{finding.detail}")
-        if finding.mend:
-            typer.echo(f"{'':27}mend: {finding.mend}")
+        if finding.fix:
+            typer.echo(f"{'':27}fix: {finding.fix}")
     if not all(finding.ok for finding in found):
         raise typer.Exit(1)

@@ -65,7 +65,7 @@ def export_served(
     days = [day for day in days if log.dataset().count_rows(filter=(pc.field(DAY_FIELD.name) == day) & served)]
     if not days:
         raise UserError(
-            f"the archive at {log.storage.url} has no decision with {feature_set.name} from {begin} to before {end}; mend the range or "
+            f"the archive at {log.storage.url} has no decision with {feature_set.name} from {begin} to before {end}; change the range or "
             "--features, or run `tidemark archive` if they are yet to be archived"
         )
     return Export(_write(log, table, days, out, served, done), len(days), ())

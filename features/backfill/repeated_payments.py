@@ -32,14 +32,14 @@ class RepeatingUserStage:
 
     def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Applies RECORDS, all before the moment, in order; returns WITH_USERS for the merchants."""
-        told = self._stage.apply(batch)
+        with_users = self._stage.apply(batch)
         payments = pa.table(batch.filter(batch["is_transaction"]).select(list(_BATCH_COLUMNS)))
         slots = slots_of(self._stage.users, payments["user_id"].combine_chunks())
         payments = payments.append_column("slot", pa.array(slots)).select(list(_PAYMENT))
         recent = payments["event_time"].to_numpy() >= self._since
         self._recent.append(payments.filter(pa.array(recent)))
         self._last = _last_of_each(pa.concat_tables([self._last, payments.filter(pa.array(~recent))]))
-        return told
+        return with_users
 
     def again(self) -> Iterator[pa.RecordBatch]:
         """The payments made again, in the columns of WITH_USERS, once all records are applied: ``time`` is the moment, so that they come

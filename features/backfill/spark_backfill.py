@@ -62,7 +62,7 @@ def backfill(plan: BackfillPlan, spark: "SparkSession", done: Callable[[Sequence
 
 
 def _compute(plan: BackfillPlan, spark: "SparkSession", reports: Path, tasks: int) -> None:
-    """Runs both stages; their results are the files, and what is said in ``reports``."""
+    """Runs both stages; their results are the files, and what stands in ``reports``."""
     days = np.array([day_number(day) for day in plan.missing])
     users = _Users(plan.feature_set, plan.window, days)
     origin = {"features_digest": plan.feature_set.digest, "archive": plan.archive.identity, "archive_version": str(plan.archive.version)}
@@ -117,7 +117,7 @@ def _finished(missing: Sequence[date], reports: Reports, job: Future[None]) -> I
     left, last = list(missing), time.monotonic()
     while left:
         ended = job.done()
-        reports.listen()
+        reports.update()
         if ended:
             job.result()
             yield left
@@ -135,7 +135,7 @@ def _commit(target: Target, days: Sequence[date], reports: Reports) -> None:
     if not days:
         return
     files = reports.files(target.table.name, days)
-    # A file without rows says of a day without transactions that it was computed.
+    # A file without rows records that a day without transactions was computed.
     empty = sorted(set(days) - {file.day for file in files})
     files += [write_file(target.offline.storage, day, f"{target.edition}-empty", target.table.schema.empty_table()) for day in empty]
     number = target.offline.committed(_WRITER)

@@ -1,4 +1,4 @@
-"""What a Spark task of a backfill leaves behind: files by day, and for whoever started it the word that a day is done."""
+"""What a Spark task of a backfill leaves behind: files by day, and for whoever started it a report of each day done."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -67,7 +67,7 @@ class DayFiles:
 
 @dataclass
 class Reports:
-    """What the tasks have said so far."""
+    """What the tasks have reported so far."""
 
     folder: Path
     tasks: int
@@ -75,14 +75,14 @@ class Reports:
     _reached: dict[int, date] = field(init=False, default_factory=dict)
     _files: dict[date, list[tuple[str, WrittenFile]]] = field(init=False, default_factory=dict)
 
-    def listen(self) -> None:
+    def update(self) -> None:
         """Reads what is new."""
         for task in range(self.tasks):
             for line in self._new_lines(task):
-                told = json.loads(line)
-                self._reached[task] = day = date.fromisoformat(told["day"])
+                report = json.loads(line)
+                self._reached[task] = day = date.fromisoformat(report["day"])
                 files = self._files.setdefault(day, [])
-                files += [(file.pop("table"), WrittenFile(**{**file, "day": day})) for file in told["files"]]
+                files += [(file.pop("table"), WrittenFile(**{**file, "day": day})) for file in report["files"]]
 
     def reached(self) -> date | None:
         """The day up to which, that one included, every task is done; None if some task isn't with any."""
@@ -98,7 +98,7 @@ class Reports:
             return
         with path.open() as report:
             report.seek(self._read.get(task, 0))
-            said = report.read()
-        whole = said[: said.rfind("\n") + 1]
+            new = report.read()
+        whole = new[: new.rfind("\n") + 1]
         self._read[task] = self._read.get(task, 0) + len(whole)
         yield from whole.splitlines()

@@ -49,7 +49,7 @@ def merchants_records(with_users: "DataFrame", tasks: int) -> "DataFrame":
 
 
 def ddl(schema: pa.Schema) -> str:
-    """The schema as Spark wants it said."""
+    """The schema in Spark's own words."""
     return ", ".join(f"`{field.name}` {_TYPES[field.type]}" for field in schema)
 
 

@@ -9,13 +9,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.arrays import Int8, Int64, RecordKind
+from features.arrays import Int8, Int64, Lateness, RecordKind
 from features.backfill.tables import ComputedTable
 from features.definitions import DAY, FeatureSet, Window
 from features.labels import LabelBook
 from features.state import EntityState
 from features.vector import assemble, device_hashes
-from features.windows import TOO_LATE
 
 # By these columns records are in the order of the replay: time (event_time, of a label its label_time), labels first, then the place in the
 # replay if there was one, else in the log.
@@ -72,7 +71,7 @@ class UserStage:
         else:
             features, lateness, sums = self.users.apply_summing(self._window, *rows)
         # A label too late for its user counts nowhere.
-        fraud[lateness == TOO_LATE] = 0
+        fraud[lateness == Lateness.TOO_LATE] = 0
         asked = (kind == RecordKind.TRANSACTION) & np.isin(time // DAY, self._days)
         known = np.empty(int(asked.sum()), known_dtype(self._feature_set))
         known["sums"], known["features"] = sums[asked], features[asked]
@@ -81,8 +80,8 @@ class UserStage:
         # Who isn't asked for needs no name any more.
         columns |= {name: pc.if_else(mask, batch[name], None) for name in ("transaction_id", "user_id")}
         columns |= {"fraud": pa.array(fraud.astype(np.int8)), "of_user": packed(asked, known)}
-        told = pa.RecordBatch.from_pydict(columns, schema=WITH_USERS)
-        return told.filter(pa.array((kind == RecordKind.TRANSACTION) | (fraud != 0)))
+        with_users = pa.RecordBatch.from_pydict(columns, schema=WITH_USERS)
+        return with_users.filter(pa.array((kind == RecordKind.TRANSACTION) | (fraud != 0)))
 
     def _deltas(self, batch: pa.RecordBatch, kind: Int8) -> Int64:
         """What each label adds to the frauds of its transaction's tile."""

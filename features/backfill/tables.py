@@ -1,7 +1,7 @@
 """What a backfill writes, as data: a table of vectors, and the user views' values after each transaction.
 
 A day of such a table follows from a definition and from a state of the archive, together its ``edition``; names of files begin with it, so
-a table always tells which of its days go together.
+a table always shows which of its days go together.
 """
 
 import hashlib

@@ -122,7 +122,7 @@ def amounts(column: pa.ChunkedArray, unit: str, currency: pa.ChunkedArray) -> Va
         faults += _faults("is negative", value < 0)
         faults += _faults("is above 10^12 minor units", np.isfinite(value) & (whole > MAX_AMOUNT))
         if unit == "minor":
-            faults += _faults("is no whole number of minor units; say --amount-unit major", np.isfinite(value) & (whole != minor))
+            faults += _faults("is not a whole number of minor units; use --amount-unit major", np.isfinite(value) & (whole != minor))
     usable = np.isfinite(whole) & (np.abs(whole) <= MAX_AMOUNT)
     return _check(pa.chunked_array([pa.array(np.where(usable, whole, 0).astype(np.int64), mask=~usable)]), *faults)
 

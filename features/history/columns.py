@@ -38,7 +38,7 @@ CANONICAL = pa.schema(
 )
 MAPPABLE = tuple(name for name in CANONICAL.names if name != "label_time")
 REQUIRED = tuple(field.name for field in CANONICAL if not field.nullable)
-# A constant would say nothing here, or contradict the field's meaning.
+# A constant would mean nothing here, or contradict the field's meaning.
 _NEVER_CONSTANT = ("transaction_id", "event_time", "amount", "is_fraud")
 _PROBLEMS_NAMED = 3
 
@@ -66,7 +66,7 @@ class ColumnMapping:
 
     @property
     def labelled(self) -> bool:
-        """Whether the file says which transactions were fraud."""
+        """Whether the file has the column of frauds."""
         return "is_fraud" in self.columns
 
     @property
@@ -94,9 +94,9 @@ PRESETS: Mapping[str, ColumnMapping] = {
 
 def parse_mapping(columns: str, amount_unit: str | None = None) -> ColumnMapping:
     """The mapping that ``--columns`` and ``--amount-unit`` ask for. Raises UserError when it names no such preset or field, names a
-    field twice, leaves a required one out, or doesn't say whether amounts are major or minor units."""
+    field twice, leaves a required one out, or leaves open whether amounts are major or minor units."""
     if amount_unit not in (None, "major", "minor"):
-        raise UserError(f"--amount-unit {amount_unit} is unknown; say major (12.50) or minor (1250)")
+        raise UserError(f"--amount-unit {amount_unit} is unknown; use major (12.50) or minor (1250)")
     unit = cast(AmountUnit | None, amount_unit)
     if "=" not in columns:
         return _preset(columns.strip(), unit)
@@ -134,7 +134,7 @@ def canonical_table(table: pa.Table, mapping: ColumnMapping, source: str) -> pa.
     require_columns(table.column_names, mapping, source)
     fields: dict[str, pa.ChunkedArray | pa.Array] = {"label_time": pa.nulls(table.num_rows, pa.int64())}
     problems: dict[str, Values] = {}
-    # The currency first, for it says how many minor units an amount has.
+    # The currency first, for it decides how many minor units an amount has.
     for field in sorted(MAPPABLE, key=lambda name: name != "currency"):
         column = _source_column(table, mapping, field)
         if column is None:
@@ -196,4 +196,4 @@ def _sentence(table: pa.Table, mapping: ColumnMapping, source: str, problems: Ma
         named.append(f"{name} {fault.problem} in {rows}, first in row {first + 1:,}{shown}")
     if len(faults) > _PROBLEMS_NAMED:
         named.append(f"and {len(faults) - _PROBLEMS_NAMED} further problems")
-    return f"{int(hit.sum()):,} of {table.num_rows:,} rows of {source} can't be used: {'; '.join(named)}; mend or remove these rows"
+    return f"{int(hit.sum()):,} of {table.num_rows:,} rows of {source} can't be used: {'; '.join(named)}; fix or remove these rows"

@@ -22,7 +22,7 @@ def read_transactions(path: Path, mapping: ColumnMapping, labels_after: str | No
     """A CSV or Parquet file as the canonical table, in file order, with label_time set as ``--labels-after`` asks (None: the default).
 
     Only the mapped columns are read; ids in a CSV file are read as text, so leading zeros stay. Raises UserError, naming the column or row
-    and the mend, if the file can't be read, or any row can't be used.
+    and the fix, if the file can't be read, or any row can't be used.
     """
     delay = parse_labels_after(labels_after, mapping.labelled)
     if not path.is_file():
@@ -62,7 +62,7 @@ def read_numbers(path: Path, column: str, option: str) -> npt.NDArray[np.float64
 
 
 def file_digest(path: Path) -> str:
-    """Hex SHA-256 of the file's bytes, as ``sha256sum`` says it."""
+    """Hex SHA-256 of the file's bytes, as ``sha256sum`` prints it."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -119,7 +119,7 @@ def _read_csv(path: Path, mapping: ColumnMapping) -> pa.Table:
         first = ragged[0]
         raise UserError(
             f"{len(ragged):,} of {table.num_rows + len(ragged):,} rows of {path.name} can't be used: the header has "
-            f"{first.expected_columns} columns, but row {first.number - 1:,} has {first.actual_columns}; mend or remove these rows"
+            f"{first.expected_columns} columns, but row {first.number - 1:,} has {first.actual_columns}; fix or remove these rows"
         )
     return table
 

@@ -26,9 +26,9 @@ def parse_labels_after(text: str | None, labelled: bool) -> int | None:
     match = re.fullmatch(r"([0-9]{1,9})([smhd])", text)
     delay = int(match[1]) * _UNITS_MS[match[2]] if match else -1
     if not 0 <= delay <= _LONGEST_MS:
-        raise UserError(f"--labels-after {text} is no duration of at most ten years; say for example 7d, 12h or none")
+        raise UserError(f"--labels-after {text} is not a duration of at most ten years; use for example 7d, 12h or none")
     if not labelled:
-        raise UserError(f"--labels-after {text} needs a fraud column; map it with --columns is_fraud=… or say --labels-after none")
+        raise UserError(f"--labels-after {text} needs a fraud column; map it with --columns is_fraud=… or use --labels-after none")
     return delay
 
 

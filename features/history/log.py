@@ -11,12 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.arrays import Float32, Int8, Int64, RecordKind
+from features.arrays import Float32, Int8, Int64, Lateness, RecordKind
 from features.definitions import FeatureSet
 from features.history.log_order import replay_order
 from features.state import EntityState
 from features.vector import assemble, device_hashes
-from features.windows import TOO_LATE
 
 _CHUNK = 1 << 16
 
@@ -80,7 +79,7 @@ def chunks(log: HistoryLog, feature_set: FeatureSet) -> Iterator[tuple[Int64, Fl
         kind, time, amount = log.kind[here], log.time[here], log.amount[here]
         of_user, lateness = user.apply(kind, user_slots[here], time, amount, log.fraud[here], log.device[here])
         # A label too late for its user counts nowhere.
-        fraud = np.where(lateness == TOO_LATE, 0, log.fraud[here])
+        fraud = np.where(lateness == Lateness.TOO_LATE, 0, log.fraud[here])
         of_merchant, _ = merchant.apply(kind, merchant_slots[here], time, amount, fraud, log.device[here])
         asked = kind == RecordKind.TRANSACTION
         yield log.row[here][asked], assemble(feature_set, time[asked], amount[asked], of_user[asked], of_merchant[asked])

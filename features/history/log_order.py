@@ -14,7 +14,7 @@ from features.arrays import Bool, Int8, Int64, RecordKind
 def replay_order(event_time: Int64, label_time: Int64, has_label: Bool) -> tuple[Int8, Int64]:
     """Merge the transactions of a table and their labels into one sequence.
 
-    ``event_time`` and ``label_time`` (int64 ms, one entry a row of the table) say when a transaction happened and when its label became
+    ``event_time`` and ``label_time`` (int64 ms, one entry a row of the table) hold when a transaction happened and when its label became
     known; ``label_time`` is read only where ``has_label`` (bool, same length) is true. Returns ``kind`` (int8, TRANSACTION or LABEL) and
     ``row`` (int64, the row of the table), one entry a record, in the order of the log. A label is its own record and may come before its
     transaction if it is known no later. Raises ValueError when the lengths differ.

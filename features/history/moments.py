@@ -27,7 +27,7 @@ def day_range(begin: str | None, end: str | None) -> tuple[int | None, int | Non
     start_ms = None if begin is None else day_ms("--from", begin)
     end_ms = None if end is None else day_ms("--to", end)
     if start_ms is not None and end_ms is not None and start_ms >= end_ms:
-        raise UserError(f"--to {end} must lie after --from {begin}, for --to is exclusive; for one day, say the next day")
+        raise UserError(f"--to {end} must lie after --from {begin}, for --to is exclusive; for one day, give the next day")
     return start_ms, end_ms
 
 

@@ -1,4 +1,4 @@
-"""Tables of the offline store: Parquet files by day, and Delta's log, which says which of them count.
+"""Tables of the offline store: Parquet files by day, and Delta's log, which lists those that count.
 
 A table lies at ``<store>/<name>/date=YYYY-MM-DD/*.parquet``. Whoever writes puts files there first and commits them afterwards, all at once
 and under a number of its own, so that a commit that is tried again changes nothing; whoever reads sees whole commits only.

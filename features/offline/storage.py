@@ -1,4 +1,4 @@
-"""Where the offline store lies: a folder, or an S3 prefix, as Arrow, Delta and Spark each want it said.
+"""Where the offline store lies: a folder, or an S3 prefix, as Arrow, Delta and Spark each want it written.
 
 S3 is configured as everywhere else: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, and AWS_ENDPOINT_URL for a
 server other than Amazon's.
@@ -66,7 +66,7 @@ class Storage:
         return self.url.replace("s3://", "s3a://", 1)
 
     def spark_settings(self) -> Mapping[str, str]:
-        """What Spark's session must be told to reach it; credentials come from the environment, by hadoop-aws's default chain."""
+        """The settings with which Spark's session reaches it; credentials come from the environment, by hadoop-aws's default chain."""
         if not self.is_remote:
             return {}
         settings = {"spark.hadoop.fs.s3a.endpoint.region": _region()}

@@ -103,15 +103,15 @@ def connection_string(redis_url: str) -> str:
 
 
 def _parsed(redis_url: str) -> SplitResult:
-    mend = "give redis://host:port/db, with user:password@ before the host if it needs them"
+    fix = "give redis://host:port/db, with user:password@ before the host if it needs them"
     try:
         url = urlsplit(redis_url)
         url.port  # noqa: B018 - raises ValueError if it is none
     except ValueError as error:
-        raise UserError(f"Redis address {redis_url!r} can't be read ({error}); {mend}") from error
+        raise UserError(f"Redis address {redis_url!r} can't be read ({error}); {fix}") from error
     database = url.path.strip("/")
     if url.scheme not in ("redis", "rediss") or not url.hostname or ":" in url.hostname or (database and not database.isdecimal()):
-        raise UserError(f"Redis address {redis_url!r} is none that Feast can use; {mend}")
+        raise UserError(f"Redis address {redis_url!r} is not one that Feast can use; {fix}")
     return url
 
 

@@ -51,7 +51,7 @@ class ClaimLostError(Exception):
 
 
 def forget(repo_path: Path, timeout: float = 2.0) -> None:
-    """Has all writers take the online store for lost, so that they write every key again; what it holds stays readable meanwhile.
+    """Makes every writer treat the online store as lost, so that all keys are written again; what it holds stays readable meanwhile.
 
     Raises OnlineStoreError if Redis fails, UserError if there is no repository at ``repo_path``.
     """

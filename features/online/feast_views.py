@@ -37,7 +37,7 @@ def objects(feature_sets: Iterable[FeatureSet] = tuple(FEATURE_SETS.values())) -
     equal ones, ``created``, a timestamp that rises in the order of the log.
     """
     entities = {
-        name: Entity(name=name, join_keys=[join_key], value_type=ValueType.STRING, description=f"Told apart by {join_key}.")
+        name: Entity(name=name, join_keys=[join_key], value_type=ValueType.STRING, description=f"Identified by {join_key}.")
         for name, join_key in (*JOIN_KEYS.items(), _TRANSACTION)
     }
     feature_sets = tuple(feature_sets)

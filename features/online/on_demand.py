@@ -1,6 +1,6 @@
 """The model's input for a transaction at hand, finished at its own time from the two encoded states that the online store holds.
 
-This is what runs inside Feast's on-demand feature views: they hand over what they read, and hand back what ``finish`` says.
+This is what runs inside Feast's on-demand feature views: they hand over what they read, and hand back what ``finish`` returns.
 """
 
 from collections.abc import Mapping, Sequence
@@ -44,7 +44,7 @@ def vector(
 
 
 def vector_of_request(feature_set: FeatureSet, event_time: int, amount: int) -> Float32:
-    """The vector (float32, len(names)) of what a request says by itself (ms, minor units), the rest missing (NaN)."""
+    """The vector (float32, len(names)) of what follows from a request alone (ms, minor units), the rest missing (NaN)."""
     of_user, of_merchant = (np.full((1, len(feature_set.of(entity))), np.nan, np.float32) for entity in JOIN_KEYS)
     return assemble(feature_set, np.array([event_time], np.int64), np.array([amount], np.int64), of_user, of_merchant).reshape(-1)
 

@@ -23,7 +23,7 @@ class Snapshot:
     """States of keys as they were when the next offset of their source partition was ``position``.
 
     ``keys``, ``states`` (encoded) and ``anchors`` (int64 ms; NEVER for a key known from labels only) have one entry a key. ``digest`` is
-    the feature set's; users have a ``summary``. ``everything`` says that these are all keys of the partition, not just the changed ones.
+    the feature set's; users have a ``summary``. ``everything`` means that these are all keys of the partition, not just the changed ones.
     """
 
     entity: Entity
@@ -57,7 +57,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What was told of a user: since when it holds and when the user was created (ms), country and segment."""
+    """What is known of a user: since when it holds and when the user was created (ms), country and segment."""
 
     since: int
     created_at: int

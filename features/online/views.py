@@ -1,4 +1,4 @@
-"""What the online store says about a key, as data: the views, their features and types.
+"""What the online store holds of a key, as data: the views, their features and types.
 
 Feast's views are generated from this, and what is written to Redis follows it. The states that a vector is finished from lie in
 ``user_state`` and ``merchant_state``; the other views are for people and programs who look a user up.
@@ -14,7 +14,7 @@ PROJECT = "tidemark"
 # The join key of each entity in Feast.
 JOIN_KEYS: dict[Entity, str] = {"user": "user_id", "merchant": "merchant_id"}
 
-# The window that ``transaction_stats`` tells.
+# The window of ``transaction_stats``.
 STATS_WINDOW = "30d"
 
 Kind = Literal["bytes", "string", "int64", "float64"]
@@ -43,7 +43,7 @@ class OnlineView:
 def state_view(entity: Entity) -> OnlineView:
     """The view that holds an entity's encoded states and where in the log each stands.
 
-    Its feature names carry the entity, for a request that joins both entities must tell them apart by bare name.
+    Its feature names carry the entity, for a request that joins both entities must distinguish them by bare name.
     """
     return OnlineView(
         f"{entity}_state",
@@ -83,7 +83,7 @@ USER_TRANSACTION_STATS = OnlineView(
 USER_PROFILE = OnlineView(
     "user_profile",
     "user",
-    "The user as last told on the topic users; the event timestamp says since when this holds.",
+    "The user as last sent on the topic users; the event timestamp is the moment since which this holds.",
     (
         OnlineFeature("created_at", "int64", "When the user was created, ms UTC."),
         OnlineFeature("country", "string", "The user's country."),
@@ -96,11 +96,11 @@ VIEWS = (TRANSACTION_STATS, USER_TRANSACTION_STATS, USER_PROFILE, state_view("us
 
 
 def stats_window(feature_set: FeatureSet) -> Window:
-    """The window of a feature set that ``transaction_stats`` tells. Raises ValueError if the set has no such window."""
+    """The window of a feature set that ``transaction_stats`` shows. Raises ValueError if the set has no such window."""
     for window in feature_set.activity:
         if window.name == STATS_WINDOW:
             return window
-    raise ValueError(f"feature set {feature_set.name} has no window {STATS_WINDOW}, which transaction_stats tells; add it to its activity")
+    raise ValueError(f"feature set {feature_set.name} has no window {STATS_WINDOW}, which transaction_stats shows; add it to its activity")
 
 
 def request_fields(feature_set: FeatureSet) -> tuple[OnlineFeature, ...]:

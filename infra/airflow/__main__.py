@@ -1,4 +1,4 @@
-"""``python -m infra.airflow standalone``: Airflow's own command, in its own environment, with these DAGs; ``make airflow`` says it."""
+"""``python -m infra.airflow standalone``: Airflow's own command, in its own environment, with these DAGs; ``make airflow`` runs it."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Examines everything the embedded services need, and names the mend of what is missing or broken."""
+"""Examines everything the embedded services need, and names the fix for what is missing or broken."""
 
 import os
 import shutil
@@ -17,12 +17,12 @@ LEAST_SPACE = 2_000_000_000  # bytes
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing examined: in order or broken, what was found, and for what is broken its mend."""
+    """One thing examined: in order or broken, what was found, and for what is broken its fix."""
 
     subject: str
     ok: bool
     detail: str
-    mend: str = ""
+    fix: str = ""
 
 
 def examine(home: Path) -> list[Finding]:
@@ -41,8 +41,8 @@ def examine(home: Path) -> list[Finding]:
 def _python() -> Finding:
     version = sys.version_info[:2]
     fits = OLDEST_PYTHON <= version < FIRST_UNKNOWN_PYTHON
-    mend = "" if fits else "install Python 3.11, 3.12 or 3.13, remove .venv and run `make setup`"
-    return Finding("Python", fits, f"{sys.version.split()[0]} ({sys.executable})", mend)
+    fix = "" if fits else "install Python 3.11, 3.12 or 3.13, remove .venv and run `make setup`"
+    return Finding("Python", fits, f"{sys.version.split()[0]} ({sys.executable})", fix)
 
 
 def _home(home: Path) -> Finding:
@@ -78,8 +78,8 @@ def _needed(subject: str, find: Callable[[], str]) -> Finding:
     try:
         return Finding(subject, True, find())
     except ServiceError as error:
-        problem, _, mend = str(error).partition("; ")
-        return Finding(subject, False, problem, mend)
+        problem, _, fix = str(error).partition("; ")
+        return Finding(subject, False, problem, fix)
 
 
 def _java(found: java.Java) -> str:

@@ -2,4 +2,4 @@
 
 
 class ServiceError(Exception):
-    """A service, or what it needs, is missing or broken. The message is one sentence that names it and its mend."""
+    """A service, or what it needs, is missing or broken. The message is one sentence that names it and its fix."""

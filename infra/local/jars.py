@@ -24,7 +24,7 @@ SPARK_VERSION = "4.2.0"
 HADOOP_VERSION = "3.5.0"
 AWS_SDK_VERSION = "2.35.4"
 
-# How the lines of Ivy's output begin that tell why.
+# How the lines of Ivy's output begin that name the reason.
 CAUSES = ("Host ", "SERVER ERROR", "module not found", "[FAILED", "Server access")
 
 

@@ -57,14 +57,14 @@ def for_spark() -> Java:
 
 @cache
 def major_version(executable: Path) -> int | None:
-    """The major version that `java -version` tells; None if it does not run."""
+    """The major version that `java -version` prints; None if it does not run."""
     try:
-        told = subprocess.run(
+        printed = subprocess.run(
             [str(executable), "-version"], capture_output=True, text=True, timeout=30, check=True, stdin=subprocess.DEVNULL
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    found = re.search(r'version "(\d+)', told.stderr + told.stdout)
+    found = re.search(r'version "(\d+)', printed.stderr + printed.stdout)
     return int(found[1]) if found else None
 
 

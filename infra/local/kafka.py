@@ -88,8 +88,8 @@ def _prepare(home: Path, port: int, controller_port: int) -> Path:
     command = [*_java(home), "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "--config", str(settings)]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     if done.returncode != 0:
-        said = (done.stderr or done.stdout or "no reason given").strip().splitlines()
-        cause = next((line for line in said if "xception" in line), said[-1])
+        lines = (done.stderr or done.stdout or "no reason given").strip().splitlines()
+        cause = next((line for line in lines if "xception" in line), lines[-1])
         raise ServiceError(f"Kafka's storage {folder / 'data'} could not be formatted ({cause}); free its disk, or remove the folder")
     return settings
 
@@ -119,10 +119,10 @@ def answers(bootstrap_servers: str, timeout: float, cluster: str | None = None) 
     }
     client = AdminClient(settings, logger=_silent)
     try:
-        told = client.list_topics(timeout=timeout)
+        metadata = client.list_topics(timeout=timeout)
     except KafkaException:
         return False
-    return bool(told.brokers) and (cluster is None or told.cluster_id == cluster)
+    return bool(metadata.brokers) and (cluster is None or metadata.cluster_id == cluster)
 
 
 def _java(home: Path) -> list[str]:

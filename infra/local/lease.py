@@ -15,7 +15,7 @@ from infra.local.errors import ServiceError
 
 
 class Lease:
-    """Taken for the block, if it is free; else ``held_by`` says who has it, and the block should do nothing.
+    """Taken for the block, if it is free; else ``held_by`` names who has it, and the block should do nothing.
 
     An owner on this machine whose process is gone has lost it; one on another has it for ``seconds`` from when it took it.
     """

@@ -10,7 +10,7 @@ JAVA_PACKAGES = ("openjdk-17-jre-headless", "openjdk-21-jre-headless")  # Debian
 
 
 def main() -> None:
-    """Find or install each; says what it does. What Spark alone needs may stay missing: nothing but Spark's commands stops there."""
+    """Find or install each; prints what it does. What Spark alone needs may stay missing: nothing but Spark's commands stops there."""
     try:
         _find_or_install(redis.executable, "redis-server")
         try:

@@ -31,7 +31,7 @@ class Slot:
 
     @property
     def pid_file(self) -> Path:
-        """Tells pid and identity of the process last started."""
+        """Returns pid and identity of the process last started."""
         return self.home / "run" / f"{self.name}.pid"
 
     @property
@@ -127,7 +127,7 @@ def _recorded(slot: Slot) -> tuple[int, str] | None:
 
 
 def _identity(pid: int) -> str | None:
-    """What tells this process from every other that ever has this pid: machine's boot and start time in clock ticks. None if it is gone."""
+    """What no other process with this pid ever has: the machine's boot and when it began in clock ticks. None if it is gone."""
     try:
         # The command's name, in parentheses, may hold spaces: count the fields from its end. The first is the state, the 20th the start.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -54,8 +54,8 @@ def start(home: Path, ports: Ports) -> None:
 
 def _title_setting(server: Path) -> str:
     """Else Redis writes its title over its environment, by whose marker a process is known that lost its pid file; older ones must."""
-    told = subprocess.run([server, "--version"], capture_output=True, text=True, check=False).stdout
-    version = re.search(r"v=(\d+)\.(\d+)", told)
+    printed = subprocess.run([server, "--version"], capture_output=True, text=True, check=False).stdout
+    version = re.search(r"v=(\d+)\.(\d+)", printed)
     return "set-proc-title no\n" if version and (int(version[1]), int(version[2])) >= (6, 2) else ""
 
 

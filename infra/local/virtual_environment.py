@@ -58,4 +58,4 @@ def _uv(title: str, *arguments: str | Path) -> None:
     done = subprocess.run(command, env={**os.environ, **_UV}, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     if done.returncode:
         cause = " ".join(done.stderr.split())[-400:]
-        raise ServiceError(f"the environment of {title} could not be made ({cause}); mend that and run the command again")
+        raise ServiceError(f"the environment of {title} could not be made ({cause}); fix that and run the command again")

@@ -23,7 +23,7 @@ find_python() {
     fail "Tidemark needs Python 3.11, 3.12 or 3.13 and found none among: ${PYTHON:-python3 python3.13 python3.12 python3.11}; install one (apt-get install python3) or name it: make setup PYTHON=/path/to/python"
 }
 
-# Debian splits venv off; only the distribution's own interpreter can be mended with the distribution's package.
+# Debian splits venv off; only the distribution's own interpreter can be repaired with the distribution's package.
 ensure_venv() {
     "$1" -c 'import ensurepip, venv' >/dev/null 2>&1 && return
     version=$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])')

@@ -11,13 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from features.arrays import Float32, Int64, RecordKind
+from features.arrays import Float32, Int64, Lateness, RecordKind
 from features.definitions import Entity, FeatureSet
 from features.labels import LabelBook
 from features.oracle import BOTH
 from features.state import EntityState
 from features.vector import device_hashes
-from features.windows import TOO_LATE
 from streams.audit.recomputation import Applied
 from streams.messages.events import Label
 from streams.score import Observed
@@ -131,7 +130,7 @@ class EventTime:
             kind = of["kind"][here].astype(np.int8)
             seen, lateness = state.apply(kind, of["slot"][here], of["time"][here], of["amount"][here], fraud[here], of["device"][here])
             features.append(seen[kind == RecordKind.TRANSACTION])
-            late.append(of["place"][here][(lateness == TOO_LATE) & (kind == RecordKind.LABEL)])
+            late.append(of["place"][here][(lateness == Lateness.TOO_LATE) & (kind == RecordKind.LABEL)])
         made = np.concatenate(features) if features else np.zeros((0, state.width), np.float32)
         return of["place"][of["kind"] == RecordKind.TRANSACTION], made, np.concatenate([*late, np.zeros(0, np.int64)])
 

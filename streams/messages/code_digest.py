@@ -1,29 +1,24 @@
-"""Which code made a vector: a digest that every row of the scoring log carries, so that an auditor knows when it was another."""
+"""Which code made a vector: a digest that every row of the scoring log carries, so that an auditor knows when other code did."""
 
-import hashlib
 from functools import cache
-from pathlib import Path
 
-# All that stands between a record of ``transactions`` and its vector; what the features mean has a digest of its own.
-_SOURCES = (
-    "features/compiled.py",
-    "features/encoding.py",
-    "features/labels.py",
-    "features/online/on_demand.py",
-    "features/state.py",
-    "features/vector.py",
-    "features/windows.py",
-    "streams/state/duplicates.py",
-    "streams/ingest.py",
-    "streams/score.py",
-    "streams/messages/validation.py",
-)
+from features.source_closure import Read, closure, digest, read_own
+
+# Both stages' pure steps, and how the API finishes a vector from what the online store holds.
+_STEPS = ("streams.ingest", "streams.score", "features.online.on_demand")
+
+# What a model makes of a vector comes after it and has a version of its own, so ``models`` isn't among them.
+_PACKAGES = ("features", "streams")
+
+
+def sources(read: Read = read_own) -> dict[str, bytes]:
+    """Our sources, by path, that stand between a record of ``transactions`` and its vector in the scoring log: these steps and all of
+    ``features`` and ``streams`` that they import. SCORE goes on to decisions, so the few messages in which it reports them are among
+    these; with a change in one of them code counts as other code, though it makes the same vectors."""
+    return closure(_STEPS, _PACKAGES, read)
 
 
 @cache
 def code_digest() -> str:
-    """Hex SHA-256 of these sources, read once, as this program runs them."""
-    root, digest = Path(__file__).parents[2], hashlib.sha256()
-    for source in _SOURCES:
-        digest.update(source.encode() + b"\0" + (root / source).read_bytes() + b"\0")
-    return digest.hexdigest()
+    """Hex SHA-256 of these sources as this program runs them."""
+    return digest(sources())

@@ -120,7 +120,7 @@ class Saver:
         round_ = self._round
         slots, round_.slots = round_.slots[:most], round_.slots[most:]
         entity = self._state.entity
-        entity.mark_told(slots, UNSAVED)
+        entity.mark_unchanged(slots, UNSAVED)
         names = [entity.names[slot] for slot in slots.tolist()]
         labels = self._state.labels(names, entity.horizons(slots).tolist())
         key = self._prefix + _KEY

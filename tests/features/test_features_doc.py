@@ -1,4 +1,4 @@
-"""docs/features.md does as it says: its snippets run as they stand, on one history in both stores."""
+"""docs/features.md is true: its snippets run as they stand, on one history in both stores."""
 
 import re
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ AMOUNTS = [1_000, 2_500, 3_333, 9]
 
 
 @pytest.fixture(scope="module")
-def said(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """What the snippets leave behind."""
     home = tmp_path_factory.mktemp("doc")
     times = [datetime.fromisoformat(moment).replace(tzinfo=UTC) for moment in MOMENTS]
@@ -71,18 +71,18 @@ def served(log: History) -> np.ndarray:
     return of_history(HistoryLog.from_table(table), V1)
 
 
-def test_history_is_as_of_the_time_asked_for(said: dict[str, Any]) -> None:
-    assert said["then"]["avg_transaction_amount"].tolist()[:2] == [1_000.0, sum(AMOUNTS) / 4]
-    assert said["then"]["transaction_count"].tolist()[:2] == [1.0, 4.0]
-    assert said["then"].iloc[2].isna().sum() == 2
+def test_history_is_as_of_the_time_asked_for(results: dict[str, Any]) -> None:
+    assert results["then"]["avg_transaction_amount"].tolist()[:2] == [1_000.0, sum(AMOUNTS) / 4]
+    assert results["then"]["transaction_count"].tolist()[:2] == [1.0, 4.0]
+    assert results["then"].iloc[2].isna().sum() == 2
 
 
-def test_after_the_last_event_history_and_online_store_agree(said: dict[str, Any]) -> None:
-    assert said["now"] == {"user_id": ["123"], "avg_transaction_amount": [said["then"]["avg_transaction_amount"][1]]}
+def test_after_the_last_event_history_and_online_store_agree(results: dict[str, Any]) -> None:
+    assert results["now"] == {"user_id": ["123"], "avg_transaction_amount": [results["then"]["avg_transaction_amount"][1]]}
 
 
-def test_the_vectors_are_those_that_were_served(said: dict[str, Any]) -> None:
-    expected = said["expected"][[1, 0]]
+def test_the_vectors_are_those_that_were_served(results: dict[str, Any]) -> None:
+    expected = results["expected"][[1, 0]]
     assert np.isnan(expected).any()
-    assert said["vectors"].dtype == np.float32
-    assert said["vectors"].tobytes() == expected.tobytes()
+    assert results["vectors"].dtype == np.float32
+    assert results["vectors"].tobytes() == expected.tobytes()

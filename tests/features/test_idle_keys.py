@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from features.arrays import Float32, RecordKind
+from features.arrays import Float32, Lateness, RecordKind
 from features.definitions import DAY, FEATURE_SETS
 from features.state import EntityState
 from features.tiles import NEVER
-from features.windows import SEEN, TOO_LATE, UNPROJECTED, UNSAVED
+from features.windows import SEEN, UNPROJECTED, UNSAVED
 
 V2 = FEATURE_SETS["fraud_v2"]
 START = 1_530_000_000_000 // DAY * DAY
@@ -93,14 +93,14 @@ def test_room_of_idle_keys_is_used_by_others() -> None:
     assert len(set(used[1:])) == 1
 
 
-def test_those_who_are_told_of_changes_hear_of_keys_that_became_idle() -> None:
+def test_listeners_to_changes_get_the_keys_that_became_idle() -> None:
     users = busy()
     apply(users, "other", START + 29 * DAY)
     users.take_changed(UNPROJECTED)
     users.take_changed(UNSAVED)
     apply(users, "third", START + 29 * DAY + IDLE)
-    for unheard in (UNPROJECTED, UNSAVED):
-        assert [users.names[slot] for slot in users.take_changed(unheard)] == ["u", "other", "third"]
+    for listener in (UNPROJECTED, UNSAVED):
+        assert [users.names[slot] for slot in users.take_changed(listener)] == ["u", "other", "third"]
     apply(users, "third", START + 29 * DAY + IDLE + DAY)
     assert [users.names[slot] for slot in users.take_changed(ALL)] == ["third"]
 
@@ -131,7 +131,7 @@ def test_labels_from_before_memory_count_nowhere_and_those_of_coming_transaction
     users = busy()
     apply(users, "other", START + 29 * DAY + IDLE)
     small = encoded(users, "u")
-    assert apply(users, "u", START + 29 * DAY, kind=RecordKind.LABEL)[1] == TOO_LATE
+    assert apply(users, "u", START + 29 * DAY, kind=RecordKind.LABEL)[1] == Lateness.TOO_LATE
     assert users.horizons(users.slots(["u"])).tolist() == [START + 30 * DAY]
     assert encoded(users, "u") == small
     assert apply(users, "u", START + 80 * DAY, kind=RecordKind.LABEL)[1] == 0

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from features.arrays import RecordKind
+from features.arrays import Lateness, RecordKind
 from features.definitions import DAY, FEATURE_SETS, HOUR, MINUTE, SECOND, FeatureSet, Window
 from features.state import EntityState
 from features.tiles import NEVER
-from features.windows import TOO_LATE, UNPROJECTED, UNSAVED, apply_rows
+from features.windows import UNPROJECTED, UNSAVED, apply_rows
 
 V1, V2 = FEATURE_SETS["fraud_v1"], FEATURE_SETS["fraud_v2"]
 START = 1_530_000_000_000
@@ -150,7 +150,7 @@ def test_labels_alone_make_a_key_of_any_size() -> None:
         assert tiles_in(held.encode(np.zeros(1, np.int64))[0]) <= most_tiles(V1)
 
 
-def test_changed_slots_are_told_once_to_each_who_asks() -> None:
+def test_changed_slots_are_reported_once_to_each_listener() -> None:
     state = EntityState(V1, "user")
     apply(state, ["a", "b"], np.array([START, START]))
     state.observe(state.slots(["a", "c"]), np.array([START, START]), np.zeros(2, np.int64), np.zeros(2, np.int64))
@@ -160,7 +160,7 @@ def test_changed_slots_are_told_once_to_each_who_asks() -> None:
     assert state.take_changed(UNPROJECTED).tolist() == [1]
     assert state.take_changed(UNSAVED).tolist() == [0, 1]
     state.mark_changed(np.array([0, 1]), UNSAVED)
-    state.mark_told(np.array([0]), UNSAVED)
+    state.mark_unchanged(np.array([0]), UNSAVED)
     assert state.take_changed(UNSAVED).tolist() == [1]
     assert state.take_changed(UNPROJECTED).tolist() == []
 
@@ -272,11 +272,11 @@ def test_a_label_taken_back_leaves_the_bytes_that_were_there_before(seen: bool, 
     assert state.encode(slots) == before == state.encode(slots)
 
 
-def test_labels_beyond_every_window_are_told_and_change_nothing() -> None:
+def test_labels_beyond_every_window_are_reported_and_change_nothing() -> None:
     state = EntityState(V1, "user")
     apply(state, ["u"], np.array([START]))
     before = state.encode(np.zeros(1, np.int64))
-    assert label(state, ["u"], np.array([START - 39 * DAY])).tolist() == [TOO_LATE]
+    assert label(state, ["u"], np.array([START - 39 * DAY])).tolist() == [Lateness.TOO_LATE]
     assert state.encode(np.zeros(1, np.int64)) == before
 
 

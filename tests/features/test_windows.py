@@ -9,10 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from features.arrays import RecordKind
+from features.arrays import Lateness, RecordKind
 from features.definitions import MINUTE, FeatureSet, Window
 from features.state import EntityState
-from features.windows import LATE, ON_TIME, TOO_LATE
 
 TEN_MINUTES = FeatureSet("ten minutes", (Window("10m", 10 * MINUTE, 2 * MINUTE),), ())
 DELAYED = FeatureSet(
@@ -209,10 +208,10 @@ def test_a_late_transaction_is_judged_at_the_anchor_and_counts_where_it_happened
     #   |....|....|.2..|....|....|....|1.3.|            2 comes after 1, 3 after both
     #        [                             )            2 sees 1, though it happened before
     user = User(TEN_MINUTES)
-    assert user.pays(12) == [ON_TIME]
+    assert user.pays(12) == [Lateness.ON_TIME]
     late = user.sees(4.5)
     assert (late["tx_count_10m"], late["seconds_since_last"], late["age_seconds"]) == (1, 0, 0)
-    assert user.pays(4.5) == [LATE]
+    assert user.pays(4.5) == [Lateness.LATE]
     after = user.sees(13)
     assert (after["tx_count_10m"], after["seconds_since_last"], after["age_seconds"]) == (2, 60, 510)
     #   0    2    4    6    8    10   12   14   16
@@ -226,8 +225,8 @@ def test_what_no_window_reaches_is_too_late_but_not_forgotten() -> None:
     #   |...2|3...|         |....|1...|                 at 21 the window starts at 20 − 10 = 10
     user = User(TEN_MINUTES)
     user.pays(21, amount=500)
-    assert user.pays(10) == [LATE]
-    assert user.pays(9.999) == [TOO_LATE]
+    assert user.pays(10) == [Lateness.LATE]
+    assert user.pays(9.999) == [Lateness.TOO_LATE]
     assert user.tiles() == {10: 1, 20: 1}
     counts, amounts = user.state.totals(user.slot)
     assert (counts.tolist(), amounts.tolist()) == ([3], [700])
@@ -240,8 +239,8 @@ def test_a_label_of_what_no_window_reaches_is_too_late() -> None:
     user.pays(30)
     #   14   16   18   20   22       30
     #   |F...|....|....|             |x?                at 30 the delayed window starts at 30 − 8 − 6 = 16
-    assert user.labelled(15.999) == TOO_LATE
-    assert user.labelled(16) == ON_TIME
+    assert user.labelled(15.999) == Lateness.TOO_LATE
+    assert user.labelled(16) == Lateness.ON_TIME
     assert user.sees(30)["fraud_count_6m"] == 1
 
 

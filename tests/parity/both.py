@@ -5,13 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from features.arrays import Float32, RecordKind
+from features.arrays import Float32, Lateness, RecordKind
 from features.definitions import Entity, FeatureSet
 from features.labels import LabelBook
 from features.oracle import Oracle, OracleWindow
 from features.state import EntityState
 from features.vector import assemble, device_hashes
-from features.windows import TOO_LATE
 from tests.parity.logs import Chargeback, Log, Payment, Record, payments_of
 from tests.parity.windows import restated
 
@@ -39,10 +38,10 @@ class Kernel:
         for entity, state in self.states.items():
             features, lateness = state.apply(kind, self._slots(entity, batch), time, amount, fraud, device)
             assert np.isnan(features[~asked]).all()
-            self.too_late[entity] += int(np.count_nonzero(lateness[asked] == TOO_LATE))
+            self.too_late[entity] += int(np.count_nonzero(lateness[asked] == Lateness.TOO_LATE))
             seen[entity] = features[asked]
             if entity == "user":
-                fraud = np.where(lateness == TOO_LATE, 0, fraud)
+                fraud = np.where(lateness == Lateness.TOO_LATE, 0, fraud)
         return assemble(self.feature_set, time[asked], amount[asked], seen["user"], seen["merchant"])
 
     def observe(self, payments: Sequence[Payment]) -> Float32:

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pytest
 from feast import FeatureStore
 
-from features.arrays import Float32, RecordKind
+from features.arrays import Float32, Lateness, RecordKind
 from features.backfill import spark_backfill
 from features.backfill.plan import plan_backfill
 from features.definitions import ACTIVITY_WINDOWS, DAY, FEATURE_SETS, HOUR, MINUTE, Entity, FeatureSet, Window
@@ -29,7 +29,6 @@ from features.online.feast_views import objects
 from features.online.on_demand import vector
 from features.state import EntityState
 from features.vector import from_columns
-from features.windows import TOO_LATE
 from infra.local import jars, java
 from streams.messages.record import Record
 from streams.replay.encode import encode_labels, encode_transactions
@@ -104,7 +103,7 @@ def by_api(log: HistoryLog, devices: list[str | None], feature_set: FeatureSet) 
             seen[entity].add(int(slots[entity][i]))
             device = log.device[here] if feature_set.devices else np.zeros(1, np.int64)
             _, lateness = state.apply(log.kind[here], slots[entity][here], log.time[here], log.amount[here], fraud, device)
-            if lateness[0] == TOO_LATE:
+            if lateness[0] == Lateness.TOO_LATE:
                 fraud = np.zeros(1, np.int64)
     return np.array(found)
 

@@ -1,4 +1,4 @@
-"""A ``tidemark`` command as a task. Its exit status says how it went: 0 well, 1 it found something wrong, 2 something is to be mended."""
+"""A ``tidemark`` command as a task. Its exit status: 0 all is well, 1 it found something wrong, 2 something has to be fixed first."""
 
 from collections.abc import Mapping
 from datetime import timedelta

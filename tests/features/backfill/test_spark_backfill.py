@@ -129,8 +129,8 @@ def test_of_many_labels_the_newest_counts_and_what_was_refused_does_not(spark: "
     for i in rng.choice(600, 150, replace=False).tolist():
         of = log[i]
         assert isinstance(of, Payment)
-        for told, later in ((True, 1), (bool(i % 2), 3), (True, 2)):
-            log.append(Chargeback.of(of, of.event_time + later * DAY, told))
+        for is_fraud, later in ((True, 1), (bool(i % 2), 3), (True, 2)):
+            log.append(Chargeback.of(of, of.event_time + later * DAY, is_fraud))
     rows = []
     for offset, one in enumerate(log):
         rows.append(record(0, offset, "label" if isinstance(one, Chargeback) else "transaction", **vars(one)))
@@ -175,7 +175,7 @@ def test_only_missing_days_are_computed_and_those_of_another_archive_are_replace
     assert counts == list(range(20))
 
 
-def test_an_archive_that_is_compacted_meanwhile_is_told(spark: "SparkSession", tmp_path: Path) -> None:
+def test_an_archive_that_is_compacted_meanwhile_is_reported(spark: "SparkSession", tmp_path: Path) -> None:
     store = Storage.of(tmp_path)
     archive(store, of_records([record(0, 0, "transaction", transaction_id="t", user_id="u", merchant_id="m", event_time=START, amount=5)]))
     plan = plan_backfill(store, V1, FIRST, AFTER)
@@ -185,7 +185,7 @@ def test_an_archive_that_is_compacted_meanwhile_is_told(spark: "SparkSession", t
         spark_backfill.backfill(plan, spark)
 
 
-def test_a_range_that_is_not_archived_is_told(store: Storage, tmp_path: Path) -> None:
+def test_a_range_that_is_not_archived_is_refused(store: Storage, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="run `tidemark archive` first"):
         plan_backfill(Storage.of(tmp_path), V1, FIRST, AFTER)
     with pytest.raises(UserError, match="it has 2018-0"):

@@ -1,4 +1,4 @@
-"""The columns of any file become the canonical table, or an error says which column or row can't, and how to mend it."""
+"""The columns of any file become the canonical table, or an error says which column or row can't, and how to fix it."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
@@ -36,7 +36,7 @@ def complaint(mapping: ColumnMapping = MAPPING, **columns: Any) -> str:
 
 
 class TestTheMapping:
-    def test_the_handbook_is_mapped_as_its_readme_says(self) -> None:
+    def test_the_handbook_is_mapped_as_its_readme_describes(self) -> None:
         file = pa.table(
             {
                 "TRANSACTION_ID": [7],
@@ -82,7 +82,7 @@ class TestTheMapping:
         [
             ("handbok", None, '"handbok" is no preset'),
             ("handbook", "minor", "contradicts --columns handbook"),
-            ("handbook", "cents", "say major"),
+            ("handbook", "cents", "use major"),
             ("transaction_id=", None, "is no field=column"),
             ("currency=:", None, "is no field=column"),
             ("label=x", None, '"label" in --columns is no field'),
@@ -98,7 +98,7 @@ class TestTheMapping:
             ("transaction_id=i,event_time=t,user_id=u,merchant_id=m,amount=a,currency=:EUR", None, "add --amount-unit major"),
         ],
     )
-    def test_a_wrong_mapping_is_named_with_its_mend(self, columns: str, unit: str | None, sentence: str) -> None:
+    def test_a_wrong_mapping_is_named_with_its_fix(self, columns: str, unit: str | None, sentence: str) -> None:
         with pytest.raises(UserError, match=r"--columns|--amount-unit") as raised:
             parse_mapping(columns, unit)
         assert sentence in str(raised.value)
@@ -132,7 +132,7 @@ class TestIds:
     @pytest.mark.parametrize(
         ("ids", "sentence"),
         [
-            (["a", "", None, "b"], '2 of 4 rows of x.csv can\'t be used: "card" is missing or empty in 2 rows, first in row 2; mend or'),
+            (["a", "", None, "b"], '2 of 4 rows of x.csv can\'t be used: "card" is missing or empty in 2 rows, first in row 2; fix or'),
             (["a", "b" * 257], "is longer than 256 characters in 1 row, first in row 2"),
             ([1.0, 1.5], '"card" is no whole number in 1 row, first in row 2 ("1.5")'),
             ([2.0**60], "is no whole number"),
@@ -196,7 +196,7 @@ class TestAmounts:
         assert values("amount", sum=[5716.0]) == [5716]
         assert values("amount", sum=["5716"]) == [5716]
 
-    def test_the_currency_says_how_many_minor_units_there_are(self) -> None:
+    def test_the_currency_decides_how_many_minor_units_there_are(self) -> None:
         columns = {**MAPPING.columns, "currency": "cur"}
         mapping = ColumnMapping(columns, "major", {})
         assert values("amount", mapping, sum=[1.5, 15.0, 1.5], cur=["EUR", "JPY", "KWD"]) == [150, 15, 1500]
@@ -212,7 +212,7 @@ class TestAmounts:
             (MAJOR, [-0.01], "is negative"),
             (MAJOR, [1e11], "is above 10^12 minor units"),
             (MAJOR, ["1e400"], "is no finite number"),
-            (MAPPING, [12.5], "is no whole number of minor units; say --amount-unit major in 1 row, first in row 1"),
+            (MAPPING, [12.5], "is not a whole number of minor units; use --amount-unit major in 1 row, first in row 1"),
             (MAPPING, [10**12 + 1], "is above 10^12 minor units"),
             (MAPPING, [True], "but an amount is a number"),
         ],
@@ -259,7 +259,7 @@ def test_all_faults_are_counted_in_one_sentence() -> None:
         "4 of 4 rows of x.csv can't be used: "
         '"sum" is negative in 3 rows, first in row 1 ("-1"); "card" is missing or empty in 2 rows, first in row 2; '
         '"at" lies before 1973, which looks like seconds: times are milliseconds in 1 row, first in row 1 ("1"); and 1 further problems; '
-        "mend or remove these rows"
+        "fix or remove these rows"
     )
 
 

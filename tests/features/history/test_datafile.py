@@ -1,4 +1,4 @@
-"""Files come in whole or with an error that names the mend, and go out whole or not at all."""
+"""Files come in whole or with an error that names the fix, and go out whole or not at all."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,7 +56,7 @@ def test_a_row_is_counted_without_the_header(tmp_path: Path) -> None:
     ("content", "sentence"),
     [
         ("", "Empty CSV file"),
-        (HEADER + ROW + "1,2\n", "1 of 2 rows of x.csv can't be used: the header has 7 columns, but row 2 has 2; mend or remove"),
+        (HEADER + ROW + "1,2\n", "1 of 2 rows of x.csv can't be used: the header has 7 columns, but row 2 has 2; fix or remove"),
         ("id;at\n1;2\n", 'column "id" is missing in x.csv, which has id;at'),
         ((HEADER + ROW).encode().replace(b"007", b"\xff\xfe"), "UTF8"),
         (b"PAR1 and then nothing", "x.csv can't be read"),
@@ -83,7 +83,7 @@ def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:
     assert list((tmp_path / "new").iterdir()) == []
 
 
-def test_where_nothing_can_be_written_is_said(tmp_path: Path) -> None:
+def test_where_nothing_can_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"can't be written.*name a file where you may write"):
         write_transactions(tmp_path / "file" / "x.parquet", [], pa.schema([("a", pa.int64())]))

@@ -28,7 +28,7 @@ def test_the_delay(text: str | None, labelled: bool, delay: int | None) -> None:
 
 @pytest.mark.parametrize(("text", "labelled"), [("7", True), ("-1d", True), ("4000d", True), ("week", True), ("7d", False)])
 def test_what_is_no_delay_is_refused(text: str, labelled: bool) -> None:
-    with pytest.raises(UserError, match=f"--labels-after {text} .*(say for example 7d|map it with --columns is_fraud=)"):
+    with pytest.raises(UserError, match=f"--labels-after {text} .*(use for example 7d|map it with --columns is_fraud=)"):
         parse_labels_after(text, labelled)
 
 

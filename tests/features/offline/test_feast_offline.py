@@ -1,4 +1,4 @@
-"""What Feast says of the past: each key's last row at or before a time, from committed files, with the bits that were stored."""
+"""What Feast returns of the past: each key's last row at or before a time, from committed files, with the bits that were stored."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,18 +61,18 @@ def store(home: Path, served: np.ndarray) -> FeatureStore:
     return FeatureStore(repo_path=str(home / "feast"))
 
 
-def told(found: pd.DataFrame) -> list[tuple[float | None, int | None]]:
+def means_and_counts(found: pd.DataFrame) -> list[tuple[float | None, int | None]]:
     pairs = zip(found["avg_transaction_amount"], found["transaction_count"], strict=True)
     return [(None, None) if pd.isna(mean) else (mean, int(count)) for mean, count in pairs]
 
 
-def test_a_user_is_told_as_of_the_last_event_at_or_before_the_time(store: FeatureStore) -> None:
+def test_a_user_is_returned_as_of_the_last_event_at_or_before_the_time(store: FeatureStore) -> None:
     # events of u1      0        5        10, 10               2 d
     # asked      -1     0    4        9   10         11        2 d
     moments = [at(-1), at(0), at(4), at(9), at(10), at(11), at(2 * 24 * 60)]
     entity_df = asked("user_id", ["u1"] * len(moments), moments)
     found = store.get_historical_features(entity_df=entity_df, features=STATS).to_df()
-    assert told(found) == [(None, None), (100.0, 1), (100.0, 1), (400.0, 4), (300.0, 3), (300.0, 3), (0.5, 5)]
+    assert means_and_counts(found) == [(None, None), (100.0, 1), (100.0, 1), (400.0, 4), (300.0, 3), (300.0, 3), (0.5, 5)]
 
 
 def test_a_profile_is_the_version_that_held_at_the_time(store: FeatureStore) -> None:
@@ -104,7 +104,7 @@ def test_times_without_zone_are_utc_and_others_are_converted(store: FeatureStore
     naive = pd.DataFrame({"user_id": ["u1"], "event_timestamp": [pd.Timestamp(START).tz_localize(None)]})
     elsewhere = pd.DataFrame({"user_id": ["u1"], "event_timestamp": [pd.Timestamp(START).tz_convert("Asia/Tokyo")]})
     for entity_df in (naive, elsewhere):
-        assert told(store.get_historical_features(entity_df=entity_df, features=STATS).to_df()) == [(100.0, 1)]
+        assert means_and_counts(store.get_historical_features(entity_df=entity_df, features=STATS).to_df()) == [(100.0, 1)]
 
 
 def test_the_model_s_service_returns_the_very_bits_that_were_served(store: FeatureStore, served: np.ndarray) -> None:
@@ -119,7 +119,7 @@ def test_files_that_are_not_committed_do_not_count(store: FeatureStore, home: Pa
     written = write_file(Storage.of(home / "offline").at("transaction_stats"), START.date(), "uncommitted", rows)
     found = store.get_historical_features(entity_df=asked("user_id", ["u2"], [at(9)]), features=STATS).to_df()
     (home / "offline" / "transaction_stats" / written.path).unlink()
-    assert told(found) == [(5.0, 1)]
+    assert means_and_counts(found) == [(5.0, 1)]
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def by_spark(store: FeatureStore, home: Path) -> Iterator[FeatureStore]:
     session.stop()
 
 
-def test_spark_says_the_same(store: FeatureStore, by_spark: FeatureStore, served: np.ndarray) -> None:
+def test_spark_returns_the_same(store: FeatureStore, by_spark: FeatureStore, served: np.ndarray) -> None:
     moments = [at(-1), at(0), at(4), at(9), at(10), at(11), at(2 * 24 * 60), at(9), at(3)]
     users = asked("user_id", ["u1"] * 7 + ["u2", "nobody"], moments)
     past = asked("transaction_id", [f"t{i}" for i in range(0, 500, 7)], [at(i) for i in range(0, 500, 7)])

@@ -49,7 +49,7 @@ def test_a_commit_that_is_tried_again_changes_nothing(table: OfflineTable) -> No
     assert names(table) == ["a", "b", "c"]
 
 
-def test_days_are_told_apart_and_may_be_replaced(table: OfflineTable) -> None:
+def test_days_are_kept_apart_and_may_be_replaced(table: OfflineTable) -> None:
     table.commit([put(table, SUNDAY, "a-0", "ab"), put(table, MONDAY, "a-0", "c")], "writer", 0)
     assert [Path(uri).parent.name for uri in table.uris(MONDAY)] == ["date=2018-04-02"]
     assert [Path(uri).parent.name for uri in table.uris(None, MONDAY)] == ["date=2018-04-01"]

@@ -1,4 +1,4 @@
-"""The repository that `up` writes: complete, left alone if it is right, and on the Redis it is told."""
+"""The repository that `up` writes: complete, left alone if it is right, and on the Redis it is given."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The online store on a real Redis: what is written is what the log says, and Redis failing is told, soon."""
+"""The online store on a real Redis: what is written is what follows from the log, and a failing Redis is reported soon."""
 
 import sqlite3
 import subprocess
@@ -171,7 +171,7 @@ def at(server: RedisServer, folder: Path, repo: Path) -> Path:
     return moved
 
 
-def test_a_dead_and_a_silent_redis_are_told_within_the_deadline(tmp_path: Path, store_repo: Path) -> None:
+def test_a_dead_and_a_silent_redis_are_reported_within_the_deadline(tmp_path: Path, store_repo: Path) -> None:
     with running_redis() as server:
         repo = at(server, tmp_path, store_repo)
         writer, reader = OnlineWriter(repo, "app", "ingest", timeout=0.3), OnlineReader(repo, timeout=0.2)
@@ -200,7 +200,7 @@ def test_a_dead_and_a_silent_redis_are_told_within_the_deadline(tmp_path: Path, 
             call()
 
 
-def test_no_repository_is_the_user_s_to_mend(tmp_path: Path) -> None:
+def test_no_repository_is_an_error_the_user_can_fix(tmp_path: Path) -> None:
     for opened in (lambda: OnlineWriter(tmp_path, "app", "ingest"), lambda: OnlineReader(tmp_path)):
         with pytest.raises(UserError, match="run `tidemark up`"):
             opened()

@@ -1,4 +1,4 @@
-"""The DAGs, really run by Airflow, with a ``tidemark`` that notes what it was asked and answers as told: commands, failures, retries."""
+"""The DAGs, really run by Airflow, with a ``tidemark`` that notes what it was asked and answers as set: commands, failures, retries."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The doctor names what is missing or broken, and its mend."""
+"""The doctor names what is missing or broken, and its fix."""
 
 import json
 import os
@@ -28,36 +28,36 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_a_whole_home_is_in_order_throughout(whole: Home) -> None:
-    told = whole.tidemark("doctor")
-    broken = [line for line in told.stdout.splitlines() if line.startswith("BROKEN")]
+    done = whole.tidemark("doctor")
+    broken = [line for line in done.stdout.splitlines() if line.startswith("BROKEN")]
     assert [line for line in broken if "Java for Spark" not in line] == [], (
         "Spark's Java alone may be missing on a machine where nothing can be installed"
     )
-    assert told.returncode == (1 if broken else 0)
+    assert done.returncode == (1 if broken else 0)
     for subject in ("Python", "home", "Java for Kafka", "Java for Spark", "Kafka's jars", "Redis server", "Redis", "MLflow", "Kafka"):
-        assert subject in told.stdout
+        assert subject in done.stdout
 
 
 @pytest.mark.usefixtures("bare")
-def test_a_missing_redis_server_is_named_with_its_mend(tmp_path: Path) -> None:
+def test_a_missing_redis_server_is_named_with_its_fix(tmp_path: Path) -> None:
     found = finding(tmp_path, "Redis server")
     assert not found.ok
-    assert "apt-get install redis-server" in found.mend
+    assert "apt-get install redis-server" in found.fix
 
 
 @pytest.mark.usefixtures("bare")
 @pytest.mark.parametrize("subject", ["Java for Kafka", "Java for Spark"])
-def test_a_missing_java_is_named_with_its_mend(tmp_path: Path, subject: str) -> None:
+def test_a_missing_java_is_named_with_its_fix(tmp_path: Path, subject: str) -> None:
     found = finding(tmp_path, subject)
     assert not found.ok
-    assert "openjdk-17-jre-headless" in found.mend
+    assert "openjdk-17-jre-headless" in found.fix
 
 
 def test_a_missing_piece_makes_the_command_fail(tmp_path: Path) -> None:
-    told = Home(tmp_path / "home").tidemark("doctor")
-    assert told.returncode == 1
-    assert "BROKEN" in told.stdout
-    assert "`tidemark up` starts it" in told.stdout
+    done = Home(tmp_path / "home").tidemark("doctor")
+    assert done.returncode == 1
+    assert "BROKEN" in done.stdout
+    assert "`tidemark up` starts it" in done.stdout
 
 
 def test_a_damaged_jar_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -69,14 +69,14 @@ def test_a_damaged_jar_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     found = finding(tmp_path, "Kafka's jars")
     assert not found.ok
     assert "jose4j-0.9.6.jar" in found.detail
-    assert "make setup" in found.mend
+    assert "make setup" in found.fix
 
 
 def test_a_home_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     found = finding(tmp_path / "file" / "home", "home")
     assert not found.ok
-    assert "TIDEMARK_HOME" in found.mend
+    assert "TIDEMARK_HOME" in found.fix
 
 
 def test_a_full_disk_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_full_disk_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 def test_an_unfit_python_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(sys, "version_info", (3, 14, 0))
-    assert "3.13" in finding(tmp_path, "Python").mend
+    assert "3.13" in finding(tmp_path, "Python").fix
 
 
 def test_a_pid_file_of_a_process_that_is_gone_is_named(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_a_jar_other_than_the_locked_one_is_refused_by_name(monkeypatch: pytest.
 
 
 @pytest.mark.usefixtures("cache")
-def test_without_a_network_the_error_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_network_the_error_names_that(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Dhttps.proxyHost=127.0.0.1 -Dhttps.proxyPort=1")
     with pytest.raises(ServiceError, match="check the network"):
         jars.KAFKA.ensure()

@@ -20,9 +20,9 @@ from tests.infra.local.service_home import Home
 
 
 def addresses(home: Home) -> dict[str, Any]:
-    told = home.tidemark("status", "--json")
-    assert told.returncode == 0, told.stderr
-    return dict(json.loads(told.stdout))
+    done = home.tidemark("status", "--json")
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
 
 
 def produce(bootstrap: str, value: bytes) -> None:
@@ -41,14 +41,14 @@ def values(bootstrap: str) -> Iterator[bytes]:
 
 
 def test_status_prints_the_addresses_and_nothing_else(whole: Home) -> None:
-    told = addresses(whole)
-    assert {name: list(part) for name, part in told.items()} == {
+    known = addresses(whole)
+    assert {name: list(part) for name, part in known.items()} == {
         "kafka": ["bootstrap_servers"],
         "redis": ["url"],
         "mlflow": ["tracking_uri"],
         "feast": ["repo_path"],
     }
-    assert Path(told["feast"]["repo_path"]) == whole.path / "feast"
+    assert Path(known["feast"]["repo_path"]) == whole.path / "feast"
     assert (whole.path / "feast" / "feature_store.yaml").is_file()
 
 
@@ -100,10 +100,10 @@ def test_up_after_a_hard_kill_recovers_and_keeps_what_was_stored(whole: Home) ->
         process.send_signal(signal.SIGKILL)
     psutil.wait_procs(whole.family(), timeout=10)
 
-    told = whole.tidemark("status", "--json")
-    assert (told.returncode, told.stdout) == (2, "")
-    assert told.stderr.startswith("error: ")
-    assert "tidemark up" in told.stderr
+    done = whole.tidemark("status", "--json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: ")
+    assert "tidemark up" in done.stderr
 
     done = whole.tidemark("up")
     assert done.returncode == 0, done.stderr
@@ -136,7 +136,7 @@ def test_an_outside_service_that_does_not_answer_is_an_error_that_names_it(tmp_p
     assert f"{variable}={address}" in done.stderr
 
 
-def test_down_ends_every_process_and_the_status_says_so(whole: Home) -> None:
+def test_down_ends_every_process_and_the_status_shows_it(whole: Home) -> None:
     family = whole.family()
     assert len(family) >= 3
     done = whole.tidemark("down")

@@ -1,4 +1,4 @@
-"""The authorities that Java is told to trust are the system's."""
+"""The authorities that Java is made to trust are the system's."""
 
 import datetime
 import subprocess

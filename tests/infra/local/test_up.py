@@ -55,8 +55,8 @@ def killed(pid: int) -> None:
 
 def test_the_usual_port_is_left_to_whoever_has_it(small: Home) -> None:
     with occupied(6379):
-        told = services.up(small.path)
-    assert urlsplit(told.redis).port not in (None, 6379)
+        found = services.up(small.path)
+    assert urlsplit(found.redis).port not in (None, 6379)
     assert services.answers(REDIS, small.path)
 
 
@@ -90,15 +90,15 @@ def test_ups_at_the_same_time_start_one_service(small: Home) -> None:
         return services.up(small.path).redis
 
     with ThreadPoolExecutor(4) as pool:
-        told = {future.result() for future in [pool.submit(up) for _ in range(4)]}
-    assert len(told) == 1
+        found = {future.result() for future in [pool.submit(up) for _ in range(4)]}
+    assert len(found) == 1
     assert len(small.family()) == 1
 
 
 def test_a_recycled_pid_is_not_taken_for_the_service(small: Home) -> None:
     services.up(small.path)
     killed(pid_of(small))
-    # Processes are told apart by when they began, in ticks of 10 ms; a pid isn't taken again within one.
+    # Processes are distinguished by when they began, in ticks of 10 ms; a pid isn't taken again within one.
     time.sleep(0.05)
     bystander = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     try:
@@ -147,12 +147,12 @@ def test_a_home_that_cannot_be_made_is_an_error_that_names_it(small: Home) -> No
 
 def test_logs_shows_the_end_of_a_services_log(small: Home) -> None:
     services.up(small.path)
-    told = small.tidemark("logs", "redis", "-n", "5")
-    assert (told.returncode, len(told.stdout.splitlines())) == (0, 5)
-    assert "Ready to accept connections" in told.stdout
+    done = small.tidemark("logs", "redis", "-n", "5")
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 5)
+    assert "Ready to accept connections" in done.stdout
 
 
 def test_logs_of_no_service_is_an_error_that_names_the_services(small: Home) -> None:
-    told = small.tidemark("logs", "postgres")
-    assert (told.returncode, told.stdout) == (2, "")
-    assert "kafka" in told.stderr
+    done = small.tidemark("logs", "postgres")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "kafka" in done.stderr

@@ -1,4 +1,4 @@
-"""An environment of its own is made once, and what keeps it from being made is said."""
+"""An environment of its own is made once, and what keeps it from being made is reported."""
 
 import hashlib
 import sys
@@ -10,10 +10,10 @@ from infra.local import virtual_environment
 from infra.local.errors import ServiceError
 
 
-def test_what_keeps_it_from_being_made_is_said_with_the_mend(tmp_path: Path) -> None:
+def test_what_keeps_it_from_being_made_is_reported_with_the_fix(tmp_path: Path) -> None:
     requirements = tmp_path / "requirements.txt"
     requirements.write_text("something==1.0\n")  # no hash
-    with pytest.raises(ServiceError, match=r"the environment of Something could not be made \(.*hash.*\); mend that and run"):
+    with pytest.raises(ServiceError, match=r"the environment of Something could not be made \(.*hash.*\); fix that and run"):
         virtual_environment.ensure(tmp_path / "made", requirements, "Something")
     assert not (tmp_path / "made" / "made-of").exists(), "what is half made doesn't count"
 

@@ -96,7 +96,7 @@ class TestReplay:
             (("--columns", "handbook"), 'column "TRANSACTION_ID" is missing in x.parquet'),
             (("--columns", "handbok"), '"handbok" is no preset'),
             (("--columns", "tidemark", "--rate", "fast"), "--rate fast is no rate"),
-            (("--columns", "tidemark", "--labels-after", "soon"), "--labels-after soon is no duration"),
+            (("--columns", "tidemark", "--labels-after", "soon"), "--labels-after soon is not a duration"),
             (("--columns", "tidemark", "--from", "2025-01-03", "--to", "2025-01-03"), "must lie after"),
             (("--columns", "tidemark", "--from", "2026-01-01"), "has no transaction and no label from 2026-01-01"),
             (("--columns", "tidemark", "--to", "2024-01-01"), "has no transaction and no label before 2024-01-01"),
