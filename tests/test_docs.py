@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,8 @@ ROOMS = ("features", "models", "streams", "api", "infra", "tests", "docs")
 PAGES = [file for file in sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")]) if file.name != "CHANGELOG.md"]
 # Folders that architecture.md gives to what comes next; its row says so.
 TO_COME = {"models/rules/", "api/console/", "streams/alerts/", "infra/grafana/"}
+# The glossary's section of what isn't used any more.
+RETIRED = "## Words we don't use"
 _PATH = re.compile(rf"`((?:{'|'.join(ROOMS)})/[\w./*-]*)`")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 
@@ -27,6 +31,11 @@ def name(file: Path) -> str:
 def missing(text: str) -> list[str]:
     """The paths in backquotes that begin at a room and aren't there."""
     return [path for path in _PATH.findall(text) if path not in TO_COME and not any(ROOT.glob(path))]
+
+
+def code(text: str) -> str:
+    """What stands in backquotes, in lines and in blocks."""
+    return "\n".join(re.findall(r"```.*?```|`[^`]+`", text, re.DOTALL))
 
 
 def anchors(file: Path) -> set[str]:
@@ -64,6 +73,18 @@ def test_a_path_or_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("# A page\n\n## Its heading's name\n")
     assert broken(page, "[a](#its-headings-name) [b](#other) [c](gone.md) [d](page.md#a-page)") == ["#other", "gone.md"]
+
+
+def test_every_command_that_a_page_names_exists() -> None:
+    shown = subprocess.run([Path(sys.executable).with_name("tidemark"), "--help"], capture_output=True, text=True, check=True).stdout
+    known = set(re.findall(r"^[\s│]+([a-z][a-z-]+)  ", shown, re.MULTILINE))
+    assert {"up", "train", "replay"} <= known
+    named = {
+        (name(page), command)
+        for page in PAGES
+        for command in re.findall(r"(?<!/)\btidemark ([a-z][a-z-]+)\b", code(page.read_text().partition(RETIRED)[0]))
+    }
+    assert not {(page, command) for page, command in named if command not in known}
 
 
 def test_a_folders_files_that_architecture_names_exist() -> None:
@@ -117,7 +138,7 @@ def test_a_decision_has_date_context_decision_and_consequences(record: Path) -> 
 
 
 def test_a_word_stands_in_the_glossary_once() -> None:
-    text = (DOCS / "glossary.md").read_text().partition("## Words we don't use")[0]
+    text = (DOCS / "glossary.md").read_text().partition(RETIRED)[0]
     words = [
         word for line in text.splitlines() if line.startswith("| ") for word in line.split("|")[1].strip().split(", ") if word != "word"
     ]
