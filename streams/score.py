@@ -43,7 +43,7 @@ class Observed:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What SCORE says to the outside: (key, message) pairs, and Arrow streams for the scoring log."""
+    """What SCORE sends to the outside: (key, message) pairs, and Arrow streams for the scoring log."""
 
     decisions: list[tuple[bytes, bytes]]
     dead_letters: list[bytes]
@@ -54,7 +54,7 @@ def advance(turn: Sequence[tuple[ScoreState, Sequence[Batch]]], counts: Counter[
     """Applies batches to the states of their partitions; returns each new transaction with its vector as of before it.
 
     Rows already applied are left out; rows of a source that leave a gap behind the last one applied come from a former owner of the source
-    partition and are left out too, for the present owner says them again. ``counts`` gains repeated, gaps, late, too_late.
+    partition and are left out too, for the present owner sends them again. ``counts`` gains repeated, gaps, late, too_late.
     """
     feature_set = turn[0][0].feature_set
     admitted = [[piece for piece in (admit(state, batch, counts) for batch in read) if len(piece.rows)] for state, read in turn]
@@ -99,10 +99,10 @@ def decide(observed: Observed, variant: Variant, currency: str, decided_at: int)
     why = dict(zip(flagged, reasons(scorer, vectors[flagged]), strict=True)) if flagged else {}
     shared = {**variant.identity, "features_digest": scorer.features_digest, "origin": "stream"}
     messages = encode_decisions(rows, scores, why, {**shared, "currency": currency, "decided_at": decided_at, "degraded": False})
-    for i, told in given.items():
-        told.decision.source = Source(TRANSACTIONS.name, rows["source"][i].as_py(), rows["offset"][i].as_py())
-        messages[i] = encode(told.decision)
-        scores.probability[i], vectors[i] = told.decision.probability, np.frombuffer(told.vector, np.float32)
+    for i, answered in given.items():
+        answered.decision.source = Source(TRANSACTIONS.name, rows["source"][i].as_py(), rows["offset"][i].as_py())
+        messages[i] = encode(answered.decision)
+        scores.probability[i], vectors[i] = answered.decision.probability, np.frombuffer(answered.vector, np.float32)
     log = scoring_log.encode(rows, observed.position, vectors, scores.probability, {**shared, "code_digest": code_digest()}, given)
     return Outcome(list(zip(rows["user_id"].cast(pa.binary()).to_pylist(), messages, strict=True)), observed.refused, log)
 
@@ -112,7 +112,7 @@ def _given(rows: pa.RecordBatch) -> dict[int, answer.Answer]:
     payload = rows["payload"]
     if payload.null_count == len(rows):
         return {}
-    return {i: answer.decode(told) for i, told in enumerate(payload.to_pylist()) if told is not None}
+    return {i: answer.decode(value) for i, value in enumerate(payload.to_pylist()) if value is not None}
 
 
 def decide_each(
@@ -120,7 +120,7 @@ def decide_each(
 ) -> Outcome:
     """As ``decide``, but a transaction on which that raises becomes a dead letter, the rest being decided.
 
-    ``failed`` is told of each attempt that failed, with its rows: a single one is the one at fault.
+    ``failed`` gets each attempt that failed, with its rows: a single one is the one at fault.
     """
     n = len(observed.rows)
     try:

@@ -29,7 +29,7 @@ def offsets_in(text: str, topic: str) -> Offsets:
 
 
 def as_starting_offsets(topic: str, held: Offsets, partitions: int) -> str:
-    """What Spark is told where to begin: where the table ends, and where it has nothing of a partition at its beginning."""
+    """Where Spark is to begin: where the table ends, and where it has nothing of a partition at its beginning."""
     earliest = -2
     return json.dumps({topic: {str(partition): held.get(partition, earliest) for partition in range(partitions)}})
 

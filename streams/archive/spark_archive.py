@@ -31,7 +31,7 @@ SPARK_SETTINGS = {
 _LOOK_EVERY_S = 0.1
 
 Report = Callable[[str, int], None]
-"""Is told of each batch that was committed: its topic, and how many rows."""
+"""Gets each batch that was committed: its topic, and how many rows."""
 
 
 class TopicArchive:

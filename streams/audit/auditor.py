@@ -51,7 +51,7 @@ class Findings:
 
 class Auditor:
     """Audits a ``portion`` (0–1) of a feature set's decisions; of an ``oracle_share`` of all keys what is known is computed by the oracle
-    too. ``watchers`` are told all that is applied."""
+    too. ``watchers`` see all that is applied."""
 
     def __init__(
         self,
@@ -150,9 +150,9 @@ class Auditor:
             foreign = scored.code_digest not in ("", code_digest())
             case = Case(scored.vector, mismatch.expected, history, foreign)
             cases.append((case, causes.suspicions(self._feature_set, case)))
-        told = {id(mismatch): verdict for mismatch, verdict in zip(unknown, causes.verdicts(cases), strict=True)}
+        verdicts = {id(mismatch): verdict for mismatch, verdict in zip(unknown, causes.verdicts(cases), strict=True)}
         return [
-            replace(mismatch, cause=told[id(mismatch)][0], sentence=told[id(mismatch)][1]) if id(mismatch) in told else mismatch
+            replace(mismatch, cause=verdicts[id(mismatch)][0], sentence=verdicts[id(mismatch)][1]) if id(mismatch) in verdicts else mismatch
             for mismatch in found
         ]
 

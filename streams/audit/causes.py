@@ -81,9 +81,9 @@ def verdicts(cases: Sequence[tuple[Case, Sequence[Suspicion]]]) -> list[tuple[Ca
     )
     found: list[tuple[Cause, str]] = []
     for case, suspected in cases:
-        told = [one for one in suspected if one.cause == "float"] if case.foreign_code and not past else list(suspected)
-        for_good = [one for one in told if one.cause == "missing event" and missing[one.event]]
-        chosen = next(iter([*for_good, *told]), None)
+        likely = [one for one in suspected if one.cause == "float"] if case.foreign_code and not past else list(suspected)
+        for_good = [one for one in likely if one.cause == "missing event" and missing[one.event]]
+        chosen = next(iter([*for_good, *likely]), None)
         if chosen is not None:
             found.append((chosen.cause, chosen.sentence))
         elif case.foreign_code:

@@ -175,8 +175,8 @@ class Audit:
             return Mismatch("vector", scored, None, "duplicate", sentence)
         rows, row, expected = computed
         if scored.states is not None:
-            told = answer.decode(rows["payload"][row].as_py()) if rows["payload"][row].is_valid else None
-            degraded = told is not None and told.decision.degraded
+            answered = answer.decode(rows["payload"][row].as_py()) if rows["payload"][row].is_valid else None
+            degraded = answered is not None and answered.decision.degraded
             self.tally.degraded += degraded
             time, amount = rows["event_time"][row].as_py(), rows["amount"][row].as_py()
             expected = (
@@ -200,8 +200,8 @@ class Audit:
             here = np.flatnonzero(digests == digest)
             if served.shape[1] != len(scorer.feature_names):
                 continue
-            said = scorer.score(served[here]).probability
-            for i, probability in zip(here.tolist(), said.tolist(), strict=True):
+            probabilities = scorer.score(served[here]).probability
+            for i, probability in zip(here.tolist(), probabilities.tolist(), strict=True):
                 if probability != stated[i]:
                     found.append(wrong_probability(Scored.of(rows, i), probability))
         return found
@@ -213,8 +213,8 @@ class Audit:
                 by_kernel, by_oracle = self._disagreed.pop(_place(rows, i), (None, None))
                 if by_kernel is not None and by_oracle is not None:
                     sentence = "the kernel and the oracle of this version disagree about it"
-                    told = differences(self._feature_set.names, by_kernel, by_oracle)
-                    found.append(Mismatch("oracle", Scored.of(rows, i), by_oracle, "code version", sentence, told))
+                    differing = differences(self._feature_set.names, by_kernel, by_oracle)
+                    found.append(Mismatch("oracle", Scored.of(rows, i), by_oracle, "code version", sentence, differing))
         return found
 
     def _note(self, rows: pa.Table) -> np.ndarray:

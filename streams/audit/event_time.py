@@ -115,7 +115,7 @@ class EventTime:
         self._rows[entity].append(np.array(rows, np.int64))
 
     def _ideal(self, entity: Entity, too_late: Int64) -> tuple[Int64, Float32, Int64]:
-        """Places and features of an entity's transactions in the ideal order, and the labels that came too late; the merchants are told
+        """Places and features of an entity's transactions in the ideal order, and the labels that came too late; the merchants get
         which of the users' did."""
         rows = np.concatenate(self._rows[entity]) if self._rows[entity] else np.zeros((0, len(_Row._fields)), np.int64)
         self._rows[entity] = []
@@ -152,10 +152,10 @@ def text(report: Mapping[str, object], most: int = 8) -> list[str]:
         f"{report['share_of_values']:.3%} of all values differ from the ideal ones"
     ]
     often = sorted(features.items(), key=lambda item: -int(item[1]["differing"]))  # type: ignore[call-overload]
-    for name, told in often[:most]:
-        relative: Mapping[str, float] = told["relative"]  # type: ignore[assignment]
+    for name, figures in often[:most]:
+        relative: Mapping[str, float] = figures["relative"]  # type: ignore[assignment]
         by = f", relatively {relative['p50']:.2g} at the median, {relative['p99']:.2g} at p99" if relative else ""
-        lines.append(f"  {name}: {told['share']:.3%}{by}")
+        lines.append(f"  {name}: {figures['share']:.3%}{by}")
     return lines
 
 

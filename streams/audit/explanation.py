@@ -84,28 +84,29 @@ def explanation(
     }
 
 
-def text(told: Mapping[str, Any]) -> list[str]:
+def text(found: Mapping[str, Any]) -> list[str]:
     """The same for people, a line each."""
-    model, policy, source = told["model"], told["policy"], told["source"]
+    model, policy, source = found["model"], found["policy"], found["source"]
     lines = [
-        f"{told['transaction_id']}: {told['amount']:,} of user {told['user_id']} at merchant {told['merchant_id']}, {told['event_time']}",
-        f"source     {source['topic']}[{source['partition']}] at offset {source['offset']}, decided by the {told['origin']}",
+        f"{found['transaction_id']}: {found['amount']:,} of user {found['user_id']} at merchant {found['merchant_id']}, "
+        f"{found['event_time']}",
+        f"source     {source['topic']}[{source['partition']}] at offset {source['offset']}, decided by the {found['origin']}",
     ]
-    for entity, at in (told["states_read"] or {}).items():
+    for entity, at in (found["states_read"] or {}).items():
         lines.append(
             f"           {entity} state {'never seen' if at is None else 'as of offset {offset} of partition {partition}'.format(**at)}"
         )
     lines += [
         f"model      {model['name']} {model['version']} ({model['digest'][:12]}), {model['variant']}, control {model['control_revision']}",
-        f"score      {told['probability']:.6f}, risk {told['risk_score']}, {told['risk_level']}",
+        f"score      {found['probability']:.6f}, risk {found['risk_score']}, {found['risk_level']}",
         f"policy     {policy['digest'][:12]}: review from {policy['review']:.6g}, block from {policy['block']:.6g}",
-        f"verdict    {told['decision']}",
-        f"code       {told['code_digest'][:12]}, {'that of this version' if told['same_code'] else 'another than of this version'}",
+        f"action     {found['decision']}",
+        f"code       {found['code_digest'][:12]}, {'that of this version' if found['same_code'] else 'another than of this version'}",
     ]
-    for reason in told["reasons"]:
+    for reason in found["reasons"]:
         lines.append(f"  because  {reason['feature']} = {reason['value']} ({reason['contribution']:+.3f} log-odds)")
     lines.append("windows")
-    for window in told["windows"]:
+    for window in found["windows"]:
         title = f"  {window['entity']} {window['window']}"
         lines.append(
             f"{title:<16} {window['from']} to {window['to']}: {window['transactions']:,} transactions, {window['frauds']:,} frauds"
@@ -115,11 +116,11 @@ def text(told: Mapping[str, Any]) -> list[str]:
         if more:
             lines.append(f"    and {more:,} more")
     lines.append("vector")
-    for figure in told["vector"]:
+    for figure in found["vector"]:
         again = "" if figure["served"] == figure["recomputed"] else f", recomputed {figure['recomputed']}"
         lines.append(f"  {figure['feature']:<32} {figure['served']}{again}")
-    lines += [f"differs    {sentence}" for sentence in told["differs"]]
-    lines.append("reproduced bit for bit" if told["reproduced"] else "not reproduced")
+    lines += [f"differs    {sentence}" for sentence in found["differs"]]
+    lines.append("reproduced bit for bit" if found["reproduced"] else "not reproduced")
     return lines
 
 

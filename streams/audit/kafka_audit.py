@@ -61,7 +61,7 @@ class KafkaAudit:
         self.auditor = Auditor(config.feature_set, self.shape, self._log.read, self._scorer_of, portion, oracle_share, watchers, observers)
 
     def catch_up(self, advance: Callable[[int], None] = lambda _: None) -> int:
-        """Takes what the scoring log has by now; ``advance`` is told of every so many rows. Returns how many there were."""
+        """Takes what the scoring log has by now; ``advance`` gets the number of rows now and then. Returns how many there were."""
         ends = {partition: log.bounds(SCORING_LOG.name, partition)[1] for partition, log in self._scoring_logs.items()}
         taken, round_, held = 0, list[pa.Table](), 0
         # In the order in which they were decided: what is far ahead on one partition would have to wait for the others.
@@ -110,7 +110,7 @@ class KafkaAudit:
         if user_id is not None:
             found = {user: row for user, row in found.items() if user == user_id}
         if len(found) > 1:
-            raise UserError(f"users {', '.join(sorted(found))} each have a transaction {transaction_id!r}; say which with --user")
+            raise UserError(f"users {', '.join(sorted(found))} each have a transaction {transaction_id!r}; name one with --user")
         if not found:
             raise UserError(
                 f"there is no decision on transaction {transaction_id!r} in {SCORING_LOG.name}; check the id, and look among dead-letters"

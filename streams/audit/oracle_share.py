@@ -99,9 +99,9 @@ class OracleShare:
         if known > _MANY and applied.offset % (known // _MANY + 1):
             return
         assert isinstance(applied.event, Transaction)
-        told = oracle.observe_key(entity, applied.event, source)
-        half = np.array([told[feature.name] for feature in self.feature_set.of(entity)], np.float32)
+        observed = oracle.observe_key(entity, applied.event, source)
+        half = np.array([observed[feature.name] for feature in self.feature_set.of(entity)], np.float32)
         self._halves[entity][applied.source, applied.offset] = half
         self.checked.halves += 1
         self.checked.first_seen += not known
-        self.checked.with_frauds += any(told[f.name] > 0 for f in self.feature_set.of(entity) if f.measure == "fraud_count")
+        self.checked.with_frauds += any(observed[f.name] > 0 for f in self.feature_set.of(entity) if f.measure == "fraud_count")

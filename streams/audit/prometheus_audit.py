@@ -1,4 +1,4 @@
-"""What a following audit tells Prometheus."""
+"""What a following audit reports to Prometheus."""
 
 from collections import Counter
 

@@ -65,7 +65,7 @@ def text(found: Mapping[str, Any]) -> list[str]:
     ]
     if not found["audited"]:
         nothing = f"nothing was decided on {found['features']} yet"
-        lines.append(nothing if is_conclusive(found) else f"no decision on {found['features']} was in the sample; say --all")
+        lines.append(nothing if is_conclusive(found) else f"no decision on {found['features']} was in the sample; use --all")
     for name, count in found["other_features"].items():
         lines.append(f"not audited: {count:,} decisions on {name}; audit these with --features {name}")
     if found["events_skipped"]:
@@ -73,10 +73,10 @@ def text(found: Mapping[str, Any]) -> list[str]:
     lines += [f"{cause}: {count:,}" for cause, count in sorted(found["causes"].items(), key=lambda item: -item[1])]
     for example in (*found["examples"][:_FEATURES], *store["examples"][:_FEATURES]):
         lines.append(f"  {example['about']}: {example['cause']}, {example['sentence']}")
-        told = [f"{d['feature']} {d['served']} instead of {d['expected']}" for d in example["differences"][:_FEATURES]]
-        more = len(example["differences"]) - len(told)
-        if told:
-            lines.append(f"    {'; '.join(told)}{f'; and {more} more' if more > 0 else ''}")
+        differing = [f"{d['feature']} {d['served']} instead of {d['expected']}" for d in example["differences"][:_FEATURES]]
+        more = len(example["differences"]) - len(differing)
+        if differing:
+            lines.append(f"    {'; '.join(differing)}{f'; and {more} more' if more > 0 else ''}")
     return lines
 
 

@@ -42,8 +42,8 @@ class StateRecord(NamedTuple):
 class PartitionStates(Generic[State]):
     """The states by partition, and up to where each has applied its partition of ``source``.
 
-    ``create`` makes an empty state of a partition, ``reapply`` brings one on without speaking. ``repeatable``: saying again what was said
-    does no harm, so a stage whose committed positions are lost may go on from what it saved.
+    ``create`` makes an empty state of a partition, ``reapply`` brings one on without sending anything. ``repeatable``: sending again what
+    was sent does no harm, so a stage whose committed positions are lost may go on from what it saved.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class PartitionStates(Generic[State]):
             self._recover(number, self.positions[number], committed=True)
 
     def fail(self, partition: int, place: SourcePosition) -> StateRecord:
-        """Has a partition's state refuse a record of ``transactions`` from now on; returns what tells its later owners."""
+        """Has a partition's state refuse a record of ``transactions`` from now on; returns the record by which later owners know."""
         state = self._states[partition]
         state.failed.add(place)
         return StateRecord(partition, *saved_state.failed_record(place))

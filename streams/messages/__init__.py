@@ -1,1 +1,1 @@
-"""What is said, on which topic, and what makes it valid?"""
+"""Which messages are there, on which topic, and what makes it valid?"""

@@ -1,4 +1,4 @@
-"""What the API told a caller, as it travels with the transaction, so that the stream repeats exactly that."""
+"""What the API answered a caller, as it travels with the transaction, so that the stream repeats exactly that."""
 
 import msgspec
 
@@ -14,7 +14,7 @@ class StatePosition(msgspec.Struct, frozen=True):
 
 class Answer(msgspec.Struct, frozen=True):
     """The decision that was given, the vector (float32 bytes) it rested on, the positions of the two states that were read, and the digest
-    of the code that finished them ("" from before that was said)."""
+    of the code that finished them ("" from before that was noted)."""
 
     decision: Decision
     vector: bytes

@@ -1,8 +1,8 @@
-"""The records of ``transactions.by-merchant``: Arrow batches of what INGEST says to SCORE.
+"""The records of ``transactions.by-merchant``: Arrow batches of what INGEST sends to SCORE.
 
 One Kafka record is one batch for one merchant partition. Its rows come from one or more source partitions and stand, for each of them, in
 source order. The headers name the feature set and, for each source, ``previous``: the offset of the last earlier source record with a row
-for the same merchant partition (−1 if there is none). Both follow from the source log alone, so a row said twice is recognised and a
+for the same merchant partition (−1 if there is none). Both follow from the source log alone, so a row sent twice is recognised and a
 missing one shows as a gap.
 """
 
@@ -88,7 +88,7 @@ def decode(
     return Batch(rows, _previous(record_headers), position)
 
 
-# An IPC message without its schema doesn't say how wide the features are; who doesn't read them needn't know.
+# An IPC message without its schema doesn't say how wide the features are; readers that skip them don't need it.
 _ORDER_SCHEMA = pa.schema([*_HEAD, ("user_features", pa.list_(pa.float32(), 1))])
 
 

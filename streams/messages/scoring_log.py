@@ -43,11 +43,16 @@ def encode(
     n = len(rows)
     states = [[None] * n for _ in range(4)]
     revision = np.full(n, shared["control_revision"], np.int64)
-    for i, told in given.items():
-        read = (told.user_state.partition, told.user_state.offset, told.merchant_state.partition, told.merchant_state.offset)
+    for i, answered in given.items():
+        read = (
+            answered.user_state.partition,
+            answered.user_state.offset,
+            answered.merchant_state.partition,
+            answered.merchant_state.offset,
+        )
         for column, value in zip(states, read, strict=True):
             column[i] = value  # type: ignore[call-overload]
-        revision[i] = told.decision.control_revision
+        revision[i] = answered.decision.control_revision
     own = shared if len(given) < n else {}
     columns = {
         **{name: rows[name] for name in ("transaction_id", "event_time", "user_id", "merchant_id", "amount")},
@@ -61,10 +66,10 @@ def encode(
         "merchant_state_partition": pa.array(states[2], pa.int32()),
         "merchant_state_offset": pa.array(states[3], pa.int64()),
         **{
-            name: _named(n, own.get(name), {i: getattr(told.decision, name) for i, told in given.items()})
+            name: _named(n, own.get(name), {i: getattr(answered.decision, name) for i, answered in given.items()})
             for name in ("origin", "variant", "model_version", "model_digest", "policy_digest", "features_digest")
         },
-        "code_digest": _named(n, own.get("code_digest"), {i: told.code_digest for i, told in given.items()}),
+        "code_digest": _named(n, own.get("code_digest"), {i: answered.code_digest for i, answered in given.items()}),
         "control_revision": pa.array(revision),
         "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1]),
     }
@@ -87,11 +92,11 @@ def vectors(rows: pa.Table) -> Float32:
     return np.asarray(flat.reshape(len(rows), -1 if len(rows) else rows.schema.field("vector").type.list_size))
 
 
-def _named(n: int, own: str | int | None, told: Mapping[int, str]) -> pa.DictionaryArray:
+def _named(n: int, own: str | int | None, others: Mapping[int, str]) -> pa.DictionaryArray:
     """A column with few distinct values: one for all that the stream decided, and those of the API's answers."""
     codes = np.zeros(n, np.int16)
     places: dict[str | int, int] = {} if own is None else {own: 0}
-    for i, value in told.items():
+    for i, value in others.items():
         codes[i] = places.setdefault(value, len(places))
     return pa.DictionaryArray.from_arrays(pa.array(codes), pa.array(list(places), pa.string()))
 

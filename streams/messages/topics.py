@@ -87,7 +87,7 @@ SCORING_LOG = Topic(
     90 * _DAY_MS,
     config=_LARGE,
 )
-USER_RISK = Topic("user-risk", "user_id", "the newest risk of each user, told once a day", UserRisk, None, config=_COMPACTED_SOON)
+USER_RISK = Topic("user-risk", "user_id", "the newest risk of each user, sent once a day", UserRisk, None, config=_COMPACTED_SOON)
 
 STATE_USERS = Topic(
     "state.users",

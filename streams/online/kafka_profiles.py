@@ -33,7 +33,7 @@ class _Partition:
 class UsersWorker:
     """A ``partitions.StageWorker``. A position is committed once the online store has all before it.
 
-    Dead letters are acknowledged before that: after a failure some are said twice, each names the offset it is about.
+    Dead letters are acknowledged before that: after a failure some are sent twice, each names the offset it is about.
     """
 
     def __init__(self, config: DeploymentConfig) -> None:
@@ -56,7 +56,7 @@ class UsersWorker:
         return positions
 
     def process(self, records: Mapping[int, Sequence[Record]]) -> Positions:
-        """Notes the users' profiles and says what was refused."""
+        """Notes the users' profiles and sends dead letters of what was refused."""
         for number, read in records.items():
             partition = self._partitions[number]
             for letter in fold(read, partition.validator, partition.changed, self.counts):

@@ -31,15 +31,15 @@ class SimulationSpec:
     def __post_init__(self) -> None:
         for name, least in (("seed", 0), ("users", 1), ("merchants", 1), ("days", 1)):
             if getattr(self, name) < least:
-                raise UserError(f"--{name} {getattr(self, name)} is too small; say at least {least}")
+                raise UserError(f"--{name} {getattr(self, name)} is too small; use at least {least}")
         if self.users > _MOST_USERS:
-            raise UserError(f"--users {self.users} is too large; say at most {_MOST_USERS}")
+            raise UserError(f"--users {self.users} is too large; use at most {_MOST_USERS}")
         if not 0 <= self.takeovers <= 5_000:
-            raise UserError(f"--takeovers {self.takeovers} is no number a day among 5,000 users; say for example 0.5, or 0 for none")
+            raise UserError(f"--takeovers {self.takeovers} is not a number a day among 5,000 users; use for example 0.5, or 0 for none")
         if self.start_ms % DAY_MS or (self.drift_at_ms or 0) % DAY_MS:
             raise UserError("a simulation starts and drifts at midnight UTC; give whole days")
         if not _EARLIEST_DAY <= self.first_day <= self.last_day <= _LATEST_DAY:
-            raise UserError("a simulation must lie between the years 1974 and 2243; mend --from, --to or --days")
+            raise UserError("a simulation must lie between the years 1974 and 2243; change --from, --to or --days")
 
     @property
     def first_day(self) -> int:

@@ -1,4 +1,4 @@
-"""INGEST: sends batches on, says up to where all is safely sent, and saves the users' states."""
+"""INGEST: sends batches on, commits up to where all is safely sent, and saves the users' states."""
 
 import logging
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""SCORE: speaks to the outside, as often as was chosen, and saves the merchants' states."""
+"""SCORE: decides, sends what follows from that, and saves the merchants' states."""
 
 import logging
 import time

@@ -48,7 +48,7 @@ class _Segment:
     begun: int
     identities: list[str] = field(default_factory=list)
     pieces: int = 0
-    told: int = 0
+    saved: int = 0
 
 
 class TransactionMemory:
@@ -98,7 +98,7 @@ class TransactionMemory:
         return found
 
     def news(self) -> tuple[list[Piece], list[tuple[int, int]]]:
-        """What was noted since the last call, and the (segment, number) of the pieces told before that are forgotten since."""
+        """What was noted since the last call, and the (segment, number) of the pieces given before that are forgotten since."""
         pieces = [piece for segment in self._segments for piece in self._untold(segment)]
         forgotten, self._forgotten = self._forgotten, []
         return pieces, forgotten
@@ -112,18 +112,18 @@ class TransactionMemory:
             segment = segments[-1]
             segment.identities += piece.identities
             segment.pieces = piece.number + 1
-            segment.told = len(segment.identities)
+            segment.saved = len(segment.identities)
             self._taken.update(zip(piece.identities, piece.checksums, strict=True))
         if segments:
             self._segments = segments
 
     def _untold(self, segment: _Segment) -> Iterable[Piece]:
-        # An empty segment is told too, once, for it decides when the next one begins. No piece is ever told anew with more in it: if that
-        # came from a save that was broken off, it would not be believed, and what was told first would be gone.
-        while segment.told < len(segment.identities) or not segment.pieces:
-            identities = segment.identities[segment.told : segment.told + _MOST_IN_PIECE]
+        # An empty segment is given too, once, for it decides when the next one begins. No piece is ever given anew with more in it: if that
+        # came from a save that was broken off, it would not be believed, and what was given first would be gone.
+        while segment.saved < len(segment.identities) or not segment.pieces:
+            identities = segment.identities[segment.saved : segment.saved + _MOST_IN_PIECE]
             number, segment.pieces = segment.pieces, segment.pieces + 1
-            segment.told += len(identities)
+            segment.saved += len(identities)
             yield Piece(segment.number, number, segment.begun, identities, [self._taken[identity] for identity in identities])
 
     def _next_segment(self, timestamp: int) -> _Segment:

@@ -5,7 +5,7 @@ when all are written, everything before P is saved. So saving never stops the st
 again from P, leaving out what a key had seen when it was encoded. All is pure: what is written when, in which transaction, is the caller's.
 
 Keys of the topic begin with the digest of the feature set, so that states of two definitions never mix. Only that a record was given up is
-said without one, for it holds whatever is computed.
+noted without one, for it holds whatever is computed.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -187,7 +187,7 @@ def restore(state: Savable, records: Mapping[bytes, bytes], where: str) -> Resto
             kept.append(_decode_kept(value))
         elif name.startswith(seen):
             memory = _decode_memory(value)
-            # A round that was not finished has left pieces that tell of later transactions than S.
+            # A round that was not finished has left pieces about later transactions than S.
             if memory.saved <= at.saved:
                 pieces.append(memory.piece)
             else:
@@ -205,12 +205,12 @@ def start_over(state: Savable, records: Mapping[bytes, bytes]) -> Saver:
     """
     state.failed = given_up(records)
     seen = _prefix(state.entity) + _SEEN
-    # Keys are all written anew; the duplicates' memory may by then have forgotten what it told before.
+    # Keys are all written anew; the duplicates' memory may by then have forgotten what it gave before.
     return Saver(state, leftover=[name for name in records if name.startswith(seen)])
 
 
 def failed_record(place: SourcePosition) -> SavedRecord:
-    """Says that a record was given up; to be written before anything is said of it."""
+    """Notes that a record was given up; to be written before anything is sent about it."""
     return _FAILED + b"%d/%d" % place, b""
 
 
@@ -238,7 +238,7 @@ def _refuse_others(entity: EntityState, records: Iterable[bytes], where: str) ->
     if others:
         raise UserError(
             f"{where} holds states of feature set {' and '.join(map(_name_of, others))}, this worker computes {entity.feature_set.name} "
-            f"({entity.feature_set.digest[:16]}); run the workers with that set, or build the new states with tidemark backfill-state"
+            f"({entity.feature_set.digest[:16]}); run the workers with that set, or build the new states with tidemark rebuild-state"
         )
 
 

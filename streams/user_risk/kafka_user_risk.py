@@ -12,21 +12,21 @@ from streams.messages.topics import USER_RISK
 
 
 def publish(batches: Iterable[pa.RecordBatch], kafka: str, done: Callable[[int], None] = lambda _rows: None) -> int:
-    """Says USER_RISK rows, a record a user; returns how many, all of them acknowledged. To be said again does no harm.
+    """Sends USER_RISK rows, a record a user; returns how many, all of them acknowledged. To be sent again does no harm.
 
     Raises UserError if Kafka doesn't take them.
     """
-    told = 0
+    sent = 0
     producer = StageProducer(kafka)
     try:
         for batch in batches:
             risks = [UserRisk(**row) for row in batch.to_pylist()]
             producer.send_all(USER_RISK.name, [(risk.user_id.encode(), encode(risk)) for risk in risks])
-            told += len(risks)
+            sent += len(risks)
             done(len(risks))
         producer.flush()
     except (DeliveryError, KafkaException) as error:
         raise UserError(f"Kafka at {kafka} did not take the risks ({error}); check it with `tidemark doctor`, then run it again") from error
     finally:
         producer.close()
-    return told
+    return sent

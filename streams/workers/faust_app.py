@@ -68,7 +68,7 @@ def create_app(stage: Stage, config: DeploymentConfig, fail: Callable[[BaseExcep
         try:
             await cast(Consumer, app.consumer).commit_positions(stage.topic.name, positions)
         except (CommitFailedError, IllegalStateError) as error:
-            # The group is rebalancing: the next owner starts from the positions before, and says some things twice.
+            # The group is rebalancing: the next owner starts from the positions before, and sends some things twice.
             logger.info("positions %s of %s not committed: %s", dict(positions), stage.topic.name, error)
 
     worker = stage.connect(config)

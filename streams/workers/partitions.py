@@ -1,6 +1,6 @@
 """The partitions a process owns: opened when they are assigned, fed in order and in turns, closed when they are revoked.
 
-A ``StageWorker`` holds their states and speaks to Kafka. What it does with a batch is a pure stage function; what is here is when.
+A ``StageWorker`` holds their states and its connections to Kafka. What it does with a batch is a pure stage function; what is here is when.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ class StageWorker(Protocol):
         """Makes sure that former owners are shut out and recovers the states; returns where to go on, for every partition."""
 
     def process(self, records: Mapping[int, Sequence[Record]]) -> Positions:
-        """Applies a turn's records, by partition, and speaks."""
+        """Applies a turn's records, by partition, and sends what follows from them."""
 
     def tick(self) -> Positions:
         """Looks after what was put off."""

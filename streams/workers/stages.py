@@ -58,7 +58,7 @@ STAGES = {
     for stage in (
         Stage(LABELS_COPY, LABELS, _labels, fetching=Fetching(0.2, 5_000), limit=Limit(5_000, _MB)),
         Stage(INGEST, TRANSACTIONS, _ingest, fetching=Fetching(0.015, 8_000), limit=Limit(8_000, 8 * _MB)),
-        # A record here is a batch of one to some thousand transactions, of some 200 bytes each. INGEST has gathered them; what it says in
+        # A record here is a batch of one to some thousand transactions, of some 200 bytes each. INGEST has gathered them; what it sends in
         # a turn comes within a millisecond or two, a record a partition.
         Stage(SCORE, BY_MERCHANT, _score, fetching=Fetching(0.5, 2_000, worthwhile=1, gather_s=0.002), limit=Limit(2_000, 2 * _MB)),
         Stage(PROFILES, USERS, _profiles, fetching=Fetching(0.2, 5_000), limit=Limit(5_000, _MB)),

@@ -163,13 +163,13 @@ class TestReach:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"users": 0}, "--users 0 is too small; say at least 1"),
+        ({"users": 0}, "--users 0 is too small; use at least 1"),
         ({"merchants": 0}, "--merchants 0 is too small"),
         ({"days": 0}, "--days 0 is too small"),
-        ({"seed": -1}, "--seed -1 is too small; say at least 0"),
+        ({"seed": -1}, "--seed -1 is too small; use at least 0"),
         ({"users": 10**8}, "--users 100000000 is too large"),
-        ({"takeovers": -1.0}, "--takeovers -1.0 is no number"),
-        ({"takeovers": float("nan")}, "--takeovers nan is no number"),
+        ({"takeovers": -1.0}, "--takeovers -1.0 is not a number"),
+        ({"takeovers": float("nan")}, "--takeovers nan is not a number"),
         ({"start_ms": START + 1}, "at midnight UTC"),
         ({"drift_at_ms": START + 1}, "at midnight UTC"),
         ({"start_ms": 0}, "between the years 1974 and 2243"),
