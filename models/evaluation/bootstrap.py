@@ -17,7 +17,7 @@ import numpy.typing as npt
 from features.arrays import Float64, Int64
 
 Statistic = Callable[[Int64], Mapping[str, float]]
-"""Named figures of the rows, each counted as often as its weight says (one entry a row, whole, ≥ 0); NaN where a resample has none."""
+"""Named figures of the rows, each counted as often as its weight (one entry a row, whole, ≥ 0); NaN where a resample has none."""
 
 RESAMPLES = 1_000
 LEVEL = 0.95

@@ -1,4 +1,4 @@
-"""A training set in a folder: Parquet files of rows as served, and ``training_set.json``, written last, which says what they are."""
+"""A training set in a folder: Parquet files of rows as served, and ``training_set.json``, written last, which describes them."""
 
 import re
 from pathlib import Path
@@ -22,8 +22,8 @@ _OWN = re.compile(r"\.?(training_set\.json|part-[-.\w]+\.parquet|_SUCCESS)(\.crc
 
 class Described(msgspec.Struct, frozen=True):
     """What the rows are: of which decisions (``begin`` to before ``end``), with labels known ``as_of``, ``labels_after`` their transaction
-    (all ms), as vectors of which features, sampled how (``streams/archive/served/sampling.py``); ``source`` is what they were made from.
-    ``young`` says what became of immature decisions, ``immature`` and ``unlabelled`` how many were left out."""
+    (all ms), as vectors of which features, thinned how (``models/training_set/thinning.py``); ``source`` is what they were made from.
+    ``young`` is what became of immature decisions, ``immature`` and ``unlabelled`` how many were left out."""
 
     feature_set: str
     features_digest: str
@@ -84,7 +84,7 @@ def read_training_set(folder: Path, described: Described, feature_set: FeatureSe
     if feature_set.digest != described.features_digest:
         same = "as this program defines it no longer" if feature_set.name == described.feature_set else f"of {described.feature_set}"
         raise UserError(
-            f"{folder} holds vectors {same}, not {feature_set.name}; say --features {described.feature_set}, or make it anew with "
+            f"{folder} holds vectors {same}, not {feature_set.name}; use --features {described.feature_set}, or make it anew with "
             "tidemark training-set"
         )
     wanted = [*ROW_COLUMNS, *feature_set.names]
