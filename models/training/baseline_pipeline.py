@@ -5,7 +5,7 @@ from typing import get_args
 
 from models.registry.record import Record
 from models.training.baseline_fitting import Baseline, BaselineName, fit_baseline
-from models.training.pipeline import Judged, TrainingPlan, counts, record_of, rehearsed
+from models.training.pipeline import JudgedModel, TrainingPlan, counts, record_of, rehearsed
 from models.training.rehearsal import Rehearsal
 from models.training_set.classes import require_enough_frauds
 from models.training_set.leakage import require_no_leak
@@ -39,7 +39,7 @@ def baseline_record(found: JudgedBaseline, plan: TrainingPlan, data: DataSnapsho
     """Everything that is to be kept of it but the model."""
     baseline, rehearsal = found.baseline, found.rehearsal
     kind = f"{_KINDS[baseline.name]} (scikit-learn), a baseline to compare with, which is never registered."
-    judged = Judged(baseline.out_of_fold, baseline.parameters, rehearsal.policy, baseline.importance, rehearsal, kind)
+    judged = JudgedModel(baseline.out_of_fold, baseline.parameters, rehearsal.policy, baseline.importance, rehearsal, kind)
     return record_of(judged, found.rows, plan, data, provenance)
 
 

@@ -115,7 +115,7 @@ def rehearsed(out_of_fold: OutOfFold, mature: TrainingSet, plan: TrainingPlan, *
 def recorded(found: Candidate, plan: TrainingPlan, data: DataSnapshot, provenance: Provenance) -> Record:
     """Everything that is to be kept of how the candidate came about."""
     trained = found.trained
-    made = Judged(
+    made = JudgedModel(
         found.out_of_fold, trained.parameters, trained.policy, gain(trained), found.rehearsal, why_plain_split=found.why_plain_split
     )
     return record_of(made, found.rows, plan, data, provenance)
@@ -137,7 +137,7 @@ def tags_of(found: Candidate, plan: TrainingPlan) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Judged:
+class JudgedModel:
     """What is recorded of a model of whatever kind: see ``Candidate``, ``Baseline`` and ``CardFacts``."""
 
     out_of_fold: OutOfFold
@@ -149,7 +149,7 @@ class Judged:
     why_plain_split: str | None = None
 
 
-def record_of(made: Judged, rows: TrainingSet, plan: TrainingPlan, data: DataSnapshot, provenance: Provenance) -> Record:
+def record_of(made: JudgedModel, rows: TrainingSet, plan: TrainingPlan, data: DataSnapshot, provenance: Provenance) -> Record:
     """Card, figures, reference and plots of a model that was made from these rows."""
     rehearsal, scored = made.rehearsal, made.out_of_fold
     card = model_card(

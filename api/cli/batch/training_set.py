@@ -56,7 +56,7 @@ def training_set(
     from api.settings import Settings, offline_store
     from features.history.label_delay import parse_labels_after
     from models.training_set.thinning import thin_table
-    from streams.archive.served.parquet_folder import Described, clear, describe, write_rows
+    from streams.archive.served.parquet_folder import FolderDescription, clear, describe, write_rows
     from streams.archive.served.parquet_tables import ServedArchive
     from streams.archive.served.spark_training_set import write_training_rows
 
@@ -82,7 +82,7 @@ def training_set(
             kept = thin_table(found.table, keep_every, whole_from)
             write_rows(folder, kept)
             rows, unknown, unlabelled = len(kept), found.immature, found.unlabelled
-        made = Described(
+        made = FolderDescription(
             feature_set.name,
             feature_set.digest,
             *when,

@@ -45,13 +45,11 @@ def fit(workload: Workload, feature_set: FeatureSet) -> Trained:
 
 def by_share(probability: Float64) -> Policy:
     """Thresholds above which no more than the shares of these rows lie; those of one probability are decided alike."""
-    falling = np.append(np.inf, np.sort(probability)[::-1])
+    falling = np.sort(probability)[::-1]
 
     def threshold(share: float) -> float:
-        most = int(share * len(probability))
-        # The lowest probability of at most so many rows, unless the next row shares it.
-        above = falling[: most + 1][falling[: most + 1] > (falling[most + 1] if most + 1 < len(falling) else -np.inf)]
-        return min(float(above[-1]), UNREACHABLE)
+        most = int(share * len(falling))
+        return float(falling[:most][falling[:most] > falling[most]].min(initial=UNREACHABLE))
 
     review, block = threshold(FLAGGED_SHARE), threshold(BLOCKED_SHARE)
     return Policy(review_threshold=review, block_threshold=block, elevated_threshold=review, highest_threshold=block)

@@ -11,7 +11,7 @@ from models.learners.baselines import LogisticRegressionLearner, RandomForestLea
 from models.learners.learner import Learner
 from models.learners.xgboost_learner import XGBoostLearner
 from models.training_set.rows import TrainingSet
-from models.training_set.thinning import kept_by_place, thin
+from models.training_set.thinning import thin
 from tests.made.models import V1, learnable
 
 LEARNERS = [
@@ -58,15 +58,6 @@ def test_a_row_alone_gives_what_it_gives_among_others(learner: Learner) -> None:
 def test_one_class_is_refused(learner: Learner, fraud: bool, sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         learner.fit(replace(KNOWN, is_fraud=np.full(3_000, fraud)))
-
-
-def test_thinning_keeps_every_fraud_and_spreads_over_time() -> None:
-    is_fraud = np.arange(100) % 10 == 0
-    kept = kept_by_place(is_fraud, 3, seed=1)
-    assert is_fraud[kept].sum() == 10
-    assert len(kept) == 10 + 30
-    assert np.diff(kept).max() <= 4
-    assert kept_by_place(is_fraud, 1).tolist() == list(range(100))
 
 
 @pytest.mark.parametrize("learner", [LogisticRegressionLearner(), RandomForestLearner(trees=20)], ids=["regression", "forest"])

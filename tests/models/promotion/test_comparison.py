@@ -70,8 +70,8 @@ def test_rows_of_one_class_are_refused() -> None:
 def test_the_newest_matured_weeks_begin_a_label_delay_after_the_last_row_learnt() -> None:
     day = np.arange(100)
     # |---- learnt to 60 --- 7 days ---|68 … 92| labels to come|
-    chosen = newest_matured(day * DAY, 99 * DAY, 7 * DAY, 60 * DAY)
+    chosen = newest_matured(day * DAY, 99 * DAY, 7 * DAY, 60 * DAY, weeks=4)
     assert day[chosen].tolist() == list(range(68, 93))
     assert day[newest_matured(day * DAY, 99 * DAY, 7 * DAY, None, weeks=2)].tolist() == list(range(79, 93))
     with pytest.raises(UserError, match="known up to 1970-04-03, and the models have learnt from rows up to 1970-04-01; give data that"):
-        newest_matured(day * DAY, 99 * DAY, 7 * DAY, 90 * DAY)
+        newest_matured(day * DAY, 99 * DAY, 7 * DAY, 90 * DAY, weeks=4)
