@@ -160,7 +160,7 @@ def test_a_model_is_trained_from_it(home: Path, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "sentence"),
     [
         (("train", "--data", "FOLDER", "--as-of", "2025-03-01"), r"the labels in .* are those known by 2025-03-22; leave out --as-of"),
         (("train", "--data", "FOLDER", "--immature", "weighted"), "the immature transactions were left out of .*; leave out --immature"),
@@ -168,15 +168,15 @@ def test_a_model_is_trained_from_it(home: Path, folder: Path) -> None:
             ("retrain", "--reason", "x", "--data", "FOLDER", "--propensity", "p"),
             r"the labels in .* are those known by 2025-03-22; leave out",
         ),
-        (("train", "--data", "FOLDER", "--features", "fraud_v2"), r"holds vectors of fraud_v1, not fraud_v2; say --features fraud_v1"),
+        (("train", "--data", "FOLDER", "--features", "fraud_v2"), r"holds vectors of fraud_v1, not fraud_v2; use --features fraud_v1"),
         (("train", "--data", "FOLDER", "--from", "2030-01-01"), "no transaction from --from to --to; give a range that the training set"),
         (("training-set", "HOME", "--as-of", AS_OF), "holds other things than a training set; name a new folder, or empty it"),
         (("training-set", "HOME/new", "--from", "2030-01-01"), "the archive has no decision on fraud_v1 in the range"),
         (("training-set", "HOME/new", "--as-of", "2025-01-02"), "labels of the range come after --as-of and 0 of its transactions were"),
     ],
 )
-def test_what_can_not_be_is_one_sentence(home: Path, folder: Path, arguments: tuple[str, ...], said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_what_can_not_be_is_one_sentence(home: Path, folder: Path, arguments: tuple[str, ...], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
         tidemark(*(argument.replace("FOLDER", str(folder)).replace("HOME", str(home)) for argument in arguments))
 
 
