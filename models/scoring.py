@@ -87,9 +87,9 @@ def feature_difference(trained_on: tuple[str, ...], given: tuple[str, ...]) -> s
     if trained_on == given:
         return ""
     gone, new = [name for name in trained_on if name not in given], [name for name in given if name not in trained_on]
-    told = [f"{_some(gone)} no longer computed"] * bool(gone) + [f"{_some(new)} not known to the model"] * bool(new)
-    if told:
-        return ", ".join(told)
+    differences = [f"{_some(gone)} no longer computed"] * bool(gone) + [f"{_some(new)} not known to the model"] * bool(new)
+    if differences:
+        return ", ".join(differences)
     at = next((i for i, (one, other) in enumerate(zip(trained_on, given, strict=False)) if one != other), min(len(trained_on), len(given)))
     return f"the order differs, from {trained_on[at]} on" if at < len(trained_on) else f"{len(given)} instead of {len(trained_on)}"
 

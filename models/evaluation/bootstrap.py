@@ -17,7 +17,7 @@ import numpy.typing as npt
 from features.arrays import Float64, Int64
 
 Statistic = Callable[[Int64], Mapping[str, float]]
-"""Named figures of the rows, each counted as often as its weight says (one entry a row, whole, ≥ 0); NaN where a resample has none."""
+"""Named figures of the rows, each counted as often as its weight (one entry a row, whole, ≥ 0); NaN where a resample has none."""
 
 RESAMPLES = 1_000
 LEVEL = 0.95
@@ -25,12 +25,11 @@ LEVEL = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A figure of the rows as they are, and between which two values it lies at the confidence ``level`` (0–1)."""
+    """A figure of the rows as they are, and between which two values it lies at the confidence ``LEVEL``."""
 
     value: float
     low: float
     high: float
-    level: float = LEVEL
 
     def above(self, other: float) -> bool:
         """Whether the whole interval lies above ``other``: only then may the figure be called higher."""
@@ -57,9 +56,7 @@ class Clusters:
             yield drawn[self.code]
 
 
-def bootstrap(
-    user: npt.NDArray[np.generic], statistic: Statistic, rng: np.random.Generator, *, resamples: int = RESAMPLES, level: float = LEVEL
-) -> dict[str, Interval]:
+def bootstrap(user: npt.NDArray[np.generic], statistic: Statistic, rng: np.random.Generator, *, resamples: int) -> dict[str, Interval]:
     """A percentile interval for each figure of the statistic; the same generator state gives the same intervals.
 
     ``user`` has one entry a row. Resamples for which a figure is NaN don't count for it. Raises ValueError without rows.
@@ -72,13 +69,13 @@ def bootstrap(
     for weight in clusters.weights(rng, resamples):
         for name, value in statistic(weight).items():
             drawn[name].append(value)
-    return {name: percentile_interval(value, np.array(drawn[name]), level) for name, value in found.items()}
+    return {name: percentile_interval(value, np.array(drawn[name])) for name, value in found.items()}
 
 
-def percentile_interval(value: float, drawn: Float64, level: float = LEVEL) -> Interval:
-    """The interval that holds the middle ``level`` (0–1) of the figures ``drawn``, NaN left out; NaN to NaN if none is left."""
+def percentile_interval(value: float, drawn: Float64) -> Interval:
+    """The interval that holds the middle 95 % (``LEVEL``) of the figures ``drawn``, NaN left out; NaN to NaN if none is left."""
     drawn = drawn[~np.isnan(drawn)]
     if not len(drawn):
-        return Interval(value, float("nan"), float("nan"), level)
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(value, float(low), float(high), level)
+        return Interval(value, float("nan"), float("nan"))
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(value, float(low), float(high))

@@ -1,7 +1,7 @@
 """How good a model is on rows that had no part in making it: its ranking, its decisions at thresholds fixed before, its probabilities, its
 money; with intervals for users that might as well have come, and by segment.
 
-Each row counts as many transactions as it stands for: rows sampled by class would else say nothing of calibration, money or precision.
+Each row counts as many transactions as it stands for: rows sampled by class would else be useless for calibration, money or precision.
 Only cards count as they came: Card Precision ranks a day's cards by their highest probability, and the highest of all rows can't be
 estimated from some of them by weights. It wants whole days.
 """
@@ -83,7 +83,7 @@ def evaluate(
 ) -> Evaluation:
     """Judge the rows' probabilities at the policy's thresholds, which must have been fixed without these rows.
 
-    ``known`` are the frauds, earlier ones too, that tell which customers are compromised. Raises ValueError if there are no rows.
+    ``known`` are the frauds, earlier ones too, that show which customers are compromised. Raises ValueError if there are no rows.
     """
     if not len(rows):
         raise ValueError("an evaluation needs at least one row")
@@ -114,7 +114,7 @@ def judge(rows: ScoredRows, policy: Policy, costs: Costs, seed: int = 0, resampl
 
 
 class Statistic:
-    """All figures of some rows, at least one, each row counted as often as its user's weight says, times its own: what
+    """All figures of some rows, at least one, each row counted as often as its user's weight, times its own: what
     ``models.evaluation.bootstrap`` resamples.
 
     Whatever is a sum over rows is summed up for each user once, for resamples are many.

@@ -1,4 +1,4 @@
-"""How well probabilities tell frauds from the rest."""
+"""How well probabilities separate frauds from the rest."""
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,13 @@ def average_precision(is_fraud: Bool, probability: Float64, weight: Float64 | No
     present."""
     _require_both_classes(is_fraud)
     return float(average_precision_score(is_fraud, probability, sample_weight=weight))
+
+
+def log_loss(is_fraud: Bool, probability: Float64, weight: Float64 | None = None) -> float:
+    """Mean negative log-likelihood of the labels, each row counted by its ``weight``; a likelihood of 0 counts as the
+    smallest float64 above it."""
+    likelihood = np.where(is_fraud, probability, 1 - probability)
+    return float(-np.average(np.log(np.maximum(likelihood, np.finfo(np.float64).tiny)), weights=weight))
 
 
 def card_precision_at_k(day: Int64, user: npt.NDArray[np.generic], is_fraud: Bool, probability: Float64, k: int = 100) -> float:

@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say: shares of frauds against the probabilities that announced them."""
+"""Whether probabilities come true: shares of frauds against the probabilities that were predicted."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -12,7 +12,7 @@ BINS = 10
 
 @dataclass(frozen=True)
 class Bins:
-    """Rows in bins of about equal weight by probability: ``of_row`` (one entry a row) says which of the ``count`` bins, lowest first."""
+    """Rows in bins of about equal weight by probability: ``of_row`` (one entry a row) numbers its bin, of ``count``, from the lowest."""
 
     of_row: Int64
     count: int

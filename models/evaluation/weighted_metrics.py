@@ -79,7 +79,7 @@ class Curve:
 @dataclass(frozen=True)
 class CardRanking:
     """The cards of each day, ranked by their highest probability that day: for each ``day`` the ``card``, whether it was ``compromised``
-    that day, and a ``row`` that has its weight. ``cards`` says how many there are."""
+    that day, and a ``row`` that has its weight. There are ``cards`` of them."""
 
     days: tuple[tuple[Int64, Bool, Int64], ...]
     cards: int

@@ -11,13 +11,13 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from features.arrays import Float32, Float64
 from models.learners.calibration import log_odds_of
+from models.training_set.classes import require_both_classes
 from models.training_set.rows import TrainingSet
-from models.training_set.thinning import require_both_classes
 
 
 @dataclass(frozen=True)
 class FittedBaseline:
-    """A scikit-learn pipeline as a predictor. Log-odds of a probability of 0 or 1 are those of the nearest that a float64 tells apart."""
+    """A scikit-learn pipeline as a predictor. Log-odds stay finite: a probability of 0 counts as 1e-15, of 1 as that less."""
 
     pipeline: Pipeline
 
@@ -35,7 +35,7 @@ class FittedBaseline:
         """Of each of the features its share (0–1): of the absolute weights on scaled features, or of what a forest's splits gained."""
         last = self.pipeline[-1]
         each = np.abs(last.coef_[0]) if isinstance(last, LogisticRegression) else last.feature_importances_
-        # After the features come those that say which were missing.
+        # After the features come indicators of which were missing.
         own = np.asarray(each[:features], np.float64)
         return own / max(float(own.sum()), 1e-12)
 
@@ -49,7 +49,7 @@ class LogisticRegressionLearner:
 
     def fit(self, rows: TrainingSet) -> FittedBaseline:
         """Fit to the rows. Raises UserError if they are of one class."""
-        require_both_classes(rows)
+        require_both_classes(rows.is_fraud)
         pipeline = make_pipeline(
             FunctionTransformer(_signed_logarithm),
             SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
@@ -72,7 +72,7 @@ class RandomForestLearner:
 
     def fit(self, rows: TrainingSet) -> FittedBaseline:
         """Fit to the rows. Raises UserError if they are of one class."""
-        require_both_classes(rows)
+        require_both_classes(rows.is_fraud)
         forest = RandomForestClassifier(
             self.trees,
             min_samples_leaf=self.least_in_leaf,

@@ -46,11 +46,11 @@ def average(boosters: Sequence[xgb.Booster], calibration: Platt | None = None) -
 
 
 def _scale(tree: dict[str, Any], factor: float) -> None:
-    """Multiplies what the tree says, in float32; of its nodes only leaves keep it where inner ones keep their split."""
-    says = np.array(tree["split_conditions"], np.float32)
+    """Multiplies what the tree returns, in float32; of its nodes only leaves keep it where inner ones keep their split."""
+    values = np.array(tree["split_conditions"], np.float32)
     leaf = np.array(tree["left_children"]) == _LEAF
-    says[leaf] *= np.float32(factor)
-    tree["split_conditions"] = says.tolist()
+    values[leaf] *= np.float32(factor)
+    tree["split_conditions"] = values.tolist()
     tree["base_weights"] = (np.array(tree["base_weights"], np.float32) * np.float32(factor)).tolist()
 
 

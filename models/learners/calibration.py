@@ -1,4 +1,4 @@
-"""Calibration: from a model's log-odds to probabilities that can be taken at their word.
+"""Calibration: from a model's log-odds to probabilities that come true as often as predicted.
 
 Platt's (1999, "Probabilistic Outputs for Support Vector Machines"): a straight line in log-odds, fitted by maximum likelihood to rows that
 the model didn't learn from. It is strictly rising, so it neither makes ties nor changes an order, and folds into a booster's leaves.
@@ -43,7 +43,7 @@ class Platt:
     def fit(cls, log_odds: Float64, is_fraud: Bool, weight: Float64 | None = None) -> Self:
         """The likeliest line through rows that the model hasn't seen (one entry a row, both classes), each counted by its ``weight``.
 
-        A model whose log-odds say nothing, or the contrary, is left as it is. Raises ValueError if only one class is present.
+        A model whose log-odds are no better than chance is left as it is. Raises ValueError if only one class is present.
         """
         if not has_both_classes(is_fraud):
             raise ValueError(f"a calibration needs frauds and others, got {int(is_fraud.sum())} frauds among {len(is_fraud)} rows")

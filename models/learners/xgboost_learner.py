@@ -1,6 +1,5 @@
 """Gradient-boosted trees as a learner: histograms, one thread or several, the same bytes each time."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,8 +8,10 @@ import xgboost as xgb
 from features.arrays import Float32, Float64
 from models.learners.booster_average import average
 from models.learners.calibration import Platt, probability_of
+from models.learners.parameters import Parameters
+from models.training_set.classes import require_both_classes
 from models.training_set.rows import TrainingSet
-from models.training_set.thinning import require_both_classes, thinned
+from models.training_set.thinning import kept_by_place, log_odds_correction
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,12 @@ class XGBoostLearner:
     """Trees over the features named, so many ``rounds`` of them, with XGBoost's ``parameters``.
 
     Of the legitimate rows every ``thinning``-th is learnt from, which hardly costs precision where frauds are one in a hundred and saves
-    most of the time; log-odds are corrected for it (Dal Pozzolo et al., 2015, "Calibrating Probability with Undersampling").
+    most of the time; log-odds are corrected for it (``models/training_set/thinning.py``).
     """
 
     feature_names: tuple[str, ...]
     rounds: int
-    parameters: Mapping[str, str | float | int] = field(default_factory=dict)
+    parameters: Parameters = field(default_factory=dict)
     thinning: int = 1
     seed: int = 0
     threads: int = 1
@@ -50,8 +51,8 @@ class XGBoostLearner:
         """Fit to the rows. Raises UserError if they are of one class, ValueError if their vectors don't have the features named."""
         if rows.vectors.shape[1:] != (len(self.feature_names),):
             raise ValueError(f"vectors of shape {rows.vectors.shape} don't hold the {len(self.feature_names)} features named")
-        require_both_classes(rows)
-        kept = thinned(rows.is_fraud, self.thinning, self.seed)
+        require_both_classes(rows.is_fraud)
+        kept = kept_by_place(rows.is_fraud, self.thinning, self.seed)
         data = xgb.QuantileDMatrix(
             rows.vectors[kept],
             rows.is_fraud[kept].astype(np.float32),
@@ -63,4 +64,4 @@ class XGBoostLearner:
         )
         parameters = {"objective": "binary:logistic", "tree_method": "hist", **self.parameters, "seed": self.seed, "nthread": self.threads}
         booster = xgb.train(parameters, data, self.rounds, verbose_eval=False)
-        return Trees(booster if self.thinning == 1 else average([booster], Platt(intercept=-float(np.log(self.thinning)))))
+        return Trees(booster if self.thinning == 1 else average([booster], Platt(intercept=log_odds_correction(self.thinning))))

@@ -66,9 +66,7 @@ class Comparison(msgspec.Struct, frozen=True):
     fraud_rate: float
 
 
-def compare(
-    rows: ScoredRows, candidate: tuple[Float64, Policy], champion: tuple[Float64, Policy], costs: Costs, limits: Limits
-) -> Comparison:
+def compare(rows: ScoredRows, candidate: tuple[Float64, Policy], champion: tuple[Float64, Policy], costs: Costs) -> Comparison:
     """Candidate and champion, each with its probabilities of the rows (0–1) and its policy. The same input gives the same comparison.
 
     Raises ValueError if the rows don't hold both classes.
@@ -79,9 +77,9 @@ def compare(
     ones = np.ones(len(rows), np.int64)
     ours, theirs = of_candidate(ones), of_champion(ones)
     margins = {
-        "average_precision": limits.average_precision,
-        "auc_roc": limits.auc_roc,
-        "money_saved": limits.money_saved * abs(theirs["money_saved"]),
+        "average_precision": LIMITS.average_precision,
+        "auc_roc": LIMITS.auc_roc,
+        "money_saved": LIMITS.money_saved * abs(theirs["money_saved"]),
     }
     rng = np.random.Generator(np.random.PCG64(0))
     drawn: dict[str, list[float]] = {name: [] for name in margins}
@@ -104,19 +102,19 @@ def compare(
     )
 
 
-def objections(found: Comparison, limits: Limits) -> list[str]:
-    """Why the candidate must not take over, in words; empty if nothing speaks against it."""
-    told = [
+def objections(found: Comparison) -> list[str]:
+    """Why the candidate must not take over, in words; empty if there is no objection."""
+    sentences = [
         f"its {name.replace('_', ' ')} may be {_number(-difference.least)} lower than the champion's ({_number(difference.candidate)} "
         f"against {_number(difference.champion)}), more than the margin of {_number(difference.margin)}"
         for name, difference in found.differences.items()
         if not difference.holds
     ]
     ours, theirs = found.calibration_error
-    allowed = max(limits.calibration_error * found.fraud_rate, theirs)
+    allowed = max(LIMITS.calibration_error * found.fraud_rate, theirs)
     if ours > allowed:
-        told.append(f"its calibration error is {_number(ours)}, more than {_number(allowed)}")
-    return told
+        sentences.append(f"its calibration error is {_number(ours)}, more than {_number(allowed)}")
+    return sentences
 
 
 def _number(value: float) -> str:

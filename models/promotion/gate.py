@@ -7,7 +7,7 @@ import msgspec
 
 from features.arrays import Bool, Int64
 from features.definitions import FeatureSet
-from models.promotion.comparison import Comparison, Limits
+from models.promotion.comparison import LIMITS, Comparison
 from models.training_set.rows import TrainingSet
 
 
@@ -34,7 +34,7 @@ class ComparisonRows:
 
 @dataclass(frozen=True)
 class Force:
-    """Who lets a version pass the gate whatever it says, and why."""
+    """Who lets a version pass the gate despite its objections, and why."""
 
     author: str
     reason: str
@@ -48,8 +48,8 @@ class Overlooked(msgspec.Struct, frozen=True):
 
 
 class GateVerdict(msgspec.Struct, frozen=True):
-    """What the gate says of a version for a role: what speaks against it, in words, and what that rests on. A refit rests on how the
-    version ``validated`` compares. ``audit`` is what the auditor says, for it or against it, None where it wasn't asked. What was
+    """The gate's verdict on a version for a role: its objections, in words, and what they rest on. A refit rests on how the
+    version ``validated`` compares. ``audit`` is the auditor's sentence, for it or against it, None where it wasn't asked. What was
     ``overlooked`` is none of the objections, but on record."""
 
     version: str
@@ -66,16 +66,16 @@ class GateVerdict(msgspec.Struct, frozen=True):
 
     @property
     def passed(self) -> bool:
-        """Whether nothing speaks against it."""
+        """Whether there is no objection."""
         return not self.objections
 
 
-def too_slow(ours: Latency, theirs: Latency, limits: Limits) -> list[str]:
-    """What speaks against a candidate of ``ours`` beside a champion of ``theirs``, a sentence each."""
+def too_slow(ours: Latency, theirs: Latency) -> list[str]:
+    """The objections to a candidate of ``ours`` beside a champion of ``theirs``, a sentence each."""
     # On a busy machine the champion is slow too.
-    one, each = max(limits.one_ms, _SLOWER * theirs.one_ms), max(limits.each_us, _SLOWER * theirs.each_us)
-    told = [f"it takes {ours.one_ms:.1f} ms for one transaction, more than {one:.1f} ms"] * (ours.one_ms > one)
-    return told + [f"it takes {ours.each_us:.0f} µs for each of a thousand transactions, more than {each:.0f} µs"] * (ours.each_us > each)
+    one, each = max(LIMITS.one_ms, _SLOWER * theirs.one_ms), max(LIMITS.each_us, _SLOWER * theirs.each_us)
+    found = [f"it takes {ours.one_ms:.1f} ms for one transaction, more than {one:.1f} ms"] * (ours.one_ms > one)
+    return found + [f"it takes {ours.each_us:.0f} µs for each of a thousand transactions, more than {each:.0f} µs"] * (ours.each_us > each)
 
 
 def with_objections(verdict: GateVerdict, objections: Sequence[str]) -> GateVerdict:

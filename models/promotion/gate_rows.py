@@ -6,13 +6,12 @@ from features.arrays import Bool, Int64
 from features.definitions import DAY
 from features.errors import UserError
 
-WEEKS = 4
 _WEEK = 7 * DAY
 
 
-def newest_matured(event_time: Int64, as_of: int, labels_after: int, trained_to: int | None, weeks: int = WEEKS) -> Bool:
+def newest_matured(event_time: Int64, as_of: int, labels_after: int, trained_to: int | None, weeks: int) -> Bool:
     """Of the rows (event times in ms) those of the newest ``weeks`` whose labels, ``labels_after`` ms later, are known ``as_of``; all
-    at least ``labels_after`` after ``trained_to``, the last event time that either model has learnt from (None: nobody says).
+    at least ``labels_after`` after ``trained_to``, the last event time that either model has learnt from (None: not known).
 
     Raises UserError if there are none.
     """

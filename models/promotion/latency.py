@@ -1,4 +1,4 @@
-"""What scoring takes on this machine, of two models measured by turns, so that whatever else goes on hits both.
+"""What scoring takes on this machine, of two models measured alternately, so that other load affects both.
 
 An edge: it looks at the clock.
 """

@@ -1,4 +1,4 @@
-"""The promotion gate: what the latest audit said of a feature set's vectors, kept in the registry, and who is kept from serving by it."""
+"""Verdicts of audits, kept in the registry: the latest on a feature set's vectors, and whether it keeps a version from serving."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -24,9 +24,9 @@ class AuditVerdict:
 
 @dataclass(frozen=True)
 class Finding:
-    """What the auditor has to say of a version, in words, and whether that is an objection to its serving."""
+    """The auditor's ``sentence`` on a version, and whether that is an objection to its serving."""
 
-    told: str
+    sentence: str
     is_objection: bool
 
 
@@ -39,12 +39,12 @@ def record(digest: str, verdict: AuditVerdict, tracking_uri: str) -> None:
 
 def latest(digest: str, tracking_uri: str) -> AuditVerdict | None:
     """The latest verdict on this features digest, None before the first."""
-    told = mlflow_client.connect(tracking_uri).get_registered_model(MODEL_NAME).tags.get(_TAG + digest)
-    return None if told is None else AuditVerdict(**json.loads(told))
+    written = mlflow_client.connect(tracking_uri).get_registered_model(MODEL_NAME).tags.get(_TAG + digest)
+    return None if written is None else AuditVerdict(**json.loads(written))
 
 
 def finding(version: str, champion: str | None, now: datetime, tracking_uri: str) -> Finding:
-    """What the latest audit says of a version that is to serve where ``champion`` does; that there is none is an objection.
+    """What the latest audit means for a version that is to serve where ``champion`` does; that there is none is an objection.
 
     The audit of its own features counts. As long as nothing was decided on these, that of the champion's does, for the same code
     computes both. Without a champion nothing is served that could be audited. An audit holds for a week, one that found nothing for a
@@ -62,15 +62,15 @@ def finding(version: str, champion: str | None, now: datetime, tracking_uri: str
     command = f"tidemark audit --features {tags['feature_set']}"
     whose = whose.format(f"{tags['feature_set']}, {tags['features_digest'][:12]}")
     if verdict is None:
-        return Finding(f"no audit of {whose} is on record (run {command}, or say --despite-audit, which goes on record)", True)
+        return Finding(f"no audit of {whose} is on record (run {command}, or use --despite-audit, which goes on record)", True)
     by = f"by the audit of {verdict.at}"
     if not verdict.passed:
-        mend = "mend the cause that tidemark audit names until it passes, or say --despite-audit"
-        return Finding(f"{by}, {verdict.mismatches} of {verdict.audited} decisions on {whose} can't be reproduced ({mend})", True)
+        fix = "fix the cause that tidemark audit names until it passes, or use --despite-audit"
+        return Finding(f"{by}, {verdict.mismatches} of {verdict.audited} decisions on {whose} can't be reproduced ({fix})", True)
     if verdict.audited:
-        told, holds, ago = f"{by}, all of {verdict.audited} decisions on {whose} are reproduced bit for bit", _HOLDS, "a week"
+        sentence, holds, ago = f"{by}, all of {verdict.audited} decisions on {whose} are reproduced bit for bit", _HOLDS, "a week"
     else:
-        told, holds, ago = f"{by}, nothing was decided on {whose} yet, so there was nothing to audit", _NOTHING_HOLDS, "a day"
+        sentence, holds, ago = f"{by}, nothing was decided on {whose} yet, so there was nothing to audit", _NOTHING_HOLDS, "a day"
     if now - datetime.fromisoformat(verdict.at) <= holds:
-        return Finding(told, False)
-    return Finding(f"{told}, which is more than {ago} ago (run {command} again, or say --despite-audit, which goes on record)", True)
+        return Finding(sentence, False)
+    return Finding(f"{sentence}, which is more than {ago} ago (run {command} again, or use --despite-audit, which goes on record)", True)

@@ -14,6 +14,7 @@ from models.promotion.trials import trial_of
 from models.registry import mlflow_registry
 from models.registry.mlflow_record import refusing_in_words
 from models.registry.record import MODEL_NAME, Registered
+from models.training.history_choice import HistoryChoice
 from models.training.mlflow_training import train_and_register
 from models.training.pipeline import Candidate, TrainingPlan
 from models.training.summary import history_summary, training_summary
@@ -54,7 +55,7 @@ class RetrainingPlan:
 
     def validated(self, *, relabelled: bool) -> TrainingPlan:
         """The training of the candidate that is compared: as it would have been as the weeks held back began, or a label's delay before, so
-        that it knows neither them nor the delay before them; by labels known at that time, if they can be told (``relabelled``).
+        that it knows neither them nor the delay before them; by labels known at that time, if that can be had again (``relabelled``).
         """
         plan = self.training
         held_back = min(plan.as_of - plan.labels_after + 1, plan.end) - self.weeks * 7 * DAY
@@ -66,13 +67,13 @@ class RetrainingPlan:
 
     def refit(self, found: Candidate) -> TrainingPlan:
         """The training on all rows, by what was chosen for the candidate."""
-        histories = () if found.choice is None else found.choice.days
+        histories = found.history.days if isinstance(found.history, HistoryChoice) else ()
         return replace(self.training, histories=histories, search=None, parameters=found.parameters)
 
 
 def retrain_once(given: LabelledData, plan: RetrainingPlan, provenance: Provenance, tracking_uri: str) -> dict[str, object]:
     """The report: ``status`` is ``trained``, ``refused`` (worse than the champion; the candidate stays registered for a look) or
-    ``unchanged`` (the same was trained before), ``model`` and ``version`` the candidate.
+    ``unchanged`` (the same was trained before), ``sentence`` why, ``model`` and ``version`` the candidate.
 
     Raises UserError if there is too little to learn from, or the registry fails.
     """
@@ -82,25 +83,37 @@ def retrain_once(given: LabelledData, plan: RetrainingPlan, provenance: Provenan
         before = mlflow_registry.version_tagged("retrain", key, tracking_uri)
         champion = mlflow_registry.champion_version(tracking_uri)
     if before is not None:
-        told = "the same data and settings gave it before"
-        return {**head, "status": "unchanged", "model": f"models:/{MODEL_NAME}/{before}", "version": before, "told": told}
+        sentence = "the same data and settings gave it before"
+        return {**head, "status": "unchanged", "model": f"models:/{MODEL_NAME}/{before}", "version": before, "sentence": sentence}
     run = _Run(given, plan.reason, provenance, tracking_uri)
     if champion is None:
         found, registered = run.train(plan.training, {"retrain": key})
-        told = "there was no champion to compare with"
-        return {**head, "status": "trained", "told": told, **training_summary(found, registered, plan.training), "validated": None}
+        sentence = "there was no champion to compare with"
+        return {**head, "status": "trained", "sentence": sentence, **training_summary(found, registered, plan.training), "validated": None}
     trial = plan.validated(relabelled=given.relabelled)
     found, validated = run.train(trial, {})
     verdict = mlflow_promotion.validate(validated.version, trial_of(given, plan.weeks), tracking_uri)
     mlflow_promotion.put_on_record(verdict, tracking_uri)
     if not verdict.passed:
         mlflow_registry.tag(validated.version, {"retrain": key}, tracking_uri)
-        told = f"not as good as the champion, version {champion}: {'; '.join(verdict.objections)}"
-        return {**head, "status": "refused", "told": told, **training_summary(found, validated, trial), "validated": _told(verdict, found)}
+        sentence = f"not as good as the champion, version {champion}: {'; '.join(verdict.objections)}"
+        return {
+            **head,
+            "status": "refused",
+            "sentence": sentence,
+            **training_summary(found, validated, trial),
+            "validated": _validated(verdict, found),
+        }
     refit = plan.refit(found)
     made, registered = run.train(refit, {"retrain": key, "refit_of": validated.version})
-    told = f"no worse than the champion, version {champion}, as version {validated.version}, of which it is a refit on all rows"
-    return {**head, "status": "trained", "told": told, **training_summary(made, registered, refit), "validated": _told(verdict, found)}
+    sentence = f"no worse than the champion, version {champion}, as version {validated.version}, of which it is a refit on all rows"
+    return {
+        **head,
+        "status": "trained",
+        "sentence": sentence,
+        **training_summary(made, registered, refit),
+        "validated": _validated(verdict, found),
+    }
 
 
 @dataclass(frozen=True)
@@ -128,6 +141,6 @@ class _Run:
         return self.given.rows_of(plan.feature_set, plan.begin, plan.end, plan.as_of)
 
 
-def _told(verdict: GateVerdict, found: Candidate) -> dict[str, object]:
+def _validated(verdict: GateVerdict, found: Candidate) -> dict[str, object]:
     """The verdict on the candidate that was compared, and how its history was chosen: the refit, if there is one, had no such choice."""
     return {**msgspec.to_builtins(verdict), "passed": verdict.passed, "history": history_summary(found)}

@@ -4,13 +4,13 @@ from functools import cache
 
 from features.definitions import FeatureSet
 from models.promotion.gate import ComparisonRows
-from models.promotion.gate_rows import WEEKS, newest_matured
+from models.promotion.gate_rows import newest_matured
 from models.training_set.labelled_data import LabelledData
 from models.training_set.rows import TrainingSet
 
 
-def trial_of(given: LabelledData, weeks: int = WEEKS) -> ComparisonRows:
-    """The newest matured weeks of the data."""
+def trial_of(given: LabelledData, weeks: int) -> ComparisonRows:
+    """The newest matured ``weeks`` of the data."""
 
     @cache
     def rows_of(feature_set: FeatureSet) -> TrainingSet:

@@ -1,6 +1,6 @@
 """Tags longer than MLflow takes: cut into parts, and put together again.
 
-How long one may be is its server's to say; 5,000 characters were the limit for long.
+Its server decides how long one may be; 5,000 characters were the limit for long.
 """
 
 from collections.abc import Iterable, Mapping
@@ -34,6 +34,6 @@ def left_over(tags: Mapping[str, str], former: Iterable[str]) -> list[str]:
 
 
 def _split(name: str, tags: Mapping[str, str]) -> tuple[str, int] | None:
-    """Of which tag this name is a part, and which one; None if of none."""
+    """The tag this name belongs to, and the number of the part; None if it belongs to none."""
     of, _, number = name.rpartition(_PART)
     return (of, int(number)) if of in tags and number.isdigit() and int(number) > 1 else None

@@ -56,7 +56,7 @@ def quiet() -> None:
         ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3"),
     ):
         os.environ.setdefault(name, value)
-    # Its own stores' use of SQLAlchemy, which nobody here can mend.
+    # Its own stores' use of SQLAlchemy, which can't be fixed here.
     warnings.filterwarnings("ignore", message="The ``noload`` loader strategy is deprecated")
     import mlflow  # noqa: F401  # it sets its loggers up when imported, so ours is the last word
 
@@ -64,7 +64,7 @@ def quiet() -> None:
         logging.getLogger(logger).setLevel(logging.WARNING)
     # Our environments have no pip, and each model saved would warn of it.
     logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
-    # What a database says, a full disk for example, comes as an exception too.
+    # A database's complaints, of a full disk for example, come as exceptions too.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
 
 

@@ -20,7 +20,7 @@ from models.registry.record import Digests
 from models.scoring import Scorer, feature_difference
 
 MODEL_FILE, POLICY_FILE, FEATURES_FILE, MLMODEL_FILE = "model.ubj", "policy.json", "features.json", "MLmodel"
-_MEND = "train one anew with tidemark train"
+_TRAIN_ANEW = "train one anew with tidemark train"
 
 
 class FeaturesFile(msgspec.Struct, frozen=True):
@@ -63,7 +63,7 @@ def read_folder(folder: Path, name: str, version: str, registered: dict[str, str
         policy = Policy.from_json(contents[POLICY_FILE])
         features = msgspec.json.decode(contents[FEATURES_FILE], type=FeaturesFile)
     except ValueError as error:
-        raise UserError(f"the policy or the features of {title} can't be read ({error}); {_MEND}") from None
+        raise UserError(f"the policy or the features of {title} can't be read ({error}); {_TRAIN_ANEW}") from None
     found = Digests(hashlib.sha256(contents[MODEL_FILE]).hexdigest(), policy.digest, features.digest).as_tags()
     for source in (_metadata(folder, title), registered):
         if source is not None:
@@ -72,7 +72,7 @@ def read_folder(folder: Path, name: str, version: str, registered: dict[str, str
     booster = xgb.Booster()
     booster.load_model(bytearray(contents[MODEL_FILE]))
     if difference := feature_difference(tuple(booster.feature_names or ()), features.names):
-        raise UserError(f"the trees of {title} were grown on other features than its {FEATURES_FILE} names: {difference}; {_MEND}")
+        raise UserError(f"the trees of {title} were grown on other features than its {FEATURES_FILE} names: {difference}; {_TRAIN_ANEW}")
     return Scorer(booster, policy, features.names, name, version, found["model_digest"], features.digest)
 
 
@@ -95,7 +95,7 @@ def _save_flavor(folder: Path, booster: xgb.Booster, digests: Digests, model_id:
             metadata=digests.as_tags(),
         )
     except xgb.core.XGBoostError as error:
-        # XGBoost writes the file itself, and tells a full disk in its own way.
+        # XGBoost writes the file itself, and reports a full disk in its own way.
         raise OSError(errno.EIO, f"the trees can't be written to {folder}") from error
 
 
@@ -118,14 +118,14 @@ def _require_equal(found: dict[str, str], stated: dict[str, Any], title: str) ->
         if stated.get(key) != digest:
             part = key.removesuffix("_digest")
             was = str(stated.get(key))
-            raise UserError(f"the {part} of {title} was altered after training: its digest is {digest[:12]}, not {was[:12]}; {_MEND}")
+            raise UserError(f"the {part} of {title} was altered after training: its digest is {digest[:12]}, not {was[:12]}; {_TRAIN_ANEW}")
 
 
 def _require_known(features: FeaturesFile, title: str) -> None:
     known = FEATURE_SETS.get(features.feature_set)
     if known is None:
-        raise UserError(f"{title} wants the feature set {features.feature_set}, which is none of {', '.join(FEATURE_SETS)}; {_MEND}")
+        raise UserError(f"{title} wants the feature set {features.feature_set}, which is none of {', '.join(FEATURE_SETS)}; {_TRAIN_ANEW}")
     if difference := feature_difference(features.names, known.names):
-        raise UserError(f"{title} was trained on another {known.name}: {difference}; {_MEND}")
+        raise UserError(f"{title} was trained on another {known.name}: {difference}; {_TRAIN_ANEW}")
     if features.digest != known.digest:
-        raise UserError(f"{title} was trained on another {known.name} ({features.digest[:12]}, not {known.digest[:12]}); {_MEND}")
+        raise UserError(f"{title} was trained on another {known.name} ({features.digest[:12]}, not {known.digest[:12]}); {_TRAIN_ANEW}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from features.errors import UserError
+from models.learners.parameters import Parameters
 from models.registry.record import EVALUATED, Record
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def log_run(
     client: "MlflowClient",
     run_id: str,
     metrics: Mapping[str, float],
-    parameters: Mapping[str, str | float | int],
+    parameters: Parameters,
     tags: Mapping[str, str],
     record: Record | None,
 ) -> None:
@@ -77,7 +78,7 @@ def refusing_in_words(tracking_uri: str, doing: str) -> Iterator[None]:
     except OSError as error:  # requests' errors are among them
         place = "" if error.filename is None else f"{error.filename}: "
         reason = place + (error.strerror or _reason(error))
-        raise UserError(f"{doing} failed: {reason}; nothing was registered, make room or mend what is named and run it again") from error
+        raise UserError(f"{doing} failed: {reason}; nothing was registered, make room or fix what is named and run it again") from error
     except MlflowException as error:
         raise UserError(
             f"{doing} failed at the registry {tracking_uri}: {_reason(error)}; nothing was registered, see `tidemark doctor` and run it "

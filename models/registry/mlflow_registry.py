@@ -29,7 +29,7 @@ CHAMPION, CHALLENGER, SHADOW = "champion", "challenger", "shadow"
 
 _ROLE, _CONTENDER = "role", "contender"
 _UNOPPOSED = "champion without the gate: there was none, so nothing to compare it with, and nothing served that could be audited"
-# How long another contender for an empty throne is waited for before it is taken for dead.
+# How long another version that wants the free alias is waited for before it is taken for dead.
 _CONTENTION_S = 30.0
 _LONGEST_DESCRIPTION = 4_500
 
@@ -39,7 +39,7 @@ def register(
 ) -> Registered:
     """Log the model in one run (parameters, metrics, ``tags``, ``record``) and make it a version of ``tidemark``.
 
-    It becomes the champion if there is none, which its tag ``unopposed`` says, else it is tagged as a candidate; of trainers that finish
+    It becomes the champion if there is none, and gets the tag ``unopposed``; else it is tagged as a candidate; of trainers that finish
     at once, the one with the lowest version number becomes champion. The version is made last, of what is whole: if anything fails
     before, there is none.
     """
@@ -180,7 +180,7 @@ def _log(
     try:
         role = _settle_role(client, int(version.version))
     except BaseException:
-        # Whoever was told of a failure must not find a version.
+        # Where a failure was reported, there must be no version.
         with contextlib.suppress(Exception):
             client.delete_model_version(MODEL_NAME, str(version.version))
         raise
@@ -188,11 +188,11 @@ def _log(
 
 
 def _settle_role(client: "MlflowClient", version: int) -> Role:
-    """Champion if the throne is empty and no contender came before, else candidate.
+    """Champion if the alias is free and no contender came before, else candidate.
 
     The registry can't set an alias only if it is free. But it numbers versions in order, and each is a contender from its birth until its
-    role is settled, so whoever sees no lower contender, and then no champion, is alone entitled. A contender that died is waited for only
-    so long.
+    role is settled, so the one that sees no lower contender, and then no champion, is alone entitled. A contender that died is waited
+    for only so long.
     """
     deadline = time.monotonic() + _CONTENTION_S
     while _is_contended(client, version) and time.monotonic() < deadline:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from models.evaluation.judgement import Evaluation, Figure, Judgement
+from models.learners.parameters import Parameters
 from models.policy import UNREACHABLE, Policy
 from models.training_set.snapshot import DataSnapshot, Provenance
 
@@ -32,7 +33,8 @@ TREES = "Gradient-boosted trees (XGBoost)."
 
 @dataclass(frozen=True)
 class CardFacts:
-    """All that the card tells; ``trained_to`` is the last event time (ms) learnt from."""
+    """All that the card is made of; ``trained_to`` is the last event time (ms) learnt from. ``why_plain_split`` is why past weeks didn't
+    choose the history, None if they did or the model has none to choose."""
 
     name: str
     feature_set: str
@@ -43,11 +45,12 @@ class CardFacts:
     counts: Mapping[str, int]
     trained_from: int
     trained_to: int
-    parameters: Mapping[str, str | float | int]
+    parameters: Parameters
     policy: Policy
     evaluation: Evaluation
     gap_days: float
     kind: str = TREES
+    why_plain_split: str | None = None
 
 
 def model_card(facts: CardFacts) -> str:
@@ -76,6 +79,8 @@ def _data(facts: CardFacts) -> Iterator[str]:
         f"{name.replace('_', ' ')} {count:,}" for name, count in facts.counts.items()
     )
     yield f"- {facts.features} features, {facts.feature_set} (`{facts.features_digest[:12]}`)"
+    if facts.why_plain_split is not None:
+        yield f"- fitted by a plain split in time, because {facts.why_plain_split}"
     yield "- parameters: " + ", ".join(f"{name} {value}" for name, value in facts.parameters.items())
     yield ""
 
@@ -126,7 +131,7 @@ def _limits(facts: CardFacts) -> Iterator[str]:
     yield "## Limits"
     yield ""
     yield "- Frauds nobody reports count as legitimate; so does what was reported after the labels were taken."
-    yield "- A segment with few frauds says little: see the intervals. New users have little history, and are judged by little."
+    yield "- A segment with few frauds shows little: see the intervals. New users have little history, and are judged by little."
     yield "- Fraud changes: compare inputs and scores with `reference.json`, and train anew when they drift."
     yield "- Reviews are taken to be right."
     if "history_days" in facts.parameters:

@@ -3,41 +3,38 @@
 Nothing of them is kept but figures: scikit-learn's models can only be pickled, and a pickle is code that runs when it is read.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from features.arrays import Int64
 from features.definitions import DAY
-from models.evaluation.metrics import auc_roc, average_precision
 from models.learners.baselines import FittedBaseline, LogisticRegressionLearner, RandomForestLearner
 from models.learners.calibration import Platt
 from models.learners.learner import Learner
+from models.learners.parameters import Parameters
 from models.learners.trained import OutOfFold
-from models.training.fitting import WEEKS, Parameters
-from models.training.plain_split import VALIDATION_SHARE, require_both_classes
+from models.training.fitting import WEEKS
+from models.training.plain_split import VALIDATION_SHARE, require_both_parts
 from models.training.prequential import Fold, folds, span_known
-from models.training.rehearsal import Rehearsal
 from models.training_set.rows import TrainingSet
 from models.training_set.splits import validation_begin
-from models.training_set.thinning import sampled
+from models.training_set.thinning import thin
 
 BaselineName = Literal["logistic_regression", "random_forest"]
 # Of the legitimate rows every so-many-th is learnt from; a forest, which takes longest, sees fewer.
 _THINNING: Mapping[BaselineName, int] = {"logistic_regression": 3, "random_forest": 10}
 
-_Made = tuple[Learner, Parameters]
-
 
 @dataclass(frozen=True)
 class Baseline:
-    """A baseline's out-of-fold rows, calibrated, what made it, how it did on them, and each feature's importance (share, 0–1) to it."""
+    """A baseline's out-of-fold rows, calibrated, what made it, and each feature's importance (share, 0–1) to it."""
 
     name: BaselineName
     out_of_fold: OutOfFold
     parameters: Parameters
-    metrics: Mapping[str, float]
     importance: Mapping[str, float]
 
 
@@ -51,14 +48,14 @@ def fit_baseline(
 ) -> Baseline:
     """Fitted on the longest of ``histories`` (days; without any, all there is) before each of the newest weeks of the rows (in time order).
 
-    Where no week can be lived again, the latest quarter is scored by what is older. Raises UserError if a part is of one class.
+    Where no week can be replayed, the latest quarter is scored by what is older. Raises UserError if a part is of one class.
     """
     learner, parameters = _learner(name, seed)
     parts = _parts(rows, histories, labels_after)
     scored, log_odds = [], []
     for known, tried in parts:
-        require_both_classes(rows, rows.take(known), rows.take(tried))
-        fitted = learner.fit(sampled(rows.take(known), _THINNING[name], seed))
+        require_both_parts(rows, rows.take(known), rows.take(tried))
+        fitted = learner.fit(thin(rows.take(known), _THINNING[name], seed))
         log_odds.append(fitted.log_odds(rows.vectors[tried]))
         scored.append(tried)
     numbers, odds = np.concatenate(scored), np.concatenate(log_odds)
@@ -69,30 +66,18 @@ def fit_baseline(
         name,
         OutOfFold(found, probability),
         {**parameters, "thinning": _THINNING[name], "seed": seed, "validation_parts": len(parts)},
-        {
-            "validation_auc": auc_roc(found.is_fraud, probability, found.weight),
-            "validation_ap": average_precision(found.is_fraud, probability, found.weight),
-        },
         dict(zip(names, fitted.importance(len(names)).tolist(), strict=True)),
     )
 
 
-def _learner(name: BaselineName, seed: int) -> _Made:
-    made: Mapping[BaselineName, Callable[[], _Made]] = {
-        "logistic_regression": lambda: (LogisticRegressionLearner(), {"regularisation": LogisticRegressionLearner.regularisation}),
-        "random_forest": lambda: (
-            RandomForestLearner(seed=seed),
-            {
-                "trees": RandomForestLearner.trees,
-                "least_in_leaf": RandomForestLearner.least_in_leaf,
-                "most_rows": RandomForestLearner.most_rows,
-            },
-        ),
-    }
-    return made[name]()
+def _learner(name: BaselineName, seed: int) -> tuple[Learner, Parameters]:
+    if name == "logistic_regression":
+        return LogisticRegressionLearner(), {"regularisation": LogisticRegressionLearner.regularisation}
+    forest = RandomForestLearner(seed=seed)
+    return forest, {"trees": forest.trees, "least_in_leaf": forest.least_in_leaf, "most_rows": forest.most_rows}
 
 
-def _parts(rows: TrainingSet, histories: tuple[int, ...], labels_after: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def _parts(rows: TrainingSet, histories: tuple[int, ...], labels_after: int) -> list[tuple[Int64, Int64]]:
     """The numbers of the rows to learn from and of those to score, oldest first."""
     time = rows.event_time
     first, as_of = span_known(time, labels_after)
@@ -105,13 +90,3 @@ def _parts(rows: TrainingSet, histories: tuple[int, ...], labels_after: int) -> 
     begin = validation_begin(time, VALIDATION_SHARE)
     plain = Fold(begin, begin, as_of)
     return [(plain.known(time, begin - first), plain.tried(time))]
-
-
-@dataclass(frozen=True)
-class BaselineRun:
-    """The run, the rows, and how the baseline did."""
-
-    run_id: str
-    rows: TrainingSet
-    baseline: Baseline
-    rehearsal: Rehearsal

@@ -1,22 +1,17 @@
-"""A baseline's training from beginning to end: rows → fit → rehearsal → a run in MLflow, to compare with. No version is made of it."""
+"""A baseline's training from beginning to end: rows → baseline → a run in MLflow, to compare with. No version is made of it."""
 
 import contextlib
 from collections.abc import Callable
-from typing import get_args
 
 from models.registry import mlflow_client
 from models.registry.mlflow_record import log_run, refusing_in_words
 from models.registry.mlflow_registry import create_run
-from models.training.baseline_fitting import BaselineName, BaselineRun, fit_baseline
-from models.training.fitting import require_enough_frauds
+from models.training.baseline_fitting import BaselineName
+from models.training.baseline_pipeline import JudgedBaseline, baseline_record, baseline_tags, judged_baseline
 from models.training.mlflow_training import require_registry
-from models.training.pipeline import Judged, TrainingPlan, counts, record_of, rehearsed
-from models.training_set.leakage import require_no_leak
+from models.training.pipeline import TrainingPlan
 from models.training_set.rows import TrainingSet
 from models.training_set.snapshot import DataSnapshot, Provenance
-
-BASELINES: tuple[BaselineName, ...] = get_args(BaselineName)
-_KINDS = {"logistic_regression": "Logistic regression", "random_forest": "A random forest"}
 
 
 def train_baseline(
@@ -27,27 +22,20 @@ def train_baseline(
     provenance: Provenance,
     tracking_uri: str,
     tags: dict[str, str],
-) -> BaselineRun:
-    """The whole way. Raises UserError if there is too little to learn from, or MLflow or its disk fails."""
+) -> tuple[JudgedBaseline, str]:
+    """The whole way: the baseline and its run's id. Raises UserError if there is too little to learn from, or MLflow or its disk fails."""
     require_registry(tracking_uri)
-    names = plan.feature_set.names
-    rows, _ = rows_of(plan).mature(plan.as_of, plan.labels_after)
-    require_no_leak(rows, names)
-    require_enough_frauds(rows)
-    found = fit_baseline(name, rows, names, plan.histories, plan.labels_after, plan.seed)
-    rehearsal = rehearsed(found.out_of_fold, rows, plan, calibrated=True)
-    kind = f"{_KINDS[name]} (scikit-learn), a baseline to compare with, which is never registered."
-    judged = Judged(found.out_of_fold, found.parameters, rehearsal.policy, found.importance, rehearsal, kind)
-    record = record_of(judged, rows, plan, data, provenance)
-    own = {"model": name, "feature_set": plan.feature_set.name, **{key: str(count) for key, count in counts(rows).items()}, **tags}
+    found = judged_baseline(name, rows_of(plan), plan)
+    record = baseline_record(found, plan, data, provenance)
+    parameters = {"model": name, **found.baseline.parameters, **plan.weighting}
     with refusing_in_words(tracking_uri, "putting the baseline on record"):
         client = mlflow_client.connect(tracking_uri)
         run_id = create_run(client, tracking_uri, f"baseline {name} {plan.feature_set.name}")
         try:
-            log_run(client, run_id, found.metrics, {"model": name, **found.parameters, **plan.weighting}, own, record)
+            log_run(client, run_id, found.baseline.out_of_fold.metrics(), parameters, {**baseline_tags(found, plan), **tags}, record)
         except BaseException:
             with contextlib.suppress(Exception):
                 client.set_terminated(run_id, "FAILED")
             raise
         client.set_terminated(run_id)
-    return BaselineRun(run_id, rows, found, rehearsal)
+    return found, run_id

@@ -1,11 +1,11 @@
-"""Training from beginning to end: rows → choice of history → fit → policy → evaluation → record. Each step can be called alone."""
+"""Training from beginning to end: rows → candidate (``models/training/pipeline.py``) → a version in MLflow's registry."""
 
 from collections.abc import Callable
 
 from models.registry import mlflow_client, mlflow_registry
 from models.registry.mlflow_record import refusing_in_words
 from models.registry.record import Record, Registered
-from models.training.pipeline import Candidate, TrainingPlan, candidate, counts, recorded
+from models.training.pipeline import Candidate, TrainingPlan, candidate, recorded, tags_of
 from models.training_set.rows import TrainingSet
 from models.training_set.snapshot import DataSnapshot, Provenance
 
@@ -35,12 +35,5 @@ def require_registry(tracking_uri: str) -> None:
 
 def log(found: Candidate, plan: TrainingPlan, record: Record, tracking_uri: str, tags: dict[str, str]) -> Registered:
     """Make the candidate a version of the registry, with its record. Raises UserError if the registry or its disk fails."""
-    own = {
-        **{name: str(count) for name, count in counts(found.rows).items()},
-        "trained_to": str(int(found.rows.event_time.max())),
-        "labels_after": str(plan.labels_after),
-        **({} if found.choice is None else {"history_days": "+".join(map(str, found.choice.days))}),
-        **tags,
-    }
     with refusing_in_words(tracking_uri, "registering the model"):
-        return mlflow_registry.register(found.trained, plan.feature_set, tracking_uri, own, record)
+        return mlflow_registry.register(found.trained, plan.feature_set, tracking_uri, {**tags_of(found, plan), **tags}, record)

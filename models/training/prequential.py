@@ -1,11 +1,11 @@
 """Prequential folds: always fitted on what was known before, tried on what came next (Dawid, 1984; Dal Pozzolo et al., 2015, for the gap
 that the labels' delay makes). Never random folds: those let a model know its customers' and merchants' future.
 
-A week is tried as it would have been lived: when it begins, the youngest label known is as old as the delay.
+A week is tried as it would have been in service: when it begins, the youngest label known is as old as the delay.
 
     fitting            gap      tried                     gap
-    [──── history ────)[ delay )[ length )                [ delay )│ as of
-              [──── history ────)[ delay )[ length )      [ delay )│
+    [──── history ────)[ delay )[  week  )                [ delay )│ as of
+              [──── history ────)[ delay )[  week  )      [ delay )│
 """
 
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from features.definitions import DAY
 from models.evaluation.metrics import has_both_classes
 
 WEEK = 7 * DAY
+_LEAST_HISTORY = 6 * DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +58,17 @@ def span_known(event_time: Int64, labels_after: int) -> tuple[int, int]:
     return int(event_time.min(initial=as_of)), as_of
 
 
-def folds(first: int, as_of: int, labels_after: int, *, most: int, length: int = WEEK, least_history: int = 6 * DAY) -> tuple[Fold, ...]:
-    """At most ``most`` folds, oldest first, that end where labels end to be known as of ``as_of``.
+def folds(first: int, as_of: int, labels_after: int, *, most: int) -> tuple[Fold, ...]:
+    """At most ``most`` folds of a week, oldest first, the newest of which ends with the last label known ``as_of``.
 
-    ``first`` is the first event time; a fold for whose fitting fewer than ``least_history`` ms are left isn't made. All in ms. There may be
-    none.
+    ``first`` is the first event time; a fold for whose fitting fewer than six days are left isn't made. All in ms. There may be none.
     """
     found = []
     end = known_until(as_of, labels_after)
     for _ in range(most):
-        begin = end - length
+        begin = end - WEEK
         fit_end = known_until(begin, labels_after)
-        if fit_end - first < least_history:
+        if fit_end - first < _LEAST_HISTORY:
             break
         found.append(Fold(fit_end, begin, end))
         end = begin

@@ -1,25 +1,26 @@
 """The last steps of a training, rehearsed: thresholds chosen on the earlier out-of-fold rows are judged on the later ones, then chosen anew
 on all of them for the model that will serve."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from features.arrays import Bool, Int64
 from features.definitions import DAY
-from features.errors import UserError
 from models.costs import Costs
 from models.evaluation.judgement import EVALUATION_RESAMPLES, Evaluation, evaluate
 from models.evaluation.scored_rows import KnownFrauds, ScoredRows, amount_bands, newness
 from models.learners.calibration import Platt, log_odds_of
 from models.learners.trained import OutOfFold, Trained
 from models.policy import Policy
-from models.training.thresholds import choose_policy_by_cost
+from models.training.fit import Fit
+from models.training.thresholds import choose_policy
+from models.training_set.classes import require_both_classes_in_each
 from models.training_set.rows import TrainingSet
 
 _AGE = "user_age_seconds"
 _JUDGED_MS = 7 * DAY
-# Fewer frauds say little about a model; where a week has fewer, more is judged.
+# Fewer frauds show little about a model; where a week has fewer, more is judged.
 _FEWEST_FRAUDS = 10
 
 
@@ -37,10 +38,10 @@ class Rehearsal:
 def scored_rows(rows: TrainingSet, names: tuple[str, ...], probability: np.ndarray) -> ScoredRows:
     """A training set's rows with probabilities, divided by amount, by new and known users, and by country where one is named.
 
-    Raises ValueError if the rows don't say their users.
+    Raises ValueError for rows without users.
     """
     if rows.user is None:
-        raise ValueError("rows must say their users to be judged")
+        raise ValueError("rows without users can't be judged")
     segments = {"amount": amount_bands(rows.amount)}
     if _AGE in names:
         segments["user"] = newness(rows.vectors[:, names.index(_AGE)])
@@ -67,30 +68,27 @@ def rehearse(
     """
     rows = scored_rows(found.rows, names, found.probability)
     chosen, judged, gap = _parts(rows.event_time, rows.is_fraud, known.delay)
-    for part, title in ((chosen, "earlier part, which chooses the thresholds,"), (judged, "later part, which judges them,")):
-        frauds, size = int(rows.is_fraud[part].sum()), int(part.sum())
-        if not 0 < frauds < size:
-            raise UserError(
-                f"the {title} of the validation rows has {frauds:,} frauds among {size:,} transactions; widen --from and --to until both "
-                "parts have frauds and others"
-            )
+    require_both_classes_in_each(
+        {
+            "the earlier part, which chooses the thresholds, of the validation rows": rows.is_fraud[chosen],
+            "the later part, which judges them, of the validation rows": rows.is_fraud[judged],
+        }
+    )
     choosing = rows.where(chosen)
     if calibrated:
         calibration = Platt.fit(log_odds_of(choosing.probability), choosing.is_fraud, choosing.weight)
         rows = rows.scored(calibration.probability(log_odds_of(rows.probability)))
         choosing = rows.where(chosen)
-    policy = choose_policy_by_cost(choosing.probability, choosing.amount, choosing.is_fraud, costs, choosing.weight, capacity=capacity)
+    policy = choose_policy(choosing.probability, choosing.amount, choosing.is_fraud, costs, choosing.weight, capacity=capacity)
     judged_rows = rows.where(judged)
     return Rehearsal(policy, judged_rows, evaluate(judged_rows, policy, costs, known, seed, resamples), gap)
 
 
-def with_policy(trained: Trained, costs: Costs, capacity: float) -> Trained:
-    """The model with thresholds chosen by cost on all its out-of-fold rows. Raises ValueError if it has none."""
-    found = trained.out_of_fold
-    if found is None:
-        raise ValueError("a policy is chosen on out-of-fold rows, and this model has none")
-    policy = choose_policy_by_cost(found.probability, found.rows.amount, found.rows.is_fraud, costs, found.rows.weight, capacity=capacity)
-    return replace(trained, policy=policy)
+def with_policy(fit: Fit, costs: Costs, capacity: float) -> Trained:
+    """The model with thresholds chosen by cost on all its out-of-fold rows."""
+    found = fit.out_of_fold
+    policy = choose_policy(found.probability, found.rows.amount, found.rows.is_fraud, costs, found.rows.weight, capacity=capacity)
+    return Trained(fit.booster, policy, fit.parameters, found.metrics())
 
 
 def _parts(event_time: Int64, is_fraud: Bool, label_delay: int) -> tuple[Bool, Bool, int]:

@@ -7,10 +7,10 @@ import numpy as np
 
 from models.evaluation.metrics import average_precision
 from models.learners.learner import Learner
+from models.learners.parameters import Parameters, Value
 from models.training.prequential import Fold
 from models.training_set.rows import TrainingSet
 
-Value = str | float | int
 Space = Mapping[str, Sequence[Value]]
 
 
@@ -18,23 +18,23 @@ Space = Mapping[str, Sequence[Value]]
 class Trial:
     """Parameters that were tried, and their score: the higher, the better."""
 
-    parameters: Mapping[str, Value]
+    parameters: Parameters
     score: float
 
 
 def search(
     space: Space,
-    score: Callable[[Mapping[str, Value]], float],
+    score: Callable[[Parameters], float],
     rng: np.random.Generator,
     *,
     tries: int,
     time_is_up: Callable[[], bool] = lambda: False,
-    told: Callable[[Trial, int], None] = lambda _best, _done: None,
+    report: Callable[[Trial, int], None] = lambda _best, _done: None,
 ) -> tuple[Trial, ...]:
     """The trials, the best first; of equal ones the earlier.
 
     Each tries one value of every parameter of the ``space``, none twice, the first value of each to begin with: what is in use. There is
-    always that first trial; after each one ``told`` gets the best so far and how many are done, and ``time_is_up`` may end the search.
+    always that first trial; after each one ``report`` gets the best so far and how many are done, and ``time_is_up`` may end the search.
     The same generator state and number of tries give the same trials, however long they take. Raises ValueError for a parameter without
     values.
     """
@@ -49,7 +49,7 @@ def search(
         if key not in seen:
             seen.add(key)
             tried.append(Trial(parameters, score(parameters)))
-            told(max(tried, key=lambda trial: trial.score), len(tried))
+            report(max(tried, key=lambda trial: trial.score), len(tried))
             if time_is_up():
                 break
         parameters = {name: values[int(rng.integers(len(values)))] for name, values in space.items()}

@@ -1,10 +1,11 @@
-"""What a training tells as JSON."""
+"""A training's outcome as JSON."""
 
 import msgspec
 
 from features.history.moments import moment
 from models.registry.record import Registered
-from models.training.baseline_fitting import BaselineRun
+from models.training.baseline_pipeline import JudgedBaseline
+from models.training.history_choice import HistoryChoice
 from models.training.pipeline import Candidate, TrainingPlan, counts
 from models.training.rehearsal import Rehearsal
 
@@ -26,28 +27,30 @@ def training_summary(found: Candidate, registered: Registered, plan: TrainingPla
         "rounds": found.trained.parameters["rounds"],
         "parameters": dict(found.trained.parameters),
         "history": history_summary(found),
+        "plain_split_because": found.why_plain_split,
         **_evaluation(found.rehearsal),
     }
 
 
 def history_summary(found: Candidate) -> dict[str, object] | None:
     """Which lengths of history were chosen (days), and the mean average precision of each that was tried; None if there was no choice."""
-    return None if found.choice is None else {"days": found.choice.days, "tried": dict(found.choice.tried)}
+    history = found.history
+    return {"days": history.days, "tried": dict(history.tried)} if isinstance(history, HistoryChoice) else None
 
 
-def baseline_summary(run: BaselineRun, plan: TrainingPlan) -> dict[str, object]:
+def baseline_summary(found: JudgedBaseline, run_id: str, plan: TrainingPlan) -> dict[str, object]:
     """The same of a baseline, of which there is no version."""
     return {
-        "baseline": run.baseline.name,
-        "run_id": run.run_id,
+        "baseline": found.baseline.name,
+        "run_id": run_id,
         "feature_set": plan.feature_set.name,
         "features_digest": plan.feature_set.digest,
         "from": moment(plan.begin),
         "to": moment(plan.end),
         "as_of": moment(plan.as_of),
-        **counts(run.rows),
-        **run.baseline.metrics,
-        **_evaluation(run.rehearsal),
+        **counts(found.rows),
+        **found.baseline.out_of_fold.metrics(),
+        **_evaluation(found.rehearsal),
     }
 
 

@@ -1,7 +1,6 @@
 """Thresholds by cost: block what costs more let through than turned away, review what is worth an analyst's time."""
 
-from dataclasses import dataclass
-from typing import Self, TypedDict
+from typing import TypedDict
 
 import numpy as np
 
@@ -12,29 +11,28 @@ from models.policy import UNREACHABLE, Policy, ThresholdChoice
 
 # Thresholds are looked for after this many numbers of rows, closer together at the top, where a row decides.
 _STEPS = 400
+_ELEVATED_SHARE, _HIGHEST_SHARE = 0.01, 0.0025
 
 
-def choose_policy_by_cost(
+def choose_policy(
     probability: Float64,
     amount: Int64,
     is_fraud: Bool,
     costs: Costs,
     weight: Float64 | None = None,
     *,
-    capacity: float = 0.005,
-    elevated_share: float = 0.01,
-    highest_share: float = 0.0025,
+    capacity: float,
 ) -> Policy:
     """The thresholds that save most on scored validation rows (arrays of one length; amounts in minor units), each counted by its
     ``weight`` (> 0): rows sampled one in N, N times as heavy, stand for all.
 
     At most the share ``capacity`` (0–1) of all rows is reviewed, what the analysts can look at; blocks need nobody. Rows of one
-    probability are decided alike. The levels start at the top ``elevated_share`` and ``highest_share``, or lower where decisions do.
-    Raises ValueError if the arrays differ in length or a share is out of range.
+    probability are decided alike. The levels start at the top 1 % (elevated) and 0.25 % (highest) of the rows, or lower where decisions
+    do. Raises ValueError if the arrays differ in length or the capacity is out of range.
     """
-    require_same_rows(probability, amount, is_fraud, weight)
-    if not all(0 <= share <= 1 for share in (capacity, elevated_share, highest_share)):
-        raise ValueError(f"shares lie between 0 and 1, unlike {(capacity, elevated_share, highest_share)}")
+    _require_same_rows(probability, amount, is_fraud, weight)
+    if not 0 <= capacity <= 1:
+        raise ValueError(f"the capacity is a share between 0 and 1, unlike {capacity}")
     order, falling, last = ranked(probability)
     each = np.ones(len(order)) if weight is None else weight[order]
     weighed = np.append(0.0, np.cumsum(each))
@@ -56,15 +54,15 @@ def choose_policy_by_cost(
         return threshold(int(ends[weighed[ends] <= of_all * weighed[-1]].max(initial=0)))
 
     block, review = threshold(blocked_end), threshold(flagged_end)
-    highest = min(block, share(highest_share))
-    elevated = min(review, highest, share(elevated_share))
+    highest = min(block, share(_HIGHEST_SHARE))
+    elevated = min(review, highest, share(_ELEVATED_SHARE))
     chosen = ThresholdChoice(
         capacity=capacity,
         block_share=1.0,
         block_precision=0.0,
         costs=costs,
         saved=round(float(saved.max())),
-        **counts(amount, is_fraud, probability >= review, probability >= block, weight),
+        **_counts(amount, is_fraud, probability >= review, probability >= block, weight),
     )
     return Policy(review_threshold=review, block_threshold=block, elevated_threshold=elevated, highest_threshold=highest, chosen=chosen)
 
@@ -80,45 +78,7 @@ def _ends(last: Int64, weighed: Float64) -> Int64:
     return np.append(0, ends).astype(np.int64)
 
 
-# A precision measured on fewer rows says little.
-_FEWEST_ROWS = 10
-
-
-def choose_policy(
-    probability: Float64,
-    amount: Int64,
-    is_fraud: Bool,
-    weight: Float64 | None = None,
-    *,
-    capacity: float = 0.005,
-    block_share: float = 0.0025,
-    block_precision: float = 0.9,
-    elevated_share: float = 0.01,
-    highest_share: float = 0.0025,
-) -> Policy:
-    """Thresholds from scored validation rows (arrays of one length; amounts in minor units), each counted by its ``weight`` (> 0).
-
-    Blocked is as much of the top as keeps a precision of at least ``block_precision``, up to the share ``block_share`` of all rows;
-    reviewed what comes next, until reviews and blocks together fill ``capacity``, what the analysts can look at. Rows of one probability
-    are decided alike, so a share is never exceeded. The levels start at the top ``elevated_share`` and ``highest_share``, or lower where
-    decisions do. Raises ValueError if the arrays differ in length or a share is out of range.
-    """
-    require_same_rows(probability, amount, is_fraud, weight)
-    shares = (block_share, capacity, highest_share, elevated_share, block_precision)
-    if not all(0 <= share <= 1 for share in shares) or block_share > capacity:
-        raise ValueError(f"shares lie between 0 and 1, the blocks' within the capacity; got blocks {block_share}, capacity {capacity}")
-    levels = _Levels.of(probability, is_fraud, weight)
-    precise = (levels.precision >= block_precision) & (levels.rows >= _FEWEST_ROWS)
-    block = levels.lowest(levels.within(block_share) & precise)
-    review = min(block, levels.lowest(levels.within(capacity)))
-    highest = min(block, levels.lowest(levels.within(highest_share)))
-    elevated = min(review, highest, levels.lowest(levels.within(elevated_share)))
-    counted = counts(amount, is_fraud, probability >= review, probability >= block, weight)
-    chosen = ThresholdChoice(capacity=capacity, block_share=block_share, block_precision=block_precision, **counted)
-    return Policy(review_threshold=review, block_threshold=block, elevated_threshold=elevated, highest_threshold=highest, chosen=chosen)
-
-
-def require_same_rows(probability: Float64, amount: Int64, is_fraud: Bool, weight: Float64 | None) -> None:
+def _require_same_rows(probability: Float64, amount: Int64, is_fraud: Bool, weight: Float64 | None) -> None:
     """Raises ValueError unless these are of one length, and the weights, if any, above 0."""
     if not len(probability) == len(amount) == len(is_fraud):
         raise ValueError(f"{len(probability)} probabilities, {len(amount)} amounts and {len(is_fraud)} labels are not of the same rows")
@@ -126,7 +86,7 @@ def require_same_rows(probability: Float64, amount: Int64, is_fraud: Bool, weigh
         raise ValueError(f"{len(probability)} rows need as many weights, all above 0")
 
 
-class Counts(TypedDict):
+class _Counts(TypedDict):
     """What a ``ThresholdChoice`` counts; see there."""
 
     rows: int
@@ -139,8 +99,8 @@ class Counts(TypedDict):
     caught_amount: int
 
 
-def counts(amount: Int64, is_fraud: Bool, flagged: Bool, blocked: Bool, weight: Float64 | None) -> Counts:
-    """Of these rows (an entry each), of which those ``flagged`` are reviewed or ``blocked``."""
+def _counts(amount: Int64, is_fraud: Bool, flagged: Bool, blocked: Bool, weight: Float64 | None) -> _Counts:
+    """Counts over these rows (an entry each); ``flagged`` ones are reviewed, unless they are ``blocked``."""
 
     def total(of: Bool | Int64) -> int:
         return int(of.sum()) if weight is None else round(float((of * weight).sum()))
@@ -155,29 +115,3 @@ def counts(amount: Int64, is_fraud: Bool, flagged: Bool, blocked: Bool, weight: 
         "caught": total(flagged & is_fraud),
         "caught_amount": total(amount * (flagged & is_fraud)),
     }
-
-
-@dataclass(frozen=True)
-class _Levels:
-    """Each distinct probability, highest first, with the rows at or above it, what they weigh, and the precision among them."""
-
-    probability: Float64
-    rows: Int64
-    weight: Float64
-    precision: Float64
-
-    @classmethod
-    def of(cls, probability: Float64, is_fraud: Bool, weight: Float64 | None) -> Self:
-        order, falling, last = ranked(probability)
-        each = np.ones(len(order)) if weight is None else weight[order]
-        above = np.cumsum(each)[last]
-        return cls(falling[last], last + 1, above, np.cumsum(each * is_fraud[order])[last] / above)
-
-    def within(self, share: float) -> Bool:
-        """Where the rows at or above are no more than this share (0–1) of all, as weighted."""
-        within: Bool = self.weight <= share * self.weight.max(initial=0)
-        return within
-
-    def lowest(self, allowed: Bool) -> float:
-        """The lowest allowed probability, UNREACHABLE if there is none."""
-        return float(self.probability[allowed].min(initial=UNREACHABLE))

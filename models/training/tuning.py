@@ -7,10 +7,11 @@ import numpy as np
 
 from features.definitions import DAY
 from features.errors import UserError
+from models.learners.parameters import Parameters
 from models.learners.xgboost_learner import XGBoostLearner
-from models.training.fitting import WEEKS, Parameters
+from models.training.fitting import WEEKS
 from models.training.prequential import WEEK, folds, span_known
-from models.training.recipe import PARAMETERS, Recipe
+from models.training.recipe import PARAMETERS, ROUNDS, THINNING
 from models.training.search import Space, Trial, prequential_score, search
 from models.training_set.rows import TrainingSet
 
@@ -29,19 +30,19 @@ _OTHERS: Mapping[str, tuple[float | int, ...]] = {
 @dataclass(frozen=True)
 class SearchBudget:
     """How long to search: at most ``tries``, and ``seconds`` if they are limited, until ``time_is_up``, which may count from when ``begun``
-    was called. ``told`` gets the best trial so far and how many are done."""
+    was called. ``report`` gets the best trial so far and how many are done."""
 
     tries: int
     seconds: float | None = None
     time_is_up: Callable[[], bool] = lambda: False
-    told: Callable[[Trial, int], None] = lambda _best, _done: None
+    report: Callable[[Trial, int], None] = lambda _best, _done: None
     begun: Callable[[], None] = lambda: None
 
 
-def space(start: Parameters = PARAMETERS) -> Space:
-    """The values there are of each parameter, that of ``start`` first (if it has none, the first listed)."""
-    listed = {name: tuple(dict.fromkeys((start.get(name, values[0]), *values))) for name, values in _OTHERS.items()}
-    return {**{name: (value,) for name, value in start.items() if name not in listed}, **listed}
+def space() -> Space:
+    """The values there are of each parameter, the recipe's first (if it has none, the first listed)."""
+    listed = {name: tuple(dict.fromkeys((PARAMETERS.get(name, values[0]), *values))) for name, values in _OTHERS.items()}
+    return {**{name: (value,) for name, value in PARAMETERS.items() if name not in listed}, **listed}
 
 
 def tuned(
@@ -52,7 +53,6 @@ def tuned(
     budget: SearchBudget,
     rng: np.random.Generator,
     seed: int = 0,
-    threads: int = 1,
 ) -> tuple[Trial, int]:
     """The best parameters by mean average precision, and how many were tried.
 
@@ -72,12 +72,11 @@ def tuned(
             f"--search needs weeks with frauds before the {WEEKS} newest, which judge the model, so at least {least:g} days of known "
             f"labels, and there are {(as_of - labels_after - first) / DAY:.0f}; give an earlier --from, or leave --search out"
         )
-    recipe = Recipe()
     budget.begun()
 
     def score(parameters: Parameters) -> float:
-        learner = XGBoostLearner(names, max(recipe.rounds), parameters, recipe.thinning, seed, threads)
+        learner = XGBoostLearner(names, ROUNDS, parameters, THINNING, seed)
         return prequential_score(rows, learner, weeks, history_days * DAY)
 
-    trials = search(space(), score, rng, tries=budget.tries, time_is_up=budget.time_is_up, told=budget.told)
+    trials = search(space(), score, rng, tries=budget.tries, time_is_up=budget.time_is_up, report=budget.report)
     return trials[0], len(trials)

@@ -7,10 +7,9 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from features.arrays import Bool, Int64
+from features.arrays import Bool, Float64, Int64
 from features.errors import UserError
 
-Float64 = np.ndarray[tuple[int], np.dtype[np.float64]]
 Immature = Literal["left-out", "weighted"]
 """What becomes of transactions that are younger than labels take."""
 
@@ -26,7 +25,7 @@ def immature_weights(age: Int64, labelled: Bool, delays: Int64) -> Float64:
     """The weight (0–1) of each immature row: 1 with a label, else the share of frauds that would be known at its ``age`` (ms).
 
     Of frauds at that age just this share has a label, so frauds and others are again as frequent among the weighted rows as among mature
-    ones, but for those yet to be told (inverse propensity weighting, scaled to at most 1; the propensity of a label as in Bekker and
+    ones, but for those yet to be reported (inverse propensity weighting, scaled to at most 1; the propensity of a label as in Bekker and
     others, 2019, "Beyond the Selected Completely At Random Assumption"). ``delays`` (ms) are those of matured frauds. Raises UserError
     if there are none.
     """
@@ -35,10 +34,10 @@ def immature_weights(age: Int64, labelled: Bool, delays: Int64) -> Float64:
 
 
 def require_delays(delays: Int64) -> None:
-    """Raises UserError if there are none, for then nothing tells what immature rows are worth."""
+    """Raises UserError if there are none, for then nothing shows what immature rows are worth."""
     if not len(delays):
         raise UserError(
-            "--immature weighted needs matured frauds to tell how late labels come, and there are none; leave it out, or give an "
+            "--immature weighted needs matured frauds to learn from how late labels come, and there are none; leave it out, or give an "
             "earlier --from"
         )
 
@@ -52,7 +51,7 @@ def inverse_propensity(propensity: Float64) -> Float64:
     wrong = ~((known > 0) & (known <= 1))
     if wrong.any():
         raise UserError(
-            f"{int(wrong.sum()):,} propensities are no probabilities above 0 and up to 1, the first {known[wrong][0]:g}; mend the column "
+            f"{int(wrong.sum()):,} propensities are no probabilities above 0 and up to 1, the first {known[wrong][0]:g}; fix the column "
             "that --propensity names"
         )
     return 1.0 / known

@@ -2,27 +2,42 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from features.definitions import FeatureSet
+from features.history.label_delay import parse_labels_after
+from models.training_set.label_maturity import Immature
 from models.training_set.rows import TrainingSet
 from models.training_set.snapshot import DataSnapshot
-
-if TYPE_CHECKING:
-    from models.training_set.label_maturity import Immature
 
 
 @dataclass(frozen=True)
 class Weighting:
-    """Which rows count otherwise than others: what becomes of ``immature`` ones (None: nobody says, so what is usual with the data), and
-    the column of the file that says the ``propensity`` with which each transaction was let through; see
-    ``models/training_set/label_maturity.py``."""
+    """Which rows count otherwise than others: what becomes of ``immature`` ones (None: what is usual with the data), and the column of the
+    file that holds the ``propensity`` with which each transaction was let through; see ``models/training_set/label_maturity.py``."""
 
-    immature: "Immature | None" = None
+    immature: Immature | None = None
     propensity: str | None = None
 
 
-UNSAID = Weighting()
+USUAL_WEIGHTING = Weighting()
+
+
+@dataclass(frozen=True)
+class DataRequest:
+    """What is asked of labelled data: rows from ``begin`` to before ``end`` and labels known ``as_of`` (ms; None: all that the data has),
+    which come ``labels_after`` (ms; None: the usual 7 days, or as the data has it) their transaction, and the rows' ``weighting``."""
+
+    begin: int | None = None
+    end: int | None = None
+    as_of: int | None = None
+    labels_after: int | None = None
+    weighting: Weighting = USUAL_WEIGHTING
+
+    @property
+    def label_delay(self) -> int:
+        """How late labels come (ms), where the data itself doesn't fix it."""
+        return (parse_labels_after(None, True) or 0) if self.labels_after is None else self.labels_after
 
 
 @dataclass(frozen=True)
@@ -43,13 +58,13 @@ class LabelledData:
 
 
 class RowsOf(Protocol):
-    """Makes the training set of the rows from ``begin`` to before ``end`` with the labels known ``as_of`` (ms); ``advanced`` hears how many
-    transactions were taken in."""
+    """Makes the training set of the rows from ``begin`` to before ``end`` with the labels known ``as_of`` (ms); ``advanced`` is called with
+    how many transactions were taken in."""
 
     def __call__(self, feature_set: FeatureSet, begin: int, end: int, as_of: int, advanced: Callable[[int], None] = ...) -> TrainingSet:
         """See the class."""
         ...
 
 
-def unheard(_rows: int) -> None:
+def unobserved(_rows: int) -> None:
     """Where nobody asks how far it has come."""

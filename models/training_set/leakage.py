@@ -1,4 +1,4 @@
-"""A feature that tells frauds almost perfectly by itself has seen the label, for no honest one does."""
+"""A feature that separates frauds almost perfectly by itself has seen the label, for no honest one does."""
 
 import numpy as np
 
@@ -30,6 +30,6 @@ def require_no_leak(rows: TrainingSet, names: tuple[str, ...]) -> None:
         alone = auc_roc(is_fraud, values)
         if max(alone, 1 - alone) >= SUSPICIOUS_AUC:
             raise UserError(
-                f"the feature {name} alone tells frauds from the rest (AUC {max(alone, 1 - alone):.4f}), so it must know the label; mend "
-                "where it comes from, or map another label column with --columns is_fraud=…"
+                f"the feature {name} alone separates frauds from the rest (AUC {max(alone, 1 - alone):.4f}), so it must know the label; "
+                "fix where it comes from, or map another label column with --columns is_fraud=…"
             )

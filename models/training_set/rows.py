@@ -21,7 +21,7 @@ from models.training_set.splits import learnable_rows
 class TrainingSet:
     """One entry a row, in replay order: ``vectors`` (float32, n × names, NaN = missing), ``is_fraud``, ``event_time`` (ms), ``amount``
     (minor units), ``user`` (a number for each), ``country`` ("" if unknown), ``weight`` (how many transactions a row stands for, above 0);
-    the last three are None where nobody has said them, and without weights all rows count alike. ``immature`` and ``unlabelled`` count
+    the last three are None where they aren't known, and without weights all rows count alike. ``immature`` and ``unlabelled`` count
     what the range held besides."""
 
     vectors: Float32
@@ -65,7 +65,7 @@ class TrainingSet:
 
     def followed_by(self, later: Self) -> Self:
         """These rows, then the ``later`` ones, of the same source. A row without a weight has weight 1 if others have one; of users and
-        countries nothing is said unless both say it."""
+        countries nothing is known unless both have them."""
         weight = None
         if self.weight is not None or later.weight is not None:
             weight = np.concatenate([np.ones(len(one.is_fraud)) if one.weight is None else one.weight for one in (self, later)])
@@ -106,14 +106,14 @@ def training_set(
     """The rows of a canonical table from ``begin`` (inclusive) to ``end`` (exclusive) whose label is known as of ``as_of``; times and
     ``labels_after`` in ms.
 
-    What lies before ``begin`` warms the windows; what happened, or became known, after ``as_of`` changes nothing. ``advanced`` hears how
-    many transactions were taken in. ``propensity`` (0–1, NaN = 1, one entry a row of the table) is the probability with which each
+    What lies before ``begin`` warms the windows; what happened, or became known, after ``as_of`` changes nothing. ``advanced`` is called
+    with how many transactions were taken in. ``propensity`` (0–1, NaN = 1, one entry a row of the table) is the probability with which each
     transaction was let through; its inverse is the row's weight. Raises UserError if nothing is left to learn from.
     """
     event_time = table["event_time"].to_numpy()
     labelled = table["is_fraud"].is_valid().to_numpy()
     if not labelled.any():
-        raise UserError("the file says of no transaction whether it was fraud; map its label with --columns is_fraud=…")
+        raise UserError("none of the file's transactions has a label; map it with --columns is_fraud=…")
     learnable = learnable_rows(event_time, labelled, begin, end, as_of, labels_after)
     if not len(learnable.rows):
         raise UserError(_nothing_left(learnable.immature, learnable.unlabelled))

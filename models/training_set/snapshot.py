@@ -1,4 +1,4 @@
-"""Which data a model was made from, and by whom, when and with which code: what a record of it must say to be made again."""
+"""Which data a model was made from, and by whom, when and with which code: what a record of it needs so that it can be made again."""
 
 import hashlib
 from collections.abc import Iterable

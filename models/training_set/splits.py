@@ -21,7 +21,7 @@ def learnable_rows(event_time: Int64, labelled: Bool, begin: int, end: int, as_o
     """Rows from ``begin`` (inclusive) to ``end`` (exclusive) whose label is known as of ``as_of``.
 
     A label is known once ``labels_after`` ms have passed since the event time, be it fraud or not: that no chargeback came is news too. All
-    times in ms; ``labelled`` says whether the table states a label at all.
+    times in ms; ``labelled`` is whether the table states a label at all.
     """
     in_range = (event_time >= begin) & (event_time < end)
     mature = event_time + labels_after <= as_of

@@ -40,7 +40,8 @@ def measured(file: Path) -> dict[str, float]:
     built = time.monotonic() - began
     recipe = Recipe()
     grown = TreeCache(rows, FEATURE_SETS[FEATURES].names, recipe, threads=THREADS)
-    models = [trees.booster for days in recipe.histories for trees in grown.trees(days, int(rows.event_time.max()) + 1)]
+    end = int(rows.event_time.max()) + 1
+    models = [grown.trees(days, end).booster for days in recipe.histories]
     booster = average(models)
     used = resource.getrusage(resource.RUSAGE_SELF)
     return {

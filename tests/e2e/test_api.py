@@ -260,7 +260,7 @@ def test_an_audit_finds_a_key_of_the_store_that_somebody_has_changed(deployment:
     refused = deployment.tidemark("promote", "1")
     assert refused.returncode == 2
     assert "failed" not in refused.stdout
-    assert "say --despite-audit" in refused.stderr
+    assert "use --despite-audit" in refused.stderr
     assert deployment.tidemark("promote", "1", "--despite-audit").returncode == 0
 
 

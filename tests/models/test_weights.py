@@ -1,4 +1,4 @@
-"""A row that stands for several is counted as several, wherever rows are counted: of a sample the same is said as of the whole."""
+"""A row that stands for several is counted as several, wherever rows are counted: a sample gives what the whole gives."""
 
 from dataclasses import replace
 
@@ -14,12 +14,12 @@ from models.evaluation.scored_rows import KnownFrauds, ScoredRows
 from models.learners.trained import OutOfFold
 from models.monitoring.reference import reference
 from models.policy import Policy
-from models.promotion.comparison import LIMITS, compare
+from models.promotion.comparison import compare
 from models.training.history_choice import choices
 from models.training.rehearsal import rehearse
-from models.training.thresholds import choose_policy, choose_policy_by_cost
+from models.training.thresholds import choose_policy
 from models.training_set.rows import TrainingSet
-from models.training_set.thinning import sampled
+from models.training_set.thinning import thin
 from tests.made.models import V1
 from tests.made.scored_rows import scored
 
@@ -42,17 +42,11 @@ WHOLE = repeated(SAMPLE)
 
 @pytest.mark.parametrize("capacity", [0.005, 0.05])
 def test_a_sample_gives_the_policy_of_the_whole(capacity: float) -> None:
-    def by_cost(rows: ScoredRows) -> Policy:
-        return choose_policy_by_cost(rows.probability, rows.amount, rows.is_fraud, COSTS, rows.weight, capacity=capacity)
+    def policy_of(rows: ScoredRows) -> Policy:
+        return choose_policy(rows.probability, rows.amount, rows.is_fraud, COSTS, rows.weight, capacity=capacity)
 
-    assert by_cost(SAMPLE) == by_cost(WHOLE)
-    assert by_cost(SAMPLE) != by_cost(replace(SAMPLE, weight=None))
-
-    def by_share(rows: ScoredRows) -> Policy:
-        return choose_policy(rows.probability, rows.amount, rows.is_fraud, rows.weight, capacity=capacity, block_precision=0.5)
-
-    assert by_share(SAMPLE) == by_share(WHOLE)
-    assert by_share(SAMPLE) != by_share(replace(SAMPLE, weight=None))
+    assert policy_of(SAMPLE) == policy_of(WHOLE)
+    assert policy_of(SAMPLE) != policy_of(replace(SAMPLE, weight=None))
 
 
 def test_a_sample_gives_the_figures_of_the_whole() -> None:
@@ -74,8 +68,8 @@ def test_a_sample_gives_the_figures_of_the_whole() -> None:
 
 def test_a_sample_gives_the_comparison_of_the_whole() -> None:
     other = SAMPLE.probability**1.1
-    of_sample = compare(SAMPLE, (other, POLICY), (SAMPLE.probability, POLICY), COSTS, LIMITS)
-    of_whole = compare(WHOLE, (np.repeat(other, TIMES), POLICY), (WHOLE.probability, POLICY), COSTS, LIMITS)
+    of_sample = compare(SAMPLE, (other, POLICY), (SAMPLE.probability, POLICY), COSTS)
+    of_whole = compare(WHOLE, (np.repeat(other, TIMES), POLICY), (WHOLE.probability, POLICY), COSTS)
     assert of_sample.fraud_rate == pytest.approx(of_whole.fraud_rate)
     assert of_sample.calibration_error == pytest.approx(of_whole.calibration_error)
     for name, difference in of_sample.differences.items():
@@ -114,14 +108,14 @@ def test_a_sample_is_drawn_as_the_whole() -> None:
     assert of_sample["calibration.png"] == of_whole["calibration.png"]
 
 
-def test_thinned_rows_say_what_all_say_but_for_chance() -> None:
+def test_thinned_rows_give_what_all_give_but_for_chance() -> None:
     """As of a training set of which one legitimate row in five was kept."""
     scores = scored(60_000, days=28, skill=4.0)
     number = np.arange(60_000, dtype=np.float32)[:, None]
     rows = TrainingSet(number, scores.is_fraud, scores.event_time, scores.amount, user=scores.user)
     known = KnownFrauds.of(scores.event_time, scores.user, scores.is_fraud, 7 * DAY)
     found = {}
-    for name, kept in (("all", rows), ("thinned", sampled(rows, EVERY))):
+    for name, kept in (("all", rows), ("thinned", thin(rows, EVERY))):
         probability = scores.probability[kept.vectors[:, 0].astype(np.int64)]
         found[name] = rehearse(OutOfFold(kept, probability), V1.names[:1], COSTS, 0.05, known, resamples=0)
     of_all, thinned = (found[name].evaluation.all.figures for name in ("all", "thinned"))
@@ -142,6 +136,6 @@ def test_weights_of_nothing_are_refused() -> None:
     rows = scored(20)
     for weight in (np.ones(19), np.zeros(20)):
         with pytest.raises(ValueError, match="20 rows need as many weights, all above 0"):
-            choose_policy_by_cost(rows.probability, rows.amount, rows.is_fraud, COSTS, weight)
+            choose_policy(rows.probability, rows.amount, rows.is_fraud, COSTS, weight, capacity=0.005)
     with pytest.raises(ValueError, match="differ in length"):
         replace(rows, weight=np.ones(9))

@@ -55,9 +55,9 @@ def training_set(
     from api.cli.models.choices import feature_set_of, immature_of
     from api.settings import Settings, offline_store
     from features.history.label_delay import parse_labels_after
-    from streams.archive.served.parquet_folder import Described, clear, describe, write_rows
+    from models.training_set.thinning import thin_table
+    from streams.archive.served.parquet_folder import FolderDescription, clear, describe, write_rows
     from streams.archive.served.parquet_tables import ServedArchive
-    from streams.archive.served.sampling import sampled
     from streams.archive.served.spark_training_set import write_training_rows
 
     started = time.monotonic()
@@ -79,10 +79,10 @@ def training_set(
                 rows, unknown, unlabelled = write_training_rows(spark, archive, folder, feature_set, *when, keep_every, whole_from, young)
         else:
             found = archive.rows(feature_set, *when, young)
-            kept = sampled(found.table, keep_every, whole_from)
+            kept = thin_table(found.table, keep_every, whole_from)
             write_rows(folder, kept)
             rows, unknown, unlabelled = len(kept), found.immature, found.unlabelled
-        made = Described(
+        made = FolderDescription(
             feature_set.name,
             feature_set.digest,
             *when,

@@ -61,7 +61,7 @@ def backtest(
     start_ms, end_ms = first if start_ms is None else start_ms, last + 1 if end_ms is None else end_ms
     if start_ms > last or end_ms <= first:
         raise UserError(
-            f"{file.name} has no transaction in the range, its own are from {moment(first)} to {moment(last)}; mend --from or --to"
+            f"{file.name} has no transaction in the range, its own are from {moment(first)} to {moment(last)}; change --from or --to"
         )
     scorer = mlflow_registry.load(model, Settings.resolve(require_services=False).mlflow)
     test = Backtest(table, scorer, start_ms, end_ms, history)

@@ -1,112 +1,25 @@
-"""The data and choices that a training is given on the command line."""
+"""The choices that a training is given on the command line."""
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from features.definitions import FEATURE_SETS, FeatureSet
 from features.errors import UserError
-from features.history.moments import day_ms, day_range, span
-from features.offline.storage import Storage
 from models.costs import Costs
-from models.training_set.labelled_data import UNSAID, LabelledData, Weighting, unheard
-from models.training_set.rows import TrainingSet
-from models.training_set.snapshot import DataSnapshot
+from models.training_set.labelled_data import Weighting
 
 if TYPE_CHECKING:
     from models.training.baseline_fitting import BaselineName
     from models.training_set.label_maturity import Immature
 
 
-def data_of_file(
-    file: Path,
-    columns: str,
-    amount_unit: str | None,
-    begin: str | None,
-    end: str | None,
-    as_of: str | None,
-    labels_after: str | None,
-    weighting: Weighting = UNSAID,
-) -> LabelledData:
-    """A file with a fraud column, as ``--data``, ``--columns`` and their like name it. Raises UserError if it can't be used."""
-    from features.history.columns import parse_mapping
-    from features.history.datafile import file_digest, read_numbers, read_transactions
-    from features.history.label_delay import parse_labels_after
-    from models.training_set.rows import training_set
-
-    if weighting.immature == "weighted":
-        raise UserError(
-            "--immature weighted needs labels that come sooner or later, and a file's all come --labels-after their transaction; leave it "
-            "out, or train from the archive"
-        )
-    start_ms, end_ms = day_range(begin, end)
-    as_of_ms = None if as_of is None else day_ms("--as-of", as_of)
-    mapping = parse_mapping(columns, amount_unit)
-    if not mapping.labelled:
-        raise UserError(f"--columns {columns} names no fraud column to learn from; add is_fraud=…")
-    table = read_transactions(file, mapping, labels_after)
-    propensity = None if weighting.propensity is None else read_numbers(file, weighting.propensity, "--propensity")
-    first, last = span(table, file)
-    known = last if as_of_ms is None else as_of_ms
-    delay = parse_labels_after(labels_after, mapping.labelled) or 0  # labels that are never sent are at least in the file
-
-    def rows_of(feature_set: FeatureSet, begin: int, end: int, as_of: int, advanced: Callable[[int], None] = unheard) -> TrainingSet:
-        return training_set(table, feature_set, begin, end, as_of, delay, advanced, propensity)
-
-    return LabelledData(
-        file.name,
-        first if start_ms is None else start_ms,
-        last + 1 if end_ms is None else end_ms,
-        known,
-        delay,
-        DataSnapshot((str(file),), table.num_rows, first, last, file_digest(file)),
-        rows_of,
-        Weighting("left-out", weighting.propensity),
-    )
-
-
-def data_of_archive(
-    store: Storage, begin: str | None, end: str | None, as_of: str | None, labels_after: str | None, weighting: Weighting = UNSAID
-) -> LabelledData:
-    """Every decision that is archived in the offline store, with its vector as served and its label. Raises UserError if there is none."""
-    if weighting.propensity is not None:
-        raise UserError(
-            f"--propensity {weighting.propensity} can't be had from the archive, for decisions are logged without a propensity as long as "
-            "there is no hold-out; leave it out (blocked transactions nobody saw are left out), or name a file with --data that has it"
-        )
-    from features.history.label_delay import parse_labels_after
-    from streams.archive.served.parquet_tables import ServedArchive
-
-    start_ms, end_ms = day_range(begin, end)
-    archive = ServedArchive.of(store)
-    known = archive.last if as_of is None else day_ms("--as-of", as_of)
-    delay = parse_labels_after(labels_after, True) or 0
-    immature = weighting.immature or "left-out"
-
-    def rows_of(feature_set: FeatureSet, begin: int, end: int, as_of: int, advanced: Callable[[int], None] = unheard) -> TrainingSet:
-        rows = archive.training_set(feature_set, begin, end, as_of, delay, immature)
-        advanced(len(rows.is_fraud))
-        return rows
-
-    return LabelledData(
-        store.url,
-        archive.first if start_ms is None else start_ms,
-        archive.last + 1 if end_ms is None else end_ms,
-        known,
-        delay,
-        archive.snapshot,
-        rows_of,
-        Weighting(immature),
-    )
-
-
 def feature_set_of(name: str) -> FeatureSet:
     """The feature set of ``--features``. Raises UserError if there is none."""
     feature_set = FEATURE_SETS.get(name)
     if feature_set is None:
-        raise UserError(f"--features {name} is no feature set; say one of {', '.join(FEATURE_SETS)}")
+        raise UserError(f"--features {name} is no feature set; use one of {', '.join(FEATURE_SETS)}")
     return feature_set
 
 
@@ -121,19 +34,19 @@ def immature_of(immature: str) -> "Immature":
 
     found = next((choice for choice in IMMATURE if choice == immature), None)
     if found is None:
-        raise UserError(f"--immature {immature} is no choice; say {' or '.join(IMMATURE)}")
+        raise UserError(f"--immature {immature} is no choice; use {' or '.join(IMMATURE)}")
     return found
 
 
 def baseline_of(model: str, search: float | None) -> "BaselineName | None":
     """The baseline that ``--model`` asks for, None for xgboost. Raises UserError for anything else, or a baseline with a search."""
-    from models.training.mlflow_baseline import BASELINES
+    from models.training.baseline_pipeline import BASELINES
 
     if model == "xgboost":
         return None
     found = next((name for name in BASELINES if name == model), None)
     if found is None:
-        raise UserError(f"--model {model} is none; say xgboost, or to compare with {' or '.join(BASELINES)}")
+        raise UserError(f"--model {model} is no model; use xgboost, or to compare with {' or '.join(BASELINES)}")
     if search is not None:
         raise UserError(f"--search looks for parameters of xgboost alone; leave it out with --model {model}")
     return found
@@ -155,4 +68,4 @@ def parse_costs(pairs: Sequence[str]) -> Costs:
     try:
         return msgspec.convert(given, Costs, strict=False)
     except (msgspec.ValidationError, ValueError) as error:
-        raise UserError(f"--cost {' --cost '.join(pairs)} can't be used: {error}; say for example --cost review=250") from None
+        raise UserError(f"--cost {' --cost '.join(pairs)} can't be used: {error}; write for example --cost review=250") from None

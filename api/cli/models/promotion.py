@@ -14,7 +14,7 @@ from models.registry.record import MODEL_NAME
 
 
 def promote(
-    version: Annotated[str, typer.Argument(metavar="VERSION", help="The version of the model, as tidemark train told it.")],
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="The version of the model, as tidemark train printed it.")],
     role: Annotated[str, typer.Option("--as", metavar="ROLE", help="champion, challenger or shadow.")] = "champion",
     data: Annotated[
         Path | None,
@@ -50,7 +50,7 @@ def promote(
     from models.promotion.trials import trial_of
 
     if role not in mlflow_promotion.ROLES:
-        raise UserError(f"--as {role} is no role; say one of {', '.join(mlflow_promotion.ROLES)}")
+        raise UserError(f"--as {role} is no role; use one of {', '.join(mlflow_promotion.ROLES)}")
     if force and not reason.strip():
         raise UserError("--force goes on record and needs a reason; add --reason …")
     settings = Settings.resolve(require_services=False)

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from api.cli.models.choices import data_of_archive, data_of_file
-from api.cli.models.folder_source import data_of_training_folder
-from models.training_set.labelled_data import UNSAID, LabelledData, Weighting
+from features.errors import UserError
+from features.history.label_delay import parse_labels_after
+from features.history.moments import day_ms, day_range, span
+from models.training_set.labelled_data import USUAL_WEIGHTING, DataRequest, LabelledData, Weighting
 
 
 def data_of(
@@ -17,17 +18,25 @@ def data_of(
     end: str | None,
     as_of: str | None,
     labels_after: str | None,
-    weighting: Weighting = UNSAID,
+    weighting: Weighting = USUAL_WEIGHTING,
 ) -> LabelledData:
     """The file or folder if there is one, else the archive. Raises UserError if what is named can't be used."""
     from api.settings import offline_store
     from streams.archive.served.parquet_folder import is_training_folder
+    from streams.archive.served.parquet_labelled_data import data_of_archive, data_of_training_folder
 
+    request = DataRequest(
+        *day_range(begin, end),
+        None if as_of is None else day_ms("--as-of", as_of),
+        # Labels that are never sent are at least in the data.
+        None if labels_after is None else parse_labels_after(labels_after, True) or 0,
+        weighting,
+    )
     if data is None:
-        return data_of_archive(offline_store(home, store), begin, end, as_of, labels_after, weighting)
+        return data_of_archive(offline_store(home, store), request)
     if is_training_folder(data):
-        return data_of_training_folder(data, begin, end, as_of, labels_after, weighting)
-    return data_of_file(data, columns, amount_unit, begin, end, as_of, labels_after, weighting)
+        return data_of_training_folder(data, request)
+    return _data_of_file(data, columns, amount_unit, labels_after, request)
 
 
 def data_if_any(
@@ -46,3 +55,21 @@ def data_if_any(
     if data is None and store is None and not ServedArchive.exists(offline_store(home)):
         return None
     return data_of(home, data, columns, amount_unit, store, None, None, as_of, labels_after)
+
+
+def _data_of_file(file: Path, columns: str, amount_unit: str | None, labels_after: str | None, request: DataRequest) -> LabelledData:
+    """A file with a fraud column, as ``--data``, ``--columns`` and their like name it."""
+    from features.history.columns import parse_mapping
+    from features.history.datafile import file_digest, read_numbers, read_transactions
+    from models.training_set.labelled_table import labelled_table, require_one_delay
+    from models.training_set.snapshot import DataSnapshot
+
+    require_one_delay(request)  # before anything large is read
+    mapping = parse_mapping(columns, amount_unit)
+    if not mapping.labelled:
+        raise UserError(f"--columns {columns} names no fraud column to learn from; add is_fraud=…")
+    table = read_transactions(file, mapping, labels_after)
+    column = request.weighting.propensity
+    propensity = None if column is None else read_numbers(file, column, "--propensity")
+    snapshot = DataSnapshot((str(file),), table.num_rows, *span(table, file), file_digest(file))
+    return labelled_table(file.name, table, snapshot, request, propensity)

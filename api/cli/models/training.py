@@ -46,10 +46,10 @@ def train(options: TrainingOptions, model: ModelOption = "xgboost") -> None:
 
         made_by, tags = provenance(options.author), {"data": given.name, **period}
         if baseline is not None:
-            run = train_baseline(baseline, rows_of, plan, given.snapshot, made_by, settings.mlflow, tags)
-            write_summary(options.summary, {**baseline_summary(run, plan), "seconds": round(time.monotonic() - started, 3)})
-            precision = run.baseline.metrics["validation_ap"]
-            typer.echo(f"{model} is run {run.run_id} to compare with: average precision {precision:.3f}; it is no version of the registry")
+            run, run_id = train_baseline(baseline, rows_of, plan, given.snapshot, made_by, settings.mlflow, tags)
+            write_summary(options.summary, {**baseline_summary(run, run_id, plan), "seconds": round(time.monotonic() - started, 3)})
+            precision = run.baseline.out_of_fold.metrics()["validation_ap"]
+            typer.echo(f"{model} is run {run_id} to compare with: average precision {precision:.3f}; it is no version of the registry")
             return
         found, registered = train_and_register(rows_of, plan, given.snapshot, made_by, settings.mlflow, tags)
     rows = found.rows
@@ -62,6 +62,8 @@ def train(options: TrainingOptions, model: ModelOption = "xgboost") -> None:
     typer.echo(
         f"{registered.uri} is {registered.role}: {len(rows.is_fraud):,} transactions with {rows.frauds:,} frauds, {done['seconds']:.0f} s"
     )
+    if found.why_plain_split is not None:
+        typer.echo(f"fitted by a plain split in time, because {found.why_plain_split}")
     if rows.immature or rows.unlabelled:
         typer.echo(f"left out: {rows.immature:,} whose label was not known by {period['as_of']}, {rows.unlabelled:,} without a label")
 
@@ -87,10 +89,10 @@ def retrain(
     with Lease(settings.home / "retrain.lease", lease_hours * 3_600) as lease:
         if lease.held_by is not None:
             write_summary(options.summary, {"status": "running", "reason": reason, "owner": lease.held_by})
-            typer.echo(f"a run of {lease.held_by} is at it; nothing to do")
+            typer.echo(f"{lease.held_by} is already running this; nothing to do")
             return
         given = options.given(settings.home)
         plan = RetrainingPlan(reason, options.plan(given), weeks)
         report = retrain_once(given, plan, provenance(options.author), settings.mlflow)
     write_summary(options.summary, report)
-    typer.echo(f"{report['model']}: {report['status']}; {report['told']}")
+    typer.echo(f"{report['model']}: {report['status']}; {report['sentence']}")

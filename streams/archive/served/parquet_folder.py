@@ -1,4 +1,4 @@
-"""A training set in a folder: Parquet files of rows as served, and ``training_set.json``, written last, which says what they are."""
+"""A training set in a folder: Parquet files of rows as served, and ``training_set.json``, written last, which describes them."""
 
 import re
 from pathlib import Path
@@ -20,10 +20,10 @@ DESCRIPTION = "training_set.json"
 _OWN = re.compile(r"\.?(training_set\.json|part-[-.\w]+\.parquet|_SUCCESS)(\.crc)?")
 
 
-class Described(msgspec.Struct, frozen=True):
+class FolderDescription(msgspec.Struct, frozen=True):
     """What the rows are: of which decisions (``begin`` to before ``end``), with labels known ``as_of``, ``labels_after`` their transaction
-    (all ms), as vectors of which features, sampled how (``streams/archive/served/sampling.py``); ``source`` is what they were made from.
-    ``young`` says what became of immature decisions, ``immature`` and ``unlabelled`` how many were left out."""
+    (all ms), as vectors of which features, thinned how (``models/training_set/thinning.py``); ``source`` is what they were made from.
+    ``young`` is what became of immature decisions, ``immature`` and ``unlabelled`` how many were left out."""
 
     feature_set: str
     features_digest: str
@@ -58,7 +58,7 @@ def write_rows(folder: Path, rows: pa.Table) -> None:
     pq.write_table(rows, folder / "part-00000.parquet", compression="zstd")
 
 
-def describe(folder: Path, described: Described) -> None:
+def describe(folder: Path, described: FolderDescription) -> None:
     """Makes the folder whole."""
     unfinished = folder / f".{DESCRIPTION}"
     unfinished.write_bytes(msgspec.json.format(msgspec.json.encode(described), indent=2) + b"\n")
@@ -70,21 +70,23 @@ def is_training_folder(folder: Path) -> bool:
     return (folder / DESCRIPTION).is_file()
 
 
-def description_of(folder: Path) -> Described:
+def description_of(folder: Path) -> FolderDescription:
     """What lies there. Raises UserError if that can't be read."""
     try:
-        return msgspec.json.decode((folder / DESCRIPTION).read_bytes(), type=Described)
+        return msgspec.json.decode((folder / DESCRIPTION).read_bytes(), type=FolderDescription)
     except (OSError, ValueError) as error:
         raise UserError(f"{folder / DESCRIPTION} can't be read ({error}); make the folder anew with tidemark training-set") from None
 
 
-def read_training_set(folder: Path, described: Described, feature_set: FeatureSet, begin: int, end: int, immature: Immature) -> TrainingSet:
+def read_training_set(
+    folder: Path, described: FolderDescription, feature_set: FeatureSet, begin: int, end: int, immature: Immature
+) -> TrainingSet:
     """The rows from ``begin`` (inclusive) to ``end`` (exclusive), in order, the ``immature`` ones too if they are to be weighted and are
     there. Raises UserError if there are none, their features are others, or files are missing."""
     if feature_set.digest != described.features_digest:
         same = "as this program defines it no longer" if feature_set.name == described.feature_set else f"of {described.feature_set}"
         raise UserError(
-            f"{folder} holds vectors {same}, not {feature_set.name}; say --features {described.feature_set}, or make it anew with "
+            f"{folder} holds vectors {same}, not {feature_set.name}; use --features {described.feature_set}, or make it anew with "
             "tidemark training-set"
         )
     wanted = [*ROW_COLUMNS, *feature_set.names]

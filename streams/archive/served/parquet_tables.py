@@ -1,4 +1,4 @@
-"""The archive's tables of what was served: scoring log, labels, decisions. An edge; what is made of them is in ``served.py``."""
+"""The archive's tables of what was served: scoring log, labels, decisions. An edge; what is made of them is in ``rows.py``."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -102,15 +102,15 @@ def served_rows(
 
 
 def nothing_decided(feature_set: FeatureSet) -> str:
-    """What to tell who asks for a range without decisions on these features."""
+    """The error for a range without decisions on these features."""
     return (
-        f"the archive has no decision on {feature_set.name} in the range; mend --from, --to or --features, or run `tidemark archive` "
+        f"the archive has no decision on {feature_set.name} in the range; change --from, --to or --features, or run `tidemark archive` "
         "if they are yet to be archived"
     )
 
 
 def nothing_left(immature: int, unseen: int) -> str:
-    """What to tell who asks for a range of which no row is left."""
+    """The error for a range of which no row is left."""
     return (
         f"{immature:,} labels of the range come after --as-of and {unseen:,} of its transactions were blocked "
         "unseen, so nothing is left to learn from; give a later --as-of, or another --from and --to"
@@ -118,7 +118,7 @@ def nothing_left(immature: int, unseen: int) -> str:
 
 
 def _once(table: pa.Table) -> pa.Table:
-    """The first row of each transaction; at least once delivery may have said it twice."""
+    """The first row of each transaction; at least once delivery may have sent it twice."""
     numbered = table.append_column("_place", pa.array(np.arange(len(table))))
     first = numbered.group_by(list(_KEY)).aggregate([("_place", "min")])["_place_min"].to_numpy()
     return table.take(pa.array(np.sort(first)))
@@ -130,6 +130,6 @@ def _newest(labels: pa.Table) -> pa.Table:
 
 
 def _matched(rows: pa.Table, found: pa.Table, column: str) -> pa.ChunkedArray:
-    """What ``found`` says in ``column`` of each row's transaction, null where it says nothing; in the order of the rows."""
+    """The ``column`` of ``found`` for each row's transaction, null where it has none; in the order of the rows."""
     keyed = rows.select(_KEY).append_column("_place", pa.array(np.arange(len(rows))))
     return keyed.join(found.select([*_KEY, column]), list(_KEY), join_type="left outer").sort_by("_place")[column]

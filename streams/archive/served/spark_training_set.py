@@ -1,4 +1,4 @@
-"""The training set of a large archive, made by Spark: row for row, bit for bit what ``served_rows`` and ``sampled`` make in one process."""
+"""The training set of a large archive, made by Spark: row for row, bit for bit as ``served_rows`` and ``thin_table`` make it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,7 +57,7 @@ def write_training_rows(
             f.count_if(f.col("counted") & f.col("unseen")).alias("unseen"),
         ).first()
         assert counted is not None
-        kept = _sampled(weighted.where(f.col("counted") & ~f.col("unseen")), keep_every, whole_from)
+        kept = _thin_table(weighted.where(f.col("counted") & ~f.col("unseen")), keep_every, whole_from)
         if counted["immature"] + counted["unseen"] == counted["all"]:
             raise UserError(nothing_left(counted["immature"], counted["unseen"]))
         ordered = kept.select(*ROW_COLUMNS, *feature_set.names).orderBy(*ORDER)
@@ -113,12 +113,12 @@ def _with_weights(rows: "DataFrame", as_of: int, labels_after: int, immature: Im
     def weights(age: pa.Array, labelled: pa.Array) -> pa.Array:
         return pa.array(immature_weights(age.to_numpy(), labelled.to_numpy(zero_copy_only=False), delays))
 
-    young = arrow_udf(weights, "double")("age", "labelled")  # type: ignore[call-overload]  # its stubs miss that types are told by hints
+    young = arrow_udf(weights, "double")("age", "labelled")  # type: ignore[call-overload]  # its stubs miss that types are given by hints
     weighted = rows.withColumn("weight", f.when(f.col("mature"), f.lit(1.0)).otherwise(young))
     return weighted.withColumn("counted", f.col("weight") > 0)
 
 
-def _sampled(rows: "DataFrame", keep_every: int, whole_from: int) -> "DataFrame":
+def _thin_table(rows: "DataFrame", keep_every: int, whole_from: int) -> "DataFrame":
     from pyspark.sql import functions as f
 
     if keep_every == 1:

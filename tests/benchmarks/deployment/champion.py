@@ -3,12 +3,13 @@
 import numpy as np
 import xgboost as xgb
 
+from features.arrays import Float64
 from features.definitions import FeatureSet
 from features.errors import UserError
 from features.history.log import HistoryLog, chunks
 from models.learners.trained import Trained
+from models.policy import UNREACHABLE, Policy
 from models.registry import mlflow_registry
-from models.training.thresholds import choose_policy
 from streams.config import DeploymentConfig
 from tests.benchmarks.load.workload import Workload
 
@@ -38,18 +39,20 @@ def fit(workload: Workload, feature_set: FeatureSet) -> Trained:
         probability += [np.asarray(booster.inplace_predict(rows, missing=np.nan, validate_features=False)) for rows in pending]
         pending = []
     assert booster is not None
-    amount = workload.table["amount"].to_numpy()[log.order]
-    policy = choose_policy(
-        np.concatenate(probability).astype(np.float64),
-        amount,
-        is_fraud,
-        capacity=FLAGGED_SHARE,
-        block_share=BLOCKED_SHARE,
-        block_precision=0.0,
-        elevated_share=FLAGGED_SHARE,
-        highest_share=BLOCKED_SHARE,
-    )
+    policy = by_share(np.concatenate(probability).astype(np.float64))
     return Trained(booster, policy, {"trees": TREES, "max_depth": DEPTH}, {})
+
+
+def by_share(probability: Float64) -> Policy:
+    """Thresholds above which no more than the shares of these rows lie; those of one probability are decided alike."""
+    falling = np.sort(probability)[::-1]
+
+    def threshold(share: float) -> float:
+        most = int(share * len(falling))
+        return float(falling[:most][falling[:most] > falling[most]].min(initial=UNREACHABLE))
+
+    review, block = threshold(FLAGGED_SHARE), threshold(BLOCKED_SHARE)
+    return Policy(review_threshold=review, block_threshold=block, elevated_threshold=review, highest_threshold=block)
 
 
 def register(trained: Trained, config: DeploymentConfig) -> None:

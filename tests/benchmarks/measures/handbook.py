@@ -24,7 +24,7 @@ from features.history.log import HistoryLog, vectors
 from models.evaluation.bootstrap import LEVEL, RESAMPLES, Interval
 from models.learners.xgboost_learner import Trees, XGBoostLearner
 from models.training.prequential import rows_between
-from models.training.recipe import Recipe, RecipeResult, TreeCache, make
+from models.training.recipe import ROUNDS, THINNING, Recipe, RecipeResult, TooLittle, TreeCache, make
 from models.training_set.rows import TrainingSet
 from tests.benchmarks.handbook.handbook_features import NAMES, handbook_features
 from tests.benchmarks.handbook.handbook_protocol import (
@@ -89,11 +89,11 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
     data = _read(spec)
     seconds = {"features": round(time.monotonic() - began, 1)}
     told(f"{len(data.event_time):,} transactions, features after {seconds['features']:.0f} s")
-    grown = TreeCache(data.ours, FEATURE_SETS[FEATURES].names, spec.recipe, seed=spec.seed, threads=spec.threads, told=told)
+    grown = TreeCache(data.ours, FEATURE_SETS[FEATURES].names, spec.recipe, seed=spec.seed, threads=spec.threads, report=told)
     models, scores, weeks = [], [], []
     for start in spec.test_starts:
         made, week, scored = _week(data, grown, start, spec)
-        told(f"{_day(start)}: {' and '.join(map(str, made.choice.days))} days of history, {made.choice.rounds} rounds")
+        told(f"{_day(start)}: {' and '.join(map(str, made.choice.days))} days of history")
         models.append(made)
         weeks.append(week)
         scores.append(scored)
@@ -108,7 +108,7 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
         "data": spec.file.name,
         "transactions": len(data.event_time),
         "features": FEATURES,
-        "recipe": asdict(spec.recipe),
+        "recipe": {**asdict(spec.recipe), "rounds": ROUNDS, "thinning": THINNING},
         "seed": spec.seed,
         "intervals": {"level": LEVEL, "resamples": spec.resamples, "clustered_by": "user"},
         "weeks": [_told_week(number, *one, compared) for number, one in enumerate(zip(spec.test_starts, weeks, models, strict=True))],
@@ -150,8 +150,10 @@ def _require_reach(event_time: Int64, start: int, file: Path) -> None:
 def _week(data: _Data, grown: TreeCache, start: int, spec: Spec) -> tuple[RecipeResult, Week, pa.Table]:
     """The model of the week, the rows to judge it by, and the scores of all its transactions."""
     made = make(grown, start, _LABELS_AFTER)
+    if isinstance(made, TooLittle):
+        raise UserError(f"{made.reason}; give at least four weeks before {_day(start)}")
     tested = rows_between(data.event_time, start, start + TEST_DAYS * DAY)
-    probability = Trees(made.trained.booster).predict(data.ours.vectors[tested])
+    probability = Trees(made.fit.booster).predict(data.ours.vectors[tested])
     begin = begin_of(start)
     judged = judged_rows(data.event_time, data.user, data.is_fraud, begin)
     if not 0 < np.count_nonzero(data.is_fraud[judged]) < len(judged):
@@ -191,10 +193,10 @@ def _told_week(number: int, start: int, week: Week, made: RecipeResult, compared
         "frauds": int(week.is_fraud.sum()),
         OURS: _figures(found),
         THEIRS: _figures(compared.figures[THEIRS][number]),
-        "chosen": {"history_days": made.choice.days, "rounds": made.choice.rounds},
+        "chosen": {"history_days": made.choice.days, "rounds": ROUNDS},
         "compared": [asdict(choice) for choice in made.compared],
         "calibration": asdict(made.calibration),
-        "validation": dict(made.trained.metrics),
+        "validation": made.fit.out_of_fold.metrics(),
     }
     if start == PUBLISHED_TEST_START:
         told["beside_published"] = {"best_of_each_figure": asdict(BEST_PUBLISHED), "claims": claims(found, BEST_PUBLISHED)}

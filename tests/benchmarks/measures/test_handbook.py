@@ -22,7 +22,7 @@ from tests.benchmarks.handbook.handbook_protocol import PUBLISHED_TEST_START
 from tests.benchmarks.measures.handbook import OURS, THEIRS, Spec, run
 
 START = PUBLISHED_TEST_START
-QUICK = Recipe(histories=(7, 28), rounds=(20, 40), weeks=1, seeds=1)
+QUICK = Recipe(histories=(7, 28), weeks=1)
 
 
 @pytest.fixture(scope="module")

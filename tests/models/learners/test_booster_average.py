@@ -1,4 +1,4 @@
-"""Several boosters as one say the calibrated mean of what they say alone."""
+"""Several boosters as one give the calibrated mean of what they give alone."""
 
 from functools import cache
 

@@ -11,7 +11,7 @@ from models.learners.baselines import LogisticRegressionLearner, RandomForestLea
 from models.learners.learner import Learner
 from models.learners.xgboost_learner import XGBoostLearner
 from models.training_set.rows import TrainingSet
-from models.training_set.thinning import sampled, thinned
+from models.training_set.thinning import thin
 from tests.made.models import V1, learnable
 
 LEARNERS = [
@@ -29,7 +29,7 @@ def learner(request: pytest.FixtureRequest) -> Learner:
     return found
 
 
-def test_it_tells_frauds_from_the_rest_and_always_the_same(learner: Learner) -> None:
+def test_it_separates_frauds_from_the_rest_and_always_the_same(learner: Learner) -> None:
     model = learner.fit(KNOWN)
     probability = model.predict(LATER.vectors)
     assert probability.dtype == np.float64
@@ -54,30 +54,21 @@ def test_a_row_alone_gives_what_it_gives_among_others(learner: Learner) -> None:
     assert len(model.predict(LATER.vectors[:0])) == 0
 
 
-@pytest.mark.parametrize(("fraud", "said"), [(False, "none of the 3,000"), (True, "every one of the 3,000")])
-def test_one_class_is_refused(learner: Learner, fraud: bool, said: str) -> None:
-    with pytest.raises(UserError, match=said):
+@pytest.mark.parametrize(("fraud", "sentence"), [(False, "none of the 3,000"), (True, "every one of the 3,000")])
+def test_one_class_is_refused(learner: Learner, fraud: bool, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
         learner.fit(replace(KNOWN, is_fraud=np.full(3_000, fraud)))
-
-
-def test_thinning_keeps_every_fraud_and_spreads_over_time() -> None:
-    is_fraud = np.arange(100) % 10 == 0
-    kept = thinned(is_fraud, 3, seed=1)
-    assert is_fraud[kept].sum() == 10
-    assert len(kept) == 10 + 30
-    assert np.diff(kept).max() <= 4
-    assert thinned(is_fraud, 1).tolist() == list(range(100))
 
 
 @pytest.mark.parametrize("learner", [LogisticRegressionLearner(), RandomForestLearner(trees=20)], ids=["regression", "forest"])
 def test_sampled_others_stand_for_those_left_out(learner: Learner) -> None:
-    few = sampled(KNOWN, 4)
+    few = thin(KNOWN, 4)
     assert few.weight is not None
     assert few.frauds == KNOWN.frauds
     assert few.weight.sum() == pytest.approx(len(KNOWN.is_fraud), abs=4)
     assert learner.fit(few).predict(LATER.vectors).mean() == pytest.approx(KNOWN.is_fraud.mean(), abs=0.03)
-    assert sampled(KNOWN, 1) is KNOWN
-    twice = sampled(replace(KNOWN, weight=np.full(3_000, 2.0)), 4)
+    assert thin(KNOWN, 1) is KNOWN
+    twice = thin(replace(KNOWN, weight=np.full(3_000, 2.0)), 4)
     assert twice.weight is not None
     assert twice.weight.tolist() == (2 * few.weight).tolist()
 

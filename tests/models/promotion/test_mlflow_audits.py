@@ -52,13 +52,13 @@ def of_other_features(version: str, registry: str) -> None:
 
 def test_features_that_failed_their_latest_audit_keep_a_version_from_serving(registry: str) -> None:
     mlflow_audits.record(V1.digest, FAILED, registry)
-    with pytest.raises(UserError, match=r"version 1 can't become champion: .* 3 of 1000 decisions on its features .* say --despite-audit"):
+    with pytest.raises(UserError, match=r"version 1 can't become champion: .* 3 of 1000 decisions on its features .* use --despite-audit"):
         promote("1")
-    told = promote("1", "--despite-audit", "--author", "ada")
-    assert "models:/tidemark/1 is champion" in told
+    printed = promote("1", "--despite-audit", "--author", "ada")
+    assert "models:/tidemark/1 is champion" in printed
     overlooked = json.loads(mlflow_registry.tags("1", registry)["gate.champion"])["overlooked"]
     assert overlooked["author"] == "ada"
-    assert overlooked["audit"] in told
+    assert overlooked["audit"] in printed
     with pytest.raises(UserError, match="3 of 1000 decisions"):
         promote("2", "--as", "shadow")
 
@@ -67,10 +67,10 @@ def test_features_that_were_never_audited_keep_a_version_from_serving(unaudited:
     for role in ("champion", "challenger", "shadow"):
         with pytest.raises(UserError) as refused:
             promote("2", "--as", role)
-        told = str(refused.value)
-        assert f"version 2 can't become {role}: no audit of its features (fraud_v1, {V1.digest[:12]}) is on record" in told
-        assert "run tidemark audit --features fraud_v1, or say --despite-audit, which goes on record" in told
-        assert "--force --reason" in told
+        sentence = str(refused.value)
+        assert f"version 2 can't become {role}: no audit of its features (fraud_v1, {V1.digest[:12]}) is on record" in sentence
+        assert "run tidemark audit --features fraud_v1, or use --despite-audit, which goes on record" in sentence
+        assert "--force --reason" in sentence
     assert "although no audit of its features" in promote("1", "--despite-audit", "--author", "ada")
     overlooked = json.loads(mlflow_registry.tags("1", unaudited)["gate.champion"])["overlooked"]
     assert (overlooked["author"], overlooked["audit"].split(" (")[0]) == ("ada", "no audit of its features")
@@ -94,9 +94,9 @@ def test_as_long_as_there_is_no_champion_there_is_nothing_to_audit(unaudited: st
     assert mlflow_registry.tags("1", unaudited)["unopposed"].startswith("champion without the gate: there was none")
     assert "unopposed" not in mlflow_registry.tags("2", unaudited)
     mlflow_client.connect(unaudited).delete_registered_model_alias("tidemark", "champion")
-    told = "there is no champion, so nothing is served that could be audited"
-    assert told in promote("2")
-    assert json.loads(mlflow_registry.tags("2", unaudited)["gate.champion"])["audit"] == told
+    sentence = "there is no champion, so nothing is served that could be audited"
+    assert sentence in promote("2")
+    assert json.loads(mlflow_registry.tags("2", unaudited)["gate.champion"])["audit"] == sentence
 
 
 def test_where_nothing_was_decided_yet_the_audit_that_found_so_holds_for_a_day(unaudited: str) -> None:
@@ -150,7 +150,7 @@ def test_an_audit_is_noted_before_any_model_is_registered(tmp_path: Path) -> Non
 
 def test_without_anything_to_compare_on_no_other_version_becomes_champion_or_challenger(registry: str) -> None:
     for role in ("champion", "challenger"):
-        with pytest.raises(UserError, match=f"version 2 can't become {role}: nothing says how it compares with the champion, version 1"):
+        with pytest.raises(UserError, match=f"version 2 can't become {role}: nothing shows how it compares with the champion, version 1"):
             promote("2", "--as", role)
     assert mlflow_registry.champion_version(registry) == "1"
 
@@ -171,19 +171,19 @@ def test_a_shadow_decides_nothing_and_needs_no_comparison(registry: str) -> None
 def test_force_needs_a_reason_and_goes_on_record(registry: str) -> None:
     with pytest.raises(UserError, match="needs a reason; add --reason"):
         promote("2", "--force")
-    told = promote("2", *FORCED)
-    assert "models:/tidemark/2 is champion" in told
-    assert "forced, although nothing says how it compares" in told
+    printed = promote("2", *FORCED)
+    assert "models:/tidemark/2 is champion" in printed
+    assert "forced, although nothing shows how it compares" in printed
     tags = mlflow_registry.tags("2", registry)
     forced = json.loads(tags["forced.champion"])
     assert (forced["author"], forced["reason"]) == ("ada", "a rehearsal")
-    assert forced["despite"][0].startswith("nothing says how it compares")
+    assert forced["despite"][0].startswith("nothing shows how it compares")
     assert tags["role"] == "champion"
     assert "forced.champion" not in mlflow_registry.tags("1", registry)
 
 
 def test_a_role_that_is_none_is_refused(registry: str) -> None:
-    with pytest.raises(UserError, match="--as king is no role; say one of champion, challenger, shadow"):
+    with pytest.raises(UserError, match="--as king is no role; use one of champion, challenger, shadow"):
         promote("2", "--as", "king")
     assert registry
 

@@ -48,8 +48,8 @@ def registry(home: Path, small_file: Path) -> str:
 
 
 def test_a_version_that_is_no_worse_becomes_challenger(registry: str, small_file: Path, tmp_path: Path) -> None:
-    told = tidemark("promote", "2", "--as", "challenger", "--data", small_file, "--json", tmp_path / "verdict.json")
-    assert "models:/tidemark/2 is challenger" in told
+    printed = tidemark("promote", "2", "--as", "challenger", "--data", small_file, "--json", tmp_path / "verdict.json")
+    assert "models:/tidemark/2 is challenger" in printed
     verdict = json.loads((tmp_path / "verdict.json").read_text())
     assert (verdict["passed"], verdict["champion"], verdict["objections"]) == (True, "1", [])
     assert verdict["comparison"]["frauds"] >= 30
@@ -106,11 +106,11 @@ def test_a_refit_whose_validation_knew_another_champion_is_compared_through_it_a
         verdict = GateVerdict(validated, "challenger", "9", "2025-03-01T00:00:00+00:00", ())
         mlflow_promotion.put_on_record(verdict, registry)
     mlflow_registry.tag("4", {"refit_of": "2"}, registry)
-    command = r"say tidemark promote 4 --as challenger --data FILE with the newest matured weeks"
+    command = r"run tidemark promote 4 --as challenger --data FILE with the newest matured weeks"
     with pytest.raises(UserError, match=f"how version 2, of which it is a refit, compares with the champion, version 1; {command}"):
         tidemark("promote", "4", "--as", "challenger")
-    told = tidemark("promote", "4", "--as", "challenger", "--data", small_file, "--json", tmp_path / "verdict.json")
-    assert "models:/tidemark/4 is challenger" in told
+    printed = tidemark("promote", "4", "--as", "challenger", "--data", small_file, "--json", tmp_path / "verdict.json")
+    assert "models:/tidemark/4 is challenger" in printed
     found = json.loads((tmp_path / "verdict.json").read_text())
     assert (found["version"], found["validated"], found["champion"]) == ("4", "2", "1")
     # On rows that the validated one doesn't know; the refit does.
@@ -124,9 +124,9 @@ def test_a_refit_whose_validation_knew_another_champion_is_compared_through_it_a
 def test_a_verdict_of_any_length_is_read_back_whole(registry: str, small_file: Path) -> None:
     long = tuple(f"objection {number}: {'for this reason and that, ' * 40}" for number in range(20))
     mlflow_promotion.put_on_record(GateVerdict("3", "champion", "1", "2025-03-01T00:00:00+00:00", long), registry)
-    told = mlflow_registry.tags("3", registry)["gate.champion"]
-    assert len(told) > 20_000
-    assert tuple(json.loads(told)["objections"]) == long
+    written = mlflow_registry.tags("3", registry)["gate.champion"]
+    assert len(written) > 20_000
+    assert tuple(json.loads(written)["objections"]) == long
     mlflow_registry.tag("4", {"refit_of": "3"}, registry)
     with pytest.raises(UserError, match=r"did not pass: objection 0.*objection 19"):
         tidemark("promote", "4", "--data", small_file)

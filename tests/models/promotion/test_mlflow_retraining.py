@@ -51,7 +51,7 @@ def test_it_ends_with_a_validated_candidate_and_asked_again_does_nothing(home: P
     assert (first["status"], first["version"], first["role"], first["validated"]) == ("trained", "1", "champion", None)
 
     alert = retrained(home, file, "alert: drift of amount")
-    assert alert["status"] == "trained", alert["told"]
+    assert alert["status"] == "trained", alert["sentence"]
     assert (alert["version"], alert["reason"], alert["role"]) == ("3", "alert: drift of amount", "candidate")
     validated = alert["validated"]
     assert isinstance(validated, dict)
@@ -81,7 +81,7 @@ def test_what_was_searched_for_is_what_the_refit_is_grown_with(home: Path, file:
     retrained(home, file, "schedule", "--as-of", "2025-01-24")
     search = ("--search", "1000", "--search-tries", "2", "--seed", "1")
     report = retrained(home, file, "schedule", *search)
-    assert report["status"] == "trained", report["told"]
+    assert report["status"] == "trained", report["sentence"]
     client = mlflow_client.connect(uri)
     validated, refit = (client.get_run(client.get_model_version("tidemark", version).run_id).data.params for version in ("2", "3"))
     assert validated["search_tries"] == "2"
@@ -107,9 +107,9 @@ def test_the_validated_candidate_knows_what_was_known_then(immature: Immature, r
 
 def test_while_one_runs_another_ends_at_once_and_says_so(home: Path, file: Path) -> None:
     with Lease(home / "retrain.lease", 60):
-        told = retrained(home, file, "schedule")
-    assert told["status"] == "running"
-    assert f"process {os.getpid()}" in str(told["owner"])
+        report = retrained(home, file, "schedule")
+    assert report["status"] == "running"
+    assert f"process {os.getpid()}" in str(report["owner"])
     assert not (home / "mlflow.db").exists()
 
 
@@ -139,7 +139,7 @@ def test_two_triggers_at_once_are_one_run(home: Path, file: Path) -> None:
     assert [process.wait(timeout=300) for process in both] == [0, 0]
     reports = [json.loads((home / f"{trigger}.json").read_text()) for trigger in (0, 1)]
     statuses = sorted(report["status"] for report in reports)
-    # The second is told of the first, or, if it was late, of its outcome.
+    # The second reports the first, or, if it was late, its outcome.
     assert statuses in (["running", "trained"], ["trained", "unchanged"])
     assert mlflow_registry.champion_version(f"sqlite:///{home / 'mlflow.db'}") == "1"
     with pytest.raises(UserError, match="no version 2"):

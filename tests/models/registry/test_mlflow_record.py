@@ -73,8 +73,8 @@ def test_evaluation_card_plots_and_reference_are_with_the_run(home: Path, client
     snapshot = msgspec.json.decode((folder / "data.json").read_bytes(), type=DataSnapshot)
     assert snapshot.paths == (str(small_file),)
     card = (folder / "model_card.md").read_text()
-    for said in ("by ada", snapshot.digest, "average precision", "| by amount |", "a review 250", "## Limits"):
-        assert said in card
+    for part in ("by ada", snapshot.digest, "average precision", "| by amount |", "a review 250", "## Limits"):
+        assert part in card
 
 
 def test_the_reference_is_with_the_model_and_of_the_rows_learnt(home: Path, client: MlflowClient, tmp_path: Path) -> None:
@@ -127,9 +127,9 @@ DISK_FULL = """
 import resource, sys
 from pathlib import Path
 from features.errors import UserError
-from models import mlflow_registry
+from models.registry import mlflow_registry
 from models.registry.mlflow_record import refusing_in_words
-from models.training import Trained
+from models.learners.trained import Trained
 from tests.made.models import POLICY, V1, booster
 from tests.made.registered_models import large_record
 
@@ -170,14 +170,14 @@ def test_a_disk_that_is_full_in_the_middle_leaves_no_version(home: Path, client:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "sentence"),
     [
         (("--cost", "revue=250"), r"--cost revue=250 can't be used: .*revue"),
         (("--cost", "review=-1"), "can't be negative"),
         (("--history-days", "7;28"), "--history-days 7;28 is no list of days; write it as 7,28,90"),
     ],
 )
-def test_bad_choices_are_one_sentence(home: Path, small_file: Path, arguments: tuple[str, ...], said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_bad_choices_are_one_sentence(home: Path, small_file: Path, arguments: tuple[str, ...], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
         tidemark("train", "--data", small_file, *RANGE, *arguments)
     assert home

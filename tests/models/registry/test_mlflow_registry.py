@@ -83,9 +83,9 @@ def test_one_run_tells_how_the_model_came_about(tracking_uri: str, registered: t
     assert run.info.status == "FINISHED"
     assert run.data.params["max_depth"] == "5"
     assert run.data.metrics["validation_auc"] == 0.9
-    told = {"data": "made.parquet", "rows": "3000", "feature_set": "fraud_v1", **registered[0].digests.as_tags()}
+    expected = {"data": "made.parquet", "rows": "3000", "feature_set": "fraud_v1", **registered[0].digests.as_tags()}
     for tags in (run.data.tags, client.get_model_version("tidemark", "1").tags):
-        assert told.items() <= tags.items()
+        assert expected.items() <= tags.items()
 
 
 def test_anyone_gets_the_three_files_together(tracking_uri: str, registered: tuple[Registered, Registered], tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_anyone_gets_the_three_files_together(tracking_uri: str, registered: tup
 
 
 @pytest.mark.parametrize(
-    ("uri", "said"),
+    ("uri", "sentence"),
     [
         ("models:/tidemark/99", "no version 99 of tidemark"),
         ("models:/tidemark/newest", "no version newest of tidemark"),
@@ -111,8 +111,8 @@ def test_anyone_gets_the_three_files_together(tracking_uri: str, registered: tup
     ],
 )
 @pytest.mark.usefixtures("registered")
-def test_what_is_not_there_is_named(tracking_uri: str, uri: str, said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_what_is_not_there_is_named(tracking_uri: str, uri: str, sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
         mlflow_registry.load(uri, tracking_uri)
 
 
@@ -130,7 +130,7 @@ def test_a_folder_loads_without_a_registry(folder: Path) -> None:
 
 
 def test_tampered_files_are_refused(folder: Path) -> None:
-    for file, old, new, said in (
+    for file, old, new, sentence in (
         ("policy.json", b"0.9", b"0.8", "the policy of model tidemark unregistered was altered"),
         ("model.ubj", (folder / "model.ubj").read_bytes()[-200:], b"x" * 200, "the model of .* was altered"),
         ("features.json", V1.digest.encode(), b"0" * 64, "the features of .* was altered"),
@@ -140,7 +140,7 @@ def test_tampered_files_are_refused(folder: Path) -> None:
         whole = (folder / file).read_bytes()
         assert old in whole
         (folder / file).write_bytes(whole.replace(old, new))
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=sentence):
             mlflow_registry.load(str(folder), "")
         (folder / file).write_bytes(whole)
     (folder / "policy.json").unlink()
@@ -161,7 +161,7 @@ def test_a_registered_model_whose_files_agree_but_not_with_the_registry_is_refus
 
 
 @pytest.mark.parametrize(
-    ("known", "said"),
+    ("known", "sentence"),
     [
         (FeatureSet("fraud_v1", V1.activity[1:], V1.outcome), r"user_tx_count_5m, .* and 3 more no longer computed; train"),
         (FeatureSet("fraud_v1", V1.activity, V1.outcome, devices=True), "user_new_device, .* not known to the model"),
@@ -173,11 +173,11 @@ def test_a_registered_model_whose_files_agree_but_not_with_the_registry_is_refus
         (None, "feature set fraud_v1, which is none of fraud_v2"),
     ],
 )
-def test_other_features_are_refused_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch, known: FeatureSet | None, said: str) -> None:
+def test_other_features_are_refused_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch, known: FeatureSet | None, sentence: str) -> None:
     sets = {"fraud_v2": FEATURE_SETS["fraud_v2"], **({} if known is None else {"fraud_v1": known})}
     monkeypatch.setattr(definitions, "FEATURE_SETS", sets)
     monkeypatch.setattr(mlflow_folder, "FEATURE_SETS", sets)
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=sentence):
         mlflow_registry.load(str(folder), "")
 
 

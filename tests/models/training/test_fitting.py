@@ -1,4 +1,4 @@
-"""Where past weeks can be lived again they choose the history; where rows are few, all are learnt from."""
+"""Where past weeks can be replayed they choose the history; where rows are few, all are learnt from, and the reason is given."""
 
 from dataclasses import replace
 
@@ -7,7 +7,11 @@ import pytest
 
 from features.definitions import DAY
 from features.errors import UserError
-from models.training.fitting import fit, require_enough_frauds
+from models.learners.xgboost_learner import XGBoostLearner
+from models.training.fitting import fit
+from models.training.history_choice import HistoryChoice
+from models.training.recipe import TooLittle
+from models.training_set.classes import require_enough_frauds
 from models.training_set.rows import TrainingSet
 from tests.made.models import V1, learnable
 
@@ -21,16 +25,16 @@ def rows(days: int) -> TrainingSet:
 
 def test_the_newest_weeks_are_scored_by_models_that_had_not_seen_them() -> None:
     given = rows(40)
-    found = fit(given, V1.names, (7, 14), DELAY)
-    assert found.choice is not None
-    assert set(found.choice.days) <= {7, 14}
-    assert max(found.choice.tried.values()) <= 1
-    scored = found.trained.out_of_fold
-    assert scored is not None
+    found, history = fit(given, V1.names, (7, 14), DELAY)
+    assert isinstance(history, HistoryChoice)
+    assert set(history.days) <= {7, 14}
+    assert set(history.tried) == {"7 days", "14 days", "7+14 days"}
+    assert max(history.tried.values()) <= 1
+    scored = found.out_of_fold
     # Three weeks, the last of them ending with the rows.
     assert len(scored.probability) == len(scored.rows.event_time) == (given.event_time > given.event_time.max() - 21 * DAY).sum()
     assert scored.rows.user is not None
-    assert found.trained.booster.feature_names == list(V1.names)
+    assert found.booster.feature_names == list(V1.names)
 
 
 def test_few_frauds_are_too_few() -> None:
@@ -38,14 +42,34 @@ def test_few_frauds_are_too_few() -> None:
     few = np.zeros(4_000, np.bool_)
     few[::500] = True
     with pytest.raises(UserError, match=r"only 8 of the 4,000 transactions to learn from are frauds, too few .* at least 10"):
-        require_enough_frauds(replace(given, is_fraud=few))
-    require_enough_frauds(given)
-    require_enough_frauds(replace(given, is_fraud=np.zeros(4_000, np.bool_)))
+        require_enough_frauds(few)
+    require_enough_frauds(given.is_fraud)
+    require_enough_frauds(np.zeros(4_000, np.bool_))
 
 
-def test_few_days_are_all_learnt_from() -> None:
-    given = rows(12)
-    found = fit(given, V1.names, (7, 14), DELAY)
-    assert found.choice is None
-    assert found.trained.out_of_fold is not None
-    assert fit(rows(40), V1.names, (), DELAY).choice is None
+def why_plain_split(given: TrainingSet, histories: tuple[int, ...]) -> str:
+    found, history = fit(given, V1.names, histories, DELAY)
+    assert "validation_share" in found.parameters
+    assert isinstance(history, TooLittle)
+    return history.reason
+
+
+def test_few_days_are_all_learnt_from_and_the_reason_is_given() -> None:
+    assert why_plain_split(rows(12), (7, 14)) == "there is no week with frauds to choose a history by among the 12 days of known labels"
+    assert why_plain_split(rows(40), ()) == "there were no lengths of history to choose from"
+    given = rows(40)
+    quiet = replace(given, is_fraud=given.is_fraud & (given.event_time < given.event_time.max() - 2 * DAY))
+    assert why_plain_split(quiet, (2,)).startswith("the newest 2 days, the history that was chosen,")
+
+
+def test_what_is_wrong_with_the_rows_is_not_answered_with_another_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = rows(40)
+    with pytest.raises(UserError, match="none of the 4,000 transactions to learn from is a fraud"):
+        fit(replace(given, is_fraud=np.zeros(4_000, np.bool_)), V1.names, (7, 14), DELAY)
+
+    def refused(*_: object) -> None:
+        raise UserError("these rows can't be used")
+
+    monkeypatch.setattr(XGBoostLearner, "fit", refused)
+    with pytest.raises(UserError, match="these rows can't be used"):
+        fit(given, V1.names, (7, 14), DELAY)

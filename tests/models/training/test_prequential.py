@@ -1,4 +1,4 @@
-"""Folds are lived as they would have been: fitted on labels known when the tried week began.
+"""Folds are tried as they would have been in service: fitted on labels known when the tried week began.
 
 day     0         10        20        30        40        50
                               fit ──▶|gap 7 |try 7 |gap 7 | as of 50

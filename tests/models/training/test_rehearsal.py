@@ -9,11 +9,12 @@ from features.definitions import DAY
 from features.errors import UserError
 from models.costs import Costs
 from models.evaluation.scored_rows import KnownFrauds
-from models.learners.trained import OutOfFold, Trained
+from models.learners.trained import OutOfFold
+from models.training.fit import Fit
 from models.training.rehearsal import Rehearsal, rehearse, scored_rows, with_policy
-from models.training.thresholds import choose_policy_by_cost
+from models.training.thresholds import choose_policy
 from models.training_set.rows import TrainingSet
-from tests.made.models import POLICY, V1, booster
+from tests.made.models import V1, booster
 from tests.made.scored_rows import scored
 
 WEEK = 7 * DAY
@@ -52,9 +53,7 @@ def test_the_newest_week_is_judged_a_label_delay_after_the_choice(days: int, cho
     first, last = rows.event_time.min(), rows.event_time.max()
     chosen = rows.event_time < last + 1 - min(WEEK, (last - first + 1) // 2) - gap
     assert abs(rows.event_time[chosen].max() - chosen_until * DAY) < DAY // 4
-    assert done.policy == choose_policy_by_cost(
-        found.probability[chosen], rows.amount[chosen], rows.is_fraud[chosen], Costs(), capacity=0.01
-    )
+    assert done.policy == choose_policy(found.probability[chosen], rows.amount[chosen], rows.is_fraud[chosen], Costs(), capacity=0.01)
 
 
 def test_labels_of_the_judged_rows_change_no_threshold() -> None:
@@ -73,17 +72,17 @@ def test_rows_are_divided_by_amount_user_and_country() -> None:
     assert set(segments["user"].tolist()) == {"new", "known"}
     nameless = replace(found.rows, country=np.full(6_000, ""))
     assert "country" not in scored_rows(nameless, V1.names, found.probability).segments
-    with pytest.raises(ValueError, match="must say their users"):
+    with pytest.raises(ValueError, match="rows without users can't be judged"):
         scored_rows(replace(found.rows, user=None), V1.names, found.probability)
 
 
 def test_the_policy_that_serves_is_chosen_on_all_of_them() -> None:
     found = out_of_fold(21)
-    served = with_policy(Trained(booster(), POLICY, {}, {}, found), Costs(), 0.01).policy
-    assert served.chosen is not None
-    assert (served.chosen.rows, served.chosen.costs) == (6_000, Costs())
-    with pytest.raises(ValueError, match="has none"):
-        with_policy(Trained(booster(), POLICY, {}, {}), Costs(), 0.01)
+    served = with_policy(Fit(booster(), {"eta": 0.1}, found), Costs(), 0.01)
+    chosen = served.policy.chosen
+    assert chosen is not None
+    assert (chosen.rows, chosen.costs) == (6_000, Costs())
+    assert (served.parameters, served.metrics) == ({"eta": 0.1}, found.metrics())
 
 
 def test_where_the_newest_week_has_too_few_frauds_more_is_judged() -> None:

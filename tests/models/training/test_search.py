@@ -1,4 +1,4 @@
-"""The search finds what is good, says the same for the same seed, and stops when it must."""
+"""The search finds what is good, gives the same for the same seed, and stops when it must."""
 
 from collections.abc import Mapping
 
@@ -19,13 +19,13 @@ def score(parameters: Mapping[str, str | float | int]) -> float:
 
 
 def test_it_begins_with_what_is_in_use_and_tries_nothing_twice() -> None:
-    told: list[tuple[Trial, int]] = []
-    trials = search(SPACE, score, np.random.default_rng(0), tries=100, told=lambda best, done: told.append((best, done)))
+    reports: list[tuple[Trial, int]] = []
+    trials = search(SPACE, score, np.random.default_rng(0), tries=100, report=lambda best, done: reports.append((best, done)))
     assert len(trials) == len({tuple(trial.parameters.values()) for trial in trials}) == 18
     assert trials[0] == Trial({"depth": 6, "eta": 0.05}, score({"depth": 6, "eta": 0.05}))
-    assert told[0] == (Trial({"depth": 4, "eta": 0.1}, score({"depth": 4, "eta": 0.1})), 1)
-    assert [done for _, done in told] == list(range(1, 19))
-    assert told[-1][0] == trials[0]
+    assert reports[0] == (Trial({"depth": 4, "eta": 0.1}, score({"depth": 4, "eta": 0.1})), 1)
+    assert [done for _, done in reports] == list(range(1, 19))
+    assert reports[-1][0] == trials[0]
 
 
 def test_the_same_seed_tries_the_same() -> None:

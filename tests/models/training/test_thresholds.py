@@ -8,7 +8,7 @@ import pytest
 
 from models.costs import Costs
 from models.policy import UNREACHABLE, Policy, ThresholdChoice
-from models.training.thresholds import choose_policy_by_cost
+from models.training.thresholds import choose_policy
 from tests.made.scored_rows import scored
 
 COSTS = Costs()
@@ -24,7 +24,7 @@ def saved(policy: Policy, probability: np.ndarray, amount: np.ndarray, is_fraud:
 def test_no_other_thresholds_within_the_capacity_save_more(capacity: float) -> None:
     rows = scored(60, seed=3, skill=2.0)
     probability = np.round(rows.probability, 2)
-    policy = choose_policy_by_cost(probability, rows.amount, rows.is_fraud, COSTS, capacity=capacity)
+    policy = choose_policy(probability, rows.amount, rows.is_fraud, COSTS, capacity=capacity)
     assert policy.chosen is not None
     best = 0.0
     thresholds = [*np.unique(probability), UNREACHABLE]
@@ -38,9 +38,9 @@ def test_no_other_thresholds_within_the_capacity_save_more(capacity: float) -> N
     assert policy.chosen.reviewed <= capacity * len(rows)
 
 
-def test_many_rows_are_no_worse_than_thresholds_by_share() -> None:
+def test_of_many_rows_the_counts_are_what_the_thresholds_do() -> None:
     rows = scored(50_000)
-    policy = choose_policy_by_cost(rows.probability, rows.amount, rows.is_fraud, COSTS, capacity=0.01)
+    policy = choose_policy(rows.probability, rows.amount, rows.is_fraud, COSTS, capacity=0.01)
     chosen = policy.chosen
     assert chosen is not None
     flagged, blocked = rows.probability >= policy.review_threshold, rows.probability >= policy.block_threshold
@@ -51,7 +51,7 @@ def test_many_rows_are_no_worse_than_thresholds_by_share() -> None:
 
 def test_where_nothing_is_worth_it_nothing_is_decided() -> None:
     rows = scored(500)
-    policy = choose_policy_by_cost(rows.probability, rows.amount, np.zeros(500, bool), COSTS)
+    policy = choose_policy(rows.probability, rows.amount, np.zeros(500, bool), COSTS, capacity=0.005)
     assert (policy.review_threshold, policy.block_threshold) == (UNREACHABLE, UNREACHABLE)
 
 
@@ -59,7 +59,7 @@ def test_a_dearer_false_positive_blocks_less() -> None:
     rows = scored(20_000)
 
     def blocked(costs: Costs) -> int:
-        chosen = choose_policy_by_cost(rows.probability, rows.amount, rows.is_fraud, costs, capacity=0.01).chosen
+        chosen = choose_policy(rows.probability, rows.amount, rows.is_fraud, costs, capacity=0.01).chosen
         assert chosen is not None
         return chosen.blocked
 
@@ -76,15 +76,15 @@ def test_a_policy_from_before_costs_keeps_its_digest() -> None:
     assert msgspec.json.encode(policy, order="sorted") == before
     assert isinstance(policy.chosen, ThresholdChoice)
     assert policy.chosen.costs is None
-    with_costs = choose_policy_by_cost(np.array([0.9, 0.1]), np.array([5_000, 100]), np.array([True, False]), COSTS, capacity=1.0)
+    with_costs = choose_policy(np.array([0.9, 0.1]), np.array([5_000, 100]), np.array([True, False]), COSTS, capacity=1.0)
     assert Policy.from_json(with_costs.to_json()) == with_costs
 
 
 def test_bad_arguments_are_refused() -> None:
     rows = scored(100)
     with pytest.raises(ValueError, match="not of the same rows"):
-        choose_policy_by_cost(rows.probability, rows.amount[1:], rows.is_fraud, COSTS)
-    with pytest.raises(ValueError, match="shares lie between 0 and 1"):
-        choose_policy_by_cost(rows.probability, rows.amount, rows.is_fraud, COSTS, capacity=2.0)
+        choose_policy(rows.probability, rows.amount[1:], rows.is_fraud, COSTS, capacity=0.005)
+    with pytest.raises(ValueError, match="the capacity is a share between 0 and 1"):
+        choose_policy(rows.probability, rows.amount, rows.is_fraud, COSTS, capacity=2.0)
     with pytest.raises(ValueError, match="can't be negative"):
         Costs(review=-1)

@@ -17,7 +17,7 @@ from tests.made.models import V1, learnable
 DELAY = 7 * DAY
 
 
-def lived(days: int, n: int = 4_000) -> TrainingSet:
+def spread(days: int, n: int = 4_000) -> TrainingSet:
     made = learnable(n)
     return replace(made, event_time=np.sort(np.random.default_rng(0).integers(0, days * DAY, n)), user=np.arange(n) % 200)
 
@@ -36,25 +36,25 @@ def test_what_is_in_use_is_tried_first() -> None:
 def test_the_weeks_that_judge_have_no_say() -> None:
     # day 0                          39                60
     #     learnt from and searched   │  judge          │
-    rows = lived(60)
+    rows = spread(60)
     newest = rows.event_time > rows.event_time.max() - 21 * DAY
-    told: list[tuple[Trial, int]] = []
+    reports: list[tuple[Trial, int]] = []
     begun: list[bool] = []
-    budget = SearchBudget(2, told=lambda best, done: told.append((best, done)), begun=lambda: begun.append(not told))
+    budget = SearchBudget(2, report=lambda best, done: reports.append((best, done)), begun=lambda: begun.append(not reports))
     found = tuned(rows, V1.names, 14, DELAY, budget, seeded())
     assert begun == [True]
     other = replace(rows, is_fraud=np.where(newest, ~rows.is_fraud, rows.is_fraud), vectors=np.where(newest[:, None], 0, rows.vectors))
     assert tuned(other, V1.names, 14, DELAY, SearchBudget(2), seeded()) == found
-    assert (found[1], [done for _, done in told]) == (2, [1, 2])
+    assert (found[1], [done for _, done in reports]) == (2, [1, 2])
     assert found[0].score > 0.3
 
 
 def test_what_was_found_is_what_the_model_is_grown_with() -> None:
     for histories in ((7, 14), ()):
-        trained = fit(lived(40), V1.names, histories, DELAY, parameters={"max_depth": 2, "eta": 0.2}).trained
-        assert (trained.parameters["max_depth"], trained.parameters["eta"]) == (2, 0.2)
+        found, _ = fit(spread(40), V1.names, histories, DELAY, parameters={"max_depth": 2, "eta": 0.2})
+        assert (found.parameters["max_depth"], found.parameters["eta"]) == (2, 0.2)
 
 
 def test_too_few_days_are_refused() -> None:
     with pytest.raises(UserError, match="at least 41 days of known labels, and there are 30"):
-        tuned(lived(30), V1.names, 14, DELAY, SearchBudget(1), seeded())
+        tuned(spread(30), V1.names, 14, DELAY, SearchBudget(1), seeded())

@@ -16,7 +16,7 @@ ROWS = learnable(5_000)
 def test_a_feature_that_knows_the_label_is_named(leak: object) -> None:
     vectors = ROWS.vectors.copy()
     vectors[:, 7] = leak(ROWS.is_fraud)  # type: ignore[operator]
-    with pytest.raises(UserError, match=f"the feature {V1.names[7]} alone tells frauds from the rest"):
+    with pytest.raises(UserError, match=f"the feature {V1.names[7]} alone separates frauds from the rest"):
         require_no_leak(replace(ROWS, vectors=vectors), V1.names)
 
 

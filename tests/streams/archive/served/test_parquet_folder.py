@@ -20,9 +20,9 @@ from features.offline.storage import Storage
 from models.registry import mlflow_client, mlflow_registry
 from models.training_set.label_maturity import Immature
 from models.training_set.rows import TrainingSet
+from models.training_set.thinning import thin_table
 from streams.archive.served.parquet_folder import DESCRIPTION, description_of, read_training_set
 from streams.archive.served.parquet_tables import ServedArchive
-from streams.archive.served.sampling import sampled
 from tests.made.served_decisions import T0, archive_served, decided, label
 
 V1 = FEATURE_SETS["fraud_v1"]
@@ -33,7 +33,7 @@ OPTIONS = ("--as-of", AS_OF, "--keep-every", "3")
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Eighty days of decisions on random vectors, one in ten a fraud, some said twice, some blocked unseen, some labelled twice."""
+    """Eighty days of decisions on random vectors, one in ten a fraud, some sent twice, some blocked unseen, some labelled twice."""
     home = tmp_path_factory.mktemp("training-set")
     rng = np.random.default_rng(0)
     rows, labels, copied = [], [], []
@@ -45,8 +45,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         row = decided(f"t{number}", day, number, "block" if rng.random() < 0.05 else "approve", user_id=f"u{number % 97}", **vector)
         rows += [row] * (2 if rng.random() < 0.02 else 1)
         if fraud:
-            told = label(f"t{number}", day, day + rng.random() * 6) | {"user_id": row["user_id"]}
-            (copied if rng.random() < 0.5 else labels).append(told | {"kind": "label"})
+            known = label(f"t{number}", day, day + rng.random() * 6) | {"user_id": row["user_id"]}
+            (copied if rng.random() < 0.5 else labels).append(known | {"kind": "label"})
             if rng.random() < 0.1:
                 labels.append(label(f"t{number}", day, day + 6.5, False) | {"user_id": row["user_id"]})
     store = Storage.of(home / "offline")
@@ -70,7 +70,7 @@ def tidemark(*arguments: str | Path) -> str:
 
 @pytest.fixture(scope="module")
 def folder(home: Path) -> Path:
-    """By Spark, older legitimate rows sampled."""
+    """By Spark, older legitimate rows thinned."""
     tidemark("training-set", home / "made", *OPTIONS)
     return home / "made"
 
@@ -114,7 +114,7 @@ def test_of_older_legitimate_rows_one_in_three_stays_three_times_as_heavy(home: 
     assert rows.weight.sum() == pytest.approx(len(whole.table), rel=0.05)
     assert (rows.immature, rows.unlabelled) == (whole.immature, whole.unlabelled)
     assert described.whole_from == T0 + (80 - 7 - 35) * DAY + 1
-    assert len(sampled(whole.table, 3, described.whole_from)) == len(rows.is_fraud) == described.rows
+    assert len(thin_table(whole.table, 3, described.whole_from)) == len(rows.is_fraud) == described.rows
 
 
 def test_immature_ones_are_there_by_choice_weighted_by_how_much_is_known(home: Path, folder: Path) -> None:
@@ -160,7 +160,7 @@ def test_a_model_is_trained_from_it(home: Path, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "sentence"),
     [
         (("train", "--data", "FOLDER", "--as-of", "2025-03-01"), r"the labels in .* are those known by 2025-03-22; leave out --as-of"),
         (("train", "--data", "FOLDER", "--immature", "weighted"), "the immature transactions were left out of .*; leave out --immature"),
@@ -168,15 +168,15 @@ def test_a_model_is_trained_from_it(home: Path, folder: Path) -> None:
             ("retrain", "--reason", "x", "--data", "FOLDER", "--propensity", "p"),
             r"the labels in .* are those known by 2025-03-22; leave out",
         ),
-        (("train", "--data", "FOLDER", "--features", "fraud_v2"), r"holds vectors of fraud_v1, not fraud_v2; say --features fraud_v1"),
+        (("train", "--data", "FOLDER", "--features", "fraud_v2"), r"holds vectors of fraud_v1, not fraud_v2; use --features fraud_v1"),
         (("train", "--data", "FOLDER", "--from", "2030-01-01"), "no transaction from --from to --to; give a range that the training set"),
         (("training-set", "HOME", "--as-of", AS_OF), "holds other things than a training set; name a new folder, or empty it"),
         (("training-set", "HOME/new", "--from", "2030-01-01"), "the archive has no decision on fraud_v1 in the range"),
         (("training-set", "HOME/new", "--as-of", "2025-01-02"), "labels of the range come after --as-of and 0 of its transactions were"),
     ],
 )
-def test_what_can_not_be_is_one_sentence(home: Path, folder: Path, arguments: tuple[str, ...], said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_what_can_not_be_is_one_sentence(home: Path, folder: Path, arguments: tuple[str, ...], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
         tidemark(*(argument.replace("FOLDER", str(folder)).replace("HOME", str(home)) for argument in arguments))
 
 

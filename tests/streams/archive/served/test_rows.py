@@ -83,7 +83,8 @@ def test_the_same_id_of_another_user_is_another_transaction() -> None:
 
 
 def test_vectors_of_other_features_are_no_rows() -> None:
-    with pytest.raises(UserError, match="no decision on fraud_v1 in the range; mend --from, --to or --features, or run `tidemark archive`"):
+    sentence = "no decision on fraud_v1 in the range; change --from, --to or --features, or run `tidemark archive`"
+    with pytest.raises(UserError, match=sentence):
         learnt([decided("a", 1, features_digest="0" * 64)], [])
     with pytest.raises(UserError, match="1 labels of the range come after --as-of and 0 of its transactions were blocked unseen"):
         learnt([decided("a", 1)], [], as_of=3)
