@@ -37,7 +37,7 @@ def parse_rate(text: str) -> Rate:
     match = re.fullmatch(rf"(?P<records>{_NUMBER})|realtime([×x*](?P<speed>{_NUMBER}))?", text)
     value = float(match["records"] or match["speed"] or 1) if match else 0.0
     if match is None or value == 0:
-        raise UserError(f"--rate {text} is no rate; say max, a number of records a second such as 5000, or realtime×60")
+        raise UserError(f"--rate {text} is not a rate; use max, a number of records a second such as 5000, or realtime×60")
     return Rate("records" if match["records"] else "realtime", value)
 
 

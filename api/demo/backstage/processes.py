@@ -54,7 +54,7 @@ class Child:
     def last_words(self) -> str:
         """A clause with the end of its log and where to see the rest."""
         lines = [line.strip() for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
-        return f"its last words: {lines[-1][:300]} (all of them: {self.log})" if lines else f"it said nothing in {self.log}"
+        return f"its last words: {lines[-1][:300]} (all of them: {self.log})" if lines else f"it reported nothing in {self.log}"
 
     def stop(self, patience: float) -> None:
         """Ends it: SIGTERM, and SIGKILL for whatever of it is left after ``patience`` seconds."""
