@@ -8,7 +8,7 @@ from api.cli import audit, demo, serve, services
 from api.cli.batch import archive, backfill, score_users, training_set
 from api.cli.models import backtest
 from api.cli.stream import replay, state, worker
-from features.errors import UserError
+from features.errors import UserError, redacted
 from infra.local.errors import ServiceError
 
 GROUPS = (services, replay, backtest, worker, state, archive, backfill, training_set, score_users, serve, audit, demo)
@@ -28,5 +28,5 @@ def main() -> None:
     try:
         app(prog_name="tidemark")
     except (UserError, ServiceError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {redacted(str(error))}", file=sys.stderr)
         sys.exit(2)

@@ -12,6 +12,7 @@ from streams.delivery.kafka_delivery import AtLeastOnce
 from streams.delivery.kafka_states import PartitionStates
 from streams.ingest import Routed, ingest, reapply
 from streams.kafka.admin import partition_count
+from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.kafka.positions import Positions
 from streams.kafka.producer import Membership, StageProducer
@@ -32,10 +33,10 @@ class IngestWorker:
 
     def __init__(self, config: DeploymentConfig) -> None:
         self._config = config
-        self._partition_count = partition_count(config.kafka, TRANSACTIONS.name)
-        self._merchant_partitions = partition_count(config.kafka, BY_MERCHANT.name)
-        self._log = KafkaLog(config.kafka, config.group(INGEST))
-        self._delivery = AtLeastOnce(config.kafka, config.group(INGEST), TRANSACTIONS, STATE_USERS)
+        self._partition_count = partition_count(KafkaClients.of(config), TRANSACTIONS.name)
+        self._merchant_partitions = partition_count(KafkaClients.of(config), BY_MERCHANT.name)
+        self._log = KafkaLog(KafkaClients.of(config), config.group(INGEST))
+        self._delivery = AtLeastOnce(KafkaClients.of(config), config.group(INGEST), TRANSACTIONS, STATE_USERS)
         self._projector = open_projector(config, INGEST)
         self._states = PartitionStates(self._log, TRANSACTIONS, STATE_USERS, self._create, _reapply, repeatable=True)
         self.counts: Counter[str] = Counter()

@@ -15,6 +15,7 @@ from streams.delivery.isolation import process_but_culprits
 from streams.delivery.kafka_delivery import AtLeastOnce, Delivery, ExactlyOnce
 from streams.delivery.kafka_states import PartitionStates, StateRecord
 from streams.kafka.admin import partition_count
+from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.kafka.positions import Positions
 from streams.kafka.producer import Membership, StageProducer
@@ -41,13 +42,13 @@ class ScoreWorker:
     def __init__(self, config: DeploymentConfig) -> None:
         self._config = config
         self._schema = batches.batch_schema(config.feature_set)
-        self._partition_count = partition_count(config.kafka, BY_MERCHANT.name)
-        self._sources = partition_count(config.kafka, TRANSACTIONS.name)
+        self._partition_count = partition_count(KafkaClients.of(config), BY_MERCHANT.name)
+        self._sources = partition_count(KafkaClients.of(config), TRANSACTIONS.name)
         self._champion = Champion(config.mlflow, config.feature_set)
         self._projector = open_projector(config, SCORE)
-        self._log = KafkaLog(config.kafka, config.group(SCORE))
+        self._log = KafkaLog(KafkaClients.of(config), config.group(SCORE))
         chosen = ExactlyOnce if config.delivery == "exactly_once" else AtLeastOnce
-        self._delivery: Delivery = chosen(config.kafka, config.group(SCORE), BY_MERCHANT, STATE_MERCHANTS)
+        self._delivery: Delivery = chosen(KafkaClients.of(config), config.group(SCORE), BY_MERCHANT, STATE_MERCHANTS)
         self._states = PartitionStates(self._log, BY_MERCHANT, STATE_MERCHANTS, self._create, self._reapply, repeatable=False)
         self._variants: dict[int, Variant] = {}
         self.counts: Counter[str] = Counter()
