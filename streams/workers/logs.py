@@ -17,10 +17,17 @@ class Redacting(logging.Formatter):
 
 
 def log_to_stderr(level: int, name: str = "") -> None:
-    """Has everything of this level and above go to stderr, ``name`` in each line, and an uncaught exception too."""
+    """Has everything of this level and above go to stderr, ``name`` in each line."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Redacting(f"%(asctime)s %(levelname)s {name + ': ' if name else ''}%(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
+    redact_the_rest()
+
+
+def redact_the_rest() -> None:
+    """Masks passwords in what goes to stderr where no log is set up, warnings and above, and in the traceback of an uncaught exception."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(Redacting())
     sys.excepthook = _uncaught
 
 
