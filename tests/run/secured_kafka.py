@@ -22,8 +22,9 @@ from streams.kafka.client import KafkaClients
 from tests.run.deployment import Deployment, deployed
 
 USER = "tidemark"
-# A backslash, quotes, a colon and an "=" are where escaping fails.
-PASSWORD = 'se"cr\\et=:x'
+MARKER = "xyzzy-4711"
+# A quote, a backslash, an "=" and a colon are where escaping fails.
+PASSWORD = MARKER + '"\\=:x'
 LISTENERS = ("SASL_PLAINTEXT", "SASL_SSL", "SSL")
 _KEY_PASSWORD = "of the key"
 
@@ -67,8 +68,8 @@ class SecuredKafka:
 
 
 @contextmanager
-def secured(home: Path, password: str = PASSWORD) -> Iterator[SecuredKafka]:
-    """The services with such a broker, whose user has this password by PLAIN and by SCRAM-SHA-512; ended after the block."""
+def secured(home: Path) -> Iterator[SecuredKafka]:
+    """The services with such a broker, whose user has the password by PLAIN and by SCRAM-SHA-512; ended after the block."""
     folder = home / "certificates"
     folder.mkdir(parents=True)
     _write_certificates(folder)
@@ -78,15 +79,15 @@ def secured(home: Path, password: str = PASSWORD) -> Iterator[SecuredKafka]:
         port = ports.choose([], taken)
         taken.add(port)
         addresses[protocol] = f"{ports.LOOPBACK}:{port}"
-    with mock.patch.object(broker, "BROKER_SETTINGS", _settings(addresses, folder, password)), deployed(home) as deployment:
-        credential = UserScramCredentialUpsertion(USER, ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096), password.encode())
+    with mock.patch.object(broker, "BROKER_SETTINGS", _settings(addresses, folder)), deployed(home) as deployment:
+        credential = UserScramCredentialUpsertion(USER, ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096), PASSWORD.encode())
         admin = AdminClient({"bootstrap.servers": deployment.config.kafka})
         for answer in admin.alter_user_scram_credentials([credential]).values():
             answer.result(30)
         yield SecuredKafka(deployment, addresses, folder)
 
 
-def _settings(addresses: dict[str, str], folder: Path, password: str) -> str:
+def _settings(addresses: dict[str, str], folder: Path) -> str:
     listeners = "".join(f",{protocol}://{address}" for protocol, address in addresses.items())
     protocols = "".join(f",{protocol}:{protocol}" for protocol in addresses)
     settings = broker.BROKER_SETTINGS
@@ -96,7 +97,7 @@ def _settings(addresses: dict[str, str], folder: Path, password: str) -> str:
     )
     settings = settings.replace("CONTROLLER:PLAINTEXT", f"CONTROLLER:PLAINTEXT{protocols}")
     # Backslashes are escaped for JAAS, and once more for a properties file.
-    quoted = password.replace("\\", "\\\\").replace('"', '\\"').replace("\\", "\\\\").replace("{", "{{").replace("}", "}}")
+    quoted = PASSWORD.replace("\\", "\\\\").replace('"', '\\"').replace("\\", "\\\\")
     more = ["sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512", "ssl.keystore.type=PEM", "ssl.truststore.type=PEM"]
     more += [f"ssl.keystore.location={folder / 'broker.pem'}", f"ssl.truststore.location={folder / 'ca.pem'}"]
     more += ["listener.name.ssl.ssl.client.auth=required"]
