@@ -56,9 +56,9 @@ def test_properties_stand_one_a_line_with_comments_and_blanks_around() -> None:
     ],
 )
 def test_what_is_wrong_is_named_and_no_value_is_shown(written: str, complaint: str) -> None:
-    with pytest.raises(UserError, match=complaint) as told:
+    with pytest.raises(UserError, match=complaint) as raised:
         parse_security(written, "k")
-    assert "secret" not in str(told.value)
+    assert "secret" not in str(raised.value)
 
 
 def test_a_file_that_is_missing_or_no_text_is_named_with_the_variable(tmp_path: Path) -> None:

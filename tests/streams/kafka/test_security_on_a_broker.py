@@ -76,10 +76,10 @@ def test_a_wrong_password_is_one_sentence_and_soon(kafka: SecuredKafka, mechanis
     began = time.monotonic()
     with pytest.raises(
         UserError, match=r"refused the user or its password .*; correct sasl.username and sasl.password in the file"
-    ) as told:
+    ) as raised:
         partition_count(kafka.clients("SASL_PLAINTEXT", mechanism, "wrong-one"), USER_RISK.name)
     assert time.monotonic() - began < SOON_S
-    assert "wrong-one" not in str(told.value)
+    assert "wrong-one" not in str(raised.value)
     assert capfd.readouterr().err == ""
 
 
