@@ -2,9 +2,9 @@
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 from urllib.parse import urlsplit
 
 from features.definitions import FEATURE_SETS
@@ -16,27 +16,33 @@ from infra.local import redis as redis_server
 from infra.local.service import Service
 from streams.config import Delivery, DeploymentConfig
 
+if TYPE_CHECKING:
+    from streams.kafka.client import KafkaClients
+
 
 @dataclass(frozen=True)
 class Settings:
     """Addresses of the services. `kafka` and `redis` are empty only where services were not required and none are known."""
 
     home: Path  # absolute
-    kafka: str  # bootstrap servers
+    kafka: str  # host:port[,host:port…]
     redis: str  # redis://host:port/db
     mlflow: str  # tracking URI
     feast_repo: Path  # absolute
+    kafka_security: dict[str, str] = field(default_factory=dict, repr=False)  # as streams/kafka/security.py has checked it
 
     @property
     def mlflow_artifact_root(self) -> str:
         """Where new MLflow experiments of an embedded store keep their artifacts; the server does so by itself, SQLite must be told."""
         return mlflow.artifact_root(self.home)
 
-    def require_kafka(self) -> str:
-        """The bootstrap servers. Raises UserError if none are known."""
+    def require_kafka(self) -> "KafkaClients":
+        """What builds clients of the deployment's Kafka. Raises UserError if none is known."""
+        from streams.kafka.client import KafkaClients  # commands that need none don't wait for librdkafka
+
         if not self.kafka:
             raise UserError("Kafka is not running; start it with `tidemark up`, or name one in TIDEMARK_KAFKA")
-        return self.kafka
+        return KafkaClients(self.kafka, self.kafka_security)
 
     def stream_config(
         self, features: str = "fraud_v1", currency: str = "EUR", delivery: str = "exactly_once", online: bool = True, metrics: str = ""
@@ -60,6 +66,7 @@ class Settings:
             delivery=chosen,
             online=online,
             metrics=metrics,
+            kafka_security=self.kafka_security,
         )
 
     @classmethod
@@ -80,7 +87,22 @@ class Settings:
         elif services.outside(mlflow.SERVICE) is None and not services.is_running(mlflow.SERVICE, home):
             home.mkdir(parents=True, exist_ok=True)
             tracking = mlflow.database(home)
-        return cls(home, kafka, redis, tracking, services.feast_repo(home))
+        return cls(home, kafka, redis, tracking, services.feast_repo(home), kafka_security())
+
+
+def kafka_security() -> dict[str, str]:
+    """The properties of the file that TIDEMARK_KAFKA_SECURITY names; none if it names none. They are for a Kafka elsewhere only.
+
+    Raises UserError if they can't be used.
+    """
+    file = os.environ.get("TIDEMARK_KAFKA_SECURITY")
+    if not file:
+        return {}
+    if services.outside(kafka_broker.SERVICE) is None:
+        raise UserError("TIDEMARK_KAFKA_SECURITY is set, but the embedded Kafka has neither TLS nor SASL; name yours in TIDEMARK_KAFKA")
+    from streams.kafka.security import read_security
+
+    return read_security(Path(file).expanduser())
 
 
 def offline_store(home: Path, chosen: str | None = None) -> Storage:

@@ -1,5 +1,18 @@
-"""The one error that the user can fix."""
+"""The one error that is the user's to fix, and the one rule about what no message may show."""
+
+import re
+
+# As ``urllib`` takes an address apart: what stands before the last "@" of the part up to the path.
+_PASSWORD = re.compile(r"(\w://[^\s:@/?#]*):[^\s/?#]+@")
+
+
+def redacted(text: str) -> str:
+    """The text with the passwords in its URLs masked: ``redis://user:***@host``."""
+    return _PASSWORD.sub(r"\1:***@", text)
 
 
 class UserError(Exception):
-    """One sentence that names what is wrong and how to fix it; commands print it and exit with status 2."""
+    """One sentence that names what is wrong and how to fix it; commands print it and exit with status 2. It shows no password of a URL."""
+
+    def __init__(self, sentence: str = "") -> None:
+        super().__init__(redacted(sentence))

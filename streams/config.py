@@ -16,6 +16,8 @@ class DeploymentConfig(msgspec.Struct, frozen=True, kw_only=True):
     ``application`` prefixes consumer groups and transactional ids; ``currency`` is the one settlement currency (ISO 4217). ``delivery`` is
     how often a decision may be said: at_least_once spares SCORE its transactions, and after a failure says some decisions twice.
     ``online`` False: the online store is left alone, so the API and Feast hear nothing new.
+    ``kafka_security`` are the properties that ``streams/kafka/security.py`` has checked, empty for a broker without TLS and SASL. They,
+    ``redis`` and ``mlflow`` may hold passwords: hand a configuration on by a pipe, never as an argument; its ``repr`` shows none of them.
     ``metrics``, if given, is the host:port at which the first stage serves what it counts, the others on the ports after it.
     """
 
@@ -29,6 +31,10 @@ class DeploymentConfig(msgspec.Struct, frozen=True, kw_only=True):
     delivery: Delivery = "exactly_once"
     online: bool = True
     metrics: str = ""
+    kafka_security: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"DeploymentConfig(application={self.application!r}, kafka={self.kafka!r}, features={self.features!r})"
 
     @property
     def feature_set(self) -> FeatureSet:

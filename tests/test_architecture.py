@@ -131,6 +131,13 @@ def test_the_import_contracts_hold() -> None:
     assert found.returncode == 0, found.stdout[-3000:]
 
 
+def test_one_file_of_the_product_says_where_kafka_is() -> None:
+    """So there is one place in which security can be forgotten."""
+    product = [file for room in (*ROOMS, "api", "infra") for file in (ROOT / room).rglob("*.py")]
+    found = [str(file.relative_to(ROOT)) for file in product if "bootstrap.servers" in file.read_text()]
+    assert found == ["streams/kafka/client.py"]
+
+
 def test_no_test_imports_another_tests_module() -> None:
     """What several tests need lies in ``tests/made`` (what they are made of) or ``tests/run`` (what they run against)."""
     found = []

@@ -1,6 +1,7 @@
 """The command `tidemark`. Each module beside this one is a group of commands and registers itself."""
 
 import sys
+import traceback
 
 import typer
 
@@ -8,8 +9,9 @@ from api.cli import audit, demo, serve, services
 from api.cli.batch import archive, backfill, score_users, training_set
 from api.cli.models import backtest
 from api.cli.stream import replay, state, worker
-from features.errors import UserError
+from features.errors import UserError, redacted
 from infra.local.errors import ServiceError
+from streams.workers.logs import redact_the_rest
 
 GROUPS = (services, replay, backtest, worker, state, archive, backfill, training_set, score_users, serve, audit, demo)
 
@@ -25,8 +27,13 @@ def main() -> None:
     )
     for group in GROUPS:
         group.register(app)
+    redact_the_rest()
     try:
         app(prog_name="tidemark")
     except (UserError, ServiceError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {redacted(str(error))}", file=sys.stderr)
         sys.exit(2)
+    except Exception:
+        # Typer would print it with its own hook, passwords and all.
+        sys.stderr.write(redacted(traceback.format_exc()))
+        sys.exit(1)

@@ -125,9 +125,8 @@ def explain(
 @contextmanager
 def _auditing(config: "DeploymentConfig", *arguments: Any) -> Iterator["KafkaAudit"]:
     """An auditor; that Kafka fails is no mismatch, but something to mend."""
-    from confluent_kafka import KafkaException
-
     from streams.audit.kafka_audit import KafkaAudit
+    from streams.kafka.client import KafkaException
 
     try:
         with closing(KafkaAudit(config, *arguments)) as running:

@@ -33,4 +33,6 @@ def serve(
     if when_store_fails not in ("refuse", "degrade"):
         raise UserError(f"--when-store-fails {when_store_fails} is neither refuse nor degrade")
     config = Settings.resolve(require_services=True).stream_config(features, currency)
-    uvicorn.run(create_app(config, degrade=when_store_fails == "degrade"), host=host, port=port, log_level="warning", access_log=False)
+    app = create_app(config, degrade=when_store_fails == "degrade")
+    # Its own log would show the passwords of addresses; ours masks them.
+    uvicorn.run(app, host=host, port=port, log_level="warning", log_config=None, access_log=False)

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from api.outside_kafka import ASKING
+from features.errors import redacted
 from infra.local.errors import ServiceError
 
 
@@ -22,10 +24,11 @@ def bring_up(home: Path, partitions: int, quiet: bool = False) -> None:
 
     Raises ServiceError or UserError.
     """
-    from api.settings import offline_store
+    from api.settings import kafka_security, offline_store
     from features.online import feast_repo_writer
     from infra.local import jars, services
     from streams.kafka import admin
+    from streams.kafka.client import KafkaClients
 
     offline = offline_store(home)
     # The jars are fetched by the first command that needs them.
@@ -41,8 +44,9 @@ def bring_up(home: Path, partitions: int, quiet: bool = False) -> None:
             report=(lambda _line: None) if quiet else typer.echo,
             # Feast takes as long to import as the services take to come up.
             started=lambda early: written.append(meanwhile.submit(write_repository, early)),
+            asking=ASKING,
         )
-        admin.create_missing(endpoints.kafka, partitions)
+        admin.create_missing(KafkaClients(endpoints.kafka, kafka_security()), partitions)
         for writing in written:
             writing.result()
     write_repository(endpoints)  # in case Redis' port had to change; else it is there already
@@ -61,10 +65,10 @@ def up(partitions: Annotated[int, typer.Option(min=1, help="Partitions of the to
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print the addresses as one JSON object and nothing else.")] = False,
 ) -> None:
-    """Tell where the services are; fails if one of them does not answer."""
+    """Tell where the services are; fails if one of them does not answer. Passwords in addresses are shown by --json alone."""
     from infra.local import services
 
-    endpoints = services.status(services.home_from_environment())
+    endpoints = services.status(services.home_from_environment(), ASKING)
     if as_json:
         typer.echo(json.dumps(endpoints.as_json()))
         return
@@ -74,7 +78,7 @@ def status(
         ("MLflow", endpoints.mlflow),
         ("Feast", endpoints.feast_repo),
     ):
-        typer.echo(f"{title:<7}{address}")
+        typer.echo(redacted(f"{title:<7}{address}"))
 
 
 def logs(
@@ -109,10 +113,10 @@ def doctor() -> None:
     from infra.local import doctor as checks
     from infra.local import services
 
-    found = checks.examine(services.home_from_environment())
+    found = checks.examine(services.home_from_environment(), ASKING)
     for finding in found:
-        typer.echo(f"{'ok     ' if finding.ok else 'BROKEN '}{finding.subject:<20}{finding.detail}")
+        typer.echo(f"{'ok     ' if finding.ok else 'BROKEN '}{finding.subject:<20}{redacted(finding.detail)}")
         if finding.fix:
-            typer.echo(f"{'':27}fix: {finding.fix}")
+            typer.echo(f"{'':27}fix: {redacted(finding.fix)}")
     if not all(finding.ok for finding in found):
         raise typer.Exit(1)

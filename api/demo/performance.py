@@ -15,6 +15,7 @@ from api.demo.traffic.offers import offers
 from api.demo.traffic.tally import Tally
 from api.demo.world import World
 from features.errors import UserError
+from streams.kafka.client import KafkaClients
 
 _LOOK_EVERY_S = 0.25
 _LINE_EVERY_S = 5.0
@@ -30,7 +31,7 @@ class Performance:
 
     def __init__(self, backstage: Backstage, world: World, run: str, rate: float, presentation: Presentation) -> None:
         assert backstage.config is not None
-        kafka = backstage.config.kafka
+        kafka = KafkaClients.of(backstage.config)
         self.tally = Tally(run)
         self._backstage = backstage
         self._world = world

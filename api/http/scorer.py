@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-from confluent_kafka import KafkaError, Message, Producer
 
 from features.arrays import Float32
 from features.online.feast_store import KeyState, OnlineReader, OnlineStoreError
@@ -16,6 +15,7 @@ from models.experiments.variant import Variant
 from models.reasons import reasons
 from streams.config import DeploymentConfig
 from streams.control.mlflow_champion import Champion
+from streams.kafka.client import KafkaClients, KafkaError, Message
 from streams.messages import answer
 from streams.messages.code_digest import code_digest
 from streams.messages.decisions import in_words
@@ -43,8 +43,8 @@ class SynchronousScorer:
         self._feature_set = config.feature_set
         self._reader = OnlineReader(Path(config.feast_repo))
         self._champion = Champion(config.mlflow, config.feature_set)
-        self._producer = Producer(
-            {"bootstrap.servers": config.kafka, **PRODUCER_SETTING, "enable.idempotence": True, "linger.ms": 0, "message.timeout.ms": 5_000}
+        self._producer = KafkaClients.of(config).producer(
+            {**PRODUCER_SETTING, "enable.idempotence": True, "linger.ms": 0, "message.timeout.ms": 5_000}
         )
         self._closing = threading.Event()
         self._poller = threading.Thread(target=self._poll, name="delivery reports", daemon=True)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from infra.local import jars, java, ports, processes, redis, services
 from infra.local.errors import ServiceError
@@ -25,7 +26,7 @@ class Finding:
     fix: str = ""
 
 
-def examine(home: Path) -> list[Finding]:
+def examine(home: Path, asking: services.Asking = MappingProxyType({})) -> list[Finding]:
     """Everything, in the order in which it is needed. Services that do not run are broken; those elsewhere are asked where they are."""
     embedded = [service for service in services.SERVICES if services.outside(service) is None]
     findings = [_python(), _home(home)]
@@ -34,7 +35,7 @@ def examine(home: Path) -> list[Finding]:
     findings.append(_needed("Java for Spark", lambda: _java(java.for_spark())))
     if any(service.name == "redis" for service in embedded):
         findings.append(_needed("Redis server", lambda: str(redis.executable())))
-    findings += [_service(service, home) if service in embedded else _outside(service) for service in services.SERVICES]
+    findings += [_service(service, home) if service in embedded else _outside(service, asking) for service in services.SERVICES]
     return findings
 
 
@@ -86,9 +87,9 @@ def _java(found: java.Java) -> str:
     return f"{found.major} ({found.executable})"
 
 
-def _outside(service: Service) -> Finding:
+def _outside(service: Service, asking: services.Asking) -> Finding:
     def reach() -> str:
-        services.check_outside(service)
+        services.check_outside(service, asking)
         return f"answers at {services.OUTSIDE_VARIABLES[service.name]}={services.outside(service)}"
 
     return _needed(service.title, reach)

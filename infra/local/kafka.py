@@ -1,12 +1,11 @@
 """A real Apache Kafka broker: one node in KRaft mode, broker and controller in one process."""
 
-import logging
 import subprocess
 import uuid
 from base64 import urlsafe_b64encode
 from pathlib import Path
 
-from infra.local import jars, java, processes
+from infra.local import jars, java, kafka_probe, processes
 from infra.local.errors import ServiceError
 from infra.local.ports import LOOPBACK
 from infra.local.processes import Slot
@@ -15,10 +14,6 @@ from infra.local.service import Ports, Service
 NAME = "kafka"
 CONTROLLER = "kafka-controller"
 LOG_SETTINGS = Path(__file__).with_name("kafka-log4j2.yaml")
-# librdkafka reports each refused connection; while a broker comes up that is no news.
-_silent = logging.getLogger("infra.local.kafka.silent")
-_silent.addHandler(logging.NullHandler())
-_silent.propagate = False
 
 # G1's background work took a fifth of the broker's CPU, where the cores are shared with all that uses it.
 JVM_OPTIONS = ("-Xms512m", "-Xmx1g", "-XX:+UseParallelGC", "-Djava.awt.headless=true")
@@ -103,26 +98,14 @@ def cluster_id(home: Path) -> str | None:
 
 
 def url(ports: Ports) -> str:
-    """The bootstrap servers as clients take them."""
+    """The address as clients take it."""
     return f"{LOOPBACK}:{ports[NAME]}"
 
 
-def answers(bootstrap_servers: str, timeout: float, cluster: str | None = None) -> bool:
-    """Whether a broker there answers within `timeout` seconds; given `cluster`, whether it belongs to the cluster of that id."""
-    from confluent_kafka import KafkaException  # takes 0.2 s, which commands that only look up an address need not wait for
-    from confluent_kafka.admin import AdminClient
-
-    settings: dict[str, str | int | float | bool] = {
-        "bootstrap.servers": bootstrap_servers,
-        "socket.connection.setup.timeout.ms": 5000,
-        "reconnect.backoff.max.ms": 200,
-    }
-    client = AdminClient(settings, logger=_silent)
-    try:
-        metadata = client.list_topics(timeout=timeout)
-    except KafkaException:
-        return False
-    return bool(metadata.brokers) and (cluster is None or metadata.cluster_id == cluster)
+def answers(servers: str, timeout: float, cluster: str | None = None) -> bool:
+    """Whether a broker without TLS and SASL answers within `timeout` seconds; given `cluster`, whether it is of the cluster of that id."""
+    found = kafka_probe.ask(servers, timeout)
+    return found is not None and found.brokers > 0 and cluster in (None, found.id)
 
 
 def _java(home: Path) -> list[str]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from infra.local import kafka, mlflow, processes, redis
@@ -16,6 +17,8 @@ from infra.local.service import Launch, Service
 
 SERVICES: tuple[Service, ...] = (redis.SERVICE, mlflow.SERVICE, kafka.SERVICE)
 OUTSIDE_VARIABLES: Mapping[str, str] = {"kafka": "TIDEMARK_KAFKA", "redis": "TIDEMARK_REDIS", "mlflow": "TIDEMARK_MLFLOW"}
+# By a service's name, what asks it where it runs elsewhere, in place of its own `reachable`; it may raise ServiceError with the reason.
+Asking = Mapping[str, Callable[[str, float], bool]]
 # What Kafka's settings (a comma parts folders) and the addresses of SQLite and Redis' settings cannot take in a path.
 UNUSABLE_IN_PATHS = frozenset(",:;?#%*\"'\\\n")
 
@@ -24,7 +27,7 @@ UNUSABLE_IN_PATHS = frozenset(",:;?#%*\"'\\\n")
 class Endpoints:
     """Where the services are."""
 
-    kafka: str  # bootstrap servers, host:port[,host:port…]
+    kafka: str  # host:port[,host:port…]
     redis: str  # redis://host:port/db
     mlflow: str  # tracking URI
     feast_repo: Path  # absolute
@@ -60,7 +63,10 @@ def feast_repo(home: Path) -> Path:
 
 
 def up(
-    home: Path, report: Callable[[str], None] = lambda _line: None, started: Callable[[Endpoints], None] = lambda _endpoints: None
+    home: Path,
+    report: Callable[[str], None] = lambda _line: None,
+    started: Callable[[Endpoints], None] = lambda _endpoints: None,
+    asking: Asking = MappingProxyType({}),
 ) -> Endpoints:
     """Start what does not run yet, in parallel, and wait until all of it answers; what runs is left alone.
 
@@ -73,7 +79,7 @@ def up(
     with _locked(home):
         embedded = [service for service in SERVICES if outside(service) is None]
         for service in SERVICES:
-            check_outside(service)
+            check_outside(service, asking)
         for service in embedded:
             service.ready()
         remembered = remembered_ports(home)
@@ -97,7 +103,7 @@ def up(
         return endpoints
 
 
-def status(home: Path) -> Endpoints:
+def status(home: Path, asking: Asking = MappingProxyType({})) -> Endpoints:
     """Where the services are, each having answered just now. Raises ServiceError naming those that did not."""
     endpoints = read_endpoints(home)
     silent = [service.title for service in SERVICES if outside(service) is None and not answers(service, home)]
@@ -109,7 +115,7 @@ def status(home: Path) -> Endpoints:
         )
         raise ServiceError(f"{what}; start them with `tidemark up`")
     for service in SERVICES:
-        check_outside(service)
+        check_outside(service, asking)
     return _endpoints(home)
 
 
@@ -151,12 +157,12 @@ def outside(service: Service) -> str | None:
     return os.environ.get(OUTSIDE_VARIABLES[service.name]) or None
 
 
-def check_outside(service: Service) -> None:
+def check_outside(service: Service, asking: Asking = MappingProxyType({})) -> None:
     """Raises ServiceError if the service's address elsewhere, where there is one, does not answer."""
     address = outside(service)
     if address is None:
         return
-    if not service.reachable(address, 5.0):
+    if not asking.get(service.name, service.reachable)(address, 5.0):
         variable = OUTSIDE_VARIABLES[service.name]
         raise ServiceError(
             f"{service.title} at {variable}={address} does not answer; start it, correct {variable}, or unset it to use an embedded one"

@@ -17,6 +17,7 @@ from streams.archive.archived_topics import ARCHIVED
 from streams.archive.position import CheckpointPosition, Offsets, as_starting_offsets, require_agreement
 from streams.archive.spark_checkpoint import Checkpoint
 from streams.archive.spark_task import RESULT, ArchiveTask
+from streams.kafka.client import KafkaClients
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -37,10 +38,10 @@ Report = Callable[[str, int], None]
 class TopicArchive:
     """One topic on its way into its table. ``partitions`` is how many the topic has; ``currency`` is the deployment's."""
 
-    def __init__(self, name: str, store: Storage, bootstrap_servers: str, partitions: int, currency: str) -> None:
+    def __init__(self, name: str, store: Storage, kafka: KafkaClients, partitions: int, currency: str) -> None:
         self.name = name
         self.failure: BaseException | None = None
-        self._kafka = bootstrap_servers
+        self._kafka = kafka
         self._partitions = partitions
         self._currency = currency
         self._table = OfflineTable(store, name, ARCHIVED[name].schema)
@@ -59,7 +60,7 @@ class TopicArchive:
         """
         held = self._held()
         source = {
-            "kafka.bootstrap.servers": self._kafka,
+            **self._kafka.spark_options(),
             "subscribe": self.name,
             "kafka.isolation.level": "read_committed",
             "failOnDataLoss": "true",

@@ -21,6 +21,7 @@ from streams.audit.scored import Scored
 from streams.audit.store import KeyName, StoreMismatch
 from streams.config import DeploymentConfig
 from streams.kafka.admin import partition_count
+from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.messages import scoring_log
 from streams.messages.events import Decision, decode_decision
@@ -50,10 +51,11 @@ class KafkaAudit:
         observers: Sequence[Callable[[Observed], None]] = (),
     ) -> None:
         self._config = config
-        self._log = KafkaLog(config.kafka, f"{config.application}-audit")
+        kafka = KafkaClients.of(config)
+        self._log = KafkaLog(kafka, f"{config.application}-audit")
         self._scorer_of = cache(lambda digest: mlflow_registry.load_digest(digest, config.mlflow))
-        partitions = range(partition_count(config.kafka, SCORING_LOG.name))
-        self._scoring_logs = {partition: KafkaLog(config.kafka, self._log.group, ahead_kb=_AHEAD_KB) for partition in partitions}
+        partitions = range(partition_count(kafka, SCORING_LOG.name))
+        self._scoring_logs = {partition: KafkaLog(kafka, self._log.group, ahead_kb=_AHEAD_KB) for partition in partitions}
         self.positions = {partition: log.bounds(SCORING_LOG.name, partition)[0] for partition, log in self._scoring_logs.items()}
         self.shape = self._shape()
         transactions = self._require_whole()
@@ -119,7 +121,7 @@ class KafkaAudit:
 
     def _decision(self, scored: Scored) -> Decision | None:
         """What ``decisions`` says about it; None if it isn't there any more."""
-        partition = partition_of(scored.user_id.encode(), partition_count(self._config.kafka, DECISIONS.name))
+        partition = partition_of(scored.user_id.encode(), partition_count(KafkaClients.of(self._config), DECISIONS.name))
         for records in self._log.read(DECISIONS.name, partition, *self._log.bounds(DECISIONS.name, partition)):
             for record in records:
                 if scored.transaction_id.encode() in (record.value or b""):
@@ -139,7 +141,7 @@ class KafkaAudit:
                 yield record.timestamp, scoring_log.decode(record.value or b"")
 
     def _shape(self) -> Shape:
-        counts = [partition_count(self._config.kafka, topic.name) for topic in (TRANSACTIONS, BY_MERCHANT)]
+        counts = [partition_count(KafkaClients.of(self._config), topic.name) for topic in (TRANSACTIONS, BY_MERCHANT)]
         failed = [
             frozenset(place for partition in range(count) for place in given_up(self._log.newest(states.name, partition)))
             for states, count in zip((STATE_USERS, STATE_MERCHANTS), counts, strict=True)

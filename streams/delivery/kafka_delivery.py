@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from streams.delivery.kafka_states import StateRecord
+from streams.kafka.client import KafkaClients
 from streams.kafka.positions import Positions
 from streams.kafka.producer import Membership, StageProducer
 from streams.kafka.stall import StallWatch
@@ -42,9 +43,9 @@ class Delivery(Protocol):
 class AtLeastOnce:
     """Records are sent as they come, and positions follow once all are acknowledged: after a failure some are sent again."""
 
-    def __init__(self, bootstrap_servers: str, group: str, source: Topic, states: Topic) -> None:
-        self._producer = StageProducer(bootstrap_servers)
-        self._saves = ExactlyOnce(bootstrap_servers, group, source, states)
+    def __init__(self, kafka: KafkaClients, group: str, source: Topic, states: Topic) -> None:
+        self._producer = StageProducer(kafka)
+        self._saves = ExactlyOnce(kafka, group, source, states)
         self._reached: dict[int, int] = {}
         self._settled: dict[int, int] = {}
         self._settled_at = 0.0
@@ -84,10 +85,10 @@ class AtLeastOnce:
 class ExactlyOnce:
     """Records, states and positions of a turn become visible at once or never, to those who read committed records."""
 
-    def __init__(self, bootstrap_servers: str, group: str, source: Topic, states: Topic) -> None:
+    def __init__(self, kafka: KafkaClients, group: str, source: Topic, states: Topic) -> None:
         self._source, self._states = source, states
         # Nobody else's: a former owner is fenced by the group's generation, not by this.
-        self._producer = StageProducer(bootstrap_servers, transactional_id=f"{group}-{uuid.uuid4()}")
+        self._producer = StageProducer(kafka, transactional_id=f"{group}-{uuid.uuid4()}")
         self._producer.fence()
         self._membership: Membership | None = None
         self._positions: dict[int, int] = {}

@@ -9,15 +9,14 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from confluent_kafka import ConsumerGroupState
-from confluent_kafka.admin import AdminClient
-
 from features.definitions import FeatureSet
 from features.errors import UserError
 from features.online.views import feature_set_of
 from streams.config import INGEST, SCORE, DeploymentConfig
 from streams.ingest import reapply
 from streams.kafka.admin import partition_count
+from streams.kafka.client import KafkaClients
+from streams.kafka.groups import Groups
 from streams.kafka.log import KafkaLog
 from streams.kafka.producer import StageProducer
 from streams.messages import batches
@@ -64,10 +63,11 @@ class _Side:
     """One stage's log and its states."""
 
     def __init__(self, config: DeploymentConfig, stage: str, source: Topic, states: Topic) -> None:
-        self.count = partition_count(config.kafka, source.name)
+        kafka = KafkaClients.of(config)
+        self.count = partition_count(kafka, source.name)
         self._source, self._states = source, states
-        self._log = KafkaLog(config.kafka, config.group(stage))
-        self._producer = StageProducer(config.kafka, transactional_id=f"{config.group(stage)}-backfill")
+        self._log = KafkaLog(kafka, config.group(stage))
+        self._producer = StageProducer(kafka, transactional_id=f"{config.group(stage)}-backfill")
         self._producer.fence()
         self._positions = self._log.positions(source.name, range(self.count))
 
@@ -117,16 +117,9 @@ def decode_any(record: Record, partition: int) -> batches.Batch:
 
 
 def _require_no_workers(config: DeploymentConfig) -> None:
-    groups = [config.group(stage) for stage in (INGEST, SCORE)]
-    # Its answers come only as long as it lives.
-    admin = AdminClient({"bootstrap.servers": config.kafka})
+    groups = Groups(KafkaClients.of(config), _TIMEOUT_S)
     deadline = time.monotonic() + _SESSION_S
-    while True:
-        described = admin.describe_consumer_groups(groups, request_timeout=_TIMEOUT_S)
-        states = {group: description.result(_TIMEOUT_S).state for group, description in described.items()}
-        busy = [group for group, state in states.items() if state not in (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD)]
-        if not busy:
-            return
+    while busy := groups.busy([config.group(stage) for stage in (INGEST, SCORE)]):
         if time.monotonic() > deadline:
             raise UserError(f"group {' and '.join(busy)} has members; stop all workers first")
         time.sleep(0.5)

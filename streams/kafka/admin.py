@@ -1,23 +1,32 @@
 """Creates the topics that are missing, and knows how many partitions they have."""
 
-from confluent_kafka import KafkaError, KafkaException
+import logging
+import time
+
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._metadata import ClusterMetadata
 from confluent_kafka.cimpl import NewTopic
 
 from features.errors import UserError
+from streams.kafka.client import KafkaClients, KafkaError, KafkaException
 from streams.messages.topics import DEFAULT_PARTITIONS, TOPICS
 
 _TIMEOUT_S = 15
+_LOOK_S = 1.0
+# What the broker refused is raised; librdkafka would write each attempt to stderr besides.
+_silent = logging.getLogger("streams.kafka.admin.silent")
+_silent.addHandler(logging.NullHandler())
+_silent.propagate = False
 
 
-def create_missing(bootstrap_servers: str, partitions: int = DEFAULT_PARTITIONS) -> None:
+def create_missing(kafka: KafkaClients, partitions: int = DEFAULT_PARTITIONS) -> None:
     """Creates every topic of ``topics.TOPICS`` that the broker lacks; existing ones are left as they are.
 
     Raises UserError if the broker can't be reached or refuses.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    admin, found = connect(kafka)
+    present = found.topics
     try:
-        present = admin.list_topics(timeout=_TIMEOUT_S).topics
         missing = [
             NewTopic(
                 topic.name,
@@ -32,26 +41,59 @@ def create_missing(bootstrap_servers: str, partitions: int = DEFAULT_PARTITIONS)
             _unless_exists(created)
     except KafkaException as error:
         raise UserError(
-            f"Kafka at {bootstrap_servers} did not create the topics ({error.args[0].str()}); check that it runs and allows it"
+            f"Kafka at {kafka.servers} did not create the topics ({error.args[0].str()}); check that it runs and allows it"
         ) from error
 
 
-def partition_count(bootstrap_servers: str, topic: str) -> int:
+def partition_count(kafka: KafkaClients, topic: str) -> int:
     """How many partitions the topic has. Raises UserError if it is missing or the broker can't be reached."""
-    found = partition_counts(bootstrap_servers).get(topic)
+    found = partition_counts(kafka).get(topic)
     if found is None:
-        raise UserError(f"topic {topic} is missing on {bootstrap_servers}; create it with tidemark up")
+        raise UserError(f"topic {topic} is missing on {kafka.servers}; create it with tidemark up")
     return found
 
 
-def partition_counts(bootstrap_servers: str) -> dict[str, int]:
+def partition_counts(kafka: KafkaClients) -> dict[str, int]:
     """How many partitions each topic has. Raises UserError if the broker can't be reached."""
-    try:
-        # All topics: one that is asked for by name might be created by that.
-        found = AdminClient({"bootstrap.servers": bootstrap_servers}).list_topics(timeout=_TIMEOUT_S).topics
-    except KafkaException as error:
-        raise UserError(f"Kafka at {bootstrap_servers} can't be reached ({error.args[0].str()}); start it with tidemark up") from error
-    return {name: len(topic.partitions) for name, topic in found.items()}
+    return {name: len(topic.partitions) for name, topic in connect(kafka)[1].topics.items()}
+
+
+def connect(kafka: KafkaClients, timeout: float = _TIMEOUT_S) -> tuple[AdminClient, ClusterMetadata]:
+    """A client that has reached the cluster, and all its topics: one that is asked for by name might be created by that.
+
+    Raises UserError if no broker answers within ``timeout`` s, and at once if one refuses the credentials or the certificate.
+    """
+    refused: list[KafkaError] = []
+    admin = kafka.admin({"error_cb": refused.append}, _silent)
+    deadline = time.monotonic() + timeout
+    while True:
+        left = max(deadline - time.monotonic(), 0.0)
+        try:
+            # librdkafka would try again with the same password until the time is up.
+            return admin, admin.list_topics(timeout=min(left, _LOOK_S) if kafka.security else left)
+        except KafkaException as error:
+            admin.poll(0)
+            for reason in refused:
+                if reason.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
+                    raise UserError(_refusal(kafka, reason)) from error
+            if time.monotonic() >= deadline:
+                raise UserError(_silence(kafka, error.args[0])) from error
+
+
+_CORRECT = "correct {} in the file that TIDEMARK_KAFKA_SECURITY names"
+
+
+def _refusal(kafka: KafkaClients, reason: KafkaError) -> str:
+    if reason.code() == KafkaError._SSL:
+        what, remedy = "and this client can't agree on TLS", _CORRECT.format("the ssl properties")
+    else:
+        what, remedy = "refused the user or its password", _CORRECT.format("sasl.username and sasl.password")
+    return f"Kafka at {kafka.servers} {what} ({reason.str()}); {remedy}"
+
+
+def _silence(kafka: KafkaClients, error: KafkaError) -> str:
+    remedy = f"start it, or {_CORRECT.format('security.protocol')}" if kafka.security else "start it with tidemark up"
+    return f"Kafka at {kafka.servers} can't be reached ({error.str()}); {remedy}"
 
 
 def _unless_exists(created: object) -> None:

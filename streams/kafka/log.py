@@ -4,9 +4,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
-
 from features.errors import UserError
+from streams.kafka.client import KafkaClients, KafkaError, KafkaException, Message, TopicPartition
 from streams.messages.record import LogRecord
 
 # Longer than a broker takes to abort the transaction that a killed process left open.
@@ -44,11 +43,10 @@ class KafkaLog:
     It sees committed records only, and the end of these, unless ``committed_only`` is false. It holds ``ahead_kb`` of what comes next.
     """
 
-    def __init__(self, bootstrap_servers: str, group: str, *, committed_only: bool = True, ahead_kb: int = 65_536) -> None:
+    def __init__(self, kafka: KafkaClients, group: str, *, committed_only: bool = True, ahead_kb: int = 65_536) -> None:
         self.group = group
-        self._consumer = Consumer(
+        self._consumer = kafka.consumer(
             {
-                "bootstrap.servers": bootstrap_servers,
                 "group.id": group,
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
-
+from streams.kafka.client import KafkaClients, KafkaError, KafkaException, Message, TopicPartition
 from streams.messages.partitioner import PRODUCER_SETTING
 
 logger = logging.getLogger(__name__)
@@ -54,8 +53,8 @@ class DeliveryError(Exception):
 class StageProducer:
     """An idempotent producer, transactional if given an id."""
 
-    def __init__(self, bootstrap_servers: str, transactional_id: str | None = None) -> None:
-        settings: dict[str, str | int | float | bool] = {"bootstrap.servers": bootstrap_servers, **_BASE}
+    def __init__(self, kafka: KafkaClients, transactional_id: str | None = None) -> None:
+        settings: dict[str, str | int | float | bool] = dict(_BASE)
         if transactional_id is None:
             # Nothing may follow a record that was refused: of another source, it would stand where it doesn't belong. A turn's records are
             # queued within less than the linger; a transaction's commit doesn't wait for that.
@@ -64,7 +63,7 @@ class StageProducer:
             # The coordinator refuses a transaction that begins within some milliseconds of the last one's end; what is tried again a
             # millisecond later loses little, and in an outage the wait doubles each time.
             settings |= {"transactional.id": transactional_id, "transaction.timeout.ms": _TRANSACTION_MS, "retry.backoff.ms": 1}
-        self._producer = Producer(settings)
+        self._producer = kafka.producer(settings)
         self._failure: KafkaError | None = None
         self._in_transaction = False
 

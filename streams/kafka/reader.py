@@ -7,8 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from confluent_kafka import Consumer, TopicPartition
-
+from streams.kafka.client import KafkaClients, TopicPartition
 from streams.kafka.log import record_of
 from streams.messages.record import LogRecord
 
@@ -35,13 +34,12 @@ class Fetching:
 class PartitionReader:
     """Reads committed records of one topic's partitions. It joins no group and commits nothing. For one thread at a time."""
 
-    def __init__(self, bootstrap_servers: str, group: str, topic: str, fetching: Fetching) -> None:
+    def __init__(self, kafka: KafkaClients, group: str, topic: str, fetching: Fetching) -> None:
         self._topic = topic
         self._most = fetching.most
         self._positions: dict[int, int] = {}
-        self._consumer = Consumer(
+        self._consumer = kafka.consumer(
             {
-                "bootstrap.servers": bootstrap_servers,
                 "group.id": group,
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,

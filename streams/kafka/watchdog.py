@@ -6,9 +6,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from confluent_kafka import KafkaException
-
 from streams.config import DeploymentConfig
+from streams.kafka.client import KafkaClients, KafkaException
 from streams.kafka.log import KafkaLog
 from streams.kafka.open_transactions import open_transactions
 from streams.messages.topics import Topic
@@ -24,7 +23,7 @@ class Watchdog:
 
     ``positions`` gives the next offset of each, none while it can't be expected to move. A position that stands still for ``patience``
     seconds with committed records beyond it means that the process is stuck: ``end`` is called. One at the last stable offset with records
-    beyond that is held back by somebody's open transaction; that is told after ``held_back`` seconds, and how to mend it.
+    beyond that is held back by somebody's open transaction; that is reported after ``held_back`` seconds, with the fix.
     """
 
     def __init__(
@@ -38,7 +37,7 @@ class Watchdog:
         held_back: float = 15.0,
         look_every: float = _LOOK_EVERY_S,
     ) -> None:
-        self._kafka, self._topic = config.kafka, topic.name
+        self._kafka, self._topic = KafkaClients.of(config), topic.name
         self._positions, self._end = positions, end
         self._patience, self._held_back, self._look_every = patience, held_back, look_every
         self._since: dict[int, tuple[int, float]] = {}
@@ -83,12 +82,15 @@ class Watchdog:
 
     def _tell(self, stable: KafkaLog, number: int, end: int) -> None:
         try:
+            if self._kafka.security:
+                raise OSError("this is not asked of a broker with TLS or SASL")
             held = [
                 found for found in open_transactions(stable.leader(self._topic, number), self._topic, number) if found.start_offset <= end
             ]
+            servers = self._kafka.servers
             by = "; ".join(
                 f"producer {found.producer_id} began it at offset {found.start_offset}, abort it with kafka-transactions.sh "
-                f"--bootstrap-server {self._kafka} abort --topic {self._topic} --partition {number} --start-offset {found.start_offset}"
+                f"--bootstrap-server {servers} abort --topic {self._topic} --partition {number} --start-offset {found.start_offset}"
                 for found in held
             )
         except OSError as error:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from features.online.snapshot import Profile, Profiles
 from streams.config import PROFILES, DeploymentConfig
 from streams.kafka.admin import partition_count
+from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.kafka.positions import Positions
 from streams.kafka.producer import Membership, StageProducer
@@ -38,9 +39,10 @@ class UsersWorker:
 
     def __init__(self, config: DeploymentConfig) -> None:
         self._config = config
-        self._count = partition_count(config.kafka, USERS.name)
-        self._log = KafkaLog(config.kafka, config.group(PROFILES))
-        self._producer = StageProducer(config.kafka)
+        kafka = KafkaClients.of(config)
+        self._count = partition_count(kafka, USERS.name)
+        self._log = KafkaLog(kafka, config.group(PROFILES))
+        self._producer = StageProducer(kafka)
         self._projector = Projector(config.feast_path, config.application, PROFILES, config.feature_set.digest)
         self._partitions: dict[int, _Partition] = {}
         self.counts: Counter[str] = Counter()

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from features.arrays import Float64, RecordKind
 from streams.kafka.admin import partition_count
+from streams.kafka.client import KafkaClients, KafkaError, KafkaException, Message, Producer
 from streams.messages.headers import END_HEADER, Headers, headers_of
 from streams.messages.partitioner import PRODUCER_SETTING
 from streams.messages.topics import TRANSACTIONS
@@ -153,7 +153,7 @@ class _Block:
 def replay(
     table: pa.Table,
     plan: ReplayPlan,
-    bootstrap_servers: str,
+    kafka: KafkaClients,
     rate: Rate = MAX_RATE,
     advance: Callable[[int], None] = lambda records: None,
     stopped: Callable[[], bool] = lambda: False,
@@ -166,10 +166,10 @@ def replay(
     say that they are its, and once all are acknowledged its partitions are told that it ends. Raises UserError, before anything is sent, if
     the broker can't be reached or lacks the topic.
     """
-    partition_count(bootstrap_servers, TRANSACTIONS.name)
+    partition_count(kafka, TRANSACTIONS.name)
     due = due_ms(rate, plan.time)
     linger = _LINGER_MS if due is None else _LINGER_PACED_MS
-    producer = Producer({**_SETTINGS, "bootstrap.servers": bootstrap_servers, "linger.ms": linger})
+    producer = kafka.producer({**_SETTINGS, "linger.ms": linger})
     deliveries = _Deliveries()
 
     def over() -> bool:

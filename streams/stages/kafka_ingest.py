@@ -10,6 +10,7 @@ from streams.delivery.kafka_delivery import AtLeastOnce
 from streams.delivery.kafka_states import PartitionStates
 from streams.ingest import Routed, ingest, reapply
 from streams.kafka.admin import partition_count
+from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.kafka.positions import Positions
 from streams.kafka.producer import StageProducer
@@ -32,12 +33,13 @@ class IngestWorker(StatefulStage[IngestState]):
 
     def __init__(self, config: DeploymentConfig) -> None:
         self._config = config
-        self._partition_count = partition_count(config.kafka, TRANSACTIONS.name)
-        self._merchant_partitions = partition_count(config.kafka, BY_MERCHANT.name)
-        log = KafkaLog(config.kafka, config.group(INGEST))
+        clients = KafkaClients.of(config)
+        self._partition_count = partition_count(clients, TRANSACTIONS.name)
+        self._merchant_partitions = partition_count(clients, BY_MERCHANT.name)
+        log = KafkaLog(clients, config.group(INGEST))
         super().__init__(
             log,
-            AtLeastOnce(config.kafka, config.group(INGEST), TRANSACTIONS, STATE_USERS),
+            AtLeastOnce(clients, config.group(INGEST), TRANSACTIONS, STATE_USERS),
             open_projector(config, INGEST),
             PartitionStates(log, TRANSACTIONS, STATE_USERS, self._create, _reapply, repeatable=True),
         )

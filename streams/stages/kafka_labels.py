@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from streams.config import LABELS_COPY, DeploymentConfig
+from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.kafka.positions import Positions
 from streams.kafka.producer import Membership, StageProducer
@@ -16,8 +17,9 @@ class LabelsWorker:
     """A ``partitions.StageWorker`` without state. A label copied twice does no harm, for it counts once."""
 
     def __init__(self, config: DeploymentConfig) -> None:
-        self._log = KafkaLog(config.kafka, config.group(LABELS_COPY))
-        self._producer = StageProducer(config.kafka)
+        kafka = KafkaClients.of(config)
+        self._log = KafkaLog(kafka, config.group(LABELS_COPY))
+        self._producer = StageProducer(kafka)
         self.counts: Counter[str] = Counter()
 
     def ready(self) -> bool:

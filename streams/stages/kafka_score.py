@@ -14,6 +14,7 @@ from streams.control.mlflow_champion import Champion
 from streams.delivery.kafka_delivery import AtLeastOnce, ExactlyOnce
 from streams.delivery.kafka_states import PartitionStates, StateRecord
 from streams.kafka.admin import partition_count
+from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.kafka.positions import Positions
 from streams.kafka.producer import Membership, StageProducer
@@ -41,15 +42,16 @@ class ScoreWorker(StatefulStage[ScoreState]):
     def __init__(self, config: DeploymentConfig) -> None:
         self._config = config
         self._schema = batches.batch_schema(config.feature_set)
-        self._partition_count = partition_count(config.kafka, BY_MERCHANT.name)
-        self._sources = partition_count(config.kafka, TRANSACTIONS.name)
+        clients = KafkaClients.of(config)
+        self._partition_count = partition_count(clients, BY_MERCHANT.name)
+        self._sources = partition_count(clients, TRANSACTIONS.name)
         self._champion = Champion(config.mlflow, config.feature_set)
         self._variants: dict[int, Variant] = {}
-        log = KafkaLog(config.kafka, config.group(SCORE))
+        log = KafkaLog(clients, config.group(SCORE))
         chosen: type[AtLeastOnce | ExactlyOnce] = ExactlyOnce if config.delivery == "exactly_once" else AtLeastOnce
         super().__init__(
             log,
-            chosen(config.kafka, config.group(SCORE), BY_MERCHANT, STATE_MERCHANTS),
+            chosen(clients, config.group(SCORE), BY_MERCHANT, STATE_MERCHANTS),
             open_projector(config, SCORE),
             PartitionStates(log, BY_MERCHANT, STATE_MERCHANTS, self._create, self._reapply, repeatable=False),
         )

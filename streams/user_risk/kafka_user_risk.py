@@ -3,15 +3,15 @@
 from collections.abc import Callable, Iterable
 
 import pyarrow as pa
-from confluent_kafka import KafkaException
 
 from features.errors import UserError
+from streams.kafka.client import KafkaClients, KafkaException
 from streams.kafka.producer import DeliveryError, StageProducer
 from streams.messages.events import UserRisk, encode
 from streams.messages.topics import USER_RISK
 
 
-def publish(batches: Iterable[pa.RecordBatch], kafka: str, done: Callable[[int], None] = lambda _rows: None) -> int:
+def publish(batches: Iterable[pa.RecordBatch], kafka: KafkaClients, done: Callable[[int], None] = lambda _rows: None) -> int:
     """Sends USER_RISK rows, a record a user; returns how many, all of them acknowledged. To be sent again does no harm.
 
     Raises UserError if Kafka doesn't take them.
@@ -26,7 +26,9 @@ def publish(batches: Iterable[pa.RecordBatch], kafka: str, done: Callable[[int],
             done(len(risks))
         producer.flush()
     except (DeliveryError, KafkaException) as error:
-        raise UserError(f"Kafka at {kafka} did not take the risks ({error}); check it with `tidemark doctor`, then run it again") from error
+        raise UserError(
+            f"Kafka at {kafka.servers} did not take the risks ({error}); check it with `tidemark doctor`, then run it again"
+        ) from error
     finally:
         producer.close()
     return sent

@@ -14,6 +14,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError
 from faust.serializers.schemas import Schema
 
 from streams.config import DeploymentConfig
+from streams.kafka.client import KafkaClients
 from streams.kafka.positions import Positions
 from streams.kafka.stall import exit_now
 from streams.kafka.watchdog import Watchdog
@@ -63,6 +64,7 @@ def create_app(stage: Stage, config: DeploymentConfig, fail: Callable[[BaseExcep
         stream_buffer_maxsize=_MOST_BUFFERED,
     )
     app.fetching = stage.fetching
+    app.kafka = KafkaClients.of(config)
 
     async def commit(positions: Positions) -> None:
         try:

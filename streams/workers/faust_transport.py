@@ -16,11 +16,13 @@ import aiokafka
 import faust
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
-from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, ensure_aiokafka_TP, server_list
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, ensure_aiokafka_TP
 from faust.transport.drivers.aiokafka import Consumer as KafkaConsumer
+from faust.transport.drivers.aiokafka import Producer as KafkaProducer
 from faust.transport.drivers.aiokafka import Transport as KafkaTransport
 from faust.types import TP, ConsumerMessage, Message
 
+from streams.kafka.client import KafkaClients
 from streams.kafka.producer import Membership
 from streams.kafka.reader import Fetching, PartitionReader
 from streams.messages.record import LogRecord
@@ -34,11 +36,12 @@ _CREATE_TIME = 0
 
 
 class BatchesApp(faust.App):
-    """A Faust app whose consumer reads as ``fetching`` says; ``idle`` is set while no turn is under way.
+    """A Faust app connecting as ``kafka`` says, whose consumer reads as ``fetching`` says; ``idle`` is set while no turn is under way.
 
     The broker answers for all partitions at once. So at low rates its wait is what gathers a batch, and partitions work in step.
     """
 
+    kafka: KafkaClients
     fetching: Fetching
     idle: threading.Event
 
@@ -60,9 +63,8 @@ class ConsumerThread(AIOKafkaConsumerThread):
         # Faust looks at this after a rebalance.
         self._assignor = RoundRobinPartitionAssignor
         return aiokafka.AIOKafkaConsumer(
-            client_id=conf.broker_client_id,
+            **cast(BatchesApp, self.app).kafka.aiokafka_options(),
             group_id=conf.id,
-            bootstrap_servers=server_list(transport.url, transport.default_port),
             partition_assignment_strategy=[RoundRobinPartitionAssignor],
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -115,9 +117,8 @@ class ConsumerThread(AIOKafkaConsumerThread):
         app.idle.wait(app.fetching.hold_s)
 
     def _open_reader(self, topic: str) -> PartitionReader:
-        transport = cast(Any, self.transport)
-        servers = server_list(transport.url, transport.default_port)
-        return PartitionReader(",".join(servers), self.app.conf.id, topic, cast(BatchesApp, self.app).fetching)
+        app = cast(BatchesApp, self.app)
+        return PartitionReader(app.kafka, app.conf.id, topic, app.fetching)
 
     async def on_thread_stop(self) -> None:
         """Closes the reader once what it is at is done, then all else."""
@@ -221,7 +222,15 @@ class Consumer(KafkaConsumer):
         """Faust's watchdog looks at its own commits, of which there are none."""
 
 
+class Producer(KafkaProducer):
+    """Faust's own producer, which nothing is sent by, but which connects with each app."""
+
+    def _settings_auth(self) -> Mapping[str, Any]:
+        return cast(BatchesApp, self.app).kafka.aiokafka_options()
+
+
 class Transport(KafkaTransport):
     """Serves ``batches://host:port`` URLs."""
 
     Consumer: ClassVar[type[Consumer]] = Consumer
+    Producer: ClassVar[type[Producer]] = Producer

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from features.online.feast_store import OnlineWriter
 from streams.config import INGEST, PROFILES, SCORE, DeploymentConfig
 from streams.kafka.admin import partition_count
+from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.workers.stages import STAGES
 
@@ -16,13 +17,14 @@ class IdleWatch:
     """Looks at committed positions and at what Feast has been given. Close it after use."""
 
     def __init__(self, config: DeploymentConfig, stages: Sequence[str] = tuple(STAGES), unchanged_s: float = 2.0) -> None:
-        self._logs = {stage: KafkaLog(config.kafka, config.group(stage)) for stage in stages}
+        kafka = KafkaClients.of(config)
+        self._logs = {stage: KafkaLog(kafka, config.group(stage)) for stage in stages}
         self._writers = {
             stage: OnlineWriter(config.feast_path, config.application, stage, config.feature_set.digest)
             for stage in stages
             if stage in _PROJECTING and config.online
         }
-        self._counts = {stage: partition_count(config.kafka, STAGES[stage].topic.name) for stage in stages}
+        self._counts = {stage: partition_count(kafka, STAGES[stage].topic.name) for stage in stages}
         self._unchanged_s = unchanged_s
         self._seen: object = None
         self._since = 0.0

@@ -1,6 +1,7 @@
-"""One stage's process: ``python -m streams.workers.stage_process PARENT STAGE CONFIG``, as ``streams/workers/worker.py`` starts it.
+"""One stage's process: ``python -m streams.workers.stage_process PARENT STAGE``, as ``streams/workers/worker.py`` starts it.
 
-PARENT is the process id to end with, CONFIG a ``DeploymentConfig`` as JSON. On SIGQUIT it writes to stderr where each thread stands.
+PARENT is the process id to end with; a ``DeploymentConfig`` comes as JSON on standard input. On SIGQUIT it writes to stderr where each
+thread stands.
 """
 
 import faulthandler
@@ -25,16 +26,18 @@ def run(before: Callable[[str], None] = lambda _stage: None, main: Callable[[str
 
     import logging
 
-    import msgspec
     import uvloop
 
+    from features.errors import UserError
     from streams.config import DeploymentConfig
     from streams.workers.garbage import collect_rarely
+    from streams.workers.handover import receive
+    from streams.workers.logs import log_to_stderr
     from streams.workers.repeated_log import LeaveOutRepeated
 
     uvloop.install()
     collect_rarely()
-    logging.basicConfig(level=logging.WARNING, format=f"%(asctime)s %(levelname)s {sys.argv[2]}: %(message)s", stream=sys.stderr)
+    log_to_stderr(logging.WARNING, sys.argv[2])
     for handler in logging.getLogger().handlers:
         handler.addFilter(LeaveOutRepeated("aiokafka"))
     logging.getLogger("streams").setLevel(logging.INFO)
@@ -45,7 +48,11 @@ def run(before: Callable[[str], None] = lambda _stage: None, main: Callable[[str
         from streams.workers.faust_app import main as take_turns
 
         main = take_turns
-    main(sys.argv[2], msgspec.json.decode(sys.argv[3], type=DeploymentConfig))
+    try:
+        main(sys.argv[2], receive(DeploymentConfig))
+    except UserError as error:
+        logging.getLogger(__name__).error("%s", error)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-import msgspec
-
 from features.errors import UserError
 from streams.config import PROFILES, DeploymentConfig
+from streams.workers import handover
 from streams.workers.stages import STAGES
 
 logger = logging.getLogger(__name__)
@@ -97,6 +96,5 @@ class Worker:
         return {stage: process.pid for stage, process in self._processes.items()}
 
     def _start(self, stage: str) -> None:
-        command = [sys.executable, "-m", self._program, str(os.getpid()), stage, msgspec.json.encode(self._config).decode()]
-        command += self._arguments
-        self._processes[stage] = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+        command = [sys.executable, "-m", self._program, str(os.getpid()), stage, *self._arguments]
+        self._processes[stage] = handover.start(command, self._config)

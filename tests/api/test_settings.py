@@ -16,6 +16,7 @@ from infra.local import processes, services
 def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     for variable in services.OUTSIDE_VARIABLES.values():
         monkeypatch.delenv(variable, raising=False)
+    monkeypatch.delenv("TIDEMARK_KAFKA_SECURITY", raising=False)
     monkeypatch.setenv("TIDEMARK_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
 
@@ -77,3 +78,22 @@ def test_after_a_hard_kill_whoever_has_our_ports_is_not_taken_for_our_services(h
     with pytest.raises(UserError, match="is not running"):
         Settings.resolve(require_services=True)
     assert Settings.resolve(require_services=False).mlflow == f"sqlite:///{home}/mlflow.db"
+
+
+def test_security_of_an_outside_kafka_goes_to_all_who_speak_to_it(monkeypatch: pytest.MonkeyPatch, home: Path, tmp_path: Path) -> None:
+    security = {"security.protocol": "SASL_SSL", "sasl.mechanism": "PLAIN", "sasl.username": "me", "sasl.password": "secret"}
+    file = tmp_path / "kafka.security"
+    file.write_text("".join(f"{name}={value}\n" for name, value in security.items()))
+    monkeypatch.setenv("TIDEMARK_KAFKA", "k:9092")
+    monkeypatch.setenv("TIDEMARK_KAFKA_SECURITY", str(file))
+    settings = Settings.resolve(require_services=False)
+    assert settings.require_kafka().security == settings.stream_config().kafka_security == security
+    assert "secret" not in repr(settings)
+    monkeypatch.delenv("TIDEMARK_KAFKA_SECURITY")
+    assert Settings.resolve(require_services=False).stream_config().kafka_security == {}
+
+
+def test_security_for_the_embedded_kafka_is_an_error(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    monkeypatch.setenv("TIDEMARK_KAFKA_SECURITY", "anywhere")
+    with pytest.raises(UserError, match="embedded Kafka has neither TLS nor SASL; name yours in TIDEMARK_KAFKA"):
+        Settings.resolve(require_services=False)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from confluent_kafka import Consumer, TopicPartition
 
 from api.cli.conventions import write_summary
+from streams.kafka.client import KafkaClients, TopicPartition
 from streams.messages.topics import DEAD_LETTERS, DECISIONS, TRANSACTIONS
 from tests.benchmarks.deployment import champion
 from tests.benchmarks.deployment.deployment import deployed
@@ -63,7 +63,7 @@ def run(handbook: Path, partitions: int) -> dict[str, Any]:
 
 
 def _records(kafka: str) -> int:
-    consumer = Consumer({"bootstrap.servers": kafka, "group.id": "handbook-replay"})
+    consumer = KafkaClients(kafka).consumer({"group.id": "handbook-replay"})
     try:
         partitions = consumer.list_topics(TRANSACTIONS.name, timeout=10).topics[TRANSACTIONS.name].partitions
         return sum(consumer.get_watermark_offsets(TopicPartition(TRANSACTIONS.name, partition))[1] for partition in partitions)

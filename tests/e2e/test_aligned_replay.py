@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.history.columns import CANONICAL
+from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from tests.parity.replayed import assert_as_in_backtest
 from tests.run.deployment import Deployment, champion, deployed, eventually
@@ -50,7 +51,7 @@ def child(of: "subprocess.Popen[bytes]", argument: str) -> psutil.Process | None
 
 
 def records_on(deployment: Deployment, topic: str) -> int:
-    log = KafkaLog(deployment.config.kafka, "test")
+    log = KafkaLog(KafkaClients.of(deployment.config), "test")
     try:
         return sum(log.bounds(topic, partition)[1] for partition in range(PARTITIONS))
     finally:

@@ -13,6 +13,7 @@ from models.registry import mlflow_registry
 from streams.config import DeploymentConfig
 from streams.delivery.kafka_rebuild import decode_any
 from streams.ingest import reapply
+from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.messages.events import Decision
 from streams.messages.validation import Validator
@@ -55,7 +56,7 @@ def test_states_of_another_feature_set_are_built_beside_and_taken_up(deployment:
     assert Counter(decision.transaction_id for decision in decisions) == Counter(f"t{i}" for i in range(300))
     by_features = Counter(decision.features_digest for decision in decisions)
     assert by_features == {deployment.config.feature_set.digest: 150, other.feature_set.digest: 150}
-    log, reader = KafkaLog(other.kafka, "test"), OnlineReader(other.feast_path)
+    log, reader = KafkaLog(KafkaClients.of(other), "test"), OnlineReader(other.feast_path)
     records, batches = deployment.read("transactions"), deployment.read("transactions.by-merchant")
     for partition in (0, 1):
         states: list[IngestState | ScoreState] = []

@@ -22,6 +22,7 @@ from infra.local import kafka, processes, services
 from infra.local import redis as redis_server
 from infra.local.processes import Slot
 from models.registry import mlflow_registry
+from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.messages.topics import STATE_MERCHANTS, STATE_USERS
 from streams.workers.kafka_idle import IdleWatch
@@ -51,7 +52,7 @@ class World:
 
     def committed(self, stage: str) -> int:
         """How far a stage has come, all partitions together."""
-        log = KafkaLog(self.deployment.config.kafka, self.deployment.config.group(stage))
+        log = KafkaLog(KafkaClients.of(self.deployment.config), self.deployment.config.group(stage))
         try:
             partitions = range(4)
             return sum(log.committed(STAGES[stage].topic.name, partition) or 0 for partition in partitions)
@@ -90,7 +91,7 @@ def kills(world: World) -> int:
 
 
 def _compaction(world: World, topic: str) -> str:
-    log = KafkaLog(world.deployment.config.kafka, "campaign")
+    log = KafkaLog(KafkaClients.of(world.deployment.config), "campaign")
     try:
         written = left = 0
         keys: set[bytes] = set()

@@ -13,6 +13,7 @@ import msgspec
 import psutil
 
 from streams.config import DeploymentConfig
+from streams.workers import handover
 from tests.faults.stage import Order
 from tests.run.deployment import ROOT, eventually
 
@@ -37,11 +38,11 @@ class Fleet:
         """Starts a worker."""
         with (self._folder / "workers.log").open("ab") as log:
             self._workers.append(
-                subprocess.Popen(
-                    [sys.executable, "-m", "tests.faults.worker", msgspec.json.encode(self._config).decode()],
+                handover.start(
+                    [sys.executable, "-m", "tests.faults.worker"],
+                    self._config,
                     cwd=ROOT,
                     env=self._environment,
-                    stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,

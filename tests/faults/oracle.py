@@ -22,6 +22,7 @@ from models.registry.record import MODEL_NAME
 from streams.config import DeploymentConfig
 from streams.ingest import Routed, ingest
 from streams.kafka.admin import partition_count
+from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.messages import batches, scoring_log
 from streams.messages.events import DeadLetter, Decision, encode
@@ -92,9 +93,9 @@ class Oracle:
     def __init__(self, config: DeploymentConfig, versions: Sequence[str] = ("1",), failing: Mapping[str, int] | None = None) -> None:
         self._config = config
         self._versions = versions
-        self._log = KafkaLog(config.kafka, "oracle")
-        self._sources = partition_count(config.kafka, TRANSACTIONS.name)
-        self._targets = partition_count(config.kafka, BY_MERCHANT.name)
+        self._log = KafkaLog(KafkaClients.of(config), "oracle")
+        self._sources = partition_count(KafkaClients.of(config), TRANSACTIONS.name)
+        self._targets = partition_count(KafkaClients.of(config), BY_MERCHANT.name)
         self._schema = batches.batch_schema(config.feature_set)
         self._said: list[_Said] = []
         self._models: dict[str, int] = {}
@@ -127,7 +128,7 @@ class Oracle:
         return self._log.bounds(topic, partition)[1]
 
     def _read(self, topic: str) -> Iterator[tuple[int, LogRecord]]:
-        for partition in range(partition_count(self._config.kafka, topic)):
+        for partition in range(partition_count(KafkaClients.of(self._config), topic)):
             for records in self._records(topic, partition):
                 for record in records:
                     yield partition, record
@@ -342,11 +343,11 @@ def _row_hashes(rows: pa.RecordBatch) -> Hashes:
 
 def letters(config: DeploymentConfig) -> list[DeadLetter]:
     """All dead letters."""
-    log = KafkaLog(config.kafka, "oracle")
+    log = KafkaLog(KafkaClients.of(config), "oracle")
     read = msgspec.json.Decoder(DeadLetter).decode
     found = [
         read(record.value or b"")
-        for partition in range(partition_count(config.kafka, DEAD_LETTERS.name))
+        for partition in range(partition_count(KafkaClients.of(config), DEAD_LETTERS.name))
         for records in log.read(DEAD_LETTERS.name, partition, *log.bounds(DEAD_LETTERS.name, partition))
         for record in records
     ]

@@ -26,6 +26,7 @@ from models.registry import mlflow_registry
 from models.registry.record import Registered
 from streams.config import DeploymentConfig
 from streams.kafka.admin import create_missing
+from streams.kafka.client import KafkaClients
 from streams.messages.partitioner import PRODUCER_SETTING
 from streams.workers.kafka_idle import IdleWatch
 
@@ -213,7 +214,7 @@ def deployed(home: Path, partitions: int = 4, features: str = "fraud_v1") -> Ite
         try:
             _keep_off_the_usual_ports(home)
             endpoints = services.up(home)
-            create_missing(endpoints.kafka, partitions)
+            create_missing(KafkaClients(endpoints.kafka), partitions)
             write_feast_repo(endpoints.feast_repo, endpoints.redis)
             config = DeploymentConfig(
                 kafka=endpoints.kafka, redis=endpoints.redis, mlflow=tracking, feast_repo=str(endpoints.feast_repo), features=features

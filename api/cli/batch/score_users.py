@@ -13,6 +13,7 @@ from features.errors import UserError
 from features.history.moments import day_ms
 
 if TYPE_CHECKING:
+    from streams.kafka.client import KafkaClients
     from streams.user_risk.parquet_table import UserRiskTable
 
 _HOUR_MS = 3_600_000
@@ -75,8 +76,8 @@ def score_users(
     settings = Settings.resolve(require_services=False)
     place = offline_store(settings.home, store)
     scorer = mlflow_registry.load(model, settings.mlflow)
-    kafka = settings.require_kafka() if topic else ""
-    if topic:
+    kafka = settings.require_kafka() if topic else None
+    if kafka is not None:
         partition_count(kafka, USER_RISK.name)
     if data is None:
         history: FileHistory | ArchivedHistory = ArchivedHistory.choose(place, engine, moment, memory, settings.home / "logs")
@@ -98,7 +99,7 @@ def score_users(
     levels: Counter[str] = Counter()
     for batch in table.batches(day):
         levels.update(batch["risk_level"].to_pylist())
-    published = _publish(table, day, kafka) if topic else None
+    published = None if kafka is None else _publish(table, day, kafka)
     seconds = time.monotonic() - started
     users = sum(levels.values())
     write_summary(
@@ -124,7 +125,7 @@ def score_users(
     typer.echo(f"{users:,} users as of {_said(moment)}, {flagged}{told}, in {seconds:.1f} s, in {table.storage.url}/date={day}")
 
 
-def _publish(table: "UserRiskTable", day: date, kafka: str) -> int | None:
+def _publish(table: "UserRiskTable", day: date, kafka: "KafkaClients") -> int | None:
     """How many risks were published; None if a newer day is there, which readers of the topic have heard of already."""
     from streams.user_risk.kafka_user_risk import publish
 

@@ -1,7 +1,6 @@
 """Commands that bring data in: ``simulate`` makes transactions, ``replay`` sends those of a file."""
 
 import logging
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from features.history.moments import day_ms, day_range
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from streams.kafka.client import KafkaClients
     from streams.replay.kafka_replay import ReplaySummary
     from streams.replay.pacing import Rate
     from streams.replay.plan import ReplayPlan
@@ -134,20 +134,21 @@ def replay(
         return
     from api.settings import Settings
     from streams.replay.aligned.kafka_replay import name_of, replay_aligned
+    from streams.workers.logs import log_to_stderr
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    log_to_stderr(logging.INFO)
     config = Settings.resolve(require_services=True).stream_config(features, currency)
     name = name_of(file, columns, amount_unit, begin, end, labels_after)
     _tell(lambda advance, stopped: replay_aligned(table, plan, name, config, pace, advance, stopped), title, len(plan), summary)
 
 
-def _kafka() -> str:
+def _kafka() -> "KafkaClients":
     from api.settings import Settings
 
     return Settings.resolve(require_services=False).require_kafka()
 
 
-def _send(table: "pa.Table", plan: "ReplayPlan", kafka: str, rate: "Rate", title: str, summary: Path | None) -> None:
+def _send(table: "pa.Table", plan: "ReplayPlan", kafka: "KafkaClients", rate: "Rate", title: str, summary: Path | None) -> None:
     from streams.replay.kafka_replay import replay as send
 
     _tell(lambda advance, stopped: send(table, plan, kafka, rate, advance, stopped), title, len(plan), summary)

@@ -27,6 +27,7 @@ def rebuild_online(
     from features.online.feast_store import OnlineStoreError, OnlineWriter, forget
     from streams.config import INGEST, PROFILES, SCORE
     from streams.kafka.admin import partition_count
+    from streams.kafka.client import KafkaClients
     from streams.kafka.log import KafkaLog
     from streams.workers.stages import STAGES
 
@@ -34,9 +35,9 @@ def rebuild_online(
 
     def with_records(stage: str) -> set[int]:
         """The partitions of which a worker has processed anything."""
-        log, topic = KafkaLog(config.kafka, config.group(stage)), STAGES[stage].topic.name
+        log, topic = KafkaLog(KafkaClients.of(config), config.group(stage)), STAGES[stage].topic.name
         try:
-            partitions = range(partition_count(config.kafka, topic))
+            partitions = range(partition_count(KafkaClients.of(config), topic))
             return {number for number in partitions if (log.committed(topic, number) or 0) > log.bounds(topic, number)[0]}
         finally:
             log.close()

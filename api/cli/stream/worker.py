@@ -2,7 +2,6 @@
 
 import logging
 import signal
-import sys
 import threading
 import time
 from typing import Annotated
@@ -36,15 +35,17 @@ def worker(
     """Score transactions as they come in. Start as many workers as you like: partitions are shared among them."""
     from api.settings import Settings
     from streams.kafka.admin import create_missing
+    from streams.kafka.client import KafkaClients
     from streams.workers.kafka_idle import IdleWatch
+    from streams.workers.logs import log_to_stderr
     from streams.workers.worker import Worker
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    log_to_stderr(logging.INFO)
     config = Settings.resolve(require_services=True).stream_config(features, currency, delivery, online, metrics)
     chosen = [name.strip() for name in stages.split(",") if name.strip()]
     running = Worker(config, chosen)
     _require_free(metrics, chosen)
-    create_missing(config.kafka)
+    create_missing(KafkaClients.of(config))
 
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -11,7 +11,7 @@ from api.demo.backstage.interruption import Interruption
 from api.demo.backstage.processes import Child
 from api.demo.screen.terminal import Presentation
 from api.demo.world import World
-from features.errors import UserError
+from features.errors import UserError, redacted
 from infra.local import ports, services
 from streams.config import DeploymentConfig
 
@@ -130,7 +130,7 @@ class Backstage:
 
 
 def _addresses(config: DeploymentConfig) -> list[tuple[str, str]]:
-    return [("Kafka", config.kafka), ("Redis", config.redis.removesuffix("/0")), ("MLflow", config.mlflow)]
+    return [("Kafka", config.kafka), ("Redis", redacted(config.redis.removesuffix("/0"))), ("MLflow", redacted(config.mlflow))]
 
 
 def _is_ready(url: str) -> bool:

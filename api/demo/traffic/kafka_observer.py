@@ -4,10 +4,10 @@ import threading
 import time
 
 import msgspec
-from confluent_kafka import Consumer, Message, TopicPartition
 
 from api.demo.traffic.tally import Tally
 from features.errors import UserError
+from streams.kafka.client import KafkaClients, Message, TopicPartition
 from streams.messages.events import DeadLetter, Decision
 from streams.messages.topics import DEAD_LETTERS, DECISIONS
 
@@ -19,15 +19,14 @@ _TOPICS = (DECISIONS.name, DEAD_LETTERS.name)
 class Observer:
     """Reads, from a thread of its own, what is said after it was made. Raises UserError if the topics can't be reached."""
 
-    def __init__(self, bootstrap_servers: str, tally: Tally) -> None:
+    def __init__(self, kafka: KafkaClients, tally: Tally) -> None:
         self._tally = tally
         self._stopping = threading.Event()
         self._failure: BaseException | None = None
         self._decision = msgspec.json.Decoder(Decision).decode
         self._dead_letter = msgspec.json.Decoder(DeadLetter).decode
-        self._consumer = Consumer(
+        self._consumer = kafka.consumer(
             {
-                "bootstrap.servers": bootstrap_servers,
                 "group.id": f"tidemark-demo-{tally.run}",  # never joined
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,

@@ -5,11 +5,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from confluent_kafka import KafkaError, Message, Producer
-
 from api.demo.traffic.offers import Offer, Way
 from api.demo.traffic.tally import Tally
 from features.errors import UserError
+from streams.kafka.client import KafkaClients, KafkaError, Message
 from streams.messages.partitioner import PRODUCER_SETTING
 from streams.messages.topics import TRANSACTIONS
 from streams.replay.kafka_replay import LABEL_HEADER
@@ -36,10 +35,10 @@ class Sender:
     """Sends from a thread of its own. The load is open: when a record is due is settled beforehand and does not move when one is late."""
 
     def __init__(
-        self, bootstrap_servers: str, offers: Iterator[Offer], tally: Tally, rate: float, by_api: Callable[[Offer, float], None]
+        self, kafka: KafkaClients, offers: Iterator[Offer], tally: Tally, rate: float, by_api: Callable[[Offer, float], None]
     ) -> None:
         """``rate`` is live transactions a second; ``by_api`` takes those that go through the API, with the time they are due."""
-        self._producer = Producer({**_SETTINGS, "bootstrap.servers": bootstrap_servers})
+        self._producer = kafka.producer(_SETTINGS)
         self._offers = offers
         self._tally = tally
         self._rate = rate

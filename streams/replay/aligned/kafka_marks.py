@@ -3,12 +3,11 @@
 import time
 from collections.abc import Mapping
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient
-
 from features.errors import UserError
 from streams.config import INGEST, DeploymentConfig
 from streams.kafka.admin import partition_count
+from streams.kafka.client import KafkaClients
+from streams.kafka.groups import Groups
 from streams.kafka.log import KafkaLog
 from streams.messages.headers import Mark, mark_of
 from streams.messages.topics import TRANSACTIONS
@@ -17,10 +16,6 @@ from streams.messages.topics import TRANSACTIONS
 _SESSION_OVER_S = 10.0
 _TIMEOUT_S = 10.0
 _FIRST_LOOK = 100
-
-# What a broker that has just started, or never saw the group, answers about it.
-_NO_MEMBERS = {KafkaError.GROUP_ID_NOT_FOUND, KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS}
-_NO_MEMBERS |= {KafkaError.COORDINATOR_NOT_AVAILABLE}
 
 
 def last_marks(log: KafkaLog, before: Mapping[int, int]) -> dict[int, Mark | None]:
@@ -34,9 +29,9 @@ def sent_before(config: DeploymentConfig, replay: str) -> dict[int, int]:
     Raises UserError if it can't begin or go on: another one isn't finished, INGEST has left records unread that are no part of it, or runs.
     """
     _require_alone(config)
-    log = KafkaLog(config.kafka, config.group(INGEST))
+    log = KafkaLog(KafkaClients.of(config), config.group(INGEST))
     try:
-        partitions = range(partition_count(config.kafka, TRANSACTIONS.name))
+        partitions = range(partition_count(KafkaClients.of(config), TRANSACTIONS.name))
         ends = {partition: log.bounds(TRANSACTIONS.name, partition)[1] for partition in partitions}
         marks = last_marks(log, ends)
         _refuse_others(replay, marks)
@@ -81,21 +76,12 @@ def _refuse_unread(log: KafkaLog, ends: Mapping[int, int]) -> None:
 
 
 def _require_alone(config: DeploymentConfig) -> None:
-    admin = AdminClient({"bootstrap.servers": config.kafka})
+    groups = Groups(KafkaClients.of(config), _TIMEOUT_S)
     deadline = time.monotonic() + _SESSION_OVER_S
-    while members := _members(admin, config.group(INGEST)):
+    while members := groups.members(config.group(INGEST)):
         if time.monotonic() > deadline:
             raise UserError(
                 f"INGEST runs already ({members} in group {config.group(INGEST)}), but an aligned replay runs it itself, over all "
                 "partitions; stop these workers and run others with --stages labels,score"
             )
         time.sleep(0.5)
-
-
-def _members(admin: AdminClient, group: str) -> int:
-    try:
-        return len(admin.describe_consumer_groups([group], request_timeout=_TIMEOUT_S)[group].result().members)
-    except KafkaException as error:
-        if error.args[0].code() not in _NO_MEMBERS:
-            raise
-        return 0

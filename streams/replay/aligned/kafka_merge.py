@@ -17,6 +17,7 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from features.errors import UserError
 from streams.config import INGEST, DeploymentConfig
 from streams.kafka.admin import partition_count
+from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.kafka.positions import Positions
 from streams.kafka.producer import Membership
@@ -48,7 +49,7 @@ class AlignedIngest(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def __init__(self, config: DeploymentConfig, replay: str) -> None:
         self._config, self._replay = config, replay
-        self._partitions = range(partition_count(config.kafka, TRANSACTIONS.name))
+        self._partitions = range(partition_count(KafkaClients.of(config), TRANSACTIONS.name))
         self._worker = IngestWorker(config)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="stage")
         self._assigned: asyncio.Future[set[int]] = asyncio.get_running_loop().create_future()
@@ -56,9 +57,8 @@ class AlignedIngest(ConsumerRebalanceListener):  # type: ignore[misc]
         self._arrived, self._room = asyncio.Event(), asyncio.Event()
         self._positions: dict[int, int] = {}
         self._consumer = AIOKafkaConsumer(
-            client_id="tidemark-aligned",
+            **KafkaClients.of(config).aiokafka_options(),
             group_id=config.group(INGEST),
-            bootstrap_servers=config.kafka,
             # As workers have it: members of one group must agree.
             partition_assignment_strategy=[RoundRobinPartitionAssignor],
             enable_auto_commit=False,
@@ -172,7 +172,7 @@ class AlignedIngest(ConsumerRebalanceListener):  # type: ignore[misc]
             reading.result()
 
     def _begin(self, positions: Positions) -> int | None:
-        log = KafkaLog(self._config.kafka, self._config.group(INGEST))
+        log = KafkaLog(KafkaClients.of(self._config), self._config.group(INGEST))
         try:
             return begin_after(self._replay, last_marks(log, positions))
         finally:

@@ -1,4 +1,4 @@
-"""The process of an aligned replay's INGEST: ``python -m streams.replay.aligned.kafka_process PARENT ingest CONFIG REPLAY``, as its replay
+"""The process of an aligned replay's INGEST: ``python -m streams.replay.aligned.kafka_process PARENT ingest REPLAY``, as its replay
 starts it.
 
 REPLAY names the replay; for the rest see ``streams/workers/stage_process.py``.
@@ -16,6 +16,6 @@ if __name__ == "__main__":
         from streams.replay.aligned.kafka_merge import main as merge
 
         assert isinstance(config, DeploymentConfig)
-        merge(config, sys.argv[4])
+        merge(config, sys.argv[3])
 
     run(main=main)

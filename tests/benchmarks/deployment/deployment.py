@@ -18,6 +18,7 @@ from features.online.feast_repo_writer import write as write_feast_repo
 from infra.local import mlflow, processes, services
 from streams.config import INGEST, SCORE, Delivery, DeploymentConfig
 from streams.kafka.admin import create_missing
+from streams.kafka.client import KafkaClients
 from streams.workers.worker import Worker
 from tests.benchmarks.figures.stage_sampling import NOT_YET
 
@@ -64,7 +65,7 @@ def deployed(partitions: int, registry: str | None = None) -> Iterator[Deploymen
         with _environment({**dict.fromkeys(services.OUTSIDE_VARIABLES.values(), ""), "TIDEMARK_MLFLOW": tracking}):
             try:
                 endpoints = services.up(home)
-                create_missing(endpoints.kafka, partitions)
+                create_missing(KafkaClients(endpoints.kafka), partitions)
                 write_feast_repo(endpoints.feast_repo, endpoints.redis)
                 yield Deployment(
                     home,
@@ -110,7 +111,7 @@ def require_alive(pids: Mapping[str, int]) -> None:
 
 def wait_until_assigned(deployment: Deployment, pids: Mapping[str, int]) -> None:
     """Returns once the stages own all their partitions. Raises UserError if one of them ends, or it takes longer than a minute."""
-    admin = AdminClient({"bootstrap.servers": deployment.config.kafka})
+    admin = KafkaClients.of(deployment.config).admin()
     groups = [deployment.config.group(stage) for stage in (INGEST, SCORE)]
     deadline = time.monotonic() + _ASSIGNED_WITHIN_S
     while True:

@@ -8,6 +8,7 @@ import msgspec
 from features.errors import UserError
 from streams.config import DeploymentConfig
 from streams.kafka.admin import partition_count
+from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.messages.topics import DEAD_LETTERS, DECISIONS
 
@@ -43,10 +44,10 @@ def count(config: DeploymentConfig) -> Counted:
     verdicts: Counter[str] = Counter()
     ids: set[str] = set()
     dead_letters = 0
-    log = KafkaLog(config.kafka, _GROUP)
+    log = KafkaLog(KafkaClients.of(config), _GROUP)
     try:
         for topic in (DECISIONS.name, DEAD_LETTERS.name):
-            for partition in range(partition_count(config.kafka, topic)):
+            for partition in range(partition_count(KafkaClients.of(config), topic)):
                 for records in log.read(topic, partition, *log.bounds(topic, partition)):
                     if topic == DEAD_LETTERS.name:
                         dead_letters += len(records)

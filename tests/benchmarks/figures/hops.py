@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from features.arrays import Int64
 from streams.config import DeploymentConfig
+from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.messages import batches
 from streams.messages.topics import BY_MERCHANT, TRANSACTIONS, Topic
@@ -37,7 +38,7 @@ class Times:
 
 def ends(config: DeploymentConfig, partitions: int) -> Ends:
     """Where the logs end now."""
-    log = KafkaLog(config.kafka, _GROUP)
+    log = KafkaLog(KafkaClients.of(config), _GROUP)
 
     def of(topic: Topic) -> tuple[int, ...]:
         return tuple(log.bounds(topic.name, partition)[1] for partition in range(partitions))
@@ -50,7 +51,7 @@ def ends(config: DeploymentConfig, partitions: int) -> Ends:
 
 def times(config: DeploymentConfig, since: Ends) -> Sequence[Times]:
     """The times of everything behind ``since``, a partition each."""
-    log = KafkaLog(config.kafka, _GROUP)
+    log = KafkaLog(KafkaClients.of(config), _GROUP)
     schema = batches.batch_schema(config.feature_set)
     found = []
     try:

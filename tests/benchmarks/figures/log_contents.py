@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from features.arrays import RecordKind
 from streams.config import INGEST, SCORE, DeploymentConfig
+from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.messages import batches
 from streams.messages.headers import LABEL_HEADER
@@ -22,7 +23,7 @@ def contents(config: DeploymentConfig, stage: str, partitions: int) -> list[Cont
     topic = STAGES[stage].topic.name
     counts: dict[str, Callable[[LogRecord], int]] = {INGEST: _is_transaction, SCORE: _BatchSize(config)}
     count = counts[stage]
-    log = KafkaLog(config.kafka, _GROUP)
+    log = KafkaLog(KafkaClients.of(config), _GROUP)
     try:
         found = []
         for partition in range(partitions):

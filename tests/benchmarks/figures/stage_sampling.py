@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-
 from streams.config import INGEST, SCORE, DeploymentConfig
 from streams.kafka.admin import partition_count
+from streams.kafka.client import KafkaClients, KafkaError, KafkaException, TopicPartition
 from streams.workers.stages import STAGES
 from tests.benchmarks.figures.online_positions import OnlinePositions
 from tests.benchmarks.figures.sampling import STUCK_AFTER_S, Processes, Sampler
@@ -30,11 +29,10 @@ class StageSampler(Sampler):
 
     def __init__(self, config: DeploymentConfig, pids: Mapping[str, int]) -> None:
         super().__init__(Processes(pids))
-        self._partitions = {stage: partition_count(config.kafka, STAGES[stage].topic.name) for stage in MEASURED}
+        self._partitions = {stage: partition_count(KafkaClients.of(config), STAGES[stage].topic.name) for stage in MEASURED}
         self._consumers = {
-            stage: Consumer(
+            stage: KafkaClients.of(config).consumer(
                 {
-                    "bootstrap.servers": config.kafka,
                     "group.id": config.group(stage),
                     "enable.auto.commit": False,
                     # Else it would wait for transactions under way to end, and there is nearly always one.

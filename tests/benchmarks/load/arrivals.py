@@ -4,15 +4,15 @@ A process of its own and a light one: while decisions come it keeps their bytes 
 ``Watch`` as JSON, prints a line once it is at the end of the topic, and a ``Arrived`` as JSON when all have come or none came for too long.
 """
 
-import sys
 import time
 
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
-from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from streams.kafka.client import Consumer, KafkaClients, KafkaException, TopicPartition
 from streams.messages.topics import DECISIONS
+from streams.workers.handover import receive
 from tests.benchmarks.load.child import READY
 
 _AT_ONCE = 10_000
@@ -48,9 +48,8 @@ class _Decision(msgspec.Struct):
 
 def watch(asked: Watch) -> Arrived:
     """Waits for the decisions that come from now on."""
-    consumer = Consumer(
+    consumer = KafkaClients(asked.kafka).consumer(
         {
-            "bootstrap.servers": asked.kafka,
             "group.id": "tidemark-bench-arrivals",
             "isolation.level": "read_committed",
             "enable.auto.commit": False,
@@ -107,4 +106,4 @@ def _table(arrived: list[tuple[float, list[bytes]]]) -> pa.Table:
 
 
 if __name__ == "__main__":
-    print(msgspec.json.encode(watch(msgspec.json.decode(sys.argv[1], type=Watch))).decode())
+    print(msgspec.json.encode(watch(receive(Watch))).decode())

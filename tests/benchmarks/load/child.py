@@ -8,16 +8,15 @@ from contextlib import contextmanager
 import msgspec
 
 from features.errors import UserError
+from streams.workers import handover
 
 READY = "ready"
 
 
 @contextmanager
-def child(module: str, asked: msgspec.Struct) -> Iterator["subprocess.Popen[str]"]:
-    """``python -m module`` with the order as its argument; ended with the block."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", module, msgspec.json.encode(asked).decode()], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
-    )
+def child(module: str, asked: msgspec.Struct) -> Iterator["subprocess.Popen[bytes]"]:
+    """``python -m module`` with the order on its standard input; ended with the block."""
+    process = handover.start([sys.executable, "-m", module], asked, stdout=subprocess.PIPE)
     try:
         yield process
     finally:
@@ -25,16 +24,16 @@ def child(module: str, asked: msgspec.Struct) -> Iterator["subprocess.Popen[str]
         process.communicate()
 
 
-def line(process: "subprocess.Popen[str]") -> str:
+def line(process: "subprocess.Popen[bytes]") -> str:
     """The next line that it says. Raises UserError if it ended instead."""
     assert process.stdout is not None
-    said = process.stdout.readline().strip()
+    said = process.stdout.readline().decode().strip()
     if not said:
         raise UserError(f"a process of the benchmark ended with status {process.wait()}; see its message above")
     return said
 
 
-def wait_until_ready(process: "subprocess.Popen[str]", name: str) -> None:
+def wait_until_ready(process: "subprocess.Popen[bytes]", name: str) -> None:
     """Takes its first line. Raises UserError if it isn't ``READY``."""
     if line(process) != READY:
         raise UserError(f"{name} did not come up; see its message above")

@@ -14,14 +14,15 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from confluent_kafka import KafkaError, Message, Producer
 
 from features.arrays import Float64
 from features.errors import UserError
+from streams.kafka.client import KafkaClients, KafkaError, Message
 from streams.messages.partitioner import PRODUCER_SETTING
 from streams.messages.topics import TRANSACTIONS
 from streams.replay.encode import encode_transactions
 from streams.replay.pacing import Rate, due_ms
+from streams.workers.handover import receive
 from tests.benchmarks.load.child import child, line
 
 # librdkafka's own default, so what most producers of transactions have.
@@ -54,12 +55,12 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     failed: int
 
 
-def generating(load: Load) -> AbstractContextManager["subprocess.Popen[str]"]:
+def generating(load: Load) -> AbstractContextManager["subprocess.Popen[bytes]"]:
     """The process, ended with the block."""
     return child("tests.benchmarks.load.generator", load)
 
 
-def outcome(process: "subprocess.Popen[str]") -> Sent:
+def outcome(process: "subprocess.Popen[bytes]") -> Sent:
     """Waits until all is sent. Raises UserError if Kafka didn't take some of it."""
     sent = msgspec.json.decode(line(process), type=Sent)
     if sent.failed:
@@ -85,9 +86,8 @@ def send(load: Load) -> Sent:
         if error is not None:
             failures.append(error)
 
-    producer = Producer(
+    producer = KafkaClients(load.kafka).producer(
         {
-            "bootstrap.servers": load.kafka,
             "enable.idempotence": True,
             "compression.type": "lz4",
             "linger.ms": LINGER_MS,
@@ -128,4 +128,4 @@ def send(load: Load) -> Sent:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(msgspec.json.encode(send(msgspec.json.decode(sys.argv[1], type=Load))).decode())
+    sys.stdout.write(msgspec.json.encode(send(receive(Load))).decode())

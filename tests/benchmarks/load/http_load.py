@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import uvloop
 
 from streams.replay.encode import encode_transactions
+from streams.workers.handover import receive
 from tests.benchmarks.figures import delays
 from tests.benchmarks.load.child import READY
 
@@ -224,4 +225,4 @@ def post(asked: HttpLoad) -> Answers:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(msgspec.json.encode(post(msgspec.json.decode(sys.argv[1], type=HttpLoad))).decode())
+    sys.stdout.write(msgspec.json.encode(post(receive(HttpLoad))).decode())

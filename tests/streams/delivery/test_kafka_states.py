@@ -13,6 +13,7 @@ from confluent_kafka.cimpl import NewTopic
 from features.errors import UserError
 from streams.delivery.kafka_states import PartitionStates, StateRecord
 from streams.ingest import ingest, reapply
+from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.kafka.producer import Membership
 from streams.messages.record import LogRecord
@@ -89,7 +90,7 @@ def partition(kafka_bootstrap: str) -> Iterator[Partition]:
     for record in RECORDS:
         producer.produce(source.name, record.value, record.key)
     assert producer.flush(10) == 0
-    log = KafkaLog(kafka_bootstrap, f"group-{name}")
+    log = KafkaLog(KafkaClients(kafka_bootstrap), f"group-{name}")
     yield Partition(kafka_bootstrap, source, states, log)
     log.close()
     for done in admin.delete_topics([source.name, states.name]).values():
@@ -138,7 +139,7 @@ def test_a_state_is_kept_from_one_generation_to_the_next_if_nobody_else_can_have
 def test_lost_positions_are_no_loss_for_who_may_repeat_and_refused_to_who_may_not(partition: Partition) -> None:
     partition.save(4)
     partition.log.close()
-    partition.log = KafkaLog(partition.kafka, f"group-{uuid.uuid4().hex}")
+    partition.log = KafkaLog(KafkaClients(partition.kafka), f"group-{uuid.uuid4().hex}")
     assert partition.open(partition.worker(repeatable=True)) == 4
     with pytest.raises(UserError, match=r"has no offset for source.*was saved at 4; set the group's offset to one above"):
         partition.open(partition.worker())

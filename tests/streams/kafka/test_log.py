@@ -9,6 +9,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from features.errors import UserError
+from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 
 
@@ -28,7 +29,7 @@ def topic(kafka_bootstrap: str) -> Iterator[str]:
 
 @pytest.fixture
 def log(kafka_bootstrap: str) -> Iterator[KafkaLog]:
-    log = KafkaLog(kafka_bootstrap, f"group-{uuid.uuid4().hex}")
+    log = KafkaLog(KafkaClients(kafka_bootstrap), f"group-{uuid.uuid4().hex}")
     yield log
     log.close()
 

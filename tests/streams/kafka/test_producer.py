@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
+from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.kafka.producer import Membership, StageProducer
 from streams.messages.topics import BY_MERCHANT, DEAD_LETTERS
@@ -45,7 +46,7 @@ def membership_of(consumer: Consumer, group: str) -> Membership:
 
 
 def committed(kafka: str, group: str) -> int | None:
-    log = KafkaLog(kafka, group)
+    log = KafkaLog(KafkaClients(kafka), group)
     try:
         return log.committed(TOPIC, 0)
     finally:
@@ -60,7 +61,7 @@ def test_a_membership_is_written_as_the_library_writes_it(member: Consumer, grou
 
 
 def test_a_member_commits(kafka_bootstrap: str, member: Consumer, group: str) -> None:
-    producer = StageProducer(kafka_bootstrap, transactional_id=group)
+    producer = StageProducer(KafkaClients(kafka_bootstrap), transactional_id=group)
     producer.fence()
     producer.begin()
     producer.add_positions(TOPIC, {0: 7}, membership_of(member, group))
@@ -74,14 +75,14 @@ def test_one_of_a_former_generation_is_refused_with_all_it_said(shared: Deployme
     member.commit(offsets=[TopicPartition(TOPIC, 0, 3)], asynchronous=False)
     present = membership_of(member, group)
     stalled = Membership(group, present.generation - 1, present.member_id)
-    producer = StageProducer(kafka, transactional_id=group)
+    producer = StageProducer(KafkaClients(kafka), transactional_id=group)
     producer.fence()
     producer.begin()
     producer.send(DEAD_LETTERS.name, group.encode())
     with pytest.raises(KafkaException):
         producer.add_positions(TOPIC, {0: 9}, stalled)
     # Its successor takes the id over, which ends what it left open.
-    successor = StageProducer(kafka, transactional_id=group)
+    successor = StageProducer(KafkaClients(kafka), transactional_id=group)
     successor.fence()
     assert committed(kafka, group) == 3
     assert group.encode() not in [record.value for record in shared.read(DEAD_LETTERS.name)]

@@ -9,6 +9,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from streams.kafka.client import KafkaClients
 from streams.kafka.reader import Fetching, PartitionReader
 from streams.messages.record import LogRecord
 
@@ -27,7 +28,7 @@ def topic(kafka_bootstrap: str) -> Iterator[str]:
 
 @pytest.fixture
 def reader(kafka_bootstrap: str, topic: str) -> Iterator[PartitionReader]:
-    opened = PartitionReader(kafka_bootstrap, "nobody's", topic, FETCHING)
+    opened = PartitionReader(KafkaClients(kafka_bootstrap), "nobody's", topic, FETCHING)
     yield opened
     opened.close()
 

@@ -13,6 +13,8 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from features.history.columns import CANONICAL
+from streams.kafka import client
+from streams.kafka.client import KafkaClients
 from streams.messages.topics import TRANSACTIONS
 from streams.messages.wire import label_reader, transaction_reader
 from streams.replay import kafka_replay as module
@@ -65,8 +67,8 @@ def producer(monkeypatch: pytest.MonkeyPatch) -> FakeProducer:
         fake.settings = settings
         return fake
 
-    monkeypatch.setattr(module, "Producer", made)
-    monkeypatch.setattr(module, "partition_count", lambda servers, topic: 4)
+    monkeypatch.setattr(client, "Producer", made)
+    monkeypatch.setattr(module, "partition_count", lambda kafka, topic: 4)
     return fake
 
 
@@ -92,7 +94,7 @@ def history(rows: int) -> pa.Table:
 def test_records_are_sent_in_order_with_their_place(producer: FakeProducer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_BLOCK", 3)
     table = history(5)
-    done = replay(table, plan_replay(table), "kafka:9092")
+    done = replay(table, plan_replay(table), KafkaClients("kafka:9092"))
     names = [
         decode_label(r["value"]).transaction_id + "!" if "type" in r else decode_transaction(r["value"]).transaction_id
         for r in producer.sent
@@ -108,7 +110,7 @@ def test_records_are_sent_in_order_with_their_place(producer: FakeProducer, monk
 
 
 def test_the_producer_may_not_repeat_reorder_or_place_keys_elsewhere(producer: FakeProducer) -> None:
-    replay(history(1), plan_replay(history(1)), "kafka:9092")
+    replay(history(1), plan_replay(history(1)), KafkaClients("kafka:9092"))
     assert producer.settings["enable.idempotence"] is True
     assert producer.settings["partitioner"] == "murmur2_random"
     assert producer.settings["bootstrap.servers"] == "kafka:9092"
@@ -117,14 +119,14 @@ def test_the_producer_may_not_repeat_reorder_or_place_keys_elsewhere(producer: F
 def test_a_full_queue_is_waited_for(producer: FakeProducer) -> None:
     producer.capacity = 10
     table = history(100)
-    assert replay(table, plan_replay(table), "kafka:9092").complete
+    assert replay(table, plan_replay(table), KafkaClients("kafka:9092")).complete
     assert [record["seq"] for record in producer.sent] == [b"%d" % seq for seq in range(len(plan_replay(table)))]
 
 
 def test_records_are_due_at_even_intervals_and_carry_when(producer: FakeProducer) -> None:
     table = history(60)
     before = time.time() * 1000
-    replay(table, plan_replay(table), "kafka:9092", parse_rate("200"))
+    replay(table, plan_replay(table), KafkaClients("kafka:9092"), parse_rate("200"))
     due = [int(record["sent_at"]) for record in producer.sent]
     assert due[0] >= before
     assert [at - due[0] for at in due] == pytest.approx([5 * seq for seq in range(len(due))], abs=1)
@@ -136,7 +138,7 @@ def test_records_are_due_at_even_intervals_and_carry_when(producer: FakeProducer
 
 def test_event_time_may_run_faster(producer: FakeProducer) -> None:
     table = history(4)
-    done = replay(table, plan_replay(table), "kafka:9092", parse_rate(f"realtime×{DAY / 100:.0f}"))
+    done = replay(table, plan_replay(table), KafkaClients("kafka:9092"), parse_rate(f"realtime×{DAY / 100:.0f}"))
     due = [int(record["sent_at"]) for record in producer.sent]
     assert [at - due[0] for at in due] == pytest.approx([0, 100, 150, 200, 300, 450], abs=1)
     assert done.seconds >= 0.45
@@ -151,7 +153,7 @@ def test_a_late_sender_does_not_move_what_is_due(producer: FakeProducer) -> None
             time.sleep(0.1)
         held_up.append(records)
 
-    replay(table, plan_replay(table), "kafka:9092", parse_rate("200"), advance=hold_up_once)
+    replay(table, plan_replay(table), KafkaClients("kafka:9092"), parse_rate("200"), advance=hold_up_once)
     due = [int(record["sent_at"]) for record in producer.sent]
     assert [at - due[0] for at in due] == pytest.approx([5 * seq for seq in range(len(due))], abs=1)
     assert producer.sent[10]["at"] - due[10] > 30
@@ -163,7 +165,7 @@ def test_a_failed_delivery_ends_the_replay_and_is_counted(producer: FakeProducer
     monkeypatch.setattr(module, "_POLL_EVERY", 10)
     producer.failing = frozenset({12})
     table = history(100)
-    done = replay(table, plan_replay(table), "kafka:9092")
+    done = replay(table, plan_replay(table), KafkaClients("kafka:9092"))
     assert not done.complete
     assert done.failed == 1
     assert done.first_failure == KafkaError(KafkaError._MSG_TIMED_OUT).str()
@@ -174,7 +176,7 @@ def test_a_failed_delivery_ends_the_replay_and_is_counted(producer: FakeProducer
 def test_a_producer_that_gives_up_is_a_failure(producer: FakeProducer) -> None:
     producer.refusing = frozenset({12})
     table = history(100)
-    done = replay(table, plan_replay(table), "kafka:9092")
+    done = replay(table, plan_replay(table), KafkaClients("kafka:9092"))
     assert (done.failed, done.transactions + done.labels, done.unsent) == (1, 12, len(plan_replay(table)) - 13)
 
 
@@ -182,17 +184,19 @@ def test_what_was_handed_over_before_a_stop_is_flushed(producer: FakeProducer, m
     monkeypatch.setattr(module, "_POLL_EVERY", 10)
     table = history(100)
     handed_over: list[int] = []
-    done = replay(table, plan_replay(table), "kafka:9092", advance=handed_over.append, stopped=lambda: sum(handed_over) >= 30)
+    done = replay(table, plan_replay(table), KafkaClients("kafka:9092"), advance=handed_over.append, stopped=lambda: sum(handed_over) >= 30)
     assert (done.failed, done.transactions + done.labels, done.unsent) == (0, 30, len(plan_replay(table)) - 30)
 
 
 def test_a_stop_does_not_wait_for_what_is_due_tomorrow(producer: FakeProducer) -> None:
     table = history(10)
     begin = time.monotonic()
-    done = replay(table, plan_replay(table), "kafka:9092", parse_rate("realtime"), stopped=lambda: time.monotonic() > begin + 0.5)
+    done = replay(
+        table, plan_replay(table), KafkaClients("kafka:9092"), parse_rate("realtime"), stopped=lambda: time.monotonic() > begin + 0.5
+    )
     assert (done.transactions, done.unsent) == (1, len(plan_replay(table)) - 1)
 
 
 def test_nothing_planned_is_nothing_sent(producer: FakeProducer) -> None:
-    done = replay(history(3), plan_replay(history(3), end_ms=START), "kafka:9092", parse_rate("realtime"))
+    done = replay(history(3), plan_replay(history(3), end_ms=START), KafkaClients("kafka:9092"), parse_rate("realtime"))
     assert (done.transactions, done.labels, done.first_event_time, done.complete) == (0, 0, None, True)

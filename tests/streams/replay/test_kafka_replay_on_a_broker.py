@@ -17,6 +17,7 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from features.arrays import RecordKind
 from features.history.label_delay import with_label_times
 from streams.kafka.admin import partition_count
+from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.messages.partitioner import partition_of
 from streams.messages.topics import TRANSACTIONS
@@ -38,9 +39,9 @@ class Tail:
     """What comes onto ``transactions`` from now on."""
 
     def __init__(self, servers: str) -> None:
-        self.partitions = partition_count(servers, TRANSACTIONS.name)
+        self.partitions = partition_count(KafkaClients(servers), TRANSACTIONS.name)
         self._consumer = Consumer({"bootstrap.servers": servers, "group.id": "tail", "enable.auto.commit": False})
-        log = KafkaLog(servers, "tail")
+        log = KafkaLog(KafkaClients(servers), "tail")
         ends = [log.bounds(TRANSACTIONS.name, number)[1] for number in range(self.partitions)]
         log.close()
         self._consumer.assign([TopicPartition(TRANSACTIONS.name, number, end) for number, end in enumerate(ends)])
@@ -86,7 +87,7 @@ def header(message: Message, name: str) -> bytes | None:
 
 def test_every_record_arrives_once_in_order_and_where_it_belongs(kafka_bootstrap: str, tail: Tail, history: pa.Table) -> None:
     plan = plan_replay(history, SPEC.start_ms + 5 * DAY, SPEC.start_ms + 9 * DAY)
-    done = replay(history, plan, kafka_bootstrap)
+    done = replay(history, plan, KafkaClients(kafka_bootstrap))
     assert (done.transactions, done.labels, done.failed, done.unsent) == (plan.transactions, plan.labels, 0, 0)
     assert plan.labels > 0
     messages = tail.read(len(plan))
@@ -114,7 +115,7 @@ def test_every_record_arrives_once_in_order_and_where_it_belongs(kafka_bootstrap
 def test_a_paced_record_carries_when_it_was_due(kafka_bootstrap: str, tail: Tail, history: pa.Table) -> None:
     plan = plan_replay(history, SPEC.start_ms, SPEC.start_ms + DAY)
     begin = time.time() * 1000
-    replay(history, plan, kafka_bootstrap, parse_rate("1000"))
+    replay(history, plan, KafkaClients(kafka_bootstrap), parse_rate("1000"))
     messages = sorted(tail.read(len(plan)), key=lambda message: int(header(message, "seq") or -1))
     due = [int(header(message, "sent_at") or -1) for message in messages]
     assert due[0] >= begin

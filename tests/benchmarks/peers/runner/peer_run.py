@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from features.errors import UserError
 from infra.local import kafka, processes
 from infra.local.processes import Slot
+from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.messages.topics import TRANSACTIONS
 from tests.benchmarks.deployment.deployment import Deployment
@@ -64,7 +64,7 @@ class _TargetSampler(Sampler):
     def __init__(self, deployment: Deployment, topic: str, pids: Mapping[str, int], family: str) -> None:
         super().__init__(Processes(pids, families=(family,)))
         self._topic, self._partitions = topic, range(deployment.partitions)
-        self._log = KafkaLog(deployment.config.kafka, f"{topic}-sampler", committed_only=False)
+        self._log = KafkaLog(KafkaClients.of(deployment.config), f"{topic}-sampler", committed_only=False)
 
     def positions(self) -> Mapping[str, tuple[int, ...]]:
         """The topic's ends."""
@@ -107,7 +107,7 @@ def _records(sample: Sample) -> int:
 
 
 def _create(deployment: Deployment, topic: str) -> None:
-    admin = AdminClient({"bootstrap.servers": deployment.config.kafka})
+    admin = KafkaClients.of(deployment.config).admin()
     # A peer may stamp its records with event times, which retention would take for old.
     config = {"message.timestamp.type": "LogAppendTime"}
     new = NewTopic(topic, num_partitions=deployment.partitions, replication_factor=-1, config=config)

@@ -13,6 +13,7 @@ from msgspec import structs
 
 from features.errors import UserError
 from streams.config import INGEST, DeploymentConfig
+from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.messages.headers import END_HEADER, Headers, headers_of
 from streams.messages.partitioner import partition_of
@@ -42,7 +43,7 @@ def config(deployment: Deployment) -> DeploymentConfig:
 
 
 def read_all(config: DeploymentConfig) -> None:
-    log = KafkaLog(config.kafka, config.group(INGEST))
+    log = KafkaLog(KafkaClients.of(config), config.group(INGEST))
     consumer = Consumer({"bootstrap.servers": config.kafka, "group.id": config.group(INGEST), "enable.auto.commit": False})
     try:
         ends = [TopicPartition("transactions", number, log.bounds("transactions", number)[1]) for number in (0, 1)]

@@ -1,0 +1,51 @@
+"""Who is in a consumer group, as its coordinator knows it."""
+
+from collections.abc import Iterable, Mapping
+
+from confluent_kafka import ConsumerGroupState
+from confluent_kafka.admin._group import ConsumerGroupDescription
+
+from streams.kafka.client import KafkaClients, KafkaError, KafkaException
+
+# What a broker that has just started, or never saw the group, answers about it.
+_NO_MEMBERS = {KafkaError.GROUP_ID_NOT_FOUND, KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS}
+_NO_MEMBERS |= {KafkaError.COORDINATOR_NOT_AVAILABLE}
+
+
+class Groups:
+    """Asks about groups. Raises KafkaException if the broker can't be asked within ``timeout`` s."""
+
+    def __init__(self, kafka: KafkaClients, timeout: float = 10.0) -> None:
+        # Its answers come only as long as it lives.
+        self._admin = kafka.admin()
+        self._timeout = timeout
+
+    def members(self, group: str) -> int:
+        """How many members a group has; 0 if nobody ever joined it."""
+        try:
+            return len(self._described([group])[group].members)
+        except KafkaException as error:
+            if error.args[0].code() not in _NO_MEMBERS:
+                raise
+            return 0
+
+    def busy(self, groups: Iterable[str]) -> list[str]:
+        """Those of the groups that have members, or are about to."""
+        idle = (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD)
+        return [group for group, found in self._described(groups).items() if found.state not in idle]
+
+    def own(self, partitions: Mapping[str, int]) -> bool:
+        """Whether each group is settled and its members own so many partitions; False too while a broker loads its groups."""
+        try:
+            described = self._described(partitions)
+        except KafkaException:
+            return False
+        return all(
+            found.state == ConsumerGroupState.STABLE
+            and sum(len(member.assignment.topic_partitions) for member in found.members) == partitions[group]
+            for group, found in described.items()
+        )
+
+    def _described(self, groups: Iterable[str]) -> dict[str, ConsumerGroupDescription]:
+        asked = self._admin.describe_consumer_groups(list(groups), request_timeout=self._timeout)
+        return {group: answer.result() for group, answer in asked.items()}
