@@ -46,7 +46,7 @@ def kept(tmp_path: Path) -> Kept:
     return Kept(tmp_path)
 
 
-def said(process: "subprocess.Popen[str]") -> str:
+def result(process: "subprocess.Popen[str]") -> str:
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     return out.strip()
@@ -54,49 +54,51 @@ def said(process: "subprocess.Popen[str]") -> str:
 
 def test_a_second_process_compiles_nothing(kept: Kept) -> None:
     kept.write(2)
-    assert said(kept.start("3")) == "6 0"
-    assert said(kept.start("3")) == "6 1"
+    assert result(kept.start("3")) == "6 0"
+    assert result(kept.start("3")) == "6 1"
 
 
 def test_former_code_is_never_taken_for_new_though_a_process_died_between(kept: Kept) -> None:
     kept.write(2)
-    assert said(kept.start("3")) == "6 0"
+    assert result(kept.start("3")) == "6 0"
     kept.write(5)
     died = kept.start("3", DYING)
     died.communicate(timeout=120)
     assert died.returncode == 7
-    assert said(kept.start("3")) == "15 0"
-    assert said(kept.start("3")) == "15 1"
+    assert result(kept.start("3")) == "15 0"
+    assert result(kept.start("3")) == "15 1"
 
 
 def test_processes_that_start_at_once_on_changed_source_get_what_their_signatures_ask_for(kept: Kept) -> None:
     kept.write(2)
-    assert said(kept.start("3")) == "6 0"
+    assert result(kept.start("3")) == "6 0"
     kept.write(5)
     asked = {"3": "15", "0.5": "2.5", "2j": "10j", "True": "5"}
     for hits in ("0", "1"):
         processes = {value: kept.start(value) for value in asked}
-        assert {value: said(process) for value, process in processes.items()} == {value: f"{told} {hits}" for value, told in asked.items()}
+        assert {value: result(process) for value, process in processes.items()} == {
+            value: f"{value_of} {hits}" for value, value_of in asked.items()
+        }
 
 
 def test_code_of_former_sources_is_removed(kept: Kept) -> None:
     kept.write(2)
-    assert said(kept.start("3")) == "6 0"
+    assert result(kept.start("3")) == "6 0"
     former = kept.files()
     (kept.folder / "__pycache__" / "kept.scaled-4.py311.nbi").write_bytes(b"an index of Numba's own")
     (kept.folder / "__pycache__" / "other.scaled-4.py311.1.nbc").write_bytes(b"of another module")
     kept.write(5)
-    assert said(kept.start("3")) == "15 0"
+    assert result(kept.start("3")) == "15 0"
     assert len(former) == 1
     assert [name for name in kept.files() if name.startswith("kept.")] != former
     assert len(kept.files()) == 2
-    assert said(kept.start("0.5")) == "2.5 0"
+    assert result(kept.start("0.5")) == "2.5 0"
     assert len(kept.files()) == 3
 
 
 def test_a_name_that_two_signatures_share_costs_a_compilation_only(kept: Kept) -> None:
     kept.write(2)
     shared = "from features.compiled import _Files; _Files._name = lambda self, key: f'{{self._base}}.{{self._source}}.nbc'; " + CALL
-    assert said(kept.start("3", shared)) == "6 0"
-    assert said(kept.start("0.5", shared)) == "1.0 0"
-    assert said(kept.start("0.5", shared)) == "1.0 1"
+    assert result(kept.start("3", shared)) == "6 0"
+    assert result(kept.start("0.5", shared)) == "1.0 0"
+    assert result(kept.start("0.5", shared)) == "1.0 1"

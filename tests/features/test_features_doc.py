@@ -27,7 +27,7 @@ AMOUNTS = [1_000, 2_500, 3_333, 9]
 
 
 @pytest.fixture(scope="module")
-def said(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """What the snippets leave behind."""
     home = tmp_path_factory.mktemp("doc")
     times = [datetime.fromisoformat(moment).replace(tzinfo=UTC) for moment in MOMENTS]
@@ -71,18 +71,18 @@ def served(log: History) -> np.ndarray:
     return of_history(HistoryLog.from_table(table), V1)
 
 
-def test_history_is_as_of_the_time_asked_for(said: dict[str, Any]) -> None:
-    assert said["then"]["avg_transaction_amount"].tolist()[:2] == [1_000.0, sum(AMOUNTS) / 4]
-    assert said["then"]["transaction_count"].tolist()[:2] == [1.0, 4.0]
-    assert said["then"].iloc[2].isna().sum() == 2
+def test_history_is_as_of_the_time_asked_for(found: dict[str, Any]) -> None:
+    assert found["then"]["avg_transaction_amount"].tolist()[:2] == [1_000.0, sum(AMOUNTS) / 4]
+    assert found["then"]["transaction_count"].tolist()[:2] == [1.0, 4.0]
+    assert found["then"].iloc[2].isna().sum() == 2
 
 
-def test_after_the_last_event_history_and_online_store_agree(said: dict[str, Any]) -> None:
-    assert said["now"] == {"user_id": ["123"], "avg_transaction_amount": [said["then"]["avg_transaction_amount"][1]]}
+def test_after_the_last_event_history_and_online_store_agree(found: dict[str, Any]) -> None:
+    assert found["now"] == {"user_id": ["123"], "avg_transaction_amount": [found["then"]["avg_transaction_amount"][1]]}
 
 
-def test_the_vectors_are_those_that_were_served(said: dict[str, Any]) -> None:
-    expected = said["expected"][[1, 0]]
+def test_the_vectors_are_those_that_were_served(found: dict[str, Any]) -> None:
+    expected = found["expected"][[1, 0]]
     assert np.isnan(expected).any()
-    assert said["vectors"].dtype == np.float32
-    assert said["vectors"].tobytes() == expected.tobytes()
+    assert found["vectors"].dtype == np.float32
+    assert found["vectors"].tobytes() == expected.tobytes()

@@ -23,8 +23,8 @@ def test_sums_after_each_transaction_are_those_of_the_state_then_late_ones_too(w
     expected = np.empty((n, 4), np.int64)
     for row in range(n):
         here = slice(row, row + 1)
-        told, late = one_by_one.apply(*(column[here] for column in rows))
-        assert told.tobytes() == features[here].tobytes()
+        alone, late = one_by_one.apply(*(column[here] for column in rows))
+        assert alone.tobytes() == features[here].tobytes()
         assert late[0] == lateness[row]
         expected[row] = np.concatenate([*one_by_one.window_sums(window, slots[here]), *one_by_one.totals(slots[here])])
     assert np.count_nonzero(lateness) > 100

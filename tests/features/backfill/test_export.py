@@ -54,9 +54,9 @@ def test_a_backfill_is_exported_by_days_with_the_states_of_the_archive_that_it_r
     assert read(out)["user_tx_count_30d"].to_pylist() == [0.0, 1.0]
     assert read(out)["event_timestamp"].cast(pa.int64()).to_pylist() == [START * 1_000, (START + DAY) * 1_000]
     archived(store, 2, 1)
-    with pytest.raises(UserError, match=r"^2018-04-03 of fraud_v1 is computed") as told:
+    with pytest.raises(UserError, match=r"^2018-04-03 of fraud_v1 is computed") as refused:
         export_backfill(store, V1, FIRST, AFTER, Storage.of(tmp_path / "other"))
-    assert "--from 2018-04-01 --to 2018-05-01" in str(told.value)
+    assert "--from 2018-04-01 --to 2018-05-01" in str(refused.value)
     assert not (tmp_path / "other").exists()
     backfilled(store, 1)
     assert len(export_backfill(store, V1, FIRST, date(2018, 4, 3), Storage.of(tmp_path / "mixed")).archive_versions) == 2

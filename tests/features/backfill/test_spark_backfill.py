@@ -129,8 +129,8 @@ def test_of_many_labels_the_newest_counts_and_what_was_refused_does_not(spark: "
     for i in rng.choice(600, 150, replace=False).tolist():
         of = log[i]
         assert isinstance(of, Payment)
-        for told, later in ((True, 1), (bool(i % 2), 3), (True, 2)):
-            log.append(Chargeback.of(of, of.event_time + later * DAY, told))
+        for is_fraud, later in ((True, 1), (bool(i % 2), 3), (True, 2)):
+            log.append(Chargeback.of(of, of.event_time + later * DAY, is_fraud))
     rows = []
     for offset, one in enumerate(log):
         rows.append(record(0, offset, "label" if isinstance(one, Chargeback) else "transaction", **vars(one)))

@@ -61,7 +61,7 @@ def store(home: Path, served: np.ndarray) -> FeatureStore:
     return FeatureStore(repo_path=str(home / "feast"))
 
 
-def told(found: pd.DataFrame) -> list[tuple[float | None, int | None]]:
+def mean_and_count(found: pd.DataFrame) -> list[tuple[float | None, int | None]]:
     pairs = zip(found["avg_transaction_amount"], found["transaction_count"], strict=True)
     return [(None, None) if pd.isna(mean) else (mean, int(count)) for mean, count in pairs]
 
@@ -72,7 +72,7 @@ def test_a_user_is_told_as_of_the_last_event_at_or_before_the_time(store: Featur
     moments = [at(-1), at(0), at(4), at(9), at(10), at(11), at(2 * 24 * 60)]
     entity_df = asked("user_id", ["u1"] * len(moments), moments)
     found = store.get_historical_features(entity_df=entity_df, features=STATS).to_df()
-    assert told(found) == [(None, None), (100.0, 1), (100.0, 1), (400.0, 4), (300.0, 3), (300.0, 3), (0.5, 5)]
+    assert mean_and_count(found) == [(None, None), (100.0, 1), (100.0, 1), (400.0, 4), (300.0, 3), (300.0, 3), (0.5, 5)]
 
 
 def test_a_profile_is_the_version_that_held_at_the_time(store: FeatureStore) -> None:
@@ -104,7 +104,7 @@ def test_times_without_zone_are_utc_and_others_are_converted(store: FeatureStore
     naive = pd.DataFrame({"user_id": ["u1"], "event_timestamp": [pd.Timestamp(START).tz_localize(None)]})
     elsewhere = pd.DataFrame({"user_id": ["u1"], "event_timestamp": [pd.Timestamp(START).tz_convert("Asia/Tokyo")]})
     for entity_df in (naive, elsewhere):
-        assert told(store.get_historical_features(entity_df=entity_df, features=STATS).to_df()) == [(100.0, 1)]
+        assert mean_and_count(store.get_historical_features(entity_df=entity_df, features=STATS).to_df()) == [(100.0, 1)]
 
 
 def test_the_model_s_service_returns_the_very_bits_that_were_served(store: FeatureStore, served: np.ndarray) -> None:
@@ -119,7 +119,7 @@ def test_files_that_are_not_committed_do_not_count(store: FeatureStore, home: Pa
     written = write_file(Storage.of(home / "offline").at("transaction_stats"), START.date(), "uncommitted", rows)
     found = store.get_historical_features(entity_df=asked("user_id", ["u2"], [at(9)]), features=STATS).to_df()
     (home / "offline" / "transaction_stats" / written.path).unlink()
-    assert told(found) == [(5.0, 1)]
+    assert mean_and_count(found) == [(5.0, 1)]
 
 
 @pytest.fixture(scope="module")

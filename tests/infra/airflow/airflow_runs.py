@@ -37,8 +37,8 @@ class Airflow:
         wanted, results = self.home / "airflow" / "runs.json", self.home / "airflow" / "results.json"
         wanted.write_text(json.dumps([vars(one) for one in runs]))
         self._python(str(Path(__file__).with_name("run_dag.py")), str(wanted), str(results))
-        told: list[dict[str, Any]] = json.loads(results.read_text())
-        return told
+        found: list[dict[str, Any]] = json.loads(results.read_text())
+        return found
 
     @property
     def _settings(self) -> Mapping[str, str]:

@@ -28,14 +28,14 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def test_a_whole_home_is_in_order_throughout(whole: Home) -> None:
-    told = whole.tidemark("doctor")
-    broken = [line for line in told.stdout.splitlines() if line.startswith("BROKEN")]
+    report = whole.tidemark("doctor")
+    broken = [line for line in report.stdout.splitlines() if line.startswith("BROKEN")]
     assert [line for line in broken if "Java for Spark" not in line] == [], (
         "Spark's Java alone may be missing on a machine where nothing can be installed"
     )
-    assert told.returncode == (1 if broken else 0)
+    assert report.returncode == (1 if broken else 0)
     for subject in ("Python", "home", "Java for Kafka", "Java for Spark", "Kafka's jars", "Redis server", "Redis", "MLflow", "Kafka"):
-        assert subject in told.stdout
+        assert subject in report.stdout
 
 
 @pytest.mark.usefixtures("bare")
@@ -54,10 +54,10 @@ def test_a_missing_java_is_named_with_its_mend(tmp_path: Path, subject: str) -> 
 
 
 def test_a_missing_piece_makes_the_command_fail(tmp_path: Path) -> None:
-    told = Home(tmp_path / "home").tidemark("doctor")
-    assert told.returncode == 1
-    assert "BROKEN" in told.stdout
-    assert "`tidemark up` starts it" in told.stdout
+    report = Home(tmp_path / "home").tidemark("doctor")
+    assert report.returncode == 1
+    assert "BROKEN" in report.stdout
+    assert "`tidemark up` starts it" in report.stdout
 
 
 def test_a_damaged_jar_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -20,9 +20,9 @@ from tests.infra.local.service_home import Home
 
 
 def addresses(home: Home) -> dict[str, Any]:
-    told = home.tidemark("status", "--json")
-    assert told.returncode == 0, told.stderr
-    return dict(json.loads(told.stdout))
+    status = home.tidemark("status", "--json")
+    assert status.returncode == 0, status.stderr
+    return dict(json.loads(status.stdout))
 
 
 def produce(bootstrap: str, value: bytes) -> None:
@@ -41,14 +41,14 @@ def values(bootstrap: str) -> Iterator[bytes]:
 
 
 def test_status_prints_the_addresses_and_nothing_else(whole: Home) -> None:
-    told = addresses(whole)
-    assert {name: list(part) for name, part in told.items()} == {
+    status = addresses(whole)
+    assert {name: list(part) for name, part in status.items()} == {
         "kafka": ["bootstrap_servers"],
         "redis": ["url"],
         "mlflow": ["tracking_uri"],
         "feast": ["repo_path"],
     }
-    assert Path(told["feast"]["repo_path"]) == whole.path / "feast"
+    assert Path(status["feast"]["repo_path"]) == whole.path / "feast"
     assert (whole.path / "feast" / "feature_store.yaml").is_file()
 
 
@@ -100,10 +100,10 @@ def test_up_after_a_hard_kill_recovers_and_keeps_what_was_stored(whole: Home) ->
         process.send_signal(signal.SIGKILL)
     psutil.wait_procs(whole.family(), timeout=10)
 
-    told = whole.tidemark("status", "--json")
-    assert (told.returncode, told.stdout) == (2, "")
-    assert told.stderr.startswith("error: ")
-    assert "tidemark up" in told.stderr
+    status = whole.tidemark("status", "--json")
+    assert (status.returncode, status.stdout) == (2, "")
+    assert status.stderr.startswith("error: ")
+    assert "tidemark up" in status.stderr
 
     done = whole.tidemark("up")
     assert done.returncode == 0, done.stderr

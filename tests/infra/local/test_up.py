@@ -55,8 +55,8 @@ def killed(pid: int) -> None:
 
 def test_the_usual_port_is_left_to_whoever_has_it(small: Home) -> None:
     with occupied(6379):
-        told = services.up(small.path)
-    assert urlsplit(told.redis).port not in (None, 6379)
+        endpoints = services.up(small.path)
+    assert urlsplit(endpoints.redis).port not in (None, 6379)
     assert services.answers(REDIS, small.path)
 
 
@@ -90,8 +90,8 @@ def test_ups_at_the_same_time_start_one_service(small: Home) -> None:
         return services.up(small.path).redis
 
     with ThreadPoolExecutor(4) as pool:
-        told = {future.result() for future in [pool.submit(up) for _ in range(4)]}
-    assert len(told) == 1
+        endpoints = {future.result() for future in [pool.submit(up) for _ in range(4)]}
+    assert len(endpoints) == 1
     assert len(small.family()) == 1
 
 
@@ -147,12 +147,12 @@ def test_a_home_that_cannot_be_made_is_an_error_that_names_it(small: Home) -> No
 
 def test_logs_shows_the_end_of_a_services_log(small: Home) -> None:
     services.up(small.path)
-    told = small.tidemark("logs", "redis", "-n", "5")
-    assert (told.returncode, len(told.stdout.splitlines())) == (0, 5)
-    assert "Ready to accept connections" in told.stdout
+    logs = small.tidemark("logs", "redis", "-n", "5")
+    assert (logs.returncode, len(logs.stdout.splitlines())) == (0, 5)
+    assert "Ready to accept connections" in logs.stdout
 
 
 def test_logs_of_no_service_is_an_error_that_names_the_services(small: Home) -> None:
-    told = small.tidemark("logs", "postgres")
-    assert (told.returncode, told.stdout) == (2, "")
-    assert "kafka" in told.stderr
+    logs = small.tidemark("logs", "postgres")
+    assert (logs.returncode, logs.stdout) == (2, "")
+    assert "kafka" in logs.stderr

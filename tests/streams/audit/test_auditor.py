@@ -50,8 +50,8 @@ def answered(left: Run, user_offset: int, merchant_offset: int, *, degraded: boo
         degraded,
     )  # fmt: skip
     read = [answer.StatePosition(-1, -1)] * 2 if degraded else [answer.StatePosition(0, at.offset) for at in states]
-    told = answer.Answer(decision, made.tobytes(), *read, code_digest())
-    return structs.replace(one, headers=[(HEADER, answer.encode(told))])
+    given = answer.Answer(decision, made.tobytes(), *read, code_digest())
+    return structs.replace(one, headers=[(HEADER, answer.encode(given))])
 
 
 @pytest.mark.parametrize("together", [1, 1000])
@@ -73,8 +73,8 @@ def test_a_degraded_answer_rests_on_the_request_alone() -> None:
 def test_an_answer_that_names_other_states_than_it_rests_on_is_found() -> None:
     before = run(history())
     asked = answered(before, 40, 27)
-    told = answer.decode(dict(asked.headers)[HEADER])
-    lied = answer.encode(msgspec.structs.replace(told, user_state=answer.StatePosition(0, 196)))
+    given = answer.decode(dict(asked.headers)[HEADER])
+    lied = answer.encode(msgspec.structs.replace(given, user_state=answer.StatePosition(0, 196)))
     auditor = audited(run([*before.transactions, structs.replace(asked, headers=[(HEADER, lied)])]))
     (mismatch,) = auditor.findings.examples
     assert mismatch.scored.transaction_id == f"t{asked.offset}"
@@ -148,9 +148,9 @@ def test_a_decision_is_taken_apart() -> None:
     auditor = audited(left)
     rows = left.scored()[20]
     scored = Scored.of(rows, 2)
-    told = explanation.explanation(FRAUD_V1, scored, auditor.history(scored), [], scorer(), None)
-    assert told["reproduced"]
-    windows = {(window["entity"], window["window"]): window for window in told["windows"]}
+    explained = explanation.explanation(FRAUD_V1, scored, auditor.history(scored), [], scorer(), None)
+    assert explained["reproduced"]
+    windows = {(window["entity"], window["window"]): window for window in explained["windows"]}
     vector_ = dict(zip(FRAUD_V1.names, scored.vector.tolist(), strict=True))
     for entity in ("user", "merchant"):
         for window in FRAUD_V1.activity:
@@ -159,6 +159,6 @@ def test_a_decision_is_taken_apart() -> None:
             labelled = windows[entity, f"{window.name} (labels)"]
             assert labelled["transactions"] == vector_[f"{entity}_matured_count_{window.name}"]
             assert labelled["frauds"] == vector_[f"{entity}_fraud_count_{window.name}"]
-    lines = explanation.text(told)
+    lines = explanation.text(explained)
     assert lines[-1] == "reproduced bit for bit"
     assert any("and" in line and "more" in line for line in lines)

@@ -45,8 +45,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         row = decided(f"t{number}", day, number, "block" if rng.random() < 0.05 else "approve", user_id=f"u{number % 97}", **vector)
         rows += [row] * (2 if rng.random() < 0.02 else 1)
         if fraud:
-            told = label(f"t{number}", day, day + rng.random() * 6) | {"user_id": row["user_id"]}
-            (copied if rng.random() < 0.5 else labels).append(told | {"kind": "label"})
+            labelled = label(f"t{number}", day, day + rng.random() * 6) | {"user_id": row["user_id"]}
+            (copied if rng.random() < 0.5 else labels).append(labelled | {"kind": "label"})
             if rng.random() < 0.1:
                 labels.append(label(f"t{number}", day, day + 6.5, False) | {"user_id": row["user_id"]})
     store = Storage.of(home / "offline")
@@ -160,7 +160,7 @@ def test_a_model_is_trained_from_it(home: Path, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "sentence"),
     [
         (("train", "--data", "FOLDER", "--as-of", "2025-03-01"), r"the labels in .* are those known by 2025-03-22; leave out --as-of"),
         (("train", "--data", "FOLDER", "--immature", "weighted"), "the immature transactions were left out of .*; leave out --immature"),
@@ -175,8 +175,8 @@ def test_a_model_is_trained_from_it(home: Path, folder: Path) -> None:
         (("training-set", "HOME/new", "--as-of", "2025-01-02"), "labels of the range come after --as-of and 0 of its transactions were"),
     ],
 )
-def test_what_can_not_be_is_one_sentence(home: Path, folder: Path, arguments: tuple[str, ...], said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_what_can_not_be_is_one_sentence(home: Path, folder: Path, arguments: tuple[str, ...], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
         tidemark(*(argument.replace("FOLDER", str(folder)).replace("HOME", str(home)) for argument in arguments))
 
 
