@@ -77,7 +77,7 @@ def test_processes_that_start_at_once_on_changed_source_get_what_their_signature
     for hits in ("0", "1"):
         processes = {value: kept.start(value) for value in asked}
         assert {value: result(process) for value, process in processes.items()} == {
-            value: f"{value_of} {hits}" for value, value_of in asked.items()
+            value: f"{expected} {hits}" for value, expected in asked.items()
         }
 
 
