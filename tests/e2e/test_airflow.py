@@ -89,7 +89,7 @@ def test_each_dag_runs_and_a_past_day_is_made_up_for(deployment: Deployment, fil
     assert verdict["comparison"]["first"] > int(candidate["trained_to"]) + 7 * DAY
     assert mlflow_registry.champion_version(deployment.config.mlflow) == "1", "nothing is promoted by itself"
     # The topic heard of the newest day, twice, and never of the day that was made up for.
-    told = deployment.messages("user-risk", UserRisk)
-    assert len(told) == 2 * len(newest)
+    sent = deployment.messages("user-risk", UserRisk)
+    assert len(sent) == 2 * len(newest)
     expected = {row["user_id"]: row for row in newest.to_pylist()}
-    assert all({name: getattr(one, name) for name in newest.column_names} == expected[one.user_id] for one in told)
+    assert all({name: getattr(one, name) for name in newest.column_names} == expected[one.user_id] for one in sent)

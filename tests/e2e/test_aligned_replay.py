@@ -17,7 +17,8 @@ from features.history.columns import CANONICAL
 from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from tests.parity.replayed import assert_as_in_backtest
-from tests.run.deployment import Deployment, champion, deployed, eventually
+from tests.run.deployment import Deployment, champion, eventually
+from tests.run.emptied import emptied
 
 PARTITIONS, DAYS, DAY_MS, MINUTE_MS = 8, 9, 86_400_000, 60_000
 REPLAY = ("--columns", "tidemark", "--labels-after", "1d")
@@ -39,8 +40,8 @@ def history(handbook: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> Pat
 
 
 @pytest.fixture(scope="module")
-def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    with deployed(tmp_path_factory.mktemp("aligned") / "home", partitions=PARTITIONS) as deployment:
+def deployment(shared: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    with emptied(shared, tmp_path_factory.mktemp("aligned") / "home", partitions=PARTITIONS) as deployment:
         champion(deployment.config)
         yield deployment
 
@@ -63,7 +64,9 @@ def kill(process: psutil.Process | None) -> None:
     process.send_signal(signal.SIGKILL)
 
 
-def test_vectors_and_decisions_are_the_backtests_whoever_is_killed(deployment: Deployment, history: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def replayed(deployment: Deployment, history: Path) -> Deployment:
+    """The history is replayed and decided; replay, INGEST and SCORE were each killed once on the way."""
     command = ("replay", "--aligned", str(history), *REPLAY)
     with deployment.running(*SCORING) as worker, deployment.running(*SCORING):
         with deployment.running(*command, "--rate", "10000") as replay:
@@ -80,27 +83,31 @@ def test_vectors_and_decisions_are_the_backtests_whoever_is_killed(deployment: D
             assert replay.wait(120) == 0
         # A plain worker passes over the end of the replay.
         deployment.work_until_idle()
+    return deployment
+
+
+def test_vectors_and_decisions_are_the_backtests_whoever_is_killed(replayed: Deployment, history: Path, tmp_path: Path) -> None:
     scores = tmp_path / "scores.parquet"
-    done = deployment.tidemark("backtest", str(history), *REPLAY, "--scores", str(scores))
+    done = replayed.tidemark("backtest", str(history), *REPLAY, "--scores", str(scores))
     assert done.returncode == 0, done.stderr
-    assert not deployment.read("dead-letters")
+    assert not replayed.read("dead-letters")
     vectors = assert_as_in_backtest(deployment, pq.read_table(scores))
     assert len(vectors) > 30_000
-    frauds = deployment.config.feature_set.names.index("merchant_fraud_count_30d")
+    frauds = replayed.config.feature_set.names.index("merchant_fraud_count_30d")
     assert sum(vector[frauds] > 0 for vector in vectors.values()) > 100
 
 
-def test_its_vectors_are_the_ideal_ones(deployment: Deployment, tmp_path: Path) -> None:
-    passed = deployment.tidemark("audit", "--all", "--dry-run", "--event-time", "--json", str(tmp_path / "audit.json"))
+def test_its_vectors_are_the_ideal_ones(replayed: Deployment, tmp_path: Path) -> None:
+    passed = replayed.tidemark("audit", "--all", "--dry-run", "--event-time", "--json", str(tmp_path / "audit.json"))
     assert passed.returncode == 0, passed.stdout + passed.stderr
     found = json.loads((tmp_path / "audit.json").read_text())
     assert (found["mismatches"], found["undecided"], found["event_time"]["rows_that_differ"]) == (0, 0, 0)
     assert found["event_time"]["rows"] == found["audited"] > 30_000
 
 
-def test_given_again_it_sends_nothing(deployment: Deployment, history: Path) -> None:
-    before = deployment.read("transactions")
-    done = deployment.tidemark("replay", "--aligned", str(history), *REPLAY)
+def test_given_again_it_sends_nothing(replayed: Deployment, history: Path) -> None:
+    before = replayed.read("transactions")
+    done = replayed.tidemark("replay", "--aligned", str(history), *REPLAY)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("0 transactions and 0 labels")
-    assert len(deployment.read("transactions")) == len(before)
+    assert len(replayed.read("transactions")) == len(before)

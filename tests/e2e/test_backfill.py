@@ -22,14 +22,15 @@ from streams.state.merchants import ScoreState
 from streams.state.users import IngestState
 from tests.faults.oracle import contents, restore
 from tests.made.records import label, transaction
-from tests.run.deployment import Deployment, champion, deployed
+from tests.run.deployment import Deployment, champion
+from tests.run.emptied import emptied
 
 START = 1_700_000_000_000
 
 
 @pytest.fixture
-def deployment(tmp_path: Path) -> Iterator[Deployment]:
-    with deployed(tmp_path / "home", partitions=2) as deployment:
+def deployment(shared: Deployment, tmp_path: Path) -> Iterator[Deployment]:
+    with emptied(shared, tmp_path / "home", partitions=2) as deployment:
         yield deployment
 
 

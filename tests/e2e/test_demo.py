@@ -132,28 +132,48 @@ class Terminal:
         return bool(part)
 
 
+@dataclass
+class Unattended:
+    """A run without a terminal: what it wrote, what it left in the folder of its home, and which processes outlived it."""
+
+    written: dict[str, object]
+    left: set[str]
+    processes: list[str]
+
+
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Home, list[Unattended]]]:
+    """A home, and two runs in it: the first found nothing, not even the folder, the second the first one's model."""
     home = Home(tmp_path_factory.mktemp("demo") / "home")
-    yield home
-    services.down(home.path)
+    try:
+        runs = []
+        for arguments in ((), ("--rate", "800")):
+            written = home.demo(*arguments)
+            runs.append(Unattended(written, {path.name for path in home.path.parent.iterdir()}, home.processes()))
+        yield home, runs
+    finally:
+        services.down(home.path)
 
 
-def test_unattended_on_a_fresh_home_then_at_once_again(home: Home) -> None:
+@pytest.fixture
+def home(fresh: tuple[Home, list[Unattended]]) -> Home:
+    """A home with a model, in which nothing but services may run."""
+    return fresh[0]
+
+
+def test_unattended_on_a_fresh_home_then_at_once_again(fresh: tuple[Home, list[Unattended]]) -> None:
     """Every transaction sent comes out as a decision or a dead letter; the second run has a run's own counts, and the first one's model."""
-    first = home.demo()
-    assert home.processes() == []
-    assert {path.name for path in home.path.parent.iterdir()} == {"home", "demo.json"}
-    assert {path.name for path in home.path.parent.iterdir()} == {"home", "demo.json"}
-    second = home.demo("--rate", "800")
-    assert home.processes() == []
-    for done in (first, second):
+    for run in fresh[1]:
+        done = run.written
+        assert run.processes == []
+        assert run.left == {"home", "demo.json"}
         assert done["transactions"] == TRANSACTIONS
         assert done["decisions"] + done["dead_letters"] == TRANSACTIONS  # type: ignore[operator]
         assert done["dead_letters"] > 0  # type: ignore[operator]
         assert done["api_calls"] > 0  # type: ignore[operator]
         assert done["repeated_decisions"] == 0
         assert done["latency_ms"]["p50"] > 0  # type: ignore[index]
+    first, second = (run.written for run in fresh[1])
     assert first["model_digest"] == second["model_digest"]
     assert first["run"] != second["run"]
 
@@ -174,9 +194,9 @@ def test_on_a_terminal_until_ctrl_c_and_services_that_were_up_stay_up(home: Home
     assert home.tidemark("status").stdout == before
 
 
-def test_killed_hard_it_takes_its_workers_and_the_api_with_it(home: Home) -> None:
+def test_killed_hard_it_takes_its_workers_and_the_api_with_it(home: Home, tmp_path: Path) -> None:
     assert home.tidemark("up").returncode == 0
-    log = home.path.parent / "killed.log"
+    log = tmp_path / "killed.log"
     with log.open("wb") as output:
         demo = subprocess.Popen(
             [*COMMAND, "demo", "--exit"], env=home.environment, cwd=home.path.parent, stdin=subprocess.DEVNULL, stdout=output, stderr=output
@@ -203,9 +223,9 @@ def test_ended_by_sigterm_while_it_starts(home: Home, delay: float) -> None:
     )
     time.sleep(delay)
     demo.terminate()
-    told, _ = demo.communicate(timeout=60)
-    assert demo.returncode in (128 + signal.SIGTERM, -signal.SIGTERM), told
-    assert "Traceback" not in told
+    output, _ = demo.communicate(timeout=60)
+    assert demo.returncode in (128 + signal.SIGTERM, -signal.SIGTERM), output
+    assert "Traceback" not in output
     assert home.processes() == []
 
 

@@ -9,14 +9,15 @@ import pytest
 from models.promotion import mlflow_audits
 from models.registry import mlflow_registry
 from tests.made.records import transaction
-from tests.run.deployment import Deployment, champion, deployed
+from tests.run.deployment import Deployment, champion
+from tests.run.emptied import emptied
 
 START = 1_700_000_000_000
 
 
 @pytest.fixture
-def deployment(tmp_path: Path) -> Iterator[Deployment]:
-    with deployed(tmp_path / "home") as deployment:
+def deployment(shared: Deployment, tmp_path: Path) -> Iterator[Deployment]:
+    with emptied(shared, tmp_path / "home") as deployment:
         yield deployment
 
 

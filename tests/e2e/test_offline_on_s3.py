@@ -59,12 +59,12 @@ def deployment(store: Storage, history: pa.Table, tmp_path_factory: pytest.TempP
     with deployed(folder / "home", partitions=1) as it:
         feast_repo_writer.write(it.config.feast_path, it.config.redis, store)
         champion(it.config)
-        said(it, "replay", str(folder / "history.parquet"), "--columns", "tidemark", "--labels-after", "7d")
+        output_of(it, "replay", str(folder / "history.parquet"), "--columns", "tidemark", "--labels-after", "7d")
         it.work_until_idle()
         yield it
 
 
-def said(deployment: Deployment, *arguments: str) -> str:
+def output_of(deployment: Deployment, *arguments: str) -> str:
     done = deployment.tidemark(*arguments, timeout=300)
     assert done.returncode == 0, done.stderr[-3_000:]
     return done.stdout
@@ -90,15 +90,15 @@ def killed(deployment: Deployment, moment: str, *arguments: str) -> None:
 def test_archive_backfill_and_history_on_s3(deployment: Deployment, store: Storage, history: pa.Table, tmp_path: Path) -> None:
     for moment in ("before", "after"):
         killed(deployment, moment, "archive", "--once")
-    said(deployment, "archive", "--once")
+    output_of(deployment, "archive", "--once")
     assert_each_record_is_there_once(deployment, store)
 
     first = datetime.fromtimestamp(pc.min(history["event_time"]).as_py() / 1000, UTC).date()
     after = first + timedelta(days=DAYS)
     days = ("--from", str(first), "--to", str(after))
     killed(deployment, "after", "backfill", "--features", V1.name, *days)
-    assert f"{DAYS} of {DAYS} days computed" in said(deployment, "backfill", "--features", V1.name, *days)
-    assert f"0 of {DAYS} days computed" in said(deployment, "backfill", "--features", V1.name, *days)
+    assert f"{DAYS} of {DAYS} days computed" in output_of(deployment, "backfill", "--features", V1.name, *days)
+    assert f"0 of {DAYS} days computed" in output_of(deployment, "backfill", "--features", V1.name, *days)
 
     log = HistoryLog.from_table(history)
     ids = history["transaction_id"].take(pa.array(log.order)).to_pylist()
@@ -114,7 +114,7 @@ def test_archive_backfill_and_history_on_s3(deployment: Deployment, store: Stora
     for source in ("--served", "--backfill"):
         out = tmp_path / source
         url = out if source == "--served" else f"{store.url.removesuffix('offline')}exported"
-        assert f"{len(ids):,} transactions of {DAYS} days" in said(deployment, "features", "export", *days, "--out", str(url), source)
+        assert f"{len(ids):,} transactions of {DAYS} days" in output_of(deployment, "features", "export", *days, "--out", str(url), source)
         filesystem, root = Storage.of(url).arrow()
         rows = pa_dataset.dataset(root, filesystem=filesystem, format="parquet", partitioning="hive").to_table()
         place = {name: i for i, name in enumerate(rows["transaction_id"].to_pylist())}

@@ -13,8 +13,10 @@ from confluent_kafka.admin import AdminClient
 
 from features.history.columns import CANONICAL
 from models.promotion import mlflow_audits
+from tests.made.records import transaction
 from tests.parity.replayed import assert_as_in_backtest
 from tests.run.deployment import Deployment, champion, deployed
+from tests.run.emptied import emptied
 
 FIRST_DAYS, DAY_MS = 20, 86_400_000
 
@@ -66,17 +68,20 @@ def test_two_workers_over_four_partitions_pass_the_audit(four: Deployment, tmp_p
     assert (verdict.passed, verdict.audited) == (True, decisions)
 
 
-def test_an_audit_needs_the_whole_log(four: Deployment) -> None:
-    admin = AdminClient({"bootstrap.servers": four.config.kafka})
-    for removed in admin.delete_records([TopicPartition("transactions", 1, 5)]).values():
-        removed.result(30)
-    refused = four.tidemark("audit", "--dry-run")
+def test_an_audit_needs_the_whole_log(shared: Deployment, tmp_path: Path) -> None:
+    with emptied(shared, tmp_path / "home", partitions=2) as deployment:
+        # On partition 1 of 2.
+        deployment.send([transaction(i, "u11") for i in range(10)])
+        admin = AdminClient({"bootstrap.servers": deployment.config.kafka})
+        for removed in admin.delete_records([TopicPartition("transactions", 1, 5)]).values():
+            removed.result(30)
+        refused = deployment.tidemark("audit", "--dry-run")
     assert refused.returncode == 2
     assert "transactions[1] begins at offset 5: the log has lost what vectors must be recomputed from" in refused.stderr
 
 
-def test_one_partition_agrees_with_the_backtest(tmp_path: Path, month: Path) -> None:
-    with deployed(tmp_path / "home", partitions=1) as deployment:
+def test_one_partition_agrees_with_the_backtest(shared: Deployment, tmp_path: Path, month: Path) -> None:
+    with emptied(shared, tmp_path / "home", partitions=1) as deployment:
         champion(deployment.config)
         replay(deployment, month)
         deployment.work_until_idle()

@@ -12,15 +12,16 @@ from streams.messages.events import DeadLetter
 from streams.messages.partitioner import partition_of
 from streams.messages.record import LogRecord
 from tests.made.user_records import CREATED, user
-from tests.run.deployment import Deployment, deployed, eventually
+from tests.run.deployment import Deployment, eventually
+from tests.run.emptied import emptied
 
 FEATURES = ["user_profile:created_at", "user_profile:country", "user_profile:segment"]
 USERS = [f"u{i}" for i in range(40)]
 
 
 @pytest.fixture(scope="module")
-def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    with deployed(tmp_path_factory.mktemp("users") / "home", partitions=2) as found, found.running("worker", "--stages", "profiles"):
+def deployment(shared: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    with emptied(shared, tmp_path_factory.mktemp("users") / "home", partitions=2) as found, found.running("worker", "--stages", "profiles"):
         found.send([user(0, name) for name in USERS], "users")
         eventually(lambda: len(profiles(found, *USERS)) == len(USERS), what="every profile")
         yield found

@@ -393,8 +393,8 @@ def _main() -> None:
         if not arguments.keep:
             shutil.rmtree(folder)
         rows.append(row)
-        said = [row.failed, *row.notes, *row.verdict.examples[:5]]
-        print(" | ".join(cells(row)), f"| {row.seconds:.0f} s", *filter(None, said), sep="\n  ", flush=True)
+        lines = [row.failed, *row.notes, *row.verdict.examples[:5]]
+        print(" | ".join(cells(row)), f"| {row.seconds:.0f} s", *filter(None, lines), sep="\n  ", flush=True)
     print(table(rows))
     if arguments.json:
         figures = {**made_on, "seed": arguments.seed, "rows": [msgspec.to_builtins(row) for row in rows]}

@@ -137,6 +137,6 @@ class Fleet:
             os.kill(pid, number)
 
 
-def said(folder: Path) -> Sequence[str]:
+def logged_lines(folder: Path) -> Sequence[str]:
     """What the workers logged."""
     return (folder / "workers.log").read_text(errors="replace").splitlines()

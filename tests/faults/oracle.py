@@ -65,7 +65,7 @@ class FaultVerdict:
 
 
 @dataclass
-class _Said:
+class _Output:
     """What was said of each record of one source partition, by offset."""
 
     decided: npt.NDArray[np.int16]
@@ -78,7 +78,7 @@ class _Said:
     seen: npt.NDArray[np.bool_]
 
     @classmethod
-    def of(cls, n: int) -> "_Said":
+    def of(cls, n: int) -> "_Output":
         numbers = [np.zeros(n, np.int16) for _ in range(3)]
         hashes = [np.zeros(n, np.uint64) for _ in range(3)]
         return cls(numbers[0], hashes[0], numbers[1] - 1, numbers[2], hashes[1], hashes[2], np.full(n, -1, np.int16), np.zeros(n, np.bool_))
@@ -97,7 +97,7 @@ class Oracle:
         self._sources = partition_count(KafkaClients.of(config), TRANSACTIONS.name)
         self._targets = partition_count(KafkaClients.of(config), BY_MERCHANT.name)
         self._schema = batches.batch_schema(config.feature_set)
-        self._said: list[_Said] = []
+        self._outputs: list[_Output] = []
         self._models: dict[str, int] = {}
         self._variants: list[Variant] = []
         self._users: dict[int, IngestState] = {}
@@ -109,7 +109,7 @@ class Oracle:
 
     def judge(self, *, online: bool = True) -> FaultVerdict:
         """The verdict on everything; ``online`` includes what Feast holds."""
-        self._said = [_Said.of(self._end(TRANSACTIONS.name, source)) for source in range(self._sources)]
+        self._outputs = [_Output.of(self._end(TRANSACTIONS.name, source)) for source in range(self._sources)]
         self._read_decisions()
         self._read_scoring_log()
         for source in range(self._sources):
@@ -140,10 +140,10 @@ class Oracle:
         read = msgspec.json.Decoder(Decision).decode
         for _, record in self._read(DECISIONS.name):
             decision = read(record.value or b"")
-            said, offset = self._said[decision.source.partition], decision.source.offset
-            said.decided[offset] += 1
-            said.decision[offset] = _hash(decision)
-            said.model[offset] = self._models.setdefault(decision.model_digest, len(self._models))
+            output, offset = self._outputs[decision.source.partition], decision.source.offset
+            output.decided[offset] += 1
+            output.decision[offset] = _hash(decision)
+            output.model[offset] = self._models.setdefault(decision.model_digest, len(self._models))
             self.verdict.decisions += 1
         by_digest = {}
         for version in self._versions:
@@ -158,8 +158,8 @@ class Oracle:
             sources, offsets = table["source_partition"].to_numpy(), table["source_offset"].to_numpy()
             for source in np.unique(sources):
                 here = sources == source
-                np.add.at(self._said[source].logged, offsets[here], 1)
-                self._said[source].vector[offsets[here]] = hashes[here]
+                np.add.at(self._outputs[source].logged, offsets[here], 1)
+                self._outputs[source].vector[offsets[here]] = hashes[here]
 
     def _compute_users(self, source: int) -> None:
         validator = Validator(TRANSACTIONS.name, source, self._sources, self._config.currency)
@@ -171,8 +171,8 @@ class Oracle:
             for routed in ingest([(state, records)], counts):
                 rows = self._decode(routed).rows
                 offsets = rows["offset"].to_numpy()
-                self._said[source].row[offsets] = _row_hashes(rows)
-                self._said[source].target[offsets] = routed.partition
+                self._outputs[source].row[offsets] = _row_hashes(rows)
+                self._outputs[source].target[offsets] = routed.partition
 
     def _find_culprits(self, source: int, records: Sequence[LogRecord]) -> None:
         for kind, amount in self._failing.items():
@@ -199,11 +199,11 @@ class Oracle:
         sources, offsets, hashes = rows["source"].to_numpy(), rows["offset"].to_numpy(), _row_hashes(rows)
         for source in np.unique(sources):
             here = sources == source
-            said = self._said[source]
+            output = self._outputs[source]
             off = offsets[here]
-            wrong = (said.row[off] != hashes[here]) | (said.target[off] != target)
+            wrong = (output.row[off] != hashes[here]) | (output.target[off] != target)
             self.verdict.note("wrong", int(wrong.sum()), f"rows of transactions[{source}] at {off[wrong][:3]} on by-merchant[{target}]")
-            said.seen[off] = True
+            output.seen[off] = True
 
     def _compare_decisions(self, observed: Observed) -> None:
         verdict = self.verdict
@@ -213,7 +213,7 @@ class Oracle:
         verdict.transactions += n
         sources, offsets = observed.rows["source"].to_numpy(), observed.rows["offset"].to_numpy()
         vectors = _vector_hashes(observed.vectors)
-        model = np.array([self._said[s].model[o] for s, o in zip(sources, offsets, strict=True)], np.int16)
+        model = np.array([self._outputs[s].model[o] for s, o in zip(sources, offsets, strict=True)], np.int16)
         for number in np.unique(model):
             here = np.flatnonzero(model == number)
             if number < 0:
@@ -221,19 +221,19 @@ class Oracle:
                 continue
             part = Observed(observed.rows.take(pa.array(here)), observed.position[here], np.ascontiguousarray(observed.vectors[here]), [])
             for i, (_, message) in zip(here, decide(part, self._variants[number], self._config.currency, 0).decisions, strict=True):
-                said, offset = self._said[sources[i]], offsets[i]
+                output, offset = self._outputs[sources[i]], offsets[i]
                 where = f"transactions[{sources[i]}] at {offset}"
                 verdict.note(
-                    "wrong", int(said.decision[offset] != _hash(msgspec.json.decode(message, type=Decision))), f"decision on {where}"
+                    "wrong", int(output.decision[offset] != _hash(msgspec.json.decode(message, type=Decision))), f"decision on {where}"
                 )
-                verdict.note("wrong", int(said.logged[offset] == 1 and said.vector[offset] != vectors[i]), f"vector of {where}")
-                verdict.note("lost", int(said.logged[offset] == 0), f"scoring log of {where}")
+                verdict.note("wrong", int(output.logged[offset] == 1 and output.vector[offset] != vectors[i]), f"vector of {where}")
+                verdict.note("lost", int(output.logged[offset] == 0), f"scoring log of {where}")
         for source in np.unique(sources):
             off = offsets[sources == source]
-            said = self._said[source]
-            twice = np.maximum(said.decided[off], said.logged[off]) > 1
+            output = self._outputs[source]
+            twice = np.maximum(output.decided[off], output.logged[off]) > 1
             verdict.note("duplicated", int(twice.sum()), f"transactions[{source}] at {off[twice][:3]}")
-            said.decided[off] = said.logged[off] = 0
+            output.decided[off] = output.logged[off] = 0
 
     def _without_undecidable(self, observed: Observed) -> Observed:
         """Those on which the model fails refused."""
@@ -245,11 +245,11 @@ class Oracle:
         return Observed(observed.rows.filter(pa.array(~here)), observed.position[~here], observed.vectors[~here], refused)
 
     def _compare_rows(self) -> None:
-        for source, said in enumerate(self._said):
-            missing = np.flatnonzero((said.target >= 0) & ~said.seen)
+        for source, output in enumerate(self._outputs):
+            missing = np.flatnonzero((output.target >= 0) & ~output.seen)
             self.verdict.note("lost", len(missing), f"rows of transactions[{source}] at {missing[:3]}")
             # Those that the oracle met were set to zero.
-            invented = np.flatnonzero((said.decided > 0) | (said.logged > 0))
+            invented = np.flatnonzero((output.decided > 0) | (output.logged > 0))
             self.verdict.note("wrong", len(invented), f"decisions nobody asked for, on transactions[{source}] at {invented[:3]}")
 
     def _compare_letters(self) -> None:

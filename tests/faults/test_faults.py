@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.campaign import Row, Scenario, World, crash_points, culprits, kills, run, table
-from tests.faults.fleet import said
+from tests.faults.fleet import logged_lines
 from tests.faults.oracle import FaultVerdict, letters
 
 
@@ -32,7 +32,7 @@ def test_records_that_cannot_be_processed_cost_no_other_its_decision(tmp_path: P
 
     row = run(Scenario(inject, 1, rate=500, sabotage="fail_on_some"), tmp_path / "home")
     assert found == ["processing_failed"] * 3
-    assert any("gave up transactions" in line for line in said(tmp_path / "home" / "fleet"))
+    assert any("gave up transactions" in line for line in logged_lines(tmp_path / "home" / "fleet"))
     assert row.verdict.holds, row.verdict
     assert row.verdict.transactions > 1_000
 

@@ -50,6 +50,6 @@ def assert_as_in_backtest(deployment: Deployment, scores: pa.Table) -> dict[str,
     for name, probability, score, decision in zip(
         *(scores[column].to_pylist() for column in ("transaction_id", "probability", "risk_score", "decision")), strict=True
     ):
-        told = decided[name]
-        assert (told.probability, told.risk_score, told.decision) == (probability, score, decision)
+        decision_made = decided[name]
+        assert (decision_made.probability, decision_made.risk_score, decision_made.decision) == (probability, score, decision)
     return logged

@@ -184,8 +184,8 @@ def test_what_people_look_up_is_as_of_the_last_event(log: Log) -> None:
     counts, amounts = state.totals(slots)
     names = [feature.name for feature in V1.of("user")]
     for i, user in enumerate(users):
-        said = oracle.summary(user)
-        assert features[i, names.index("user_tx_count_30d")] == said.count_30d
-        mean = as_float32(said.mean_30d)
+        summary = oracle.summary(user)
+        assert features[i, names.index("user_tx_count_30d")] == summary.count_30d
+        mean = as_float32(summary.mean_30d)
         assert np.array_equal(features[i, names.index("user_mean_amount_30d")], np.float32(mean), equal_nan=True)
-        assert (counts[i], amounts[i] / counts[i]) == (said.count, said.mean)
+        assert (counts[i], amounts[i] / counts[i]) == (summary.count, summary.mean)

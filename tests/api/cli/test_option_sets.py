@@ -28,13 +28,13 @@ def test_a_dataclass_is_an_option_a_field() -> None:
         """Put it there."""
         typer.echo(f"{name} {at} {loud}")
 
-    def said(*arguments: str) -> str:
+    def output(*arguments: str) -> str:
         return CliRunner().invoke(app, arguments).output
 
-    assert said("it", "--across", "3") == "it Place(x=3, y=7) False\n"
-    assert said("it", "--across", "3", "--y", "8", "--loud") == "it Place(x=3, y=8) True\n"
-    assert "Missing option '--across'" in said("it")
-    assert "Put it there." in said("--help")
+    assert output("it", "--across", "3") == "it Place(x=3, y=7) False\n"
+    assert output("it", "--across", "3", "--y", "8", "--loud") == "it Place(x=3, y=8) True\n"
+    assert "Missing option '--across'" in output("it")
+    assert "Put it there." in output("--help")
 
 
 @pytest.fixture(scope="module")

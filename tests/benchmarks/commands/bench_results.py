@@ -45,7 +45,7 @@ def everything(
         arguments = [name, *(of_data if name in _OF_DATA else []), *(_option("--peers", peers) if name == "stream" else [])]
         arguments += ["--quick"] if quick else []
         typer.echo(" ".join([*PROGRAM, *arguments]))
-        if _run([*arguments, "--json", str(results / f"{name}.json")]):
+        if run([*arguments, "--json", str(results / f"{name}.json")]):
             failed.append(name)
     report(results)
     if failed:
@@ -75,7 +75,7 @@ def _option(name: str, value: object) -> list[str]:
     return [] if value is None else [name, str(value)]
 
 
-def _run(arguments: list[str]) -> int:
+def run(arguments: list[str]) -> int:
     """Runs a benchmark in a process of its own, as if typed, so that one benchmark doesn't bear on the next. SIGTERM ends it too."""
     process = subprocess.Popen([sys.executable, *PROGRAM[1:], *arguments], stdin=subprocess.DEVNULL)
     with ended_by_sigterm():

@@ -67,9 +67,9 @@ def test_recovery(tmp_path: Path) -> None:
 
 def test_all_runs_each_as_if_it_was_typed(tmp_path: Path) -> None:
     file = tmp_path / "keys.json"
-    assert bench_results._run(["keys", "--numbers", "20000", "--json", str(file)]) == 0
+    assert bench_results.run(["keys", "--numbers", "20000", "--json", str(file)]) == 0
     assert json.loads(file.read_text())["command"] == f"python -m tests.benchmarks keys --numbers 20000 --json {file}"
-    assert bench_results._run(["keys", "--numbers", "many"]) == 2
+    assert bench_results.run(["keys", "--numbers", "many"]) == 2
 
 
 @pytest.mark.parametrize(

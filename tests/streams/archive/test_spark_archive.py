@@ -24,14 +24,15 @@ from streams.messages.record import LogRecord
 from streams.score import Outcome, decide
 from tests.made.archive_contents import assert_each_record_is_there_once, files_of, records_of
 from tests.made.records import advanced, ingest_state, label, received, routed, score_state, scorer, transaction
-from tests.run.deployment import ROOT, Deployment, deployed, end_group, eventually
+from tests.run.deployment import ROOT, Deployment, end_group, eventually
+from tests.run.emptied import emptied
 
 RECORDS = 400
 
 
 @pytest.fixture(scope="module")
-def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    with deployed(tmp_path_factory.mktemp("archive") / "home", partitions=2) as it:
+def deployment(shared: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    with emptied(shared, tmp_path_factory.mktemp("archive") / "home", partitions=2) as it:
         yield it
 
 
@@ -103,8 +104,8 @@ def test_each_record_is_archived_once_whenever_it_is_killed(deployment: Deployme
         dies(command(deployment, "--once", "--store", store.url, module=("-m", "tests.run.killed", moment)))
     send_some(deployment)
     kill_at_random(deployment, store)
-    said = succeeds(deployment, "--once", "--compact", "--store", store.url)
-    assert "small files joined" in said
+    output = succeeds(deployment, "--once", "--compact", "--store", store.url)
+    assert "small files joined" in output
     assert_each_record_is_there_once(deployment, store)
 
 

@@ -20,6 +20,7 @@ from streams.audit.recomputation import Shape
 from streams.messages import scoring_log
 from streams.messages.record import LogRecord
 from streams.score import decide
+from tests.made.log_in_memory import LogInMemory
 from tests.made.records import advanced, ingest_state, label, received, routed, score_state, scorer, transaction
 
 START = 1_700_000_000_000
@@ -38,9 +39,8 @@ class Run:
 
     def read(self, topic: str, partition: int, begin: int, end: int) -> Iterator[Sequence[LogRecord]]:
         """An ``auditor.Reader``."""
-        assert partition == 0
-        records = self.transactions if topic == "transactions" else self.by_merchant
-        yield from ([record] for record in records if begin <= record.offset < end)
+        log = LogInMemory({"transactions": [self.transactions], "transactions.by-merchant": [self.by_merchant]})
+        yield from log.read(topic, partition, begin, end)
 
     def scored(self) -> list[pa.Table]:
         """The rows of the scoring log."""

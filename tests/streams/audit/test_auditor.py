@@ -81,8 +81,8 @@ def test_a_degraded_answer_rests_on_the_request_alone() -> None:
 def test_an_answer_that_names_other_states_than_it_rests_on_is_found() -> None:
     before = run(history())
     asked = answered(before, 40, 27)
-    told = answer.decode(dict(asked.headers)[HEADER])
-    lied = answer.encode(msgspec.structs.replace(told, user_state=answer.StatePosition(0, 196)))
+    given = answer.decode(dict(asked.headers)[HEADER])
+    lied = answer.encode(msgspec.structs.replace(given, user_state=answer.StatePosition(0, 196)))
     auditor = audited(run([*before.transactions, structs.replace(asked, headers=[(HEADER, lied)])]))
     (mismatch,) = auditor.findings.examples
     assert mismatch.scored.transaction_id == f"t{asked.offset}"
@@ -156,9 +156,9 @@ def test_a_decision_is_taken_apart() -> None:
     auditor = audited(left)
     rows = left.scored()[20]
     scored = Scored.of(rows, 2)
-    told = explanation.explanation(FRAUD_V1, scored, auditor.history(scored), [], scorer(), None)
-    assert told["reproduced"]
-    windows = {(window["entity"], window["window"]): window for window in told["windows"]}
+    explained = explanation.explanation(FRAUD_V1, scored, auditor.history(scored), [], scorer(), None)
+    assert explained["reproduced"]
+    windows = {(window["entity"], window["window"]): window for window in explained["windows"]}
     vector_ = dict(zip(FRAUD_V1.names, scored.vector.tolist(), strict=True))
     for entity in ("user", "merchant"):
         for window in FRAUD_V1.activity:
@@ -167,6 +167,6 @@ def test_a_decision_is_taken_apart() -> None:
             labelled = windows[entity, f"{window.name} (labels)"]
             assert labelled["transactions"] == vector_[f"{entity}_matured_count_{window.name}"]
             assert labelled["frauds"] == vector_[f"{entity}_fraud_count_{window.name}"]
-    lines = explanation.text(told)
+    lines = explanation.text(explained)
     assert lines[-1] == "reproduced bit for bit"
     assert any("and" in line and "more" in line for line in lines)

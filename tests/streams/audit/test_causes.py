@@ -32,8 +32,8 @@ def seen(past: Sequence[Applied], at_hand: Applied) -> Float32:
     oracle = Oracle.of(FRAUD_V1)
     for one in past:
         oracle.apply_transaction(one.event)  # type: ignore[arg-type]
-    told = oracle.observe(at_hand.event)  # type: ignore[arg-type]
-    return np.array([told[name] for name in FRAUD_V1.names], np.float32)
+    features = oracle.observe(at_hand.event)  # type: ignore[arg-type]
+    return np.array([features[name] for name in FRAUD_V1.names], np.float32)
 
 
 def case(served: Float32, at_hand: Applied = AT_HAND, foreign_code: bool = False) -> tuple[Case, list[Suspicion]]:
@@ -51,16 +51,16 @@ def case(served: Float32, at_hand: Applied = AT_HAND, foreign_code: bool = False
     ],
 )
 def test_another_past_is_named(change: Callable[[list[Applied]], list[Applied]], cause: str, sentence: str) -> None:
-    ((found, told),) = verdicts([case(seen(change(PAST), AT_HAND))])
+    ((found, words),) = verdicts([case(seen(change(PAST), AT_HAND))])
     assert found == cause
-    assert sentence in told
+    assert sentence in words
 
 
 def test_a_rewound_anchor_is_late() -> None:
     served = seen([one for one in PAST if int(one.event.event_time) <= int(LATE.event.event_time)], LATE)
-    ((found, told),) = verdicts([case(served, LATE)])
+    ((found, words),) = verdicts([case(served, LATE)])
     assert found == "late"
-    assert "rewound" in told
+    assert "rewound" in words
 
 
 def test_a_mean_that_is_off_by_a_rounding_is_float_and_by_more_is_unknown() -> None:

@@ -61,7 +61,7 @@ def test_disorder_is_measured_against_a_backtest_of_the_same_events() -> None:
         rows += bool(columns)
     assert rows > 5
     assert report["rows_that_differ"] == rows
-    assert {name: told["differing"] for name, told in report["features"].items()} == dict(differing)  # type: ignore[attr-defined]
+    assert {name: figures["differing"] for name, figures in report["features"].items()} == dict(differing)  # type: ignore[attr-defined]
     assert report["values_that_differ"] == differing.total()
     assert f"{rows} of 60 vectors" in text(report)[0]
 

@@ -13,71 +13,14 @@ import pytest
 
 from features.errors import UserError
 from features.online import feast_repo_writer
-from features.online.feast_store import ClaimLostError, OnlineReader, OnlineStoreError, OnlineWriter
-from features.online.snapshot import Snapshot
+from features.online.feast_store import OnlineReader, OnlineStoreError, OnlineWriter
 from features.state import EntityState
 from streams.online import feast_projector as project_module
 from streams.online.changes import snapshot
 from streams.online.feast_projector import Projector
 from tests.made.online_states import history, label_only, state_of, whole
+from tests.made.online_store import Store
 from tests.run.redis_server import RedisServer, running_redis
-
-
-class Store:
-    """An online store in memory, which may fail, be slow, and lose everything."""
-
-    def __init__(self) -> None:
-        self.rows: dict[str, tuple[bytes, int]] = {}
-        self.positions: dict[int, int] = {}
-        self.writes: list[Snapshot] = []
-        self.failure: Exception | None = None
-        self.may_write = threading.Event()
-        self.may_write.set()
-        self.entered = threading.Event()
-        self.busy = 0.0
-        self.claimed: list[int] = []
-        self.is_anothers = False
-        self._same = False
-
-    def wipe(self) -> None:
-        self.rows, self.positions, self._same = {}, {}, False
-
-    def check(self) -> bool:
-        self._answer()
-        same, self._same = self._same, True
-        return same
-
-    def projected(self) -> dict[int, int]:
-        self._answer()
-        return dict(self.positions)
-
-    def claim(self, partition: int) -> None:
-        self._answer()
-        self.claimed.append(partition)
-        self.is_anothers = False
-
-    def write(self, part: Snapshot) -> None:
-        self._answer()
-        if self.is_anothers:
-            raise ClaimLostError("another's")
-        self.entered.set()
-        self.may_write.wait()
-        began = time.thread_time()
-        while time.thread_time() < began + self.busy:
-            pass
-        self.rows |= {key: (state, part.position) for key, state in zip(part.keys, part.states, strict=True)}
-        self.writes.append(part)
-
-    def set_projected(self, partition: int, position: int) -> None:
-        self._answer()
-        self.positions[partition] = position
-
-    def close(self) -> None:
-        pass
-
-    def _answer(self) -> None:
-        if self.failure is not None:
-            raise self.failure
 
 
 def eventually(true: Callable[[], Any], within: float = 5.0) -> None:
@@ -155,7 +98,7 @@ def test_a_partition_that_another_claimed_is_left_to_it_and_written_anew_if_it_s
         project(projector, state, 10)
         eventually(lambda: projector.flushed(0) == 10)
         label_only(state, "u1")
-        store.is_anothers = True
+        store.another().claim(0)
         store.rows.clear()
         project(projector, state, 11)
         eventually(lambda: projector.flushed(0) is None)
@@ -199,7 +142,7 @@ def test_while_the_store_fails_it_keeps_trying_and_says_so_once(caplog: pytest.L
         eventually(lambda: projector.wants(0))
         store.failure = OnlineStoreError("Redis is gone")
         project(projector, state, 10)
-        time.sleep(0.5)
+        eventually(lambda: store.failed >= 3)
         assert not projector.wants(0)
         assert projector.flushed(0) is None
         label_only(state, "u1")
@@ -231,7 +174,8 @@ def test_nothing_is_wanted_before_the_store_answered() -> None:
     store = Store()
     store.failure = OnlineStoreError("not up yet")
     with projecting(store) as projector:
-        time.sleep(0.2)
+        assert not projector.wants(0)
+        eventually(lambda: store.failed >= 2)
         assert not projector.wants(0)
         store.failure = None
         eventually(lambda: projector.wants(0))
@@ -239,7 +183,7 @@ def test_nothing_is_wanted_before_the_store_answered() -> None:
 
 def test_everything_is_wanted_of_a_partition_the_store_does_not_have() -> None:
     store, state = Store(), state_of("user", history(0))
-    store.positions = {1: 5}
+    store.positions[1] = 5
     snapshot(state, 0, 1)  # nothing is touched any more
     with projecting(store) as projector:
         for partition in (0, 1):
@@ -289,7 +233,7 @@ def test_after_a_drop_nothing_of_the_partition_is_written() -> None:
         assert len(store.writes) == written == 1
         assert store.positions == {}
         # What was lost is made good should it come back.
-        store.positions = {0: 3}
+        store.positions[0] = 3
         eventually(lambda: projector.wants(0))
         assert projector.wants_everything(0)
 
@@ -333,7 +277,7 @@ def test_close_does_not_wait_for_a_store_that_fails() -> None:
         assert time.monotonic() - began < 30
 
 
-def test_no_repository_is_told_at_once(tmp_path: Path) -> None:
+def test_a_missing_repository_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="tidemark up"):
         Projector(tmp_path, "app", "ingest")
 

@@ -100,7 +100,7 @@ def test_a_memory_put_together_from_its_pieces_goes_on_as_the_one_that_told_them
     other = TransactionMemory(age=60 * MINUTE_MS, most=most)
     other.restore(saved.values())
     rest = entries[broken_off:]
-    said = memory.take([transaction for transaction, _ in rest], [at for _, at in rest])
-    assert other.take([transaction for transaction, _ in rest], [at for _, at in rest]) == said
+    sightings = memory.take([transaction for transaction, _ in rest], [at for _, at in rest])
+    assert other.take([transaction for transaction, _ in rest], [at for _, at in rest]) == sightings
     assert len(other) == len(memory)
     assert other.news() == memory.news()

@@ -59,7 +59,7 @@ def test_ingest_goes_on_as_if_it_had_never_died(lives: list[tuple[int, int, int,
     log = history(seed=seed)
     unhurt = ingest_state(2)
     expected = [row for sent in routed(unhurt, log) for row in rows(received([sent], sent.partition))]
-    topic, position, said = Topic(), 0, []
+    topic, position, sent_rows = Topic(), 0, []
     for lasts, at_once, most, every in [*lives, (len(log), 7, 100, 1)]:
         state = ingest_state(2)
         saver, begin = recovered(state, topic)
@@ -68,14 +68,14 @@ def test_ingest_goes_on_as_if_it_had_never_died(lives: list[tuple[int, int, int,
         until = min(len(log), position + lasts)
         for turn, at in enumerate(range(position, until, at_once)):
             batch = log[at : min(at + at_once, until)]
-            said += [row for sent in ingest([(state, batch)], Counter()) for row in rows(received([sent], sent.partition))]
+            sent_rows += [row for sent in ingest([(state, batch)], Counter()) for row in rows(received([sent], sent.partition))]
             position = batch[-1].offset + 1
             if turn % every == 0:
                 topic.write(saver.chunk(position, most))
         if clean:
             save_all(saver, topic, position)
     assert contents(state) == contents(unhurt)
-    assert sorted(said) == sorted(expected)
+    assert sorted(sent_rows) == sorted(expected)
 
 
 @given(LIVES, st.integers(0, 3))

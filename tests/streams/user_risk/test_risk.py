@@ -78,16 +78,16 @@ def test_it_is_the_highest_probability_of_a_recent_payment_made_again(town: pa.T
     found = {row["user_id"]: row for row in user_risk(of_table(town, MOMENT), V1, of, MOMENT).to_pylist()}
     assert set(found) == set(before["user_id"].to_pylist())
     resting = 0
-    for user, told in found.items():
+    for user, risk in found.items():
         payments = before.filter(pc.equal(before["user_id"], user)).sort_by("event_time").to_pylist()
         recent = [one for one in payments if one["event_time"] >= MOMENT - LOOKBACK]
         resting += not recent
         expected = [(if_it_came_next(before, one, MOMENT, of, V1), one) for one in recent or payments[-1:]]
         if recent:
             worst = max(expected, key=lambda pair: (pair[0], pair[1]["event_time"], pair[1]["transaction_id"]))[1]
-            assert (told["transaction_id"], told["event_time"]) == (worst["transaction_id"], worst["event_time"])
-        assert told["probability"] == max(probability for probability, _ in expected), user
-        assert told["payments"] == len(expected)
+            assert (risk["transaction_id"], risk["event_time"]) == (worst["transaction_id"], worst["event_time"])
+        assert risk["probability"] == max(probability for probability, _ in expected), user
+        assert risk["payments"] == len(expected)
     assert 0 < resting < len(found)
 
 

@@ -8,8 +8,8 @@ from streams.workers.repeated_log import LeaveOutRepeated
 
 def test_a_librarys_repeated_messages_are_counted_and_everybody_elses_pass() -> None:
     now = 0.0
-    said = io.StringIO()
-    handler = logging.StreamHandler(said)
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
     handler.addFilter(LeaveOutRepeated("noisy", every_s=10.0, clock=lambda: now))
     noisy, ours = logging.Logger("noisy.client"), logging.Logger("noisyless")
     for logger in (noisy, ours):
@@ -20,7 +20,7 @@ def test_a_librarys_repeated_messages_are_counted_and_everybody_elses_pass() -> 
     noisy.error("something else")
     ours.error("ours")
     ours.error("ours")
-    assert said.getvalue().splitlines() == [
+    assert written.getvalue().splitlines() == [
         "no connection to node 0",
         "no connection to node 100 (and 99 more like this in 10 s)",
         "something else",

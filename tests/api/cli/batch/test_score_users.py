@@ -79,21 +79,21 @@ def test_now_is_filed_under_today(store: Path, file: Path) -> None:
 
 
 def test_the_topic_has_the_newest_day(store: Path, file: Path, shared: Deployment) -> None:
-    def told() -> dict[str, UserRisk]:
+    def sent() -> dict[str, UserRisk]:
         return {one.user_id: one for one in shared.messages("user-risk", UserRisk)}
 
     assert f"{users(file, BEGIN + 7 * DAY)} published" in run("--as-of", "2025-01-08", "--store", store, "--topic")
     risks = UserRiskTable(Storage.of(store)).read(date(2025, 1, 8)).to_pylist()
-    newest = told()
+    newest = sent()
     assert [{name: getattr(newest[row["user_id"]], name) for name in row} for row in risks] == risks
     assert "none published" in run("--as-of", "2025-01-05", "--store", store, "--topic")
-    assert told() == newest
+    assert sent() == newest
     run("--as-of", "2025-01-09", "--store", store, "--topic")
-    assert {one.as_of for one in told().values()} == {BEGIN + 8 * DAY}
+    assert {one.as_of for one in sent().values()} == {BEGIN + 8 * DAY}
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "sentence"),
     [
         (("--as-of", "yesterday"), "--as-of yesterday is no day"),
         (("--engine", "flink"), "--engine flink is none; say auto, local or spark"),
@@ -108,8 +108,8 @@ def test_the_topic_has_the_newest_day(store: Path, file: Path, shared: Deploymen
         (("--model", "models:/tidemark/9", "--store", "STORE"), "has no version 9 of tidemark"),
     ],
 )
-def test_what_cannot_be_done_is_said(arguments: tuple[str, ...], said: str, file: Path, store: Path) -> None:
+def test_what_cannot_be_done_is_said(arguments: tuple[str, ...], sentence: str, file: Path, store: Path) -> None:
     given = [{"STORE": str(store), "FILE": str(file)}.get(word, word) for word in arguments]
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=sentence):
         run(*given)
     assert not list(store.glob("user-risk/*"))

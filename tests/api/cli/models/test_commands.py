@@ -121,7 +121,7 @@ BACKTEST = ("--scores", "scores.parquet")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "sentence"),
     [
         (("train", "--data", "missing.parquet", "--columns", "tidemark"), "there is no file missing.parquet"),
         (("train", "--data", "FILE", "--columns", "handbook"), 'column "TRANSACTION_ID" is missing'),
@@ -162,12 +162,12 @@ BACKTEST = ("--scores", "scores.parquet")
     ],
 )
 @pytest.mark.usefixtures("home")
-def test_bad_input_is_one_sentence(small_file: Path, fraudless: Path, arguments: tuple[str, ...], said: str) -> None:
+def test_bad_input_is_one_sentence(small_file: Path, fraudless: Path, arguments: tuple[str, ...], sentence: str) -> None:
     unlabelled = (
         "transaction_id=transaction_id,event_time=event_time,user_id=user_id,merchant_id=merchant_id,amount=amount,currency=currency"
     )
     given = {"FILE": str(small_file), "FRAUDLESS": str(fraudless), "UNLABELLED": unlabelled}
-    with pytest.raises(UserError, match=said) as refused:
+    with pytest.raises(UserError, match=sentence) as refused:
         run(*(given.get(argument, argument) for argument in arguments))
     assert "\n" not in str(refused.value)
     assert not Path("scores.parquet").exists()

@@ -57,15 +57,15 @@ def test_a_decision_keeps_its_reasons_and_where_it_came_from() -> None:
         advanced(score_state(), received(routed(ingest_state(), [transaction(4, amount=1_900)]))), Variant(scorer()), "EUR", 42
     )
     ((_, message),) = outcome.decisions
-    said = msgspec.json.decode(message, type=Decision)
+    decision = msgspec.json.decode(message, type=Decision)
     broken = LogRecord(1, KAFKA_TIME, b"u", b"{}", [])
     first, second = archived("decisions", LogRecord(0, KAFKA_TIME, b"u1", message, []), broken).to_pylist()
     assert (first["source_topic"], first["source_partition"], first["source_offset"]) == ("transactions", 0, 4)
-    assert first["reasons"] == msgspec.to_builtins(said.reasons)
+    assert first["reasons"] == msgspec.to_builtins(decision.reasons)
     assert {name: first[name] for name in Decision.__struct_fields__ if name not in ("source", "reasons")} == {
-        name: getattr(said, name) for name in Decision.__struct_fields__ if name not in ("source", "reasons")
+        name: getattr(decision, name) for name in Decision.__struct_fields__ if name not in ("source", "reasons")
     }
-    assert first["event_timestamp"].timestamp() * 1000 == said.event_time
+    assert first["event_timestamp"].timestamp() * 1000 == decision.event_time
     assert "missing required field" in second["refused"]
     assert second["raw_value"] == b"{}"
 
@@ -92,8 +92,8 @@ def test_a_number_that_no_column_holds_costs_its_own_record_only() -> None:
 
 
 def test_a_user_is_as_told_since_it_was_updated_and_no_more_once_removed() -> None:
-    told = {"user_id": "u1", "created_at": APRIL_1, "country": "NL", "segment": "gold"}
-    values = [msgspec.json.encode(told), msgspec.json.encode({**told, "updated_at": APRIL_1 + DAY}), None, b"{}"]
+    profile = {"user_id": "u1", "created_at": APRIL_1, "country": "NL", "segment": "gold"}
+    values = [msgspec.json.encode(profile), msgspec.json.encode({**profile, "updated_at": APRIL_1 + DAY}), None, b"{}"]
     first, second, removed, refused = archived(
         "users", *(LogRecord(i, KAFKA_TIME, b"u1", value, []) for i, value in enumerate(values))
     ).to_pylist()

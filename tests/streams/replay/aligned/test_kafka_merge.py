@@ -22,14 +22,15 @@ from streams.replay.aligned.kafka_marks import sent_before
 from streams.replay.aligned.kafka_merge import AlignedIngest
 from streams.stages.kafka_ingest import IngestWorker
 from tests.made.records import transaction
-from tests.run.deployment import Deployment, deployed
+from tests.run.deployment import Deployment
+from tests.run.emptied import emptied
 
 USERS = ("u0", "u11")
 
 
 @pytest.fixture(scope="module")
-def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    with deployed(tmp_path_factory.mktemp("marks") / "home", partitions=2) as deployment:
+def deployment(shared: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    with emptied(shared, tmp_path_factory.mktemp("marks") / "home", partitions=2) as deployment:
         assert [partition_of(user.encode(), 2) for user in USERS] == [0, 1]
         yield deployment
 

@@ -68,18 +68,18 @@ def places(turn: Turn) -> list[int]:
 def test_any_spread_arrival_and_crash_gives_the_one_order(partitions: int, n: int, chance: Random) -> None:
     homes = chance.choices(range(partitions), k=n)
     log = spread(homes, partitions, others=chance.choices(range(41), k=5))
-    said: list[int] = []
-    for cut in lives(log, chance, lambda turn, begin: say(turn, begin, said)):
+    sent: list[int] = []
+    for cut in lives(log, chance, lambda turn, begin: send(turn, begin, sent)):
         assert all(cut[number] <= len(records) for number, records in log.items())
-    assert said == list(range(n))
+    assert sent == list(range(n))
 
 
-def say(turn: Turn, begin: int, said: list[int]) -> None:
+def send(turn: Turn, begin: int, sent: list[int]) -> None:
     """Notes a turn's records; what was said before counts once."""
     here = places(turn)
     assert here == list(range(here[0], here[0] + len(here))) if here else True
     assert not here or here[0] >= begin
-    said += [seq for seq in here if seq >= len(said)]
+    sent += [seq for seq in here if seq >= len(sent)]
 
 
 def lives(log: Log, chance: Random, take: Callable[[Turn, int], None]) -> Iterator[dict[int, int]]:
