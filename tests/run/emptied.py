@@ -18,6 +18,7 @@ from features.online.feast_repo_writer import write as write_feast_repo
 from infra.local import services
 from streams.config import DeploymentConfig
 from streams.kafka.admin import create_missing
+from streams.kafka.client import KafkaClients
 from streams.messages.topics import TOPICS
 from tests.run.deployment import Deployment, eventually
 
@@ -68,7 +69,7 @@ def _empty(config: DeploymentConfig, partitions: int) -> None:
 
     def made() -> bool:
         # One that is still on its way out counts as there to whoever creates.
-        create_missing(config.kafka, partitions)
+        create_missing(KafkaClients.of(config), partitions)
         return ours <= set(admin.list_topics(timeout=10).topics)
 
     eventually(made, 30, "the topics")

@@ -21,6 +21,7 @@ from streams.messages.batches import Batch, batch_schema, decode
 from streams.messages.events import DeadLetter, Decision, Label, Transaction, User, UserRisk
 from streams.messages.record import LogRecord
 from streams.messages.topics import TOPICS
+from streams.messages.wire import label_reader, transaction_reader, user_reader
 from streams.score import Outcome, decide
 from tests.made.records import advanced, ingest_state, received, routed, score_state
 from tests.made.user_records import user
@@ -28,7 +29,12 @@ from tests.upgrade.given import CURRENCY, FEATURE_SET, START, answer_of_the_api,
 from tests.upgrade.golden import exact, exact_rows, packed, unpacked
 
 CODE = "c" * 64
-TYPES: Mapping[str, type[msgspec.Struct]] = {each.__name__: each for each in (Transaction, Label, User, Decision, UserRisk, DeadLetter)}
+READERS: Mapping[str, Callable[[bytes], msgspec.Struct]] = {
+    "Transaction": transaction_reader(),
+    "Label": label_reader(),
+    "User": user_reader(),
+    **{each.__name__: msgspec.json.Decoder(each).decode for each in (Decision, UserRisk, DeadLetter)},
+}
 
 
 def files(scorer: Scorer) -> dict[str, object]:
@@ -59,7 +65,7 @@ def rows_of_batch(value: str, headers: Sequence[Sequence[str]], feature_set: str
 
 def fields(kind: str, value: str) -> dict[str, Any]:
     """A message's fields as read by this program."""
-    found = msgspec.to_builtins(msgspec.json.decode(value, type=TYPES[kind]))
+    found = msgspec.to_builtins(READERS[kind](value.encode()))
     return {name: each.hex() if isinstance(each, float) else each for name, each in found.items()}
 
 

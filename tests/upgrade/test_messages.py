@@ -31,7 +31,7 @@ def test_a_batch_of_another_feature_set_is_refused_in_words(version: str) -> Non
 
 
 @pytest.mark.parametrize("version", holding("messages.json"))
-@pytest.mark.parametrize("kind", messages.TYPES)
+@pytest.mark.parametrize("kind", messages.READERS)
 def test_a_message_is_read_to_the_same_fields(version: str, kind: str) -> None:
     for kept in read(version, "messages.json")[kind]:
         found = messages.fields(kind, kept["value"])

@@ -12,6 +12,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from streams.delivery.kafka_delivery import AtLeastOnce, Delivery, ExactlyOnce
 from streams.delivery.kafka_states import StateRecord
+from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.kafka.producer import DeliveryError, Membership, StageProducer
 from streams.messages.topics import Topic
@@ -49,7 +50,7 @@ class Stage:
 
     def rest(self, states: list[StateRecord] | None = None) -> None:
         """A turn without records: whatever is under way is settled, and states are saved."""
-        self._commit(self.delivery.deliver(None, {}, states or []))
+        self._commit(self.delivery.save(states or []))
 
     def sent(self) -> list[bytes]:
         return [record.value or b"" for record in self._all(self.out)]
@@ -87,8 +88,8 @@ def stage(request: pytest.FixtureRequest, kafka_bootstrap: str) -> Iterator[Stag
         return len(member.assignment()) == 2
 
     eventually(joined, 30, "the member's assignment")
-    log = KafkaLog(kafka_bootstrap, name)
-    delivery = KINDS[request.param](kafka_bootstrap, name, source, states)
+    log = KafkaLog(KafkaClients(kafka_bootstrap), name)
+    delivery = KINDS[request.param](KafkaClients(kafka_bootstrap), name, source, states)
     found = Stage(kafka_bootstrap, source, states, f"out-{name}", member, log, delivery)
     delivery.open({0: 0, 1: 0}, found.membership())
     yield found

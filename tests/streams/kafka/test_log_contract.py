@@ -9,6 +9,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.messages.record import LogRecord
 from tests.made.log_in_memory import LogInMemory
@@ -64,7 +65,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
     name = f"log-{uuid.uuid4().hex}"
     admin = AdminClient({"bootstrap.servers": kafka})
     admin.create_topics([NewTopic(name, 2)])[name].result(10)
-    log = KafkaLog(kafka, name)
+    log = KafkaLog(KafkaClients(kafka), name)
     yield World(log, name, kafka)
     log.close()
     admin.delete_topics([name])[name].result(10)
