@@ -27,14 +27,14 @@ class Finding:
 
 def examine(home: Path) -> list[Finding]:
     """Everything, in the order in which it is needed. Services that do not run are broken; those elsewhere are asked where they are."""
-    embedded = [service for service in services.SERVICES if services.outside(service) is None]
+    embedded = [service for service in services.SERVICES if services.outside(service, home) is None]
     findings = [_python(), _home(home)]
     if any(service.name == "kafka" for service in embedded):
         findings += [_needed("Java for Kafka", lambda: _java(java.for_broker())), _jars()]
     findings.append(_needed("Java for Spark", lambda: _java(java.for_spark())))
     if any(service.name == "redis" for service in embedded):
         findings.append(_needed("Redis server", lambda: str(redis.executable())))
-    findings += [_service(service, home) if service in embedded else _outside(service) for service in services.SERVICES]
+    findings += [_service(service, home) if service in embedded else _outside(service, home) for service in services.SERVICES]
     return findings
 
 
@@ -86,10 +86,10 @@ def _java(found: java.Java) -> str:
     return f"{found.major} ({found.executable})"
 
 
-def _outside(service: Service) -> Finding:
+def _outside(service: Service, home: Path) -> Finding:
     def reach() -> str:
-        services.check_outside(service)
-        return f"answers at {services.OUTSIDE_VARIABLES[service.name]}={services.outside(service)}"
+        services.check_outside(service, home)
+        return f"answers elsewhere, at {services.outside(service, home)}"
 
     return _needed(service.title, reach)
 

@@ -12,7 +12,7 @@ from models.experiments.variant import Variant
 from streams.config import SCORE, DeploymentConfig
 from streams.control.mlflow_champion import Champion
 from streams.delivery.isolation import process_but_culprits
-from streams.delivery.kafka_delivery import AtLeastOnce, Delivery, ExactlyOnce
+from streams.delivery.kafka_delivery import ExactlyOnce
 from streams.delivery.kafka_states import PartitionStates, StateRecord
 from streams.kafka.admin import partition_count
 from streams.kafka.log import KafkaLog
@@ -31,8 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 class ScoreWorker:
-    """A ``partitions.StageWorker``. Decisions, dead letters, scoring log and positions of a turn become visible at once or never, unless
-    ``config.delivery`` is at_least_once.
+    """A ``partitions.StageWorker``. Decisions, dead letters, scoring log and positions of a turn become visible at once or never.
 
     A former owner can't commit any more, for the positions are committed as a member of the group in one generation; and what it has begun
     to commit is waited for before the positions are read.
@@ -46,8 +45,7 @@ class ScoreWorker:
         self._champion = Champion(config.mlflow, config.feature_set)
         self._projector = open_projector(config, SCORE)
         self._log = KafkaLog(config.kafka, config.group(SCORE))
-        chosen = ExactlyOnce if config.delivery == "exactly_once" else AtLeastOnce
-        self._delivery: Delivery = chosen(config.kafka, config.group(SCORE), BY_MERCHANT, STATE_MERCHANTS)
+        self._delivery = ExactlyOnce(config.kafka, config.group(SCORE), BY_MERCHANT, STATE_MERCHANTS)
         self._states = PartitionStates(self._log, BY_MERCHANT, STATE_MERCHANTS, self._create, self._reapply, repeatable=False)
         self._variants: dict[int, Variant] = {}
         self.counts: Counter[str] = Counter()

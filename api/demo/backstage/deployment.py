@@ -43,7 +43,7 @@ class Backstage:
 
         Raises UserError if that can't be, InterruptedDemoError if it is not to be.
         """
-        embedded = [service for service in services.SERVICES if services.outside(service) is None]
+        embedded = [service for service in services.SERVICES if services.outside(service, self._home) is None]
         self.stayed_up = all(services.is_running(service, self._home) for service in embedded)
         if not self.stayed_up:
             self._begun.callback(services.down, self._home)

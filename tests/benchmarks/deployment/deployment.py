@@ -16,7 +16,7 @@ from msgspec import structs
 from features.errors import UserError
 from features.online.feast_repo_writer import write as write_feast_repo
 from infra.local import mlflow, processes, services
-from streams.config import INGEST, SCORE, Delivery, DeploymentConfig
+from streams.config import INGEST, SCORE, DeploymentConfig
 from streams.kafka.admin import create_missing
 from streams.workers.worker import Worker
 from tests.benchmarks.figures.stage_sampling import NOT_YET
@@ -33,9 +33,9 @@ class Deployment:
     config: DeploymentConfig
     partitions: int
 
-    def of(self, delivery: Delivery = "exactly_once", online: bool = True) -> "Deployment":
-        """The same for workers that deliver so, and write to the online store or leave it alone."""
-        return replace(self, config=structs.replace(self.config, delivery=delivery, online=online))
+    def of(self, online: bool) -> "Deployment":
+        """The same for workers that write to the online store or leave it alone."""
+        return replace(self, config=structs.replace(self.config, online=online))
 
     @property
     def services(self) -> dict[str, int]:
