@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from features.definitions import FEATURE_SETS
+from features.definitions import FEATURE_SETS, FeatureSet
 from features.errors import UserError
 from features.offline.storage import Storage
 from infra.local import deployment_file, services
@@ -91,6 +91,11 @@ def offline_store(home: Path, chosen: str | None = None) -> Storage:
     """
     place = chosen or os.environ.get(OFFLINE_VARIABLE) or deployment_file.read(home).get("offline")
     return Storage.of(place or home / "offline")
+
+
+def feature_set_of(option: str | None) -> FeatureSet:
+    """The feature set of ``--features``, else the deployment's. Raises as ``Facts.resolve``."""
+    return FEATURE_SETS[Facts.resolve(services.home_from_environment(), option).features]
 
 
 def _checked(name: str, value: str, source: str) -> str:

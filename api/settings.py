@@ -26,11 +26,6 @@ class Settings:
     feast_repo: Path  # absolute
     facts: Facts
 
-    @property
-    def mlflow_artifact_root(self) -> str:
-        """Where new MLflow experiments of an embedded store keep their artifacts; the server does so by itself, SQLite must be told."""
-        return mlflow.artifact_root(self.home)
-
     def require_kafka(self) -> str:
         """The bootstrap servers. Raises UserError if none are known."""
         if not self.kafka:

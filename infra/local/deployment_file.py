@@ -30,7 +30,8 @@ def path(home: Path) -> Path:
 
 def read(home: Path) -> dict[str, Any]:
     """The content: texts by name (``features``, ``currency``, ``offline``), the tables ``services`` (embedded ones that are up) and
-    ``elsewhere`` (name → address), and the table ``ports`` (service → port name → port). What was never settled is missing; {} where there is no file.
+    ``elsewhere`` (name → address), and the table ``ports`` (service → port name → port). What was never settled is missing; {} where
+    there is no file.
 
     Raises ServiceError if it can't be read, isn't TOML or holds anything else.
     """

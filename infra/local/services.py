@@ -187,4 +187,3 @@ def _locked(home: Path) -> Iterator[None]:
 
 def _remember(home: Path, service: Service, ports: Mapping[str, int]) -> None:
     deployment_file.write(home, ports={**remembered_ports(home), service.name: dict(ports)})
-

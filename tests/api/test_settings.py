@@ -38,7 +38,6 @@ def leave(home: Path, address: str) -> None:
 def test_without_services_mlflow_is_its_store_under_the_home(home: Path) -> None:
     settings = Settings.resolve(require_services=False)
     assert settings.mlflow == f"sqlite:///{home}/mlflow.db"
-    assert settings.mlflow_artifact_root == str(home / "mlartifacts")
     assert (settings.home, settings.feast_repo) == (home, home / "feast")
 
 

@@ -1,23 +1,25 @@
-"""The data and choices that a training is given on the command line."""
+"""The data and choices that a training takes from the command line."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
-from features.definitions import FEATURE_SETS, FeatureSet
+from features.definitions import FeatureSet
 from features.errors import UserError
+from features.history.columns import parse_mapping
+from features.history.datafile import file_digest, read_numbers, read_transactions
+from features.history.label_delay import parse_labels_after
 from features.history.moments import day_ms, day_range, span
 from features.offline.storage import Storage
 from models.costs import Costs
+from models.training.baseline_fitting import BaselineName
+from models.training.mlflow_baseline import BASELINES
+from models.training_set.label_maturity import IMMATURE, Immature
 from models.training_set.labelled_data import UNSAID, LabelledData, Weighting, unheard
-from models.training_set.rows import TrainingSet
+from models.training_set.rows import TrainingSet, training_set
 from models.training_set.snapshot import DataSnapshot
-
-if TYPE_CHECKING:
-    from models.training.baseline_fitting import BaselineName
-    from models.training_set.label_maturity import Immature
+from streams.archive.served.parquet_tables import ServedArchive
 
 
 def data_of_file(
@@ -31,11 +33,6 @@ def data_of_file(
     weighting: Weighting = UNSAID,
 ) -> LabelledData:
     """A file with a fraud column, as ``--data``, ``--columns`` and their like name it. Raises UserError if it can't be used."""
-    from features.history.columns import parse_mapping
-    from features.history.datafile import file_digest, read_numbers, read_transactions
-    from features.history.label_delay import parse_labels_after
-    from models.training_set.rows import training_set
-
     if weighting.immature == "weighted":
         raise UserError(
             "--immature weighted needs labels that come sooner or later, and a file's all come --labels-after their transaction; leave it "
@@ -74,10 +71,8 @@ def data_of_archive(
     if weighting.propensity is not None:
         raise UserError(
             f"--propensity {weighting.propensity} can't be had from the archive, for decisions are logged without a propensity as long as "
-            "there is no hold-out; leave it out (blocked transactions nobody saw are left out), or name a file with --data that has it"
+            "there is no hold-out; leave it out (blocked transactions that nobody saw are left out), or name a file with --data that has it"
         )
-    from features.history.label_delay import parse_labels_after
-    from streams.archive.served.parquet_tables import ServedArchive
 
     start_ms, end_ms = day_range(begin, end)
     archive = ServedArchive.of(store)
@@ -102,38 +97,26 @@ def data_of_archive(
     )
 
 
-def feature_set_of(name: str) -> FeatureSet:
-    """The feature set of ``--features``. Raises UserError if there is none."""
-    feature_set = FEATURE_SETS.get(name)
-    if feature_set is None:
-        raise UserError(f"--features {name} is no feature set; say one of {', '.join(FEATURE_SETS)}")
-    return feature_set
-
-
 def weighting_of(immature: str | None, propensity: str | None) -> Weighting:
     """What ``--immature`` and ``--propensity`` ask for. Raises UserError for an unknown choice."""
     return Weighting(None if immature is None else immature_of(immature), propensity)
 
 
-def immature_of(immature: str) -> "Immature":
+def immature_of(immature: str) -> Immature:
     """What ``--immature`` asks for. Raises UserError for an unknown choice."""
-    from models.training_set.label_maturity import IMMATURE
-
     found = next((choice for choice in IMMATURE if choice == immature), None)
     if found is None:
-        raise UserError(f"--immature {immature} is no choice; say {' or '.join(IMMATURE)}")
+        raise UserError(f"--immature {immature} is not a choice; use {' or '.join(IMMATURE)}")
     return found
 
 
-def baseline_of(model: str, search: float | None) -> "BaselineName | None":
+def baseline_of(model: str, search: float | None) -> BaselineName | None:
     """The baseline that ``--model`` asks for, None for xgboost. Raises UserError for anything else, or a baseline with a search."""
-    from models.training.mlflow_baseline import BASELINES
-
     if model == "xgboost":
         return None
     found = next((name for name in BASELINES if name == model), None)
     if found is None:
-        raise UserError(f"--model {model} is none; say xgboost, or to compare with {' or '.join(BASELINES)}")
+        raise UserError(f"--model {model} is not a learner; use xgboost, or to compare with it {' or '.join(BASELINES)}")
     if search is not None:
         raise UserError(f"--search looks for parameters of xgboost alone; leave it out with --model {model}")
     return found
@@ -145,7 +128,7 @@ def parse_histories(text: str) -> tuple[int, ...]:
         return ()
     parts = text.split(",")
     if not all(part.isdigit() and 0 < int(part) <= 3_650 for part in parts):
-        raise UserError(f"--history-days {text} is no list of days; write it as 7,28,90, or all")
+        raise UserError(f"--history-days {text} is not a list of days; write it as 7,28,90, or all")
     return tuple(sorted({int(part) for part in parts}))
 
 
@@ -155,4 +138,4 @@ def parse_costs(pairs: Sequence[str]) -> Costs:
     try:
         return msgspec.convert(given, Costs, strict=False)
     except (msgspec.ValidationError, ValueError) as error:
-        raise UserError(f"--cost {' --cost '.join(pairs)} can't be used: {error}; say for example --cost review=250") from None
+        raise UserError(f"--cost {' --cost '.join(pairs)} can't be used: {error}; write it as --cost review=250") from None

@@ -4,7 +4,10 @@ from pathlib import Path
 
 from api.cli.models.choices import data_of_archive, data_of_file
 from api.cli.models.folder_source import data_of_training_folder
+from api.deployment import offline_store
 from models.training_set.labelled_data import UNSAID, LabelledData, Weighting
+from streams.archive.served.parquet_folder import is_training_folder
+from streams.archive.served.parquet_tables import ServedArchive
 
 
 def data_of(
@@ -20,9 +23,6 @@ def data_of(
     weighting: Weighting = UNSAID,
 ) -> LabelledData:
     """The file or folder if there is one, else the archive. Raises UserError if what is named can't be used."""
-    from api.settings import offline_store
-    from streams.archive.served.parquet_folder import is_training_folder
-
     if data is None:
         return data_of_archive(offline_store(home, store), begin, end, as_of, labels_after, weighting)
     if is_training_folder(data):
@@ -40,9 +40,6 @@ def data_if_any(
     labels_after: str | None,
 ) -> LabelledData | None:
     """The same, but None where nothing is named and the home has no archive."""
-    from api.settings import offline_store
-    from streams.archive.served.parquet_tables import ServedArchive
-
     if data is None and store is None and not ServedArchive.exists(offline_store(home)):
         return None
     return data_of(home, data, columns, amount_unit, store, None, None, as_of, labels_after)

@@ -9,22 +9,20 @@ from typing import Annotated
 
 import typer
 
+from api.settings import Settings
+from features.errors import UserError
+from infra.local import ports
+from streams.kafka.admin import create_missing
+from streams.workers.kafka_idle import IdleWatch
+from streams.workers.stages import STAGES
+from streams.workers.worker import Worker
+
 _LOOK_EVERY_S = 1.0
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command()(worker)
 
 
 def worker(
     stages: Annotated[str, typer.Option(help="Which stages this worker runs, comma-separated.")] = "labels,ingest,score,profiles",
     until_idle: Annotated[bool, typer.Option(help="Exit once everything that came in is decided and projected.")] = False,
-    features: Annotated[str, typer.Option(help="The feature set to compute.")] = "fraud_v1",
-    currency: Annotated[str, typer.Option(help="The deployment's settlement currency, ISO 4217.")] = "EUR",
-    delivery: Annotated[
-        str, typer.Option(metavar="exactly_once|at_least_once", help="Whether a failure may make some decisions be said twice.")
-    ] = "exactly_once",
     online: Annotated[
         bool, typer.Option("--online-store/--no-online-store", help="Whether features are kept in the online store, for API and Feast.")
     ] = True,
@@ -34,13 +32,8 @@ def worker(
     ] = "",
 ) -> None:
     """Score transactions as they come in. Start as many workers as you like: partitions are shared among them."""
-    from api.settings import Settings
-    from streams.kafka.admin import create_missing
-    from streams.workers.kafka_idle import IdleWatch
-    from streams.workers.worker import Worker
-
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    config = Settings.resolve(require_services=True).stream_config(features, currency, delivery, online, metrics)
+    config = Settings.resolve(require_services=True).stream_config(online=online, metrics=metrics)
     chosen = [name.strip() for name in stages.split(",") if name.strip()]
     running = Worker(config, chosen)
     _require_free(metrics, chosen)
@@ -72,10 +65,6 @@ def worker(
 
 def _require_free(metrics: str, chosen: list[str]) -> None:
     """Two workers on one host serve their figures on ports of their own."""
-    from features.errors import UserError
-    from infra.local import ports
-    from streams.workers.stages import STAGES
-
     host, _, port = metrics.rpartition(":")
     for place, stage in enumerate(STAGES):
         if metrics and stage in chosen and ports.accepts(host, int(port) + place):

@@ -30,8 +30,8 @@ _MEDIANS = ("p50_ms", "p90_ms", "p99_ms", "max_ms")
 
 @dataclass(frozen=True)
 class Spec:
-    """What to measure: in deployments of so many ``partitions`` each rate (transactions a second) for ``seconds`` after ``warm_up``; ``runs`` of all rates, whose
-    medians count.
+    """What to measure: in deployments of so many ``partitions`` each rate (transactions a second) for ``seconds`` after ``warm_up``;
+    ``runs`` of all rates, whose medians count.
 
     ``first_warm_up`` comes once before all: for about a minute the broker's JVM still compiles what it runs.
     """

@@ -166,7 +166,7 @@ def test_a_state_that_starts_over_leaves_nothing_of_the_memory_that_was_there() 
 
 
 def test_states_of_other_features_are_refused() -> None:
-    with pytest.raises(UserError, match=r"here holds states of feature set fraud_v1 \(.*computes fraud_v2.*tidemark backfill-state"):
+    with pytest.raises(UserError, match=r"here holds states of feature set fraud_v1 \(.*computes fraud_v2.*tidemark rebuild-state"):
         saved_state.restore(ingest_state(2, feature_set=V2), saved(), "here")
 
 

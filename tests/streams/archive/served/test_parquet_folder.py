@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import typer
+from api.cli.batch import training_set
 from typer.testing import CliRunner
 
-from api.cli.batch import training_set
 from api.cli.models import backtest
 from features.definitions import DAY, FEATURE_SETS
 from features.errors import UserError

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 import pytest
+from api.cli.batch import score_users
 from msgspec import structs
 
-from api.cli.batch import score_users
 from features.definitions import DAY
 from features.errors import UserError
 from features.history.columns import parse_mapping
