@@ -1,17 +1,13 @@
-"""What is true of a deployment as a whole, its feature set and its currency: settled once by `tidemark up`, read by every command."""
+"""What is true of a deployment as a whole, its feature set and its currency, as every command reads it."""
 
 import os
 import re
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from features.definitions import FEATURE_SETS, FeatureSet
 from features.errors import UserError
-from features.offline.storage import Storage
 from infra.local import deployment_file, services
-
-OFFLINE_VARIABLE = "TIDEMARK_OFFLINE"
 
 
 @dataclass(frozen=True)
@@ -66,33 +62,6 @@ def record(home: Path, facts: Facts) -> None:
     services.record(home, **asdict(facts))
 
 
-def settle(home: Path, features: str | None, currency: str | None, has_data: Callable[[], bool]) -> Facts:
-    """Records the facts that `tidemark up` was given, or had been before; returns them.
-
-    ``has_data`` says whether the deployment has taken transactions: then what is recorded stays. A deployment that has data but has
-    recorded nothing, as one from before 0.2.0, records something only once it is given. Raises UserError if a fact would have to change.
-    """
-    recorded, facts = recorded_facts(home), Facts.resolve(home, features, currency)
-    changed = [name for name, before in recorded.items() if getattr(facts, name) != before]
-    if changed and has_data():
-        raise UserError(_refusal(home, changed[0], recorded[changed[0]], getattr(facts, changed[0])))
-    given = features or currency or any(os.environ.get(variable(field.name)) for field in fields(Facts))
-    if recorded != asdict(facts) and (given or not has_data()):
-        record(home, facts)
-    if os.environ.get(OFFLINE_VARIABLE):
-        services.record(home, offline=offline_store(home).url)
-    return facts
-
-
-def offline_store(home: Path, chosen: str | None = None) -> Storage:
-    """The one ``chosen`` (--store), else that of TIDEMARK_OFFLINE, else the one that `up` has recorded, else the home's folder.
-
-    Raises UserError if it can't be one.
-    """
-    place = chosen or os.environ.get(OFFLINE_VARIABLE) or deployment_file.read(home).get("offline")
-    return Storage.of(place or home / "offline")
-
-
 def feature_set_of(option: str | None) -> FeatureSet:
     """The feature set of ``--features``, else the deployment's. Raises as ``Facts.resolve``."""
     return FEATURE_SETS[Facts.resolve(services.home_from_environment(), option).features]
@@ -104,15 +73,3 @@ def _checked(name: str, value: str, source: str) -> str:
     if name == "currency" and not re.fullmatch("[A-Z]{3}", value):
         raise UserError(f"{source} is not a currency; use three capital letters, such as EUR (ISO 4217)")
     return value
-
-
-def _refusal(home: Path, name: str, before: str, now: str) -> str:
-    if name == "features":
-        return (
-            f"this deployment computes {before} and has states of it in Kafka; stop its workers and build those of {now} with "
-            f"`tidemark rebuild-state --features {now}`, or go on with {before}"
-        )
-    return (
-        f"this deployment settles in {before} and has transactions in it in Kafka; go on with {before}, or give the one in {now} a "
-        f"TIDEMARK_HOME, and a Kafka, of its own (this one's is {home})"
-    )

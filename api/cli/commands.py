@@ -14,7 +14,7 @@ from features.errors import UserError
 
 COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "Services": {
-        "up": ("api.cli.services.up:up", "start Kafka, Redis and MLflow; settle feature set and currency"),
+        "up": ("api.cli.services.up:up", "start the services; settle features and currency"),
         "status": ("api.cli.services.control:status", "say where the services are"),
         "logs": ("api.cli.services.control:logs", "show the ends of their logs"),
         "down": ("api.cli.services.control:down", "end the services; their data stays"),
@@ -52,63 +52,56 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
 """Section → command → (module:function, or module:group; its line of help)."""
 
 
-class LazyGroup(TyperGroup):
-    """A group of commands given as such a table."""
+_TARGETS = {name: target for section in COMMANDS.values() for name, (target, _) in section.items()}
 
-    def __init__(self, table: Mapping[str, Mapping[str, tuple[str, str]]], name: str, help: str) -> None:
-        targets = {command: target for section in table.values() for command, (target, _) in section.items()}
-        super().__init__(name=name, commands=cast(Any, _Loading(targets)), help=help, no_args_is_help=True, rich_markup_mode=None)
-        self._table = table
+
+class LazyGroup(TyperGroup):
+    """The group of all commands."""
+
+    def __init__(self, name: str, help: str) -> None:
+        super().__init__(name=name, commands=cast(Any, _Loading()), help=help, no_args_is_help=True, rich_markup_mode=None)
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Their names in the table's order."""
-        return list(self.commands)
+        return list(_TARGETS)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """A section a group of commands, a line a command."""
-        widest = max(map(len, self.commands))
-        for title, commands in self._table.items():
+        widest = max(map(len, _TARGETS))
+        for title, commands in COMMANDS.items():
             with formatter.section(title):
                 formatter.write_dl([(name.ljust(widest), line) for name, (_, line) in commands.items()])
 
     def resolve_command(self, ctx: Any, args: Sequence[str]) -> Any:
         """As Typer does. Raises UserError for a command that there isn't."""
-        if args[0] not in self.commands and not args[0].startswith("-"):
-            near = get_close_matches(args[0], self.commands, 1)
-            meant = f"did you mean `tidemark {near[0]}`? " if near else ""
+        if args[0] not in _TARGETS and not args[0].startswith("-"):
+            near = " or ".join(f"`tidemark {name}`" for name in get_close_matches(args[0], _TARGETS, 2))
+            meant = f"did you mean {near}? " if near else ""
             raise UserError(f"there is no command {args[0]!r}; {meant}`tidemark --help` lists them all")
         return super().resolve_command(ctx, list(args))
 
 
-class _Loading(Mapping[str, Any]):
-    """Name → command, made from the function when it is asked for."""
+def app_of(name: str) -> typer.Typer:
+    """A Typer app of one command alone. Raises KeyError if there is no such command."""
+    module, _, attribute = _TARGETS[name].partition(":")
+    found = getattr(import_module(module), attribute)
+    if isinstance(found, typer.Typer):
+        return found
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(name)(found)
+    return app
 
-    def __init__(self, targets: Mapping[str, str]) -> None:
-        self._targets = dict(targets)
-        self._made: dict[str, Any] = {}
+
+class _Loading(Mapping[str, Any]):
+    """Name → Typer's command, which is made when it is asked for."""
 
     def __getitem__(self, name: str) -> Any:
-        if name not in self._made:
-            module, _, attribute = self._targets[name].partition(":")
-            self._made[name] = _command(name, getattr(import_module(module), attribute))
-        return self._made[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._targets
+        command = get_command(app_of(name))
+        command.name = name
+        return command
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._targets)
+        return iter(_TARGETS)
 
     def __len__(self) -> int:
-        return len(self._targets)
-
-
-def _command(name: str, found: Any) -> Any:
-    """Typer's command of a function, or its group of an app."""
-    app = found
-    if not isinstance(found, typer.Typer):
-        app = typer.Typer(add_completion=False, rich_markup_mode=None)
-        app.command(name)(found)
-    command = get_command(app)
-    command.name = name
-    return command
+        return len(_TARGETS)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from api.cli.models.choices import data_of_archive, data_of_file
 from api.cli.models.folder_source import data_of_training_folder
-from api.deployment import offline_store
+from api.offline_store import offline_store
 from models.training_set.labelled_data import UNSAID, LabelledData, Weighting
 from streams.archive.served.parquet_folder import is_training_folder
 from streams.archive.served.parquet_tables import ServedArchive

@@ -10,7 +10,7 @@ import typer
 
 from api.cli.conventions import INTERRUPTED, progress, until_interrupted, write_summary
 from api.cli.options import MemoryOption, StoreOption, SummaryOption
-from api.deployment import offline_store
+from api.offline_store import offline_store
 from api.settings import Settings
 from features.errors import UserError
 from features.offline import spark_session

@@ -10,7 +10,8 @@ import typer
 from api.cli.conventions import progress, write_summary
 from api.cli.offline.days import days_between
 from api.cli.options import DayAfterOption, FeaturesOption, FirstDayOption, MemoryOption, StoreOption, SummaryOption
-from api.deployment import feature_set_of, offline_store
+from api.deployment import feature_set_of
+from api.offline_store import offline_store
 from features.backfill import spark_backfill
 from features.backfill.plan import plan_backfill
 from features.offline import spark_session

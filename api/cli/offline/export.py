@@ -7,7 +7,8 @@ import typer
 from api.cli.conventions import progress, write_summary
 from api.cli.offline.days import days_between
 from api.cli.options import DayAfterOption, FeaturesOption, FirstDayOption, StoreOption, SummaryOption
-from api.deployment import feature_set_of, offline_store
+from api.deployment import feature_set_of
+from api.offline_store import offline_store
 from features.backfill.export import export_backfill, export_served
 from features.offline.storage import Storage
 from infra.local import services

@@ -11,7 +11,7 @@ import typer
 from api.cli.conventions import progress, write_summary
 from api.cli.offline.user_history import ArchivedHistory, FileHistory
 from api.cli.options import AmountUnitOption, MemoryOption, ModelUriOption, StoreOption, SummaryOption
-from api.deployment import offline_store
+from api.offline_store import offline_store
 from api.settings import Settings
 from features.errors import UserError
 from features.history.columns import parse_mapping

@@ -12,7 +12,8 @@ from pyspark.sql import SparkSession
 from api.cli.conventions import write_summary
 from api.cli.models.choices import immature_of
 from api.cli.options import FeaturesOption, FromOption, MemoryOption, StoreOption, SummaryOption, ToOption
-from api.deployment import feature_set_of, offline_store
+from api.deployment import feature_set_of
+from api.offline_store import offline_store
 from api.settings import Settings
 from features.definitions import DAY
 from features.errors import UserError

@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
-from api.deployment import Facts, offline_store, settle
+from api.deployment import Facts
+from api.offline_store import offline_store
+from api.settling import settle
 from features.online import feast_repo_writer
 from infra.local import jars, services
 from streams.kafka.admin import create_missing, partition_count

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.models import backtest
 from features.errors import UserError
 from models.learners.trained import Trained
 from models.promotion import mlflow_audits
@@ -22,7 +21,7 @@ PASSED = passed_audit()
 
 
 def promote(*arguments: str) -> str:
-    return ran(backtest, "promote", *arguments)
+    return ran("promote", *arguments)
 
 
 FORCED = ("--force", "--reason", "a rehearsal", "--author", "ada")

@@ -2,21 +2,19 @@
 
 import json
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from api.cli.models import backtest
 from features.definitions import DAY
 from features.errors import UserError
 from models.registry import mlflow_client, mlflow_registry
 from tests.made.history import BEGIN
-from tests.run.command_line import home_at, ran
+from tests.run.command_line import home_at
+from tests.run.command_line import ran as run
 
-run = partial(ran, backtest)
 RANGE = ("--from", "2025-01-15", "--to", "2025-01-29", "--as-of", "2025-02-05")
 
 

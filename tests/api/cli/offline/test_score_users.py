@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 import pytest
-from api.cli.batch import score_users
 from msgspec import structs
 
 from features.definitions import DAY
@@ -22,7 +21,7 @@ from tests.made.history import BEGIN, simulated
 from tests.run.command_line import ran
 from tests.run.deployment import Deployment, champion
 
-run = partial(ran, score_users)
+run = partial(ran, "score-users")
 
 
 @pytest.fixture(scope="module")
