@@ -49,7 +49,8 @@ class Deployment:
     def environment(self) -> dict[str, str]:
         """For commands run on it."""
         own = {"TIDEMARK_HOME": str(self.home), "TIDEMARK_KAFKA": self.config.kafka, "TIDEMARK_REDIS": self.config.redis}
-        return {**os.environ, **own, "TIDEMARK_MLFLOW": self.config.mlflow}
+        facts = {"TIDEMARK_FEATURES": self.config.features, "TIDEMARK_CURRENCY": self.config.currency}
+        return {**os.environ, **own, **facts, "TIDEMARK_MLFLOW": self.config.mlflow}
 
 
 @contextmanager
