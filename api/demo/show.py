@@ -38,7 +38,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Shown:
-    """How a demo ended: the exit status, what there is to tell of it, and in words what is wrong with its counts, None if nothing is."""
+    """How a demo ended: the exit status, its summary, and in words what is wrong with its counts, None if nothing is."""
 
     status: int
     summary: Mapping[str, object] | None = None

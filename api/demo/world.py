@@ -71,7 +71,7 @@ def world(transactions: int | None, present_ms: int) -> World:
         warming, live, days = int(users * _A_USER_AND_DAY * WARM_DAYS), None, _ENDLESS_DAYS
     else:
         if transactions < FEWEST:
-            raise UserError(f"--transactions {transactions} is too few to show anything; say at least {FEWEST}")
+            raise UserError(f"--transactions {transactions} is too few to show anything; use at least {FEWEST}")
         users = min(_MOST_USERS, max(_FEWEST_USERS, int(_WARM_SHARE * transactions / (WARM_DAYS * _A_USER_AND_DAY))))
         warming = min(int(_WARM_SHARE * transactions), int(users * _A_USER_AND_DAY * WARM_DAYS))
         live = transactions - warming

@@ -32,8 +32,8 @@ _CLOCKS_APART_MS = 60_000
 def create_app(config: DeploymentConfig, *, degrade: bool = False) -> FastAPI:
     """The application; its connections open at start-up and close at shutdown. ``degrade``: see ``SynchronousScorer``."""
     registry = CollectorRegistry()
-    decided = Counter("tidemark_api_decisions_total", "Decisions told, by kind.", ["decision"], registry=registry)
-    degraded = Counter("tidemark_api_degraded_total", "Decisions told while the online store failed.", registry=registry)
+    decided = Counter("tidemark_api_decisions_total", "Decisions returned, by kind.", ["decision"], registry=registry)
+    degraded = Counter("tidemark_api_degraded_total", "Decisions returned while the online store failed.", registry=registry)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -59,7 +59,7 @@ def create_app(config: DeploymentConfig, *, degrade: bool = False) -> FastAPI:
         except OnlineStoreError as error:
             return _problem(503, f"the online store doesn't answer, so nothing was decided; try again: {error}", _RETRY_AFTER)
         except NotRecordedError as error:
-            return _problem(503, f"the transaction could not be recorded, so no decision is told; try again: {error}", _RETRY_AFTER)
+            return _problem(503, f"the transaction could not be recorded, so no decision was returned; try again: {error}", _RETRY_AFTER)
         decided.labels(decision.decision).inc()
         degraded.inc(decision.degraded)
         return Response(encode(decision), media_type=_JSON)

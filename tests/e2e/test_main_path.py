@@ -216,10 +216,10 @@ def test_records_reach_a_stage_only_through_its_faust_agent(deployment: Deployme
     """Runs INGEST's Faust app with its agent stopped: nothing moves; with it started again, everything does."""
     script = """
 import asyncio, sys, faust, msgspec
-from streams.config import StreamConfig
+from streams.config import DeploymentConfig
 from streams.workers.faust_app import create_app
 from streams.workers.stages import STAGES
-app = create_app(STAGES["ingest"], msgspec.json.decode(sys.argv[1], type=StreamConfig), lambda error: sys.exit(f"failed {error!r}"))
+app = create_app(STAGES["ingest"], msgspec.json.decode(sys.argv[1], type=DeploymentConfig), lambda error: sys.exit(f"failed {error!r}"))
 @app.task
 async def switch(app):
     (agent,) = app.agents.values()

@@ -13,7 +13,7 @@ def search_budget(seconds: float, tries: int) -> SearchBudget:
     clock = _Clock(seconds)
     best: list[float] = []
 
-    def told(trial: Trial, done: int) -> None:
+    def report(trial: Trial, done: int) -> None:
         if not best or trial.score > best[-1]:
             best.append(trial.score)
             chosen = ", ".join(f"{name} {value}" for name, value in trial.parameters.items())
@@ -21,7 +21,7 @@ def search_budget(seconds: float, tries: int) -> SearchBudget:
                 f"search, try {done}: average precision {trial.score:.4f} with {chosen}; {max(0.0, clock.left):.0f} s left", err=True
             )
 
-    return SearchBudget(tries, seconds, lambda: clock.left <= 0, told, clock.start)
+    return SearchBudget(tries, seconds, lambda: clock.left <= 0, report, clock.start)
 
 
 class _Clock:

@@ -182,7 +182,7 @@ def test_force_needs_a_reason_and_goes_on_record(registry: str) -> None:
 
 
 def test_a_role_that_is_none_is_refused(registry: str) -> None:
-    with pytest.raises(UserError, match="--as king is no role; say one of champion, challenger, shadow"):
+    with pytest.raises(UserError, match="--as king is not a role; use one of champion, challenger, shadow"):
         promote("2", "--as", "king")
     assert registry
 

@@ -172,7 +172,7 @@ def test_a_disk_that_is_full_in_the_middle_leaves_no_version(home: Path, client:
     [
         (("--cost", "revue=250"), r"--cost revue=250 can't be used: .*revue"),
         (("--cost", "review=-1"), "can't be negative"),
-        (("--history-days", "7;28"), "--history-days 7;28 is no list of days; write it as 7,28,90"),
+        (("--history-days", "7;28"), "--history-days 7;28 is not a list of days; write it as 7,28,90"),
     ],
 )
 def test_bad_choices_are_one_sentence(home: Path, small_file: Path, arguments: tuple[str, ...], said: str) -> None:
