@@ -128,7 +128,7 @@ def test_what_an_interrupted_start_left_without_a_pid_file_is_ended(small: Home)
 
 
 def test_a_service_that_cannot_start_is_an_error_with_its_last_words(small: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis, "SETTINGS", redis.REDIS_SETTINGS + "nonsense yes\n")
+    monkeypatch.setattr(redis, "REDIS_SETTINGS", redis.REDIS_SETTINGS + "nonsense yes\n")
     with pytest.raises(ServiceError, match=r"(?s)Redis ended while starting.*nonsense"):
         services.up(small.path)
 
