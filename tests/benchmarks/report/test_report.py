@@ -40,7 +40,7 @@ def test_the_documents_tables_and_the_history_are_those_of_the_results() -> None
         # A plot's bytes are also matplotlib's matter; that it is there is ours.
         if not file.is_file() or (file.suffix != ".svg" and file.read_bytes() != content)
     ]
-    assert not stale, f"run `tidemark bench report --results docs/results`: {stale}"
+    assert not stale, f"run `python -m tests.benchmarks report --results docs/results`: {stale}"
 
 
 def test_every_plot_that_a_document_shows_is_there() -> None:
@@ -123,7 +123,7 @@ def test_only_what_lies_between_markers_changes() -> None:
     latency = "<!-- bench latency -->\nold\n<!-- end of bench latency -->"
     text = f"# A\n\n{latency}\n\nprose\n\n<!-- bench stream -->\nkept\n<!-- end of bench stream -->\n"
     filled = report.filled(text, "a.md", {"latency": LATENCY}, [])
-    assert filled.startswith("# A\n\n<!-- bench latency -->\n\n`tidemark")
+    assert filled.startswith("# A\n\n<!-- bench latency -->\n\n`python -m")
     assert "old" not in filled
     assert "\n\nprose\n\n<!-- bench stream -->\nkept\n" in filled
     assert report.filled(filled, "a.md", {"latency": LATENCY}, []) == filled
