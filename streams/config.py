@@ -1,21 +1,17 @@
 """What a stage's process has to know of its surroundings; handed to it whole by whoever starts it."""
 
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
 from features.definitions import FEATURE_SETS, FeatureSet
 
-Delivery = Literal["exactly_once", "at_least_once"]
-
 
 class DeploymentConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One deployment, as its workers see it.
 
-    ``application`` prefixes consumer groups and transactional ids; ``currency`` is the one settlement currency (ISO 4217). ``delivery`` is
-    how often a decision may be said: at_least_once spares SCORE its transactions, and after a failure says some decisions twice.
-    ``online`` False: the online store is left alone, so the API and Feast hear nothing new.
+    ``application`` prefixes consumer groups and transactional ids; ``currency`` is the one settlement currency (ISO 4217).
+    ``online`` False: the online store is left alone, so the API and Feast see no updates.
     ``kafka_security`` are the properties that ``streams/kafka/security.py`` has checked, empty for a broker without TLS and SASL. They,
     ``redis`` and ``mlflow`` may hold passwords: hand a configuration on by a pipe, never as an argument; its ``repr`` shows none of them.
     ``metrics``, if given, is the host:port at which the first stage serves what it counts, the others on the ports after it.
@@ -28,7 +24,6 @@ class DeploymentConfig(msgspec.Struct, frozen=True, kw_only=True):
     features: str = "fraud_v1"
     currency: str = "EUR"
     application: str = "tidemark"
-    delivery: Delivery = "exactly_once"
     online: bool = True
     metrics: str = ""
     kafka_security: dict[str, str] = {}

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from tests.made.history import simulated
 from tests.run.deployment import Deployment, deployed
 
 
@@ -21,6 +22,12 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
 def kafka_bootstrap(shared: Deployment) -> str:
     """The bootstrap servers of a broker with Tidemark's topics."""
     return shared.config.kafka
+
+
+@pytest.fixture(scope="session")
+def small_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty days of 400 users from 2025-01-01, for ``--columns tidemark``."""
+    return simulated(tmp_path_factory.mktemp("small") / "small.parquet", 40)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
 from features.errors import UserError
 
 INTERRUPTED = 130
@@ -24,19 +28,16 @@ def write_summary(path: Path | None, summary: Mapping[str, object]) -> None:
         raise UserError(f"--json {path} can't be written: {failure.strerror}; name a file in a folder that you may write to") from None
 
 
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f}/s")
+
+
 @contextmanager
 def progress(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """A bar with count, rate and time left on stderr, if that is a terminal; yields what to call with how many more are done."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-    from rich.text import Text
-
-    class Rate(ProgressColumn):
-        def render(self, task: Task) -> Text:
-            speed = task.finished_speed or task.speed
-            return Text("" if speed is None else f"{speed:,.0f}/s")
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(title, total=total)
         yield lambda count: bar.advance(task, count)
@@ -44,7 +45,8 @@ def progress(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
 
 @contextmanager
 def until_interrupted(*others: signal.Signals) -> Iterator[Callable[[], bool]]:
-    """Yields what tells whether Ctrl-C was pressed or another of these signals came, so that work can end in order; a second ends it."""
+    """Yields a function that says whether Ctrl-C was pressed or another of these signals came, so that work can end in order; a second
+    one ends it at once."""
     pressed = False
 
     def press(number: int, frame: FrameType | None) -> None:

@@ -16,6 +16,7 @@ from api.demo.backstage.interruption import InterruptedDemoError, Interruption
 from api.demo.screen.terminal import Presentation
 from api.demo.summary import summary
 from api.demo.world import World, world
+from api.deployment import Facts
 from features.errors import UserError
 from infra.local import services
 from infra.local.errors import ServiceError
@@ -33,12 +34,11 @@ class Options:
     unattended: bool
     transactions: int | None
     rate: float
-    features: str
 
 
 @dataclass(frozen=True)
 class Shown:
-    """How a demo ended: the exit status, what there is to tell of it, and in words what is wrong with its counts, None if nothing is."""
+    """How a demo ended: the exit status, its summary, and in words what is wrong with its counts, None if nothing is."""
 
     status: int
     summary: Mapping[str, object] | None = None
@@ -69,7 +69,7 @@ def show(options: Options) -> Shown:
 
 
 def _show(options: Options, plan: World, home: Path, presentation: Presentation, interruption: Interruption) -> Shown:
-    backstage = Backstage(home, plan, options.features, presentation)
+    backstage = Backstage(home, plan, Facts.resolve(home).features, presentation)
     presentation.open()
     try:
         backstage.set_up(interruption)

@@ -28,14 +28,14 @@ class Finding:
 
 def examine(home: Path, asking: services.Asking = MappingProxyType({})) -> list[Finding]:
     """Everything, in the order in which it is needed. Services that do not run are broken; those elsewhere are asked where they are."""
-    embedded = [service for service in services.SERVICES if services.outside(service) is None]
+    embedded = [service for service in services.SERVICES if services.outside(service, home) is None]
     findings = [_python(), _home(home)]
     if any(service.name == "kafka" for service in embedded):
         findings += [_needed("Java for Kafka", lambda: _java(java.for_broker())), _jars()]
     findings.append(_needed("Java for Spark", lambda: _java(java.for_spark())))
     if any(service.name == "redis" for service in embedded):
         findings.append(_needed("Redis server", lambda: str(redis.executable())))
-    findings += [_service(service, home) if service in embedded else _outside(service, asking) for service in services.SERVICES]
+    findings += [_service(service, home) if service in embedded else _outside(service, home, asking) for service in services.SERVICES]
     return findings
 
 
@@ -87,10 +87,10 @@ def _java(found: java.Java) -> str:
     return f"{found.major} ({found.executable})"
 
 
-def _outside(service: Service, asking: services.Asking) -> Finding:
+def _outside(service: Service, home: Path, asking: services.Asking) -> Finding:
     def reach() -> str:
-        services.check_outside(service, asking)
-        return f"answers at {services.OUTSIDE_VARIABLES[service.name]}={services.outside(service)}"
+        services.check_outside(service, home, asking)
+        return f"answers elsewhere, at {services.outside(service, home)}"
 
     return _needed(service.title, reach)
 

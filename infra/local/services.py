@@ -1,7 +1,6 @@
 """The embedded services together: up, status, down. All they keep and write lies in one folder, the home (TIDEMARK_HOME)."""
 
 import fcntl
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -9,9 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
 
-from infra.local import kafka, mlflow, processes, redis
+from infra.local import deployment_file, kafka, mlflow, processes, redis
 from infra.local.errors import ServiceError
 from infra.local.service import Launch, Service
 
@@ -41,16 +39,6 @@ class Endpoints:
             "feast": {"repo_path": str(self.feast_repo)},
         }
 
-    @classmethod
-    def from_json(cls, written: Mapping[str, Any]) -> "Endpoints":
-        """The inverse of `as_json`. Raises KeyError if a part is missing."""
-        return cls(
-            written["kafka"]["bootstrap_servers"],
-            written["redis"]["url"],
-            written["mlflow"]["tracking_uri"],
-            Path(written["feast"]["repo_path"]),
-        )
-
 
 def home_from_environment() -> Path:
     """TIDEMARK_HOME, by default `.tidemark` in the current folder, as an absolute path."""
@@ -70,16 +58,16 @@ def up(
 ) -> Endpoints:
     """Start what does not run yet, in parallel, and wait until all of it answers; what runs is left alone.
 
-    Services that TIDEMARK_KAFKA, TIDEMARK_REDIS or TIDEMARK_MLFLOW name are only checked. `report` gets a line for people as each comes up;
-    `started` is called once, early, with the addresses they will have, for what can be done meanwhile (a port may yet have to change).
-    Raises ServiceError.
+    Services elsewhere, which TIDEMARK_KAFKA, TIDEMARK_REDIS or TIDEMARK_MLFLOW name now or did at a former `up`, are only checked. `report`
+    gets a line for people as each comes up; `started` is called once, early, with the addresses they will have, for what can be done
+    meanwhile (a port may yet have to change). Raises ServiceError.
     """
     if unusable := sorted(UNUSABLE_IN_PATHS & set(str(home))):
         raise ServiceError(f"TIDEMARK_HOME {str(home)!r} holds {unusable}, which the services' settings cannot take; choose another folder")
     with _locked(home):
-        embedded = [service for service in SERVICES if outside(service) is None]
+        embedded = [service for service in SERVICES if outside(service, home) is None]
         for service in SERVICES:
-            check_outside(service, asking)
+            check_outside(service, home, asking)
         for service in embedded:
             service.ready()
         remembered = remembered_ports(home)
@@ -99,33 +87,35 @@ def up(
             if waiting:
                 time.sleep(0.05)
         endpoints = _endpoints(home)
-        _write(home, endpoints=endpoints.as_json())
+        known = remembered_ports(home)
+        deployment_file.write(
+            home,
+            services={service.name: service.url(known[service.name]) for service in embedded},
+            elsewhere={service.name: address for service in SERVICES if (address := outside(service, home))},
+        )
         return endpoints
 
 
 def status(home: Path, asking: Asking = MappingProxyType({})) -> Endpoints:
     """Where the services are, each having answered just now. Raises ServiceError naming those that did not."""
-    endpoints = read_endpoints(home)
-    silent = [service.title for service in SERVICES if outside(service) is None and not answers(service, home)]
-    if endpoints is None or silent:
-        what = (
-            f"{' and '.join(silent)} of {home} {'does' if len(silent) == 1 else 'do'} not run"
-            if silent
-            else f"the services of {home} are not all up"
-        )
-        raise ServiceError(f"{what}; start them with `tidemark up`")
+    silent = [service.title for service in SERVICES if outside(service, home) is None and not answers(service, home)]
+    if silent:
+        raise ServiceError(f"{' and '.join(silent)} of {home} {'does' if len(silent) == 1 else 'do'} not run; use `tidemark up`")
+    if len(addresses(home)) < len(SERVICES):
+        raise ServiceError(f"the services of {home} are not all up; start them with `tidemark up`")
     for service in SERVICES:
-        check_outside(service, asking)
+        check_outside(service, home, asking)
     return _endpoints(home)
 
 
 def down(home: Path) -> list[str]:
-    """End the home's services; what they keep stays. Returns the titles of those that ran."""
+    """End the home's services; what they keep stays, as do the addresses of services elsewhere. Returns the titles of those that ran."""
     if not home.is_dir():
         return []
     with _locked(home):
         ended = [service.title for service in reversed(SERVICES) if processes.stop(service.slot(home), service.stop_patience)]
-        _write(home, endpoints=None)
+        if deployment_file.read(home).get("services"):
+            deployment_file.write(home, services=None)
         return ended
 
 
@@ -140,38 +130,51 @@ def answers(service: Service, home: Path, timeout: float = 3.0) -> bool:
     return known is not None and is_running(service, home) and service.answers(home, known, timeout)
 
 
-def read_endpoints(home: Path) -> Endpoints | None:
-    """Where `up` last left the services, unchecked; None if they are down."""
-    written = _read(home).get("endpoints")
-    return Endpoints.from_json(written) if written else None
+def addresses(home: Path) -> dict[str, str]:
+    """Service name → address: the environment's, else where `up` has left it, unchecked; those of services that are down are missing."""
+    content = deployment_file.read(home)
+    left: dict[str, str] = content.get("services", {}) | content.get("elsewhere", {})
+    return left | {name: os.environ[variable] for name, variable in OUTSIDE_VARIABLES.items() if os.environ.get(variable)}
+
+
+def record(home: Path, **facts: str) -> None:
+    """Writes facts of the deployment (``features``, ``currency``, ``offline``, ``kafka_security``) for all commands to read."""
+    with _locked(home):
+        deployment_file.write(home, **facts)
 
 
 def remembered_ports(home: Path) -> dict[str, dict[str, int]]:
     """Service name → port name → port, as chosen by the last start."""
-    ports: dict[str, dict[str, int]] = _read(home).get("ports", {})
+    ports: dict[str, dict[str, int]] = deployment_file.read(home).get("ports", {})
     return ports
 
 
-def outside(service: Service) -> str | None:
-    """The address of the service elsewhere that is to be used instead of an embedded one; None if there is none."""
-    return os.environ.get(OUTSIDE_VARIABLES[service.name]) or None
+def outside(service: Service, home: Path) -> str | None:
+    """The address of the service elsewhere that is used instead of an embedded one: the environment's, else the one that `up` was once
+    given; None if there is none."""
+    elsewhere: dict[str, str] = deployment_file.read(home).get("elsewhere", {})
+    return os.environ.get(OUTSIDE_VARIABLES[service.name]) or elsewhere.get(service.name)
 
 
-def check_outside(service: Service, asking: Asking = MappingProxyType({})) -> None:
+def check_outside(service: Service, home: Path, asking: Asking = MappingProxyType({})) -> None:
     """Raises ServiceError if the service's address elsewhere, where there is one, does not answer."""
-    address = outside(service)
-    if address is None:
+    address = outside(service, home)
+    if address is None or asking.get(service.name, service.reachable)(address, 5.0):
         return
-    if not asking.get(service.name, service.reachable)(address, 5.0):
-        variable = OUTSIDE_VARIABLES[service.name]
+    variable = OUTSIDE_VARIABLES[service.name]
+    if os.environ.get(variable):
         raise ServiceError(
             f"{service.title} at {variable}={address} does not answer; start it, correct {variable}, or unset it to use an embedded one"
         )
+    file = deployment_file.path(home)
+    raise ServiceError(
+        f"{service.title} at {address}, which {file} names, does not answer; start it, set {variable}, or remove it there to embed one"
+    )
 
 
 def _endpoints(home: Path) -> Endpoints:
     known = remembered_ports(home)
-    address = {service.name: outside(service) or service.url(known[service.name]) for service in SERVICES}
+    address = {service.name: outside(service, home) or service.url(known[service.name]) for service in SERVICES}
     return Endpoints(address["kafka"], address["redis"], address["mlflow"], feast_repo(home))
 
 
@@ -189,23 +192,4 @@ def _locked(home: Path) -> Iterator[None]:
 
 
 def _remember(home: Path, service: Service, ports: Mapping[str, int]) -> None:
-    _write(home, ports={**remembered_ports(home), service.name: dict(ports)})
-
-
-def _read(home: Path) -> dict[str, Any]:
-    file = home / "services.json"
-    try:
-        written: dict[str, Any] = json.loads(file.read_text())
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except ValueError as error:
-        raise ServiceError(f"{file} is damaged ({error}); remove it and run `tidemark up`") from error
-    return written
-
-
-def _write(home: Path, **parts: Any) -> None:
-    file = home / "services.json"
-    content = {name: part for name, part in {**_read(home), **parts}.items() if part is not None}
-    new = file.with_suffix(".new")
-    new.write_text(json.dumps(content, indent=2) + "\n")
-    new.replace(file)
+    deployment_file.write(home, ports={**remembered_ports(home), service.name: dict(ports)})

@@ -34,8 +34,8 @@ _SESSION_S = 10.0
 _TIMEOUT_S = 15
 
 
-def backfill(config: DeploymentConfig, told: Callable[[str], None]) -> None:
-    """Builds the states of ``config.feature_set``; ``told`` gets a line for each partition.
+def rebuild(config: DeploymentConfig, report: Callable[[str], None]) -> None:
+    """Builds the states of ``config.feature_set``; ``report`` gets a line for each partition.
 
     Raises UserError, before anything is written, if workers run, if SCORE hasn't decided yet what INGEST has sent, or if the logs have
     lost their beginning.
@@ -50,10 +50,10 @@ def backfill(config: DeploymentConfig, told: Callable[[str], None]) -> None:
         for partition in range(users.count):
             validator = Validator(TRANSACTIONS.name, partition, users.count, config.currency)
             state = IngestState(config.feature_set, validator, merchants.count)
-            users.build(partition, state, partial(reapply, state), told)
+            users.build(partition, state, partial(reapply, state), report)
         for partition in range(merchants.count):
             merchant_state = ScoreState(config.feature_set, merchants.count, users.count)
-            merchants.build(partition, merchant_state, partial(_relearn, merchant_state, partition), told)
+            merchants.build(partition, merchant_state, partial(_relearn, merchant_state, partition), report)
     finally:
         users.close()
         merchants.close()
@@ -67,7 +67,7 @@ class _Side:
         self.count = partition_count(kafka, source.name)
         self._source, self._states = source, states
         self._log = KafkaLog(kafka, config.group(stage))
-        self._producer = StageProducer(kafka, transactional_id=f"{config.group(stage)}-backfill")
+        self._producer = StageProducer(kafka, transactional_id=f"{config.group(stage)}-rebuild")
         self._producer.fence()
         self._positions = self._log.positions(source.name, range(self.count))
 
@@ -77,7 +77,7 @@ class _Side:
             if begin > 0:
                 raise UserError(
                     f"{self._source.name}[{partition}] begins at offset {begin}: the log no longer has all that the states rest on; "
-                    "replay the whole history into a new application"
+                    "replay the whole history into a new deployment"
                 )
 
     def require_drained(self) -> None:
@@ -85,10 +85,10 @@ class _Side:
             if self._log.has_records(self._source.name, partition, position):
                 raise UserError(
                     f"{self._source.name}[{partition}] has records from offset {position} on that were made for the former features; "
-                    "let a worker with these finish them: tidemark worker --until-idle"
+                    "let a worker with these decide them first: tidemark worker --until-idle"
                 )
 
-    def build(self, partition: int, state: Savable, learn: Callable[[Sequence[LogRecord]], None], told: Callable[[str], None]) -> None:
+    def build(self, partition: int, state: Savable, learn: Callable[[Sequence[LogRecord]], None], report: Callable[[str], None]) -> None:
         position = self._positions[partition]
         saver = start_over(state, self._log.newest(self._states.name, partition))
         for records in self._log.read(self._source.name, partition, 0, position):
@@ -98,7 +98,7 @@ class _Side:
             for key, value in saver.chunk(position, _CHUNK_KEYS):
                 self._producer.send(self._states.name, value, key, partition)
             self._producer.commit()
-        told(f"{self._states.name}[{partition}]: {len(state.entity):,} keys as of offset {position:,}")
+        report(f"{self._states.name}[{partition}]: {len(state.entity):,} keys as of offset {position:,}")
 
     def close(self) -> None:
         self._producer.close()

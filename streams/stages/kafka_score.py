@@ -11,7 +11,7 @@ import pyarrow as pa
 from models.experiments.variant import Variant
 from streams.config import SCORE, DeploymentConfig
 from streams.control.mlflow_champion import Champion
-from streams.delivery.kafka_delivery import AtLeastOnce, ExactlyOnce
+from streams.delivery.kafka_delivery import ExactlyOnce
 from streams.delivery.kafka_states import PartitionStates, StateRecord
 from streams.kafka.admin import partition_count
 from streams.kafka.client import KafkaClients
@@ -32,8 +32,7 @@ logger = logging.getLogger(__name__)
 
 
 class ScoreWorker(StatefulStage[ScoreState]):
-    """A ``partitions.StageWorker``. Decisions, dead letters, scoring log and positions of a turn become visible at once or never, unless
-    ``config.delivery`` is at_least_once.
+    """A ``partitions.StageWorker``. Decisions, dead letters, scoring log and positions of a turn become visible at once or never.
 
     A former owner can't commit any more, for the positions are committed as a member of the group in one generation; and what it has begun
     to commit is waited for before the positions are read.
@@ -48,10 +47,9 @@ class ScoreWorker(StatefulStage[ScoreState]):
         self._champion = Champion(config.mlflow, config.feature_set)
         self._variants: dict[int, Variant] = {}
         log = KafkaLog(clients, config.group(SCORE))
-        chosen: type[AtLeastOnce | ExactlyOnce] = ExactlyOnce if config.delivery == "exactly_once" else AtLeastOnce
         super().__init__(
             log,
-            chosen(clients, config.group(SCORE), BY_MERCHANT, STATE_MERCHANTS),
+            ExactlyOnce(clients, config.group(SCORE), BY_MERCHANT, STATE_MERCHANTS),
             open_projector(config, SCORE),
             PartitionStates(log, BY_MERCHANT, STATE_MERCHANTS, self._create, self._reapply, repeatable=False),
         )

@@ -238,7 +238,8 @@ def _refuse_others(entity: EntityState, records: Iterable[bytes], where: str) ->
     if others:
         raise UserError(
             f"{where} holds states of feature set {' and '.join(map(_name_of, others))}, this worker computes {entity.feature_set.name} "
-            f"({entity.feature_set.digest[:16]}); run the workers with that set, or build the new states with tidemark rebuild-state"
+            f"({entity.feature_set.digest[:16]}); run the workers with that set (TIDEMARK_FEATURES), or build the new states with "
+            "tidemark rebuild-state"
         )
 
 

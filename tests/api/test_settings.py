@@ -1,6 +1,5 @@
 """Where commands look for the services: the environment first, then what `tidemark up` left, and MLflow's store without any of it."""
 
-import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,14 +8,13 @@ import pytest
 
 from api.settings import Settings
 from features.errors import UserError
-from infra.local import processes, services
+from infra.local import deployment_file, processes, services
 
 
 @pytest.fixture
 def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    for variable in services.OUTSIDE_VARIABLES.values():
+    for variable in (*services.OUTSIDE_VARIABLES.values(), "TIDEMARK_FEATURES", "TIDEMARK_CURRENCY"):
         monkeypatch.delenv(variable, raising=False)
-    monkeypatch.delenv("TIDEMARK_KAFKA_SECURITY", raising=False)
     monkeypatch.setenv("TIDEMARK_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
 
@@ -32,14 +30,12 @@ def listening() -> Iterator[str]:
 def leave(home: Path, address: str) -> None:
     """What `up` leaves, as if all three services listened at the address."""
     home.mkdir()
-    endpoints = services.Endpoints(address, f"redis://{address}/0", f"http://{address}", home / "feast")
-    (home / "services.json").write_text(json.dumps({"endpoints": endpoints.as_json()}))
+    deployment_file.write(home, services={"kafka": address, "redis": f"redis://{address}/0", "mlflow": f"http://{address}"})
 
 
 def test_without_services_mlflow_is_its_store_under_the_home(home: Path) -> None:
     settings = Settings.resolve(require_services=False)
     assert settings.mlflow == f"sqlite:///{home}/mlflow.db"
-    assert settings.mlflow_artifact_root == str(home / "mlartifacts")
     assert (settings.home, settings.feast_repo) == (home, home / "feast")
 
 
@@ -80,20 +76,21 @@ def test_after_a_hard_kill_whoever_has_our_ports_is_not_taken_for_our_services(h
     assert Settings.resolve(require_services=False).mlflow == f"sqlite:///{home}/mlflow.db"
 
 
-def test_security_of_an_outside_kafka_goes_to_all_who_speak_to_it(monkeypatch: pytest.MonkeyPatch, home: Path, tmp_path: Path) -> None:
-    security = {"security.protocol": "SASL_SSL", "sasl.mechanism": "PLAIN", "sasl.username": "me", "sasl.password": "secret"}
-    file = tmp_path / "kafka.security"
-    file.write_text("".join(f"{name}={value}\n" for name, value in security.items()))
-    monkeypatch.setenv("TIDEMARK_KAFKA", "k:9092")
-    monkeypatch.setenv("TIDEMARK_KAFKA_SECURITY", str(file))
+def test_services_elsewhere_that_up_was_given_are_used_without_the_environment(home: Path, listening: str) -> None:
+    home.mkdir()
+    deployment_file.write(home, elsewhere={"kafka": listening, "redis": f"redis://:word@{listening}/1", "mlflow": f"http://{listening}"})
+    settings = Settings.resolve(require_services=True)
+    assert (settings.kafka, settings.redis, settings.mlflow) == (listening, f"redis://:word@{listening}/1", f"http://{listening}")
+
+
+def test_workers_and_api_take_the_deployments_facts(home: Path) -> None:
+    home.mkdir()
+    deployment_file.write(home, features="fraud_v3", currency="USD")
     settings = Settings.resolve(require_services=False)
-    assert settings.require_kafka().security == settings.stream_config().kafka_security == security
-    assert "secret" not in repr(settings)
-    monkeypatch.delenv("TIDEMARK_KAFKA_SECURITY")
-    assert Settings.resolve(require_services=False).stream_config().kafka_security == {}
-
-
-def test_security_for_the_embedded_kafka_is_an_error(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
-    monkeypatch.setenv("TIDEMARK_KAFKA_SECURITY", "anywhere")
-    with pytest.raises(UserError, match="embedded Kafka has neither TLS nor SASL; name yours in TIDEMARK_KAFKA"):
-        Settings.resolve(require_services=False)
+    config = settings.stream_config()
+    assert (config.features, config.currency) == ("fraud_v3", "USD")
+    assert settings.stream_config("fraud_v2").features == "fraud_v2"
+    with pytest.raises(UserError, match="--features v9 is not a feature set; use one of fraud_v1"):
+        settings.stream_config("v9")
+    with pytest.raises(UserError, match="--metrics 9100 is not an address; write it as"):
+        settings.stream_config(metrics="9100")

@@ -47,11 +47,9 @@ def test_stream(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_latency(tmp_path: Path) -> None:
-    found = measured(
-        tmp_path, "latency", "--rates", "200,400", "--seconds", "2", "--warm-up", "1", "--setups", "at_least_once:2", "--quick"
-    )
-    assert (found["delivery"], found["partitions"]) == ("at_least_once", 2)
-    assert found["setups"]["at least once, 2 partitions"]["rates"] == found["rates"]
+    found = measured(tmp_path, "latency", "--rates", "200,400", "--seconds", "2", "--warm-up", "1", "--partitions", "2", "--quick")
+    assert found["partitions"] == 2
+    assert found["setups"]["2 partitions"]["rates"] == found["rates"]
     assert list(found["rates"]) == ["200", "400"]
     for rate, figures in found["rates"].items():
         (run,) = figures["runs"]
@@ -117,8 +115,7 @@ def test_kernel(tmp_path: Path) -> None:
         (("latency", "--rates", "fast"), "--rates fast"),
         (("latency", "--rates", "1000,1000"), "--rates"),
         (("latency", "--rates", "0"), "--rates"),
-        (("latency", "--setups", "twice:4"), "--setups twice:4"),
-        (("latency", "--setups", "exactly_once"), "exactly_once:4"),
+        (("latency", "--partitions", "4,4"), "--partitions 4,4 must be different whole numbers"),
         (("soak", "--minutes", "5", "--warm-up", "5"), "--warm-up"),
     ],
 )

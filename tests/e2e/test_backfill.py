@@ -41,17 +41,23 @@ def test_states_of_another_feature_set_are_built_beside_and_taken_up(deployment:
     deployment.work_until_idle()
 
     other: DeploymentConfig = msgspec.structs.replace(deployment.config, features="fraud_v2")
-    refused = deployment.tidemark("worker", "--until-idle", "--features", "fraud_v2", timeout=120)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Deployment, "environment", deployment.environment | {"TIDEMARK_FEATURES": "fraud_v2"})
+        refused = deployment.tidemark("worker", "--until-idle", timeout=120)
     assert refused.returncode == 1
-    assert "tidemark backfill-state" in refused.stderr
+    assert "tidemark rebuild-state" in refused.stderr
+    kept = deployment.tidemark("up", "--features", "fraud_v2")
+    assert kept.returncode == 2
+    assert "`tidemark rebuild-state --features fraud_v2`" in kept.stderr
 
-    done = deployment.tidemark("backfill-state", "--features", "fraud_v2")
+    done = deployment.tidemark("rebuild-state", "--features", "fraud_v2")
     assert done.returncode == 0, done.stderr
     assert "state.users[0]: " in done.stdout
+    assert "it is this deployment's feature set now" in done.stdout
     registered = champion(other)
     mlflow_registry.promote(registered.version, other.mlflow)
     deployment.send(made[150:])
-    deployment.work_until_idle("--features", "fraud_v2")
+    deployment.work_until_idle()
 
     decisions = deployment.messages("decisions", Decision)
     assert Counter(decision.transaction_id for decision in decisions) == Counter(f"t{i}" for i in range(300))
@@ -79,16 +85,16 @@ def test_states_of_another_feature_set_are_built_beside_and_taken_up(deployment:
     log.close()
 
 
-def test_a_backfill_waits_for_workers_and_for_what_is_under_way(deployment: Deployment) -> None:
+def test_a_rebuild_waits_for_workers_and_for_what_is_under_way(deployment: Deployment) -> None:
     champion(deployment.config)
     deployment.send([transaction(i) for i in range(20)])
     with deployment.running("worker"):
         deployment.settle()
-        done = deployment.tidemark("backfill-state", "--features", "fraud_v2")
+        done = deployment.tidemark("rebuild-state", "--features", "fraud_v2")
         assert done.returncode == 2
         assert "has members; stop all workers first" in done.stderr
     deployment.send([transaction(i) for i in range(20, 40)])
     deployment.work_until_idle("--stages", "ingest")
-    done = deployment.tidemark("backfill-state", "--features", "fraud_v2")
+    done = deployment.tidemark("rebuild-state", "--features", "fraud_v2")
     assert done.returncode == 2
     assert "were made for the former features" in done.stderr

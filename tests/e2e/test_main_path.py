@@ -118,19 +118,6 @@ def test_one_sent_again_is_decided_once_even_after_a_restart(deployment: Deploym
     assert changed.value == base64.b64decode(letter.value_base64 or "")
 
 
-def test_at_least_once_decides_everything_too(deployment: Deployment) -> None:
-    sent = some(60)
-    deployment.send(sent[:30])
-    deployment.work_until_idle("--delivery", "at_least_once")
-    deployment.send(sent[30:])
-    deployment.work_until_idle()
-    # Nothing failed, so once it is.
-    assert decided(deployment, sent) == once(sent)
-    refused = deployment.tidemark("worker", "--delivery", "at_most_once")
-    assert refused.returncode == 2
-    assert "choose from exactly_once, at_least_once" in refused.stderr
-
-
 def test_what_the_stages_count_can_be_scraped(deployment: Deployment) -> None:
     first = ports.choose([], set())
     sent = some(20, user_id="counted", merchant_id="counted-shop")

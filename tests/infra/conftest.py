@@ -37,7 +37,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
     outside = {"TIDEMARK_KAFKA": "elsewhere:9092", "TIDEMARK_MLFLOW": "sqlite:///elsewhere.db"}
     for variable, address in outside.items():
         monkeypatch.setenv(variable, address)
-    monkeypatch.setattr(services, "check_outside", lambda _service, _asking: None)
+    monkeypatch.setattr(services, "check_outside", lambda _service, _home, _asking: None)
     home = Home(tmp_path / "home", outside)
     try:
         yield home

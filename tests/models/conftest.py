@@ -1,4 +1,4 @@
-"""A small simulated history, as a table and as a file, for tests that train."""
+"""A small simulated history as a table, for tests that train."""
 
 from pathlib import Path
 
@@ -7,13 +7,6 @@ import pytest
 
 from features.history.columns import parse_mapping
 from features.history.datafile import read_transactions
-from tests.made.history import simulated
-
-
-@pytest.fixture(scope="session")
-def small_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Forty days of 400 users from 2025-01-01, for ``--columns tidemark``."""
-    return simulated(tmp_path_factory.mktemp("small") / "small.parquet", 40)
 
 
 @pytest.fixture(scope="session")

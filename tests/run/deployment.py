@@ -55,7 +55,7 @@ class Deployment:
     @property
     def environment(self) -> dict[str, str]:
         """For commands run on it."""
-        without = {*services.OUTSIDE_VARIABLES.values()}
+        without = {*services.OUTSIDE_VARIABLES.values(), "TIDEMARK_FEATURES", "TIDEMARK_CURRENCY", "TIDEMARK_OFFLINE"}
         return {
             **{name: value for name, value in os.environ.items() if name not in without},
             "TIDEMARK_HOME": str(self.home),
@@ -206,18 +206,24 @@ def champion(config: DeploymentConfig, seed: int = 0) -> Registered:
 
 
 @contextmanager
-def deployed(home: Path, partitions: int = 4, features: str = "fraud_v1") -> Iterator[Deployment]:
-    """Services up, topics made, a Feast repository written; all ended after the block."""
+def deployed(home: Path, partitions: int = 4, features: str = "fraud_v1", currency: str = "EUR") -> Iterator[Deployment]:
+    """Services up, facts recorded, topics made, a Feast repository written; all ended after the block."""
     tracking = f"sqlite:///{home / 'mlflow.db'}"
     outside = dict.fromkeys(services.OUTSIDE_VARIABLES.values(), "")
     with mock.patch.dict(os.environ, {**outside, "TIDEMARK_MLFLOW": tracking}):
         try:
             _keep_off_the_usual_ports(home)
             endpoints = services.up(home)
+            services.record(home, features=features, currency=currency)
             create_missing(KafkaClients(endpoints.kafka), partitions)
             write_feast_repo(endpoints.feast_repo, endpoints.redis)
             config = DeploymentConfig(
-                kafka=endpoints.kafka, redis=endpoints.redis, mlflow=tracking, feast_repo=str(endpoints.feast_repo), features=features
+                kafka=endpoints.kafka,
+                redis=endpoints.redis,
+                mlflow=tracking,
+                feast_repo=str(endpoints.feast_repo),
+                features=features,
+                currency=currency,
             )
             yield Deployment(home, config)
         finally:

@@ -1,26 +1,15 @@
 """The choices that a training is given on the command line."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import msgspec
 
-from features.definitions import FEATURE_SETS, FeatureSet
 from features.errors import UserError
 from models.costs import Costs
+from models.training.baseline_fitting import BaselineName
+from models.training.baseline_pipeline import BASELINES
+from models.training_set.label_maturity import IMMATURE, Immature
 from models.training_set.labelled_data import Weighting
-
-if TYPE_CHECKING:
-    from models.training.baseline_fitting import BaselineName
-    from models.training_set.label_maturity import Immature
-
-
-def feature_set_of(name: str) -> FeatureSet:
-    """The feature set of ``--features``. Raises UserError if there is none."""
-    feature_set = FEATURE_SETS.get(name)
-    if feature_set is None:
-        raise UserError(f"--features {name} is no feature set; use one of {', '.join(FEATURE_SETS)}")
-    return feature_set
 
 
 def weighting_of(immature: str | None, propensity: str | None) -> Weighting:
@@ -28,25 +17,21 @@ def weighting_of(immature: str | None, propensity: str | None) -> Weighting:
     return Weighting(None if immature is None else immature_of(immature), propensity)
 
 
-def immature_of(immature: str) -> "Immature":
+def immature_of(immature: str) -> Immature:
     """What ``--immature`` asks for. Raises UserError for an unknown choice."""
-    from models.training_set.label_maturity import IMMATURE
-
     found = next((choice for choice in IMMATURE if choice == immature), None)
     if found is None:
-        raise UserError(f"--immature {immature} is no choice; use {' or '.join(IMMATURE)}")
+        raise UserError(f"--immature {immature} is not a choice; use {' or '.join(IMMATURE)}")
     return found
 
 
-def baseline_of(model: str, search: float | None) -> "BaselineName | None":
+def baseline_of(model: str, search: float | None) -> BaselineName | None:
     """The baseline that ``--model`` asks for, None for xgboost. Raises UserError for anything else, or a baseline with a search."""
-    from models.training.baseline_pipeline import BASELINES
-
     if model == "xgboost":
         return None
     found = next((name for name in BASELINES if name == model), None)
     if found is None:
-        raise UserError(f"--model {model} is no model; use xgboost, or to compare with {' or '.join(BASELINES)}")
+        raise UserError(f"--model {model} is not a learner; use xgboost, or to compare with it {' or '.join(BASELINES)}")
     if search is not None:
         raise UserError(f"--search looks for parameters of xgboost alone; leave it out with --model {model}")
     return found
@@ -58,7 +43,7 @@ def parse_histories(text: str) -> tuple[int, ...]:
         return ()
     parts = text.split(",")
     if not all(part.isdigit() and 0 < int(part) <= 3_650 for part in parts):
-        raise UserError(f"--history-days {text} is no list of days; write it as 7,28,90, or all")
+        raise UserError(f"--history-days {text} is not a list of days; write it as 7,28,90, or all")
     return tuple(sorted({int(part) for part in parts}))
 
 
@@ -68,4 +53,4 @@ def parse_costs(pairs: Sequence[str]) -> Costs:
     try:
         return msgspec.convert(given, Costs, strict=False)
     except (msgspec.ValidationError, ValueError) as error:
-        raise UserError(f"--cost {' --cost '.join(pairs)} can't be used: {error}; write for example --cost review=250") from None
+        raise UserError(f"--cost {' --cost '.join(pairs)} can't be used: {error}; write it as --cost review=250") from None

@@ -7,14 +7,19 @@ import msgspec
 import typer
 
 from api.cli.conventions import write_summary
-from api.cli.models.model_options import AmountUnitOption, AuthorOption, ColumnsOption, LabelsAfterOption, StoreOption, SummaryOption
+from api.cli.models.sources import data_if_any
+from api.cli.options import AmountUnitOption, AuthorOption, ColumnsOption, LabelsAfterOption, StoreOption, SummaryOption
+from api.provenance import provenance
+from api.settings import Settings
 from features.errors import UserError
+from models.promotion import mlflow_promotion
 from models.promotion.gate import Force
+from models.promotion.trials import trial_of
 from models.registry.record import MODEL_NAME
 
 
 def promote(
-    version: Annotated[str, typer.Argument(metavar="VERSION", help="The version of the model, as tidemark train printed it.")],
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="The version of the model, as tidemark train names it.")],
     role: Annotated[str, typer.Option("--as", metavar="ROLE", help="champion, challenger or shadow.")] = "champion",
     data: Annotated[
         Path | None,
@@ -27,11 +32,11 @@ def promote(
     columns: ColumnsOption = "tidemark",
     amount_unit: AmountUnitOption = None,
     store: StoreOption = None,
-    as_of: Annotated[str | None, typer.Option(metavar="DATE", help="Labels known by then count; else by the end of the file.")] = None,
+    as_of: Annotated[str | None, typer.Option(metavar="DATE", help="Labels known by then count; else by the end of the data.")] = None,
     labels_after: LabelsAfterOption = None,
     weeks: Annotated[int, typer.Option(min=1, help="On how many of the newest matured weeks they are compared.")] = 4,
     despite_audit: Annotated[
-        bool, typer.Option("--despite-audit", help="Even if its features failed their latest audit, or had none; on record.")
+        bool, typer.Option("--despite-audit", help="Even if its features failed their latest audit, or had none; goes on record.")
     ] = False,
     force: Annotated[bool, typer.Option("--force", help="Whatever speaks against it; needs --reason, and goes on record.")] = False,
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why it is forced.")] = "",
@@ -43,14 +48,8 @@ def promote(
     Refused if its features failed their latest tidemark audit or, though there is a champion, had none; if it is worse than the champion,
     beyond a margin, on the newest weeks whose labels have come; if its probabilities are off, or it is slow.
     """
-    from api.cli.models.sources import data_if_any
-    from api.provenance import provenance
-    from api.settings import Settings
-    from models.promotion import mlflow_promotion
-    from models.promotion.trials import trial_of
-
     if role not in mlflow_promotion.ROLES:
-        raise UserError(f"--as {role} is no role; use one of {', '.join(mlflow_promotion.ROLES)}")
+        raise UserError(f"--as {role} is not a role; use one of {', '.join(mlflow_promotion.ROLES)}")
     if force and not reason.strip():
         raise UserError("--force goes on record and needs a reason; add --reason …")
     settings = Settings.resolve(require_services=False)

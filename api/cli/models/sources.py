@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+from api.offline_store import offline_store
 from features.errors import UserError
 from features.history.label_delay import parse_labels_after
 from features.history.moments import day_ms, day_range, span
 from models.training_set.labelled_data import USUAL_WEIGHTING, DataRequest, LabelledData, Weighting
+from streams.archive.served.parquet_folder import is_training_folder
+from streams.archive.served.parquet_labelled_data import data_of_archive, data_of_training_folder
+from streams.archive.served.parquet_tables import ServedArchive
 
 
 def data_of(
@@ -21,10 +25,6 @@ def data_of(
     weighting: Weighting = USUAL_WEIGHTING,
 ) -> LabelledData:
     """The file or folder if there is one, else the archive. Raises UserError if what is named can't be used."""
-    from api.settings import offline_store
-    from streams.archive.served.parquet_folder import is_training_folder
-    from streams.archive.served.parquet_labelled_data import data_of_archive, data_of_training_folder
-
     request = DataRequest(
         *day_range(begin, end),
         None if as_of is None else day_ms("--as-of", as_of),
@@ -49,9 +49,6 @@ def data_if_any(
     labels_after: str | None,
 ) -> LabelledData | None:
     """The same, but None where nothing is named and the home has no archive."""
-    from api.settings import offline_store
-    from streams.archive.served.parquet_tables import ServedArchive
-
     if data is None and store is None and not ServedArchive.exists(offline_store(home)):
         return None
     return data_of(home, data, columns, amount_unit, store, None, None, as_of, labels_after)

@@ -2,18 +2,25 @@
 
 import resource
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from api.cli.conventions import progress, write_summary
-from api.cli.models.model_options import ModelOption
+from api.cli.models.choices import baseline_of
 from api.cli.models.training_options import TrainingOptions
 from api.cli.option_sets import with_option_sets
-
-if TYPE_CHECKING:
-    from models.training.pipeline import TrainingPlan
-    from models.training_set.rows import TrainingSet
+from api.cli.options import ModelOption
+from api.provenance import provenance
+from api.settings import Settings
+from features.history.moments import moment
+from infra.local.lease import Lease
+from models.promotion.mlflow_retraining import RetrainingPlan, retrain_once
+from models.training.mlflow_baseline import train_baseline
+from models.training.mlflow_training import train_and_register
+from models.training.pipeline import TrainingPlan
+from models.training.summary import baseline_summary, training_summary
+from models.training_set.rows import TrainingSet
 
 
 @with_option_sets
@@ -25,14 +32,6 @@ def train(options: TrainingOptions, model: ModelOption = "xgboost") -> None:
     windows. Transactions whose label isn't known by --as-of are left out, or weighted with --immature weighted; of the archive, those
     blocked without a label are left out too.
     """
-    from api.cli.models.choices import baseline_of
-    from api.provenance import provenance
-    from api.settings import Settings
-    from features.history.moments import moment
-    from models.training.mlflow_baseline import train_baseline
-    from models.training.mlflow_training import train_and_register
-    from models.training.summary import baseline_summary, training_summary
-
     started = time.monotonic()
     baseline = baseline_of(model, options.search)
     settings = Settings.resolve(require_services=False)
@@ -41,7 +40,7 @@ def train(options: TrainingOptions, model: ModelOption = "xgboost") -> None:
     period = {"from": moment(plan.begin), "to": moment(plan.end), "as_of": moment(plan.as_of)}
     with progress("computing features", None) as advance:
 
-        def rows_of(plan: "TrainingPlan") -> "TrainingSet":
+        def rows_of(plan: TrainingPlan) -> TrainingSet:
             return given.rows_of(plan.feature_set, plan.begin, plan.end, plan.as_of, advance)
 
         made_by, tags = provenance(options.author), {"data": given.name, **period}
@@ -75,16 +74,11 @@ def retrain(
     weeks: Annotated[int, typer.Option(min=1, help="How many of the newest matured weeks are held back to compare on.")] = 1,
     lease_hours: Annotated[float, typer.Option(min=0.1, help="How long a run may take before another may begin.")] = 4.0,
 ) -> None:
-    """Train anew, as an alert or a schedule wants it: ends with a candidate in the registry and a report.
+    """Train again, for an alert or by schedule: ends with a candidate in the registry and a report.
 
-    One run at a time: while one works, another ends at once and says so. The same data asked for again gives the version it gave before.
+    One run at a time: while one works, another ends at once and says so. The same data given again leads to the version it led to before.
     The candidate is compared with the champion on weeks it hasn't seen, then refitted on them too; nothing is promoted.
     """
-    from api.provenance import provenance
-    from api.settings import Settings
-    from infra.local.lease import Lease
-    from models.promotion.mlflow_retraining import RetrainingPlan, retrain_once
-
     settings = Settings.resolve(require_services=False)
     with Lease(settings.home / "retrain.lease", lease_hours * 3_600) as lease:
         if lease.held_by is not None:

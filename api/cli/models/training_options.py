@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from api.cli.models.model_options import (
+from api.cli.models.choices import parse_costs, parse_histories, weighting_of
+from api.cli.models.search_clock import search_budget
+from api.cli.models.sources import data_of
+from api.cli.options import (
     AmountUnitOption,
     AsOfOption,
     AuthorOption,
@@ -25,12 +27,11 @@ from api.cli.models.model_options import (
     SummaryOption,
     ToOption,
 )
-
-if TYPE_CHECKING:
-    from features.definitions import FeatureSet
-    from models.costs import Costs
-    from models.training.pipeline import TrainingPlan
-    from models.training_set.labelled_data import LabelledData
+from api.deployment import feature_set_of
+from features.definitions import FeatureSet
+from models.costs import Costs
+from models.training.pipeline import TrainingPlan
+from models.training_set.labelled_data import LabelledData
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class TrainingOptions:
     begin: FromOption = None
     end: ToOption = None
     as_of: AsOfOption = None
-    features: FeaturesOption = "fraud_v1"
+    features: FeaturesOption = None
     labels_after: LabelsAfterOption = None
     seed: SeedOption = 0
     history_days: HistoryDaysOption = "7,28,90"
@@ -57,22 +58,16 @@ class TrainingOptions:
     author: AuthorOption = None
     summary: SummaryOption = None
 
-    def given(self, home: Path) -> "LabelledData":
+    def given(self, home: Path) -> LabelledData:
         """The data they name: a file, a training set's folder, or the archive."""
-        from api.cli.models.choices import weighting_of
-        from api.cli.models.sources import data_of
-
         self._choices()  # refused before anything large is read
         weighting = weighting_of(self.immature, self.propensity)
         return data_of(
             home, self.data, self.columns, self.amount_unit, self.store, self.begin, self.end, self.as_of, self.labels_after, weighting
         )
 
-    def plan(self, given: "LabelledData") -> "TrainingPlan":
+    def plan(self, given: LabelledData) -> TrainingPlan:
         """How to train on this data."""
-        from api.cli.models.search_clock import search_budget
-        from models.training.pipeline import TrainingPlan
-
         feature_set, histories, costs = self._choices()
         return TrainingPlan(
             feature_set,
@@ -89,7 +84,5 @@ class TrainingOptions:
             search=None if self.search is None else search_budget(self.search, self.search_tries),
         )
 
-    def _choices(self) -> "tuple[FeatureSet, tuple[int, ...], Costs]":
-        from api.cli.models.choices import feature_set_of, parse_costs, parse_histories
-
+    def _choices(self) -> tuple[FeatureSet, tuple[int, ...], Costs]:
         return feature_set_of(self.features), parse_histories(self.history_days), parse_costs(self.cost or [])

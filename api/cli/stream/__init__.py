@@ -1,1 +1,1 @@
-"""The commands for workers, state and replays."""
+"""The commands for workers, the API and what they keep."""

@@ -1,37 +1,34 @@
-"""``tidemark rebuild-online`` and ``tidemark backfill-state``: states written anew, to the online store or for other features."""
+"""``tidemark rebuild-online`` and ``tidemark rebuild-state``: states written again, to the online store or for other features."""
 
+import os
 import time
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
+from api.deployment import record, variable
+from api.settings import Settings
+from features.errors import UserError
+from features.online.feast_store import OnlineStoreError, OnlineWriter, forget
+from streams.config import INGEST, PROFILES, SCORE
+from streams.delivery.kafka_rebuild import rebuild
+from streams.kafka.admin import partition_count
+from streams.kafka.client import KafkaClients
+from streams.kafka.log import KafkaLog
+from streams.workers.stages import STAGES
+
 _LOOK_EVERY_S = 0.5
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the commands."""
-    app.command()(rebuild_online)
-    app.command()(backfill_state)
-
-
 def rebuild_online(
-    features: Annotated[str, typer.Option(help="The feature set that the workers compute.")] = "fraud_v1",
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait until all is written.")] = 300.0,
 ) -> None:
     """Have the running workers write every key to the online store again, for example after somebody has changed it by hand.
 
     Reads go on meanwhile. Workers notice by themselves when Redis was restarted, wiped or restored; then this is not needed.
     """
-    from api.settings import Settings
-    from features.errors import UserError
-    from features.online.feast_store import OnlineStoreError, OnlineWriter, forget
-    from streams.config import INGEST, PROFILES, SCORE
-    from streams.kafka.admin import partition_count
-    from streams.kafka.client import KafkaClients
-    from streams.kafka.log import KafkaLog
-    from streams.workers.stages import STAGES
-
-    config = Settings.resolve(require_services=True).stream_config(features)
+    config = Settings.resolve(require_services=True).stream_config()
 
     def with_records(stage: str) -> set[int]:
         """The partitions of which a worker has processed anything."""
@@ -60,16 +57,17 @@ def rebuild_online(
     typer.echo(f"every key of {sum(map(len, wanted.values()))} partitions is written again")
 
 
-def backfill_state(
-    features: Annotated[str, typer.Option(help="The feature set that workers are to compute from now on.")],
-    currency: Annotated[str, typer.Option(help="The deployment's settlement currency, ISO 4217.")] = "EUR",
-) -> None:
-    """Build the states of another feature set from the logs, beside the present ones; no worker may run meanwhile.
+def rebuild_state(features: Annotated[str, typer.Option(help="The feature set that workers are to compute from now on.")]) -> None:
+    """Build the states of another feature set from the logs, beside the present ones, and make it the deployment's.
 
-    Then start all workers, and the API, with --features, once a model that was trained on it is champion.
+    No worker may run meanwhile. Workers and API compute the new set from their next start on, and decide once a model that was trained
+    on it (tidemark train --features) is champion. The same command with the former set leads back.
     """
-    from api.settings import Settings
-    from streams.delivery.kafka_rebuild import backfill
-
-    backfill(Settings.resolve(require_services=True).stream_config(features, currency), typer.echo)
-    typer.echo(f"states of {features} are built; start the workers with --features {features}")
+    settings = Settings.resolve(require_services=True)
+    config = settings.stream_config(features)
+    rebuild(config, typer.echo)
+    record(settings.home, replace(settings.facts, features=features))
+    typer.echo(f"states of {features} are built, and it is this deployment's feature set now; start the workers and the API again")
+    overriding = os.environ.get(variable("features"), features)
+    if overriding not in ("", features):
+        typer.echo(f"note: {variable('features')}={overriding} counts before that; unset it, or set it to {features}", err=True)

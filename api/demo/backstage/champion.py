@@ -26,7 +26,7 @@ class ChampionSearch:
 
     def __init__(self, home: Path, world: World, features: str) -> None:
         # Without a store there is no champion in it, and training need not wait for the services.
-        fresh = services.outside(mlflow.SERVICE) is None and not Path(mlflow.database(home).removeprefix("sqlite:///")).exists()
+        fresh = services.outside(mlflow.SERVICE, home) is None and not Path(mlflow.database(home).removeprefix("sqlite:///")).exists()
         arguments = [msgspec.json.encode(world).decode(), features, *(["fresh"] if fresh else [])]
         # Threads that wait for each other must not spin while the services start on the same cores.
         self.child = Child("model", home, "api.demo.backstage.champion_process", arguments, {"OMP_WAIT_POLICY": "PASSIVE"})

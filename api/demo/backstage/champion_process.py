@@ -74,7 +74,7 @@ def _champion(tracking_uri: str, feature_set: "FeatureSet") -> "Progress | None"
     if scorer.features_digest != feature_set.digest:
         raise UserError(
             f"the champion, version {version}, computes other features than {feature_set.name}; "
-            "name its feature set with --features, or give the demo a TIDEMARK_HOME of its own"
+            f"train one with --features {feature_set.name} and promote it, or give the demo a TIDEMARK_HOME of its own"
         )
     return Progress("", version, scorer.model_digest)
 

@@ -1,4 +1,4 @@
-"""What a demo runs on: services, a champion, workers, the API. Brought up as parallel as it can be, ended together."""
+"""What a demo runs on: services, a champion, workers, the API. Started in parallel where possible, ended together."""
 
 import http.client
 import time
@@ -43,7 +43,7 @@ class Backstage:
 
         Raises UserError if that can't be, InterruptedDemoError if it is not to be.
         """
-        embedded = [service for service in services.SERVICES if services.outside(service) is None]
+        embedded = [service for service in services.SERVICES if services.outside(service, self._home) is None]
         self.stayed_up = all(services.is_running(service, self._home) for service in embedded)
         if not self.stayed_up:
             self._begun.callback(services.down, self._home)
@@ -99,7 +99,7 @@ class Backstage:
         if up.process.poll() is None:
             return None
         up.require_success()
-        config = self.config = Settings.resolve(require_services=True).stream_config(self._features)
+        config = self.config = Settings.resolve(require_services=True).stream_config()
         search.tell_registry(config.mlflow)
         self._start_workers(config)
         self._start_api()
@@ -111,14 +111,14 @@ class Backstage:
 
         # Faust makes a folder that it never uses; not in the user's own.
         datadir = {"APP_DATADIR": str(self._home / "run" / "faust")}
-        self._child(_WORKERS, Child.command(_WORKERS, self._home, "worker", "--features", self._features, environment=datadir))
+        self._child(_WORKERS, Child.command(_WORKERS, self._home, "worker", environment=datadir))
         readiness = StagesReadiness(config)
         self._begin(_WORKERS, "starting", lambda: "own their partitions" if readiness.ready() else None)
 
     def _start_api(self) -> None:
         port = ports.choose([_USUAL_API_PORT], set())
         self.api = f"http://{ports.LOOPBACK}:{port}"
-        self._child(_API, Child.command(_API, self._home, "serve", "--port", str(port), "--features", self._features))
+        self._child(_API, Child.command(_API, self._home, "serve", "--port", str(port)))
         self._begin(_API, "starting", lambda: f"{self.api}/docs" if _is_ready(self.api) else None)
 
     def _champion(self, search: ChampionSearch) -> str | None:

@@ -44,10 +44,10 @@ class Child:
             raise UserError(f"the demo's {self.name} process ended with status {status}; {self.last_words()}")
 
     def require_success(self) -> None:
-        """Raises UserError, with its own error if it told one, if it has ended with another status than 0."""
-        told = self.log.read_text(errors="replace").rpartition("error: ")
-        if self.process.returncode and told[1]:
-            raise UserError(told[2].strip())
+        """Raises UserError, with its own error if it wrote one, if it has ended with another status than 0."""
+        written = self.log.read_text(errors="replace").rpartition("error: ")
+        if self.process.returncode and written[1]:
+            raise UserError(written[2].strip())
         if self.process.returncode:
             self.check()
 

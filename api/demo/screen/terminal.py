@@ -16,12 +16,12 @@ _TITLE_WIDTH = 10
 
 @dataclass
 class Step:
-    """Something of the set-up or the clearing away; ``doing`` tells what it does now."""
+    """Something of the set-up or the clearing away; ``doing`` says what it does now."""
 
     title: str
     doing: Callable[[], str]
     began: float
-    told: str = ""
+    shown: str = ""
 
 
 class Presentation:
@@ -61,11 +61,11 @@ class Presentation:
         self.say(f"[green]✓[/] {title:<{_TITLE_WIDTH}}{result}  [dim]{time.monotonic() - step.began:.1f} s[/]")
 
     def look(self) -> None:
-        """Without a terminal: tells of steps that do something new."""
+        """Without a terminal: a line for each step that does something new."""
         for step in self._steps.values():
             doing = step.doing()
-            if not self.in_place and doing and doing != step.told:
-                step.told = doing
+            if not self.in_place and doing and doing != step.shown:
+                step.shown = doing
                 self.say(f"… {step.title:<{_TITLE_WIDTH}}{doing}")
 
     def say(self, line: str) -> None:

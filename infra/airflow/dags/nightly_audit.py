@@ -23,7 +23,8 @@ with DAG(
 ):
     audit = task(
         "audit",
-        'found=0\ntidemark audit --features "$FEATURES" --sample "$SAMPLE" || found=$?\n[ "$found" -le 1 ] || exit "$found"\necho "$found"',
+        'found=0\ntidemark audit ${FEATURES:+--features "$FEATURES"} --sample "$SAMPLE" || found=$?\n'
+        '[ "$found" -le 1 ] || exit "$found"\necho "$found"',
         timeout=timedelta(hours=6),
         arguments={"FEATURES": "{{ params.features }}", "SAMPLE": "{{ params.sample }}"},
     )

@@ -27,7 +27,8 @@ with DAG(
 ):
     task(
         "retrain",
-        'tidemark retrain --reason "$REASON" --features "$FEATURES" --json retrain.json ${STORE:+--store "$STORE"} ${DATA:+--data "$DATA"} '
+        'tidemark retrain --reason "$REASON" --json retrain.json ${FEATURES:+--features "$FEATURES"} ${STORE:+--store "$STORE"} '
+        '${DATA:+--data "$DATA"} '
         '${IMMATURE:+--immature "$IMMATURE"} ${PROPENSITY:+--propensity "$PROPENSITY"} '
         '${SEARCH:+--search "$SEARCH"} >&2\ncat retrain.json | tr -d "\\n"',
         timeout=timedelta(hours=6),

@@ -1,4 +1,4 @@
-"""A ``tidemark`` command as a task. Its exit status: 0 all is well, 1 it found something wrong, 2 something has to be fixed first."""
+"""A ``tidemark`` command as a task. Its exit status says how it went: 0 well, 1 it found something wrong, 2 something is to be fixed."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -11,8 +11,8 @@ from airflow.sdk import Param
 RETRIES = 3
 RETRY_DELAY = timedelta(minutes=5)
 
-STORE = Param("", type="string", title="Offline store", description="A folder or s3://…; empty: TIDEMARK_OFFLINE's, else the home's.")
-FEATURES = Param("fraud_v1", type="string", minLength=1, description="The feature set that serves.")
+STORE = Param("", type="string", title="Offline store", description="A folder or s3://…; empty: the deployment's.")
+FEATURES = Param("", type="string", title="Feature set", description="Empty: the deployment's.")
 
 
 def task(task_id: str, command: str, timeout: timedelta, arguments: Mapping[str, str] | None = None, **settings: Any) -> BashOperator:

@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-import pytest
 import typer
-from typer.core import TyperGroup
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from api.cli.models import backtest
+from api.cli.commands import app_of
 from api.cli.option_sets import with_option_sets
 
 
@@ -37,18 +35,19 @@ def test_a_dataclass_is_an_option_a_field() -> None:
     assert "Put it there." in output("--help")
 
 
-@pytest.fixture(scope="module")
-def commands() -> dict[str, dict[str, object]]:
-    app = typer.Typer()
-    backtest.register(app)
-    group = get_command(app)
-    assert isinstance(group, TyperGroup)
-    return {name: {option.opts[0]: option.default for option in command.params} for name, command in group.commands.items()}
+def options(command: str) -> dict[str, object]:
+    return {option.opts[0]: option.default for option in get_command(app_of(command)).params}
 
 
-def test_retraining_takes_what_training_takes(commands: dict[str, dict[str, object]]) -> None:
+def test_retraining_takes_what_training_takes() -> None:
     """But for baselines, of which nothing is registered."""
-    train, retrain = commands["train"], commands["retrain"]
+    train, retrain = options("train"), options("retrain")
     assert train.pop("--model") == "xgboost"
     assert {name: retrain[name] for name in train} == train
     assert retrain.keys() - train.keys() == {"--reason", "--weeks", "--lease-hours"}
+
+
+def test_replay_and_backtest_read_a_file_alike() -> None:
+    replay, backtest = options("replay"), options("backtest")
+    for name in ("--columns", "--amount-unit", "--from", "--to", "--labels-after"):
+        assert replay[name] == backtest[name]

@@ -46,7 +46,7 @@ def program() -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
-    for command in (stream, latency, delivery, scaling, kernel, keys, backfill, recovery, soak):
+    for command in (stream, latency, scaling, kernel, keys, backfill, recovery, soak):
         group.command()(command)
     group.command("api")(endpoint)
     bench_handbook.register(group)
@@ -66,8 +66,8 @@ def stream(
     quick: QuickOption = False,
     summary: SummaryOption = None,
 ) -> None:
-    """Transactions a second through both stages: with and without the online store, while a replay fills the topic, of many keys, and at
-    least once instead of exactly once.
+    """Transactions a second through both stages: with and without the online store, while a replay fills the topic, and of
+    many keys.
 
     Beside them other programs on the same topic, such as a bare loop that only consumes, parses and produces.
     """
@@ -90,9 +90,7 @@ def latency(
     rates: Annotated[str, typer.Option(help="Transactions a second to offer, one rate after the other.")] = "1000,5000,20000",
     seconds: Annotated[int, typer.Option(min=1, help="How long each rate is measured.")] = 15,
     warm_up: Annotated[int, typer.Option(min=0, help="How long it is offered before.")] = 5,
-    setups: Annotated[
-        str, typer.Option(metavar="DELIVERY:N,…", help="How it is deployed, one after the other: delivery and number of partitions.")
-    ] = "exactly_once:4,exactly_once:8,at_least_once:4",
+    partitions: Annotated[str, typer.Option(metavar="N,…", help="Partitions of each topic, one number after the other.")] = "4,8",
     runs: RunsOption = 3,
     quick: QuickOption = False,
     summary: SummaryOption = None,
@@ -100,7 +98,8 @@ def latency(
     """From the moment a transaction was due to be sent to the arrival of its committed decision, at fixed offered rates."""
     from tests.benchmarks.measures import latency as bench
 
-    spec = bench.Spec(_whole_numbers("--rates", rates, "1000,5000,20000"), seconds, warm_up, setups=bench.chosen_setups(setups), runs=runs)
+    numbers = _whole_numbers("--partitions", partitions, "4,8")
+    spec = bench.Spec(_whole_numbers("--rates", rates, "1000,5000,20000"), seconds, warm_up, partitions=numbers, runs=runs)
     figures = _figures(bench.run, spec, quick, summary)
     for setup, measured_there in figures["setups"].items():
         for rate, found in measured_there["rates"].items():
@@ -125,22 +124,6 @@ def endpoint(
     for rate, found in figures["rates"].items():
         typer.echo(f"{int(rate):,}/s: p50 {found['p50_ms']:.1f} ms, p90 {found['p90_ms']:.1f} ms, p99 {found['p99_ms']:.1f} ms")
     typer.echo(f"at most {figures['closed_loop']['answered_per_s']:,.0f} answers/s")
-
-
-def delivery(
-    transactions: Annotated[int, typer.Option(min=10_000, help="How many, simulated, from a full topic.")] = 600_000,
-    seconds: Annotated[int, typer.Option(min=1, help="How long 1,000 transactions a second are offered.")] = 20,
-    partitions: PartitionsOption = 4,
-    runs: RunsOption = 3,
-    quick: QuickOption = False,
-    summary: SummaryOption = None,
-) -> None:
-    """Exactly once against at least once, by turns: rate from a full topic, and delay at 1,000 transactions a second."""
-    from tests.benchmarks.measures import delivery as bench
-
-    spec = bench.Spec(transactions, seconds, partitions, runs)
-    figures = _figures(bench.run, spec, quick, summary)
-    typer.echo(f"exactly once costs {100 * figures['cost_of_exactly_once']:.0f} % of the rate")
 
 
 def scaling(

@@ -16,7 +16,7 @@ from msgspec import structs
 from features.errors import UserError
 from features.online.feast_repo_writer import write as write_feast_repo
 from infra.local import mlflow, processes, services
-from streams.config import INGEST, SCORE, Delivery, DeploymentConfig
+from streams.config import INGEST, SCORE, DeploymentConfig
 from streams.kafka.admin import create_missing
 from streams.kafka.client import KafkaClients
 from streams.workers.worker import Worker
@@ -34,9 +34,9 @@ class Deployment:
     config: DeploymentConfig
     partitions: int
 
-    def of(self, delivery: Delivery = "exactly_once", online: bool = True) -> "Deployment":
-        """The same for workers that deliver so, and write to the online store or leave it alone."""
-        return replace(self, config=structs.replace(self.config, delivery=delivery, online=online))
+    def of(self, online: bool) -> "Deployment":
+        """The same for workers that write to the online store or leave it alone."""
+        return replace(self, config=structs.replace(self.config, online=online))
 
     @property
     def services(self) -> dict[str, int]:
@@ -50,7 +50,8 @@ class Deployment:
     def environment(self) -> dict[str, str]:
         """For commands run on it."""
         own = {"TIDEMARK_HOME": str(self.home), "TIDEMARK_KAFKA": self.config.kafka, "TIDEMARK_REDIS": self.config.redis}
-        return {**os.environ, **own, "TIDEMARK_MLFLOW": self.config.mlflow}
+        facts = {"TIDEMARK_FEATURES": self.config.features, "TIDEMARK_CURRENCY": self.config.currency}
+        return {**os.environ, **own, **facts, "TIDEMARK_MLFLOW": self.config.mlflow}
 
 
 @contextmanager

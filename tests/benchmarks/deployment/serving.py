@@ -30,7 +30,7 @@ def serving(deployment: Deployment) -> Iterator[Served]:
     """``tidemark serve`` in a process of its own, ready; ended with the block. Raises UserError if it isn't ready within a minute."""
     port = ports.choose([], set())
     process = subprocess.Popen(
-        tidemark("serve", "--port", str(port), "--features", deployment.config.features),
+        tidemark("serve", "--port", str(port)),
         env=deployment.environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

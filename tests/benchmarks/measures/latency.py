@@ -7,14 +7,12 @@ with the transaction.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast, get_args
+from typing import Any
 
 import msgspec
 import pyarrow.parquet as pq
 
 from features.arrays import Float64
-from features.errors import UserError
-from streams.config import Delivery
 from tests.benchmarks.deployment import champion
 from tests.benchmarks.deployment.deployment import Deployment, deployed, require_alive, wait_until_assigned, working
 from tests.benchmarks.figures import delays, hops, rates
@@ -31,23 +29,9 @@ _MEDIANS = ("p50_ms", "p90_ms", "p99_ms", "max_ms")
 
 
 @dataclass(frozen=True)
-class Setup:
-    """A deployment to measure: how it delivers, and of how many partitions."""
-
-    delivery: Delivery = "exactly_once"
-    partitions: int = 4
-
-    def __str__(self) -> str:
-        return f"{self.delivery.replace('_', ' ')}, {self.partitions} partitions"
-
-
-SETUPS = (Setup(), Setup("exactly_once", 8), Setup("at_least_once"))
-
-
-@dataclass(frozen=True)
 class Spec:
-    """What to measure: in each setup each rate (transactions a second) for ``seconds`` after ``warm_up``; ``runs`` of all rates, whose
-    medians count.
+    """What to measure: in deployments of so many ``partitions`` each rate (transactions a second) for ``seconds`` after ``warm_up``;
+    ``runs`` of all rates, whose medians count.
 
     ``first_warm_up`` comes once before all: for about a minute the broker's JVM still compiles what it runs.
     """
@@ -56,13 +40,13 @@ class Spec:
     seconds: int = 15
     warm_up: int = 5
     first_warm_up: int = 60
-    setups: tuple[Setup, ...] = SETUPS
+    partitions: tuple[int, ...] = (4, 8)
     runs: int = 3
 
     def quick(self) -> "Spec":
-        """The first setup within three minutes."""
+        """The first number of partitions within three minutes."""
         seconds = max(1, min(self.seconds, 60 // len(self.rates)))
-        return replace(self, seconds=seconds, runs=1, first_warm_up=5, setups=self.setups[:1])
+        return replace(self, seconds=seconds, runs=1, first_warm_up=5, partitions=self.partitions[:1])
 
     @property
     def transactions(self) -> int:
@@ -71,45 +55,34 @@ class Spec:
 
 
 def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
-    """Measures and returns the figures (ms; CPU in cores): those of the first setup, and under ``setups`` those of all. ``told`` gets a
-    line for each rate and run.
+    """Measures and returns the figures (ms; CPU in cores): those of the first number of partitions, and under ``setups`` those of all.
+    ``told`` gets a line for each rate and run.
 
     Raises UserError or ServiceError where a measurement isn't one: a stage ended, a transaction was not decided exactly once.
     """
     setups = {}
-    for setup in spec.setups:
-        told(f"{setup}:")
-        setups[str(setup)] = {"partitions": setup.partitions, "delivery": setup.delivery, **_measured(spec, setup, told)}
+    for partitions in spec.partitions:
+        told(f"{_setup(partitions)}:")
+        setups[_setup(partitions)] = {"partitions": partitions, **_measured(spec, partitions, told)}
     return {
         "seconds": spec.seconds,
         "warm_up_s": spec.warm_up,
         "first_warm_up_s": spec.first_warm_up,
         "model": {"trees": champion.TREES, "max_depth": champion.DEPTH},
         "producer_linger_ms": generator.LINGER_MS,
-        **setups[str(spec.setups[0])],
+        **setups[_setup(spec.partitions[0])],
         "setups": setups,
     }
 
 
-def chosen_setups(text: str) -> tuple[Setup, ...]:
-    """Setups as they are typed: ``exactly_once:4,at_least_once:8``. Raises UserError for anything else."""
-    found = []
-    for part in text.split(","):
-        delivery, _, partitions = part.partition(":")
-        if delivery not in get_args(Delivery) or not partitions.isdecimal() or int(partitions) < 1:
-            raise UserError(
-                f"--setups {text} must name a delivery ({' or '.join(get_args(Delivery))}) and a number of partitions each, "
-                f"for example exactly_once:4,at_least_once:8"
-            )
-        found.append(Setup(cast(Delivery, delivery), int(partitions)))
-    return tuple(dict.fromkeys(found))
+def _setup(partitions: int) -> str:
+    return f"{partitions} partitions"
 
 
-def _measured(spec: Spec, setup: Setup, told: Callable[[str], None]) -> dict[str, Any]:
-    """The figures of one setup."""
+def _measured(spec: Spec, partitions: int, told: Callable[[str], None]) -> dict[str, Any]:
+    """The figures with so many partitions."""
     found: dict[int, list[dict[str, Any]]] = {rate: [] for rate in spec.rates}
-    with deployed(setup.partitions) as services:
-        deployment = services.of(setup.delivery)
+    with deployed(partitions) as deployment:
         sent = workload(None, max(spec.transactions, _FEWEST), deployment.home)
         champion.register(champion.fit(sent, deployment.config.feature_set), deployment.config)
         with working(deployment) as stages:

@@ -56,7 +56,7 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
         def measured(about: str, among: Workload, workers: int, partitions: int) -> dict[str, Any]:
             with deployed(partitions) as deployment:
                 champion.register(models[among.about], deployment.config)
-                found = measure(deployment.of(online=False), among, "backlog", workers)
+                found = measure(deployment.of(False), among, "backlog", workers)
                 found["log_bytes_per_tx"] = _stored(deployment.home, len(among))
             told(f"{about:<28} {found['tx_per_s']:>9,.0f} tx/s  {found['our_cpu_us_per_tx']:.1f} µs CPU/tx")
             return found

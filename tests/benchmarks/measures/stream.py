@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from features.errors import UserError
-from streams.config import INGEST, SCORE, Delivery
+from streams.config import INGEST, SCORE
 from tests.benchmarks.deployment import champion
 from tests.benchmarks.deployment.command import tidemark
 from tests.benchmarks.deployment.deployment import Deployment, deployed, wait_until_assigned, working
@@ -34,19 +34,17 @@ REPLAY = "replay"
 class Setup:
     """One way of ours to be measured: with the online store or without, and of usual keys or of many."""
 
-    delivery: Delivery = "exactly_once"
     way: Way = "backlog"
     online: bool = False
     many: bool = False
 
 
-EXACTLY_ONCE, ONLINE, REPLAYED, MANY_KEYS, AT_LEAST_ONCE = "exactly_once", "online", "replayed", "many_keys", "at_least_once"
+EXACTLY_ONCE, ONLINE, REPLAYED, MANY_KEYS = "exactly_once", "online", "replayed", "many_keys"
 VARIANTS = {
     EXACTLY_ONCE: Setup(),
     ONLINE: Setup(online=True),
     REPLAYED: Setup(way="replayed", online=True),
     MANY_KEYS: Setup(many=True),
-    AT_LEAST_ONCE: Setup("at_least_once"),
 }
 
 
@@ -114,7 +112,7 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
                 with deployed(spec.partitions, registry) if used_up else nullcontext(first) as deployment:
                     if variant.many:
                         champion.register(models[True], deployment.config)
-                    note(name, measure(deployment.of(variant.delivery, variant.online), workloads[variant.many], variant.way))
+                    note(name, measure(deployment.of(variant.online), workloads[variant.many], variant.way))
                     for peer in spec.peers if name == EXACTLY_ONCE else ():
                         among = len(sent) if peer.name == BARE_LOOP else min(len(sent), spec.of_peers)
                         note(peer.name, peer_run.measure(deployment, peer, among, number))

@@ -18,7 +18,7 @@ _WAYS = {
     "online": "the same, the online store kept up to date",
     "replayed": "exactly once, while `tidemark replay` fills the topic",
     "many_keys": "exactly once, of many keys",
-    "at_least_once": "at least once, the topic full beforehand",
+    "at_least_once": "at least once, the topic full beforehand",  # could be measured before 0.2.0
 }
 
 
@@ -143,15 +143,6 @@ def _delays(found: Figures) -> list[str]:
 
 def _percentile(name: str) -> str:
     return name.removesuffix("_ms")
-
-
-def _delivery(figures: Figures) -> str:
-    rows = [
-        [f"`{name}`", f"{_number(found['tx_per_s'])} tx/s", f"{_number(found['p50_ms'])} ms", f"{_number(found['p99_ms'])} ms"]
-        for name in ("exactly_once", "at_least_once")
-        if (found := figures.get(name))
-    ]
-    return _markdown(("delivery", "full topic", "at 1,000 tx/s: p50", "p99"), rows)
 
 
 def _kernel(figures: Figures) -> str:
@@ -282,7 +273,6 @@ _TABLES: Mapping[str, Callable[[Figures], str]] = {
     "stream": _stream,
     "latency": _latency,
     "api": _api,
-    "delivery": _delivery,
     "kernel": _kernel,
     "keys": _keys,
     "scaling": _scaling,

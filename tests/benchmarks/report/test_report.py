@@ -123,7 +123,7 @@ def test_only_what_lies_between_markers_changes() -> None:
     latency = "<!-- bench latency -->\nold\n<!-- end of bench latency -->"
     text = f"# A\n\n{latency}\n\nprose\n\n<!-- bench stream -->\nkept\n<!-- end of bench stream -->\n"
     filled = report.filled(text, "a.md", {"latency": LATENCY}, [])
-    assert filled.startswith("# A\n\n<!-- bench latency -->\n\n`python -m tests.benchmarks")
+    assert filled.startswith("# A\n\n<!-- bench latency -->\n\n`python -m")
     assert "old" not in filled
     assert "\n\nprose\n\n<!-- bench stream -->\nkept\n" in filled
     assert report.filled(filled, "a.md", {"latency": LATENCY}, []) == filled

@@ -104,4 +104,4 @@ def test_an_outside_service_that_does_not_answer_is_named(monkeypatch: pytest.Mo
     assert not found["Redis"].ok
     assert "TIDEMARK_REDIS" in found["Redis"].detail
     assert "Redis server" not in found, "none is needed"
-    assert services.outside(redis.SERVICE) is not None
+    assert services.outside(redis.SERVICE, tmp_path) is not None

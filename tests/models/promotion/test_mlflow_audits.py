@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from api.cli.models import backtest
 from features.errors import UserError
 from models.learners.trained import Trained
 from models.promotion import mlflow_audits
@@ -22,7 +21,7 @@ PASSED = passed_audit()
 
 
 def promote(*arguments: str) -> str:
-    return ran(backtest, "promote", *arguments)
+    return ran("promote", *arguments)
 
 
 FORCED = ("--force", "--reason", "a rehearsal", "--author", "ada")
@@ -183,7 +182,7 @@ def test_force_needs_a_reason_and_goes_on_record(registry: str) -> None:
 
 
 def test_a_role_that_is_none_is_refused(registry: str) -> None:
-    with pytest.raises(UserError, match="--as king is no role; use one of champion, challenger, shadow"):
+    with pytest.raises(UserError, match="--as king is not a role; use one of champion, challenger, shadow"):
         promote("2", "--as", "king")
     assert registry
 

@@ -2,14 +2,12 @@
 
 import json
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xgboost as xgb
 
-from api.cli.models import backtest
 from features.errors import UserError
 from models.learners.trained import Trained
 from models.policy import Policy
@@ -18,9 +16,9 @@ from models.promotion.gate import GateVerdict, Latency
 from models.promotion.latency import latencies
 from models.registry import mlflow_registry
 from tests.made.models import V1, learnable, passed_audit, scorer
-from tests.run.command_line import home_at, ran
+from tests.run.command_line import home_at
+from tests.run.command_line import ran as tidemark
 
-tidemark = partial(ran, backtest)
 LEARNT = ("--from", "2025-01-08", "--to", "2025-01-22", "--as-of", "2025-01-29")
 
 

@@ -5,12 +5,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
 
-from api.cli.models import backtest
 from features.definitions import DAY, FEATURE_SETS
 from features.errors import UserError
 from infra.local.lease import Lease
@@ -22,9 +20,8 @@ from models.training.tuning import space
 from models.training_set.label_maturity import Immature
 from tests.made.history import simulated
 from tests.made.models import passed_audit
-from tests.run.command_line import home_at, ran
-
-tidemark = partial(ran, backtest)
+from tests.run.command_line import home_at
+from tests.run.command_line import ran as tidemark
 
 
 @pytest.fixture(scope="module")

@@ -7,14 +7,12 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
 from mlflow import MlflowClient
 
-from api.cli.models import backtest
 from features.errors import UserError
 from features.history.datafile import file_digest
 from infra.local import ports
@@ -23,9 +21,9 @@ from models.monitoring.reference import Reference
 from models.registry import mlflow_registry
 from models.training_set.snapshot import DataSnapshot
 from tests.made.models import V1
-from tests.run.command_line import home_at, ran
+from tests.run.command_line import home_at
+from tests.run.command_line import ran as tidemark
 
-tidemark = partial(ran, backtest)
 RANGE = ("--from", "2025-01-08", "--to", "2025-01-29", "--as-of", "2025-02-05")
 
 
@@ -174,7 +172,7 @@ def test_a_disk_that_is_full_in_the_middle_leaves_no_version(home: Path, client:
     [
         (("--cost", "revue=250"), r"--cost revue=250 can't be used: .*revue"),
         (("--cost", "review=-1"), "can't be negative"),
-        (("--history-days", "7;28"), "--history-days 7;28 is no list of days; write it as 7,28,90"),
+        (("--history-days", "7;28"), "--history-days 7;28 is not a list of days; write it as 7,28,90"),
     ],
 )
 def test_bad_choices_are_one_sentence(home: Path, small_file: Path, arguments: tuple[str, ...], sentence: str) -> None:

@@ -2,21 +2,19 @@
 
 import json
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from api.cli.models import backtest
 from features.definitions import DAY
 from features.errors import UserError
 from models.registry import mlflow_client, mlflow_registry
 from tests.made.history import BEGIN
-from tests.run.command_line import home_at, ran
+from tests.run.command_line import home_at
+from tests.run.command_line import ran as run
 
-run = partial(ran, backtest)
 RANGE = ("--from", "2025-01-15", "--to", "2025-01-29", "--as-of", "2025-02-05")
 
 
@@ -125,7 +123,10 @@ BACKTEST = ("--scores", "scores.parquet")
     [
         (("train", "--data", "missing.parquet", "--columns", "tidemark"), "there is no file missing.parquet"),
         (("train", "--data", "FILE", "--columns", "handbook"), 'column "TRANSACTION_ID" is missing'),
-        (("train", "--data", "FILE", "--columns", "tidemark", "--features", "v9"), "--features v9 is no feature set; use one of fraud_v1"),
+        (
+            ("train", "--data", "FILE", "--columns", "tidemark", "--features", "v9"),
+            "--features v9 is not a feature set; use one",
+        ),
         (("train", "--data", "FILE", "--columns", "tidemark", "--from", "2025-01-20", "--to", "2025-01-20"), "must lie after --from"),
         (("train", "--data", "FILE", "--columns", "tidemark", "--from", "2030-01-01"), "no transaction from --from to --to"),
         (("train", "--data", "FILE", "--columns", "tidemark", "--as-of", "yesterday"), "--as-of yesterday is no day"),
@@ -137,14 +138,14 @@ BACKTEST = ("--scores", "scores.parquet")
         ),
         (
             ("train", "--data", "FILE", "--model", "oracle"),
-            "--model oracle is no model; use xgboost, or to compare with logistic_regression or",
+            "--model oracle is not a learner; use xgboost, or to compare with it logistic_regression or",
         ),
         (("train", "--data", "FILE", "--model", "random_forest", "--search", "5"), "--search looks for parameters of xgboost alone"),
         (
             ("train", "--data", "FILE", "--search", "5"),
             "--search needs weeks with frauds before the 3 newest, which judge the model, so at",
         ),
-        (("train", "--data", "FILE", "--immature", "sometimes"), "--immature sometimes is no choice; use left-out or weighted"),
+        (("train", "--data", "FILE", "--immature", "sometimes"), "--immature sometimes is not a choice; use left-out or weighted"),
         (("train", "--data", "FILE", "--immature", "weighted"), "needs labels that come sooner or later, and a file's all come"),
         (("train", "--data", "FILE", "--propensity", "let_through"), 'column "let_through" is missing in small.parquet'),
         (("train", "--data", "FILE", "--propensity", "currency"), 'column "currency" of small.parquet holds more than numbers'),
@@ -157,7 +158,7 @@ BACKTEST = ("--scores", "scores.parquet")
         ),
         (
             ("backtest", "FILE", "--columns", "tidemark", "--from", "2030-01-01", *BACKTEST),
-            "no transaction in the range, its own are from 2025-01-01",
+            "no transaction in the range, all are from 2025-01-01",
         ),
     ],
 )

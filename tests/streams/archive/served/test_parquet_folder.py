@@ -9,11 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-import typer
-from typer.testing import CliRunner
 
-from api.cli.batch import training_set
-from api.cli.models import backtest
 from features.definitions import DAY, FEATURE_SETS
 from features.errors import UserError
 from features.offline.storage import Storage
@@ -24,6 +20,8 @@ from models.training_set.thinning import thin_table
 from streams.archive.served.parquet_folder import DESCRIPTION, description_of, read_training_set
 from streams.archive.served.parquet_tables import ServedArchive
 from tests.made.served_decisions import T0, archive_served, decided, label
+from tests.run.command_line import home_at
+from tests.run.command_line import ran as tidemark
 
 V1 = FEATURE_SETS["fraud_v1"]
 DAYS, A_DAY = 80, 60
@@ -51,21 +49,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
                 labels.append(label(f"t{number}", day, day + 6.5, False) | {"user_id": row["user_id"]})
     store = Storage.of(home / "offline")
     archive_served(store, rows, labels, copied)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TIDEMARK_HOME", str(home))
-        for name in ("TIDEMARK_MLFLOW", "TIDEMARK_KAFKA", "TIDEMARK_REDIS", "TIDEMARK_OFFLINE"):
-            patch.delenv(name, raising=False)
+    with home_at(home):
         yield home
-
-
-def tidemark(*arguments: str | Path) -> str:
-    app = typer.Typer()
-    backtest.register(app)
-    training_set.register(app)
-    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if done.exception is not None:
-        raise done.exception
-    return done.output
 
 
 @pytest.fixture(scope="module")

@@ -4,38 +4,41 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from pyspark.sql import SparkSession
 
 from api.cli.conventions import write_summary
-from api.cli.models.model_options import FeaturesOption, FromOption, StoreOption, SummaryOption, ToOption
+from api.cli.models.choices import immature_of
+from api.cli.options import FeaturesOption, FromOption, MemoryOption, StoreOption, SummaryOption, ToOption
+from api.deployment import feature_set_of
+from api.offline_store import offline_store
+from api.settings import Settings
 from features.definitions import DAY
 from features.errors import UserError
+from features.history.label_delay import parse_labels_after
 from features.history.moments import day_ms, day_range
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
-    from features.offline.storage import Storage
+from features.offline import spark_session
+from features.offline.storage import Storage
+from infra.local import jars, java
+from models.training_set.thinning import thin_table
+from streams.archive.served.parquet_folder import FolderDescription, clear, describe, write_rows
+from streams.archive.served.parquet_tables import ServedArchive
+from streams.archive.served.spark_training_set import write_training_rows
 
 # The weeks that choose and judge a model, and those of the gate, lie within.
 _WHOLE_WEEKS = 5
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command("training-set")(training_set)
-
-
 def training_set(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the Parquet files go; what lay there is replaced.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the Parquet files go; what is there is replaced.")],
     store: StoreOption = None,
     begin: FromOption = None,
     end: ToOption = None,
     as_of: Annotated[str | None, typer.Option(metavar="DATE", help="Take the labels known by then; else by the archive's end.")] = None,
     labels_after: Annotated[str | None, typer.Option(metavar="DURATION", help="How long labels take; 7d.")] = None,
-    features: FeaturesOption = "fraud_v1",
+    features: FeaturesOption = None,
     immature: Annotated[
         str,
         typer.Option(
@@ -48,21 +51,13 @@ def training_set(
         int, typer.Option(min=_WHOLE_WEEKS, help="Of so many newest weeks of known labels all are kept, for they choose and judge.")
     ] = _WHOLE_WEEKS,
     engine: Annotated[str, typer.Option(metavar="spark|local", help="Both make the same; local holds all in memory.")] = "spark",
-    memory: Annotated[str, typer.Option(help="The heap of Spark's JVM; its sorts spill to disk beyond.")] = "2g",
+    memory: MemoryOption = "2g",
     summary: SummaryOption = None,
 ) -> None:
     """Join archived decisions, their vectors as served, with their labels into a training set for `tidemark train --data FOLDER`."""
-    from api.cli.models.choices import feature_set_of, immature_of
-    from api.settings import Settings, offline_store
-    from features.history.label_delay import parse_labels_after
-    from models.training_set.thinning import thin_table
-    from streams.archive.served.parquet_folder import FolderDescription, clear, describe, write_rows
-    from streams.archive.served.parquet_tables import ServedArchive
-    from streams.archive.served.spark_training_set import write_training_rows
-
     started = time.monotonic()
     if engine not in ("spark", "local"):
-        raise UserError(f"--engine {engine} is none; say spark or local")
+        raise UserError(f"--engine {engine} is not an engine; use spark or local")
     feature_set, young = feature_set_of(features), immature_of(immature)
     settings = Settings.resolve(require_services=False)
     start_ms, end_ms = day_range(begin, end)
@@ -104,11 +99,8 @@ def training_set(
 
 
 @contextmanager
-def _spark(home: Path, store: "Storage", memory: str) -> "Iterator[SparkSession]":
+def _spark(home: Path, store: Storage, memory: str) -> Iterator[SparkSession]:
     """Spark for the block, its log among those of the services."""
-    from features.offline import spark_session
-    from infra.local import jars, java
-
     log = home / "logs" / "spark-training-set.log"
     spark = spark_session.start("tidemark training-set", java.for_spark().executable, jars.SPARK.paths(), store, memory, log=log)
     try:

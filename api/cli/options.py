@@ -1,5 +1,6 @@
-"""Options that several commands for models share."""
+"""Options that several commands share. Those that always come together are a dataclass, which `with_option_sets` spreads."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -13,26 +14,24 @@ DataOption = Annotated[
     ),
 ]
 AsOfOption = Annotated[str | None, typer.Option(metavar="DATE", help="Learn only what was known by then; else by the end of the data.")]
-FeaturesOption = Annotated[str, typer.Option(help="The feature set.")]
+FeaturesOption = Annotated[str | None, typer.Option(help="The feature set; else the deployment's.", show_default=False)]
 SeedOption = Annotated[int, typer.Option(help="The same seed and data give the same model.")]
 StoreOption = Annotated[
     str | None,
-    typer.Option(metavar="FOLDER|s3://…", help="The offline store whose archive is read; else TIDEMARK_OFFLINE, else the home's."),
+    typer.Option(metavar="FOLDER|s3://…", help="The offline store; else the deployment's."),
 ]
 ColumnsOption = Annotated[str, typer.Option(help="handbook, tidemark, or field=column,… and field=:value for a constant.")]
 AmountUnitOption = Annotated[str | None, typer.Option(metavar="major|minor", help="Whether amounts read 12.50 or 1250.")]
 LabelsAfterOption = Annotated[
     str | None,
-    typer.Option(metavar="DURATION|none", help="How long after a fraud its label comes; 7d unless the file has no fraud column."),
+    typer.Option(metavar="DURATION|none", help="How long after a fraud its label comes; 7d if frauds are known."),
 ]
 FromOption = Annotated[str | None, typer.Option("--from", metavar="DATE", help="The first day, UTC; else the file's first.")]
 ToOption = Annotated[str | None, typer.Option("--to", metavar="DATE", help="The day after the last, UTC; else the end of the file.")]
 SummaryOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the summary here.")]
 HistoryDaysOption = Annotated[
     str,
-    typer.Option(
-        metavar="DAYS,…|all", help="Lengths of history to choose from by the newest weeks; all rows are learnt from if they are few."
-    ),
+    typer.Option(metavar="DAYS,…|all", help="Lengths of history to choose from by the newest weeks; all rows are used if they are few."),
 ]
 CostOption = Annotated[
     list[str] | None,
@@ -71,4 +70,20 @@ PropensityOption = Annotated[
         help="The file's column that says with which probability each transaction was let through; weighted by its inverse.",
     ),
 ]
-AuthorOption = Annotated[str | None, typer.Option(help="Who answers for it; else the user of the machine.")]
+AuthorOption = Annotated[str | None, typer.Option(help="Who is responsible for it; else the user of the machine.")]
+MemoryOption = Annotated[str, typer.Option(help="The heap of Spark's JVM; its sorts spill to disk beyond.")]
+FirstDayOption = Annotated[str, typer.Option("--from", metavar="DATE", help="The first day, UTC.")]
+DayAfterOption = Annotated[str, typer.Option("--to", metavar="DATE", help="The day after the last, UTC.")]
+RateOption = Annotated[str, typer.Option(help="max, records a second such as 5000, or realtime×60: event time at 60 times its speed.")]
+ModelUriOption = Annotated[str, typer.Option("--model", metavar="URI", help="models:/tidemark/3, runs:/<run id> or a model's folder.")]
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """What the columns of a file of transactions mean, and which of its days are taken."""
+
+    columns: ColumnsOption
+    amount_unit: AmountUnitOption = None
+    begin: FromOption = None
+    end: ToOption = None
+    labels_after: LabelsAfterOption = None

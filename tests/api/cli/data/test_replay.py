@@ -6,14 +6,12 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-import typer
-from typer.testing import CliRunner
 
 from api.cli import main
-from api.cli.stream import replay
 from features.errors import UserError
 from features.history.moments import day_range
 from infra.local import services
+from tests.run.command_line import ran as run
 
 SMALL = ("--users", "50", "--merchants", "80", "--days", "3")
 
@@ -25,21 +23,10 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TIDEMARK_HOME", str(tmp_path / "home"))
 
 
-def run(*arguments: str) -> str:
-    """What a command that succeeds prints."""
-    app = typer.Typer()
-    replay.register(app)
-    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
 def refused(*arguments: str) -> str:
     """The error of a command that must not be taken."""
-    app = typer.Typer()
-    replay.register(app)
     with pytest.raises(UserError) as raised:
-        CliRunner().invoke(app, arguments, catch_exceptions=False)
+        run(*arguments)
     return str(raised.value)
 
 

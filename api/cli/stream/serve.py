@@ -3,18 +3,16 @@
 from typing import Annotated
 
 import typer
+import uvicorn
 
-
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command()(serve)
+from api.http.app import create_app
+from api.settings import Settings
+from features.errors import UserError
 
 
 def serve(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The port to listen on.", min=0, max=65535)] = 8000,
-    features: Annotated[str, typer.Option(help="The feature set that the workers compute.")] = "fraud_v1",
-    currency: Annotated[str, typer.Option(help="The deployment's settlement currency, ISO 4217.")] = "EUR",
     when_store_fails: Annotated[
         str,
         typer.Option(
@@ -24,15 +22,9 @@ def serve(
     ] = "refuse",
 ) -> None:
     """Score single transactions over HTTP; POST /v1/score, documented at /docs."""
-    import uvicorn
-
-    from api.http.app import create_app
-    from api.settings import Settings
-    from features.errors import UserError
-
     if when_store_fails not in ("refuse", "degrade"):
-        raise UserError(f"--when-store-fails {when_store_fails} is neither refuse nor degrade")
-    config = Settings.resolve(require_services=True).stream_config(features, currency)
+        raise UserError(f"--when-store-fails {when_store_fails} is neither refuse nor degrade; use one of them")
+    config = Settings.resolve(require_services=True).stream_config()
     app = create_app(config, degrade=when_store_fails == "degrade")
     # Its own log would show the passwords of addresses; ours masks them.
     uvicorn.run(app, host=host, port=port, log_level="warning", log_config=None, access_log=False)

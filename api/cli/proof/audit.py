@@ -1,35 +1,27 @@
-"""``tidemark audit`` and ``tidemark explain``: decisions computed again from the raw logs."""
+"""``tidemark audit``: decisions computed again from the raw logs."""
 
-import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from api.cli.conventions import progress, until_interrupted, write_summary
+from api.cli.options import SummaryOption
+from api.cli.proof.auditing import AuditedOption, auditing
+from api.settings import Settings
 from features.errors import UserError
-
-if TYPE_CHECKING:
-    from streams.audit.kafka_audit import KafkaAudit
-    from streams.config import DeploymentConfig
+from models.promotion import mlflow_audits
+from streams.audit import event_time as by_event_time
+from streams.audit import report
+from streams.audit.kafka_audit import KafkaAudit
+from streams.audit.prometheus_audit import AuditMetrics
 
 _SAMPLE, _STORE_KEYS, _MOST_STORE_KEYS = 10_000, 500, 20_000
 _LOOK_EVERY_S, _CHECK_STORE_EVERY_S = 1.0, 60.0
-
-FeaturesOption = Annotated[str, typer.Option(help="The feature set whose decisions are audited.")]
-CurrencyOption = Annotated[str, typer.Option(help="The deployment's settlement currency, ISO 4217.")]
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the commands."""
-    app.command()(audit)
-    app.command()(explain)
 
 
 def audit(
@@ -42,37 +34,31 @@ def audit(
     ] = 0.01,
     follow: Annotated[bool, typer.Option("--follow", help="Go on with what is decided from now on, until Ctrl-C.")] = False,
     event_time: Annotated[
-        bool, typer.Option("--event-time", help="Tell too how far vectors are from those of all events in the order of event time.")
+        bool, typer.Option("--event-time", help="Also say how far vectors are from those of all events in the order of event time.")
     ] = False,
-    summary: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the whole result here.")] = None,
+    summary: SummaryOption = None,
     metrics_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Answer Prometheus on this port of 127.0.0.1.")] = None,
     store_patience: Annotated[
         float, typer.Option(min=0, help="Seconds that the online store may be behind before that counts as a mismatch.")
     ] = 10.0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Don't note the verdict in the registry, where it bars promotions.")] = False,
-    features: FeaturesOption = "fraud_v1",
-    currency: CurrencyOption = "EUR",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Don't record the verdict in the registry, where it bars promotions.")] = False,
+    features: AuditedOption = None,
 ) -> None:
     """Compute the vectors and scores of decisions again from the raw logs, compare them bit for bit, and name the cause of what differs.
 
     Checks what the online store serves too. Fails with 1 if anything differs, with 2 if it can't audit.
     """
-    from api.settings import Settings
-    from streams.audit import event_time as by_event_time
-    from streams.audit import report
-    from streams.audit.prometheus_audit import AuditMetrics
-
     if event_time and follow:
-        raise UserError("--event-time needs a log that is done; leave out --follow")
+        raise UserError("--event-time needs a log that is complete; leave out --follow")
     began = time.monotonic()
-    config = Settings.resolve(require_services=True).stream_config(features, currency)
+    config = Settings.resolve(require_services=True).stream_config(features)
     metrics = AuditMetrics()
     if metrics_port is not None:
         metrics.serve(metrics_port)
     disorder = by_event_time.EventTime(config.feature_set) if event_time else None
     watchers, observers = ([], []) if disorder is None else ([disorder], [disorder.observe])
     keys = _MOST_STORE_KEYS if everything else _STORE_KEYS
-    with _auditing(config, None if everything else sample, oracle_share, watchers, observers) as running:
+    with auditing(config, None if everything else sample, oracle_share, watchers, observers) as running:
         with progress("auditing", None) as advance:
             running.catch_up(advance)
         running.auditor.finish()
@@ -85,7 +71,7 @@ def audit(
         found["event_time"] = disorder.report()
     found |= {"command": " ".join(["tidemark", *sys.argv[1:]]), "seconds": round(time.monotonic() - began, 1)}
     if not dry_run and report.is_conclusive(found):
-        _note_verdict(found, config.mlflow)
+        _record_verdict(found, config.mlflow)
     write_summary(summary, found)
     for line in report.text(found):
         typer.echo(line)
@@ -96,49 +82,8 @@ def audit(
         raise typer.Exit(1)
 
 
-def explain(
-    transaction_id: Annotated[str, typer.Argument(metavar="TRANSACTION_ID")],
-    user: Annotated[str | None, typer.Option(metavar="USER_ID", help="Whose, if several users have used this id.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
-    features: FeaturesOption = "fraud_v1",
-    currency: CurrencyOption = "EUR",
-) -> None:
-    """Take one decision apart and make it again: the events in each window, the vector, model, score, policy, reasons and verdict.
-
-    Fails with 1 if anything comes out otherwise, with 2 if there is no such decision.
-    """
-    from api.settings import Settings
-    from streams.audit import explanation
-
-    config = Settings.resolve(require_services=True).stream_config(features, currency)
-    with _auditing(config) as running:
-        told = running.explain(transaction_id, user)
-    if as_json:
-        typer.echo(json.dumps(told, indent=2))
-    else:
-        for line in explanation.text(told):
-            typer.echo(line)
-    if not told["reproduced"]:
-        raise typer.Exit(1)
-
-
-@contextmanager
-def _auditing(config: "DeploymentConfig", *arguments: Any) -> Iterator["KafkaAudit"]:
-    """An auditor; that Kafka fails is no mismatch, but something to mend."""
-    from streams.audit.kafka_audit import KafkaAudit
-    from streams.kafka.client import KafkaException
-
-    try:
-        with closing(KafkaAudit(config, *arguments)) as running:
-            yield running
-    except KafkaException as error:
-        raise UserError(f"Kafka at {config.kafka} failed ({error.args[0].str()}); see `tidemark doctor`, then audit again") from error
-
-
-def _follow(
-    running: "KafkaAudit", update: Callable[["KafkaAudit", Counter[str]], None], keys: int, patience: float
-) -> tuple[int, list[Any]]:
-    """Audits what comes until Ctrl-C; tells of each mismatch at once."""
+def _follow(running: KafkaAudit, update: Callable[[KafkaAudit, Counter[str]], None], keys: int, patience: float) -> tuple[int, list[Any]]:
+    """Audits what comes until Ctrl-C; reports each mismatch at once."""
     checked, in_store = 0, list[Any]()
     looked = time.monotonic()
     with until_interrupted() as interrupted:
@@ -156,9 +101,7 @@ def _follow(
     return checked, in_store
 
 
-def _note_verdict(found: dict[str, Any], tracking_uri: str) -> None:
-    from models.promotion import mlflow_audits
-
+def _record_verdict(found: dict[str, Any], tracking_uri: str) -> None:
     mismatches = found["mismatches"] + found["store"]["mismatches"]
     verdict = mlflow_audits.AuditVerdict(not mismatches, found["audited"], mismatches, datetime.now(UTC).isoformat(timespec="seconds"))
     mlflow_audits.record(found["features_digest"], verdict, tracking_uri)

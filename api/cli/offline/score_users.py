@@ -4,75 +4,64 @@ import time
 from collections import Counter
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from api.cli.conventions import progress, write_summary
+from api.cli.offline.user_history import ArchivedHistory, FileHistory
+from api.cli.options import AmountUnitOption, MemoryOption, ModelUriOption, StoreOption, SummaryOption
+from api.offline_store import offline_store
+from api.settings import Settings
 from features.errors import UserError
+from features.history.columns import parse_mapping
+from features.history.datafile import read_transactions
 from features.history.moments import day_ms
-
-if TYPE_CHECKING:
-    from streams.kafka.client import KafkaClients
-    from streams.user_risk.parquet_table import UserRiskTable
+from models.registry import mlflow_registry
+from streams.kafka.admin import partition_count
+from streams.kafka.client import KafkaClients
+from streams.messages.topics import USER_RISK
+from streams.replay.backtest import feature_set_of
+from streams.user_risk.kafka_user_risk import publish
+from streams.user_risk.parquet_table import UserRiskTable
 
 _HOUR_MS = 3_600_000
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command("score-users")(score_users)
 
 
 def score_users(
     as_of: Annotated[
         str, typer.Option(metavar="DATE|now", help="What was known as this day began, UTC, or is known now; the partition is that day's.")
     ] = "now",
-    store: Annotated[
-        str | None,
-        typer.Option(metavar="FOLDER|s3://…", help="The offline store to read and to write; TIDEMARK_OFFLINE's, else offline in the home."),
-    ] = None,
+    store: StoreOption = None,
     data: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Read the history from this CSV or Parquet file instead of the archive.")
     ] = None,
     columns: Annotated[
         str, typer.Option(help="Of --data: handbook, tidemark, or field=column,… and field=:value for a constant.")
     ] = "tidemark",
-    amount_unit: Annotated[str | None, typer.Option(metavar="major|minor", help="Whether --data's amounts read 12.50 or 1250.")] = None,
+    amount_unit: AmountUnitOption = None,
     labels_after: Annotated[
         str | None, typer.Option(metavar="DURATION|none", help="How long after a fraud of --data its label comes; 7d.")
     ] = None,
-    model: Annotated[
-        str, typer.Option(metavar="URI", help="models:/tidemark/3, runs:/<run id> or a model's folder.")
-    ] = "models:/tidemark@champion",
+    model: ModelUriOption = "models:/tidemark@champion",
     engine: Annotated[str, typer.Option(metavar="auto|local|spark", help="auto: Spark from 3 million archived records on.")] = "auto",
-    memory: Annotated[str, typer.Option(help="The heap of Spark's JVM; its sorts spill to disk beyond.")] = "2g",
+    memory: MemoryOption = "2g",
     max_lag: Annotated[
         float | None, typer.Option(min=0, metavar="HOURS", help="Refuse if the newest transaction known is older than this as of then.")
     ] = None,
     topic: Annotated[bool, typer.Option("--topic", help="Publish to the topic user-risk too, unless a newer day is there.")] = False,
-    summary: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the summary here.")] = None,
+    summary: SummaryOption = None,
 ) -> None:
-    """Judge every user by the latest payments, as if they were made again as the day begins, with what is known by then.
+    """Judge every user by the latest payments, as if they were made again when the day begins, with what is known by then.
 
     A user's risk is the highest probability that the champion gives one of the payments of the last 14 days, or the last one before.
     The result is one day's partition of the table user-risk in the offline store; run again, it replaces that day's only, at once.
     """
-    from api.cli.batch.user_history import ArchivedHistory, FileHistory
-    from api.settings import Settings, offline_store
-    from features.history.columns import parse_mapping
-    from features.history.datafile import read_transactions
-    from models.registry import mlflow_registry
-    from streams.kafka.admin import partition_count
-    from streams.messages.topics import USER_RISK
-    from streams.replay.backtest import feature_set_of
-    from streams.user_risk.parquet_table import UserRiskTable
-
     started = time.monotonic()
     moment = time.time_ns() // 1_000_000 if as_of == "now" else day_ms("--as-of", as_of)
     day = datetime.fromtimestamp(moment / 1000, UTC).date()
     if engine not in ("auto", "local", "spark"):
-        raise UserError(f"--engine {engine} is none; say auto, local or spark")
+        raise UserError(f"--engine {engine} is not an engine; use auto, local or spark")
     settings = Settings.resolve(require_services=False)
     place = offline_store(settings.home, store)
     scorer = mlflow_registry.load(model, settings.mlflow)
@@ -82,16 +71,16 @@ def score_users(
     if data is None:
         history: FileHistory | ArchivedHistory = ArchivedHistory.choose(place, engine, moment, memory, settings.home / "logs")
     elif engine == "spark":
-        raise UserError("--engine spark reads the archive; leave out --data, or say --engine local")
+        raise UserError("--engine spark reads the archive; leave out --data, or use --engine local")
     else:
         history = FileHistory(data.name, read_transactions(data, parse_mapping(columns, amount_unit), labels_after))
     newest = history.newest(moment)
     if newest is None:
-        raise UserError(f"{history.name} has no transaction before {_said(moment)}; mend --as-of")
+        raise UserError(f"{history.name} has no transaction before {_text_of(moment)}; change --as-of")
     if max_lag is not None and moment - newest > max_lag * _HOUR_MS:
         raise UserError(
-            f"the newest transaction of {history.name} before {_said(moment)} is of {_said(newest)}, more than --max-lag {max_lag:g} h "
-            "before; run `tidemark archive`, or say a longer one if nothing happened since"
+            f"the newest transaction of {history.name} before {_text_of(moment)} is of {_text_of(newest)}, more than --max-lag {max_lag:g} "
+            "h before; run `tidemark archive`, or give a longer one if nothing happened since"
         )
     table = UserRiskTable(place)
     files = history.write(feature_set_of(scorer), scorer, moment, table, day)
@@ -106,8 +95,8 @@ def score_users(
         summary,
         {
             "day": day.isoformat(),
-            "as_of": _said(moment),
-            "newest_transaction": _said(newest),
+            "as_of": _text_of(moment),
+            "newest_transaction": _text_of(newest),
             "users": users,
             "risk_levels": {level: levels[level] for level in ("normal", "elevated", "highest")},
             "engine": history.engine,
@@ -120,15 +109,13 @@ def score_users(
             "seconds": round(seconds, 3),
         },
     )
-    told = "" if not topic else f", {published:,} published" if published is not None else ", none published, for a newer day is there"
+    said = "" if not topic else f", {published:,} published" if published is not None else ", none published, for a newer day is there"
     flagged = f"{levels['elevated']:,} elevated, {levels['highest']:,} of the highest risk"
-    typer.echo(f"{users:,} users as of {_said(moment)}, {flagged}{told}, in {seconds:.1f} s, in {table.storage.url}/date={day}")
+    typer.echo(f"{users:,} users as of {_text_of(moment)}, {flagged}{said}, in {seconds:.1f} s, in {table.storage.url}/date={day}")
 
 
-def _publish(table: "UserRiskTable", day: date, kafka: "KafkaClients") -> int | None:
-    """How many risks were published; None if a newer day is there, which readers of the topic have heard of already."""
-    from streams.user_risk.kafka_user_risk import publish
-
+def _publish(table: UserRiskTable, day: date, kafka: KafkaClients) -> int | None:
+    """How many risks were published; None if a newer day is there, which readers of the topic know already."""
     newest = table.newest_day()
     if newest is not None and newest > day:
         return None
@@ -136,5 +123,5 @@ def _publish(table: "UserRiskTable", day: date, kafka: "KafkaClients") -> int | 
         return publish(table.batches(day), kafka, advance)
 
 
-def _said(moment: int) -> str:
+def _text_of(moment: int) -> str:
     return datetime.fromtimestamp(moment / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -3,27 +3,23 @@
 import signal
 import time
 from collections import Counter
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Mapping
+from typing import Annotated
 
 import typer
 
 from api.cli.conventions import INTERRUPTED, progress, until_interrupted, write_summary
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from api.settings import Settings
-    from features.offline.storage import Storage
-
-StoreOption = Annotated[
-    str | None, typer.Option(metavar="FOLDER|s3://…", help="The offline store; by default TIDEMARK_OFFLINE, else TIDEMARK_HOME/offline.")
-]
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the command."""
-    app.command()(archive)
+from api.cli.options import MemoryOption, StoreOption, SummaryOption
+from api.offline_store import offline_store
+from api.settings import Settings
+from features.errors import UserError
+from features.offline import spark_session
+from features.offline.parquet_tables import OfflineTable
+from features.offline.storage import Storage
+from infra.local import jars, java
+from streams.archive.archived_topics import ARCHIVED
+from streams.archive.spark_archive import SPARK_SETTINGS, TopicArchive, run
+from streams.kafka.admin import partition_counts
 
 
 def archive(
@@ -33,48 +29,40 @@ def archive(
     ] = False,
     store: StoreOption = None,
     every: Annotated[float, typer.Option(min=1, help="Seconds from one batch to the next, without --once.")] = 30.0,
-    currency: Annotated[str, typer.Option(help="The deployment's settlement currency, ISO 4217.")] = "EUR",
-    memory: Annotated[str, typer.Option(help="The heap of Spark's JVM.")] = "1g",
-    summary: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the summary here.")] = None,
+    memory: MemoryOption = "1g",
+    summary: SummaryOption = None,
 ) -> None:
     """Keep transactions, labels, decisions and the scoring log as Parquet files by day, each record once.
 
-    May be killed at any moment: the next run goes on where this one has come to.
+    May be killed at any moment: the next run continues where this one stopped.
     """
-    from api.settings import Settings, offline_store
-
     settings = Settings.resolve(require_services=False)
     place = offline_store(settings.home, store)
-    told: dict[str, object] = {"store": place.url}
+    done: dict[str, object] = {"store": place.url}
     interrupted = False
     if once or not compact:
         began = time.monotonic()
-        rows, interrupted = _archive(settings, place, currency, memory, None if once else every)
+        rows, interrupted = _archive(settings, place, memory, None if once else every)
         seconds = time.monotonic() - began
         total = sum(rows.values())
-        told |= {"rows": rows, "seconds": round(seconds, 3), "rate": round(total / seconds, 1)}
+        done |= {"rows": rows, "seconds": round(seconds, 3), "rate": round(total / seconds, 1)}
         each = ", ".join(f"{topic} {count:,}" for topic, count in rows.items())
         typer.echo(f"{total:,} rows archived in {seconds:.1f} s, {total / seconds:,.0f}/s, in {place.url}: {each}")
     if compact and not interrupted:
         joined = _compact(place)
-        told["files_joined"] = joined
+        done["files_joined"] = joined
         typer.echo(f"{sum(joined.values()):,} small files joined in {place.url}")
-    write_summary(summary, told)
+    write_summary(summary, done)
     if interrupted and once:
         raise typer.Exit(INTERRUPTED)
 
 
-def _archive(settings: "Settings", place: "Storage", currency: str, memory: str, every_s: float | None) -> "tuple[Mapping[str, int], bool]":
+def _archive(settings: Settings, place: Storage, memory: str, every_s: float | None) -> tuple[Mapping[str, int], bool]:
     """The rows archived of each topic, and whether it was stopped."""
-    from features.offline import spark_session
-    from infra.local import jars, java
-    from streams.archive.spark_archive import SPARK_SETTINGS, TopicArchive, run
-    from streams.kafka.admin import partition_counts
-
     kafka = settings.require_kafka()
     partitions = partition_counts(kafka)
     topics = _topics(partitions)
-    archives = [TopicArchive(topic, place, kafka, partitions[topic], currency) for topic in topics]
+    archives = [TopicArchive(topic, place, kafka, partitions[topic], settings.facts.currency) for topic in topics]
     for each in archives:
         each.check()
     rows = Counter(dict.fromkeys(topics, 0))
@@ -102,20 +90,14 @@ def _archive(settings: "Settings", place: "Storage", currency: str, memory: str,
         return rows, stopped()
 
 
-def _topics(partitions: "Mapping[str, int]") -> list[str]:
-    from features.errors import UserError
-    from streams.archive.archived_topics import ARCHIVED
-
+def _topics(partitions: Mapping[str, int]) -> list[str]:
     found = [topic for topic in ARCHIVED if topic in partitions]
     if not found:
         raise UserError("Kafka has none of the topics to archive; create them with `tidemark up`")
     return found
 
 
-def _compact(place: "Storage") -> dict[str, int]:
+def _compact(place: Storage) -> dict[str, int]:
     """How many files of each table were joined."""
-    from features.offline.parquet_tables import OfflineTable
-    from streams.archive.archived_topics import ARCHIVED
-
     tables = {topic: OfflineTable(place, topic, archived.schema) for topic, archived in ARCHIVED.items()}
     return {topic: table.compact() for topic, table in tables.items() if table.exists()}

@@ -9,7 +9,6 @@ import pyarrow.compute as pc
 import pytest
 from msgspec import structs
 
-from api.cli.batch import score_users
 from features.definitions import DAY
 from features.errors import UserError
 from features.history.columns import parse_mapping
@@ -22,7 +21,7 @@ from tests.made.history import BEGIN, simulated
 from tests.run.command_line import ran
 from tests.run.deployment import Deployment, champion
 
-run = partial(ran, score_users)
+run = partial(ran, "score-users")
 
 
 @pytest.fixture(scope="module")
@@ -96,12 +95,12 @@ def test_the_topic_has_the_newest_day(store: Path, file: Path, shared: Deploymen
     ("arguments", "sentence"),
     [
         (("--as-of", "yesterday"), "--as-of yesterday is no day"),
-        (("--engine", "flink"), "--engine flink is none; say auto, local or spark"),
+        (("--engine", "flink"), "--engine flink is not an engine; use auto, local or spark"),
         (
             ("--store", "empty"),
             "there is no archive of transactions at .*/empty/transactions; run `tidemark archive` first, or give --data",
         ),
-        (("--as-of", "2024-12-31", "--store", "STORE"), "has no transaction before 2024-12-31T00:00:00Z; mend --as-of"),
+        (("--as-of", "2024-12-31", "--store", "STORE"), "has no transaction before 2024-12-31T00:00:00Z; change --as-of"),
         (("--as-of", "2025-02-01", "--store", "STORE", "--max-lag", "24"), "is of 2025-01-10T.*, more than --max-lag 24 h before"),
         (("--data", "FILE", "--engine", "spark"), "--engine spark reads the archive"),
         (("--data", "FILE", "--columns", "handbook"), 'column "TRANSACTION_ID" is missing'),

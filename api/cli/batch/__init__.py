@@ -1,1 +1,0 @@
-"""The commands for the offline store and batch jobs."""

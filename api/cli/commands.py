@@ -1,0 +1,107 @@
+"""Every command by name: where it is, and what `tidemark --help` says of it. A command's module is imported only when that command runs
+or is asked for help."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any, cast
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from features.errors import UserError
+
+COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
+    "Services": {
+        "up": ("api.cli.services.up:up", "start the services; settle features and currency"),
+        "status": ("api.cli.services.control:status", "say where the services are"),
+        "logs": ("api.cli.services.control:logs", "show the ends of their logs"),
+        "down": ("api.cli.services.control:down", "end the services; their data stays"),
+        "doctor": ("api.cli.services.control:doctor", "say what is missing or broken, and what to do"),
+        "demo": ("api.cli.services.demo:demo", "see everything at work on simulated transactions"),
+    },
+    "Data": {
+        "simulate": ("api.cli.data.simulate:simulate", "make up transactions with known frauds"),
+        "replay": ("api.cli.data.replay:replay", "send a file's transactions and labels"),
+    },
+    "Stream": {
+        "worker": ("api.cli.stream.worker:worker", "score transactions as they come in"),
+        "serve": ("api.cli.stream.serve:serve", "score single transactions over HTTP"),
+        "rebuild-online": ("api.cli.stream.state:rebuild_online", "write the online store again"),
+        "rebuild-state": ("api.cli.stream.state:rebuild_state", "build the states of another feature set"),
+    },
+    "Models": {
+        "train": ("api.cli.models.training:train", "train a model and register it"),
+        "retrain": ("api.cli.models.training:retrain", "train a candidate, for an alert or by schedule"),
+        "backtest": ("api.cli.models.backtest:backtest", "score a file as the stream would have"),
+        "promote": ("api.cli.models.promotion:promote", "let a version serve, if it passes the gate"),
+    },
+    "Offline store": {
+        "archive": ("api.cli.offline.archive:archive", "keep the topics as Parquet by day"),
+        "backfill": ("api.cli.offline.backfill:backfill", "compute a feature set over the archive"),
+        "features": ("api.cli.offline.export:features", "write the features of the past to files"),
+        "training-set": ("api.cli.offline.training_set:training_set", "make the rows to learn from, ahead of training"),
+        "score-users": ("api.cli.offline.score_users:score_users", "say how risky every user is"),
+    },
+    "Proof": {
+        "audit": ("api.cli.proof.audit:audit", "make decisions again from the raw logs, bit for bit"),
+        "explain": ("api.cli.proof.explain:explain", "take one decision apart"),
+    },
+}
+"""Section → command → (module:function, or module:group; its line of help)."""
+
+
+_TARGETS = {name: target for section in COMMANDS.values() for name, (target, _) in section.items()}
+
+
+class LazyGroup(TyperGroup):
+    """The group of all commands."""
+
+    def __init__(self, name: str, help: str) -> None:
+        super().__init__(name=name, commands=cast(Any, _Loading()), help=help, no_args_is_help=True, rich_markup_mode=None)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Their names in the table's order."""
+        return list(_TARGETS)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """A section a group of commands, a line a command."""
+        widest = max(map(len, _TARGETS))
+        for title, commands in COMMANDS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(widest), line) for name, (_, line) in commands.items()])
+
+    def resolve_command(self, ctx: Any, args: Sequence[str]) -> Any:
+        """As Typer does. Raises UserError for a command that there isn't."""
+        if args[0] not in _TARGETS and not args[0].startswith("-"):
+            near = " or ".join(f"`tidemark {name}`" for name in get_close_matches(args[0], _TARGETS, 2))
+            meant = f"did you mean {near}? " if near else ""
+            raise UserError(f"there is no command {args[0]!r}; {meant}`tidemark --help` lists them all")
+        return super().resolve_command(ctx, list(args))
+
+
+def app_of(name: str) -> typer.Typer:
+    """A Typer app of one command alone. Raises KeyError if there is no such command."""
+    module, _, attribute = _TARGETS[name].partition(":")
+    found = getattr(import_module(module), attribute)
+    if isinstance(found, typer.Typer):
+        return found
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(name)(found)
+    return app
+
+
+class _Loading(Mapping[str, Any]):
+    """Name → Typer's command, which is made when it is asked for."""
+
+    def __getitem__(self, name: str) -> Any:
+        command = get_command(app_of(name))
+        command.name = name
+        return command
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_TARGETS)
+
+    def __len__(self) -> int:
+        return len(_TARGETS)

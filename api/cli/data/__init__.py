@@ -1,0 +1,1 @@
+"""The commands that bring transactions in: made up, or from a file."""

@@ -1,0 +1,1 @@
+"""The commands that make decisions again and compare."""

@@ -1,0 +1,1 @@
+"""The commands for services, and the demo of everything."""

@@ -1,0 +1,130 @@
+"""`tidemark --help`, the table behind it, and what is imported for it."""
+
+import subprocess
+import sys
+
+import pytest
+
+from api.cli import main
+from api.cli.commands import COMMANDS
+from features.errors import UserError
+from tests.run.command_line import ran
+from tests.run.deployment import ROOT
+
+NAMES = [name for section in COMMANDS.values() for name in section]
+HELP = """\
+Usage: tidemark [OPTIONS] COMMAND [ARGS]...
+
+  Fraud scoring of card transactions while they happen.
+
+Options:
+  --help  Show this message and exit.
+
+Services:
+  up              start the services; settle features and currency
+  status          say where the services are
+  logs            show the ends of their logs
+  down            end the services; their data stays
+  doctor          say what is missing or broken, and what to do
+  demo            see everything at work on simulated transactions
+
+Data:
+  simulate        make up transactions with known frauds
+  replay          send a file's transactions and labels
+
+Stream:
+  worker          score transactions as they come in
+  serve           score single transactions over HTTP
+  rebuild-online  write the online store again
+  rebuild-state   build the states of another feature set
+
+Models:
+  train           train a model and register it
+  retrain         train a candidate, for an alert or by schedule
+  backtest        score a file as the stream would have
+  promote         let a version serve, if it passes the gate
+
+Offline store:
+  archive         keep the topics as Parquet by day
+  backfill        compute a feature set over the archive
+  features        write the features of the past to files
+  training-set    make the rows to learn from, ahead of training
+  score-users     say how risky every user is
+
+Proof:
+  audit           make decisions again from the raw logs, bit for bit
+  explain         take one decision apart
+"""
+
+
+@pytest.fixture(params=[80, 200])
+def _width(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(request.param))
+
+
+def said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
+    """What the command prints; it ends well."""
+    monkeypatch.setattr(sys, "argv", ["tidemark", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    out = capsys.readouterr()
+    assert ended.value.code == 0, out.err
+    return out.out
+
+
+@pytest.mark.usefixtures("_width")
+def test_the_help_lists_what_people_want_to_do(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert said(capsys, monkeypatch, "--help") == HELP
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_has_a_help_of_its_own(name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    text = said(capsys, monkeypatch, name, "--help")
+    assert text.startswith(f"Usage: tidemark {name} ")
+    # More than the usage: the sentence that says what it does.
+    assert text.splitlines()[2].startswith("  ")
+
+
+def test_a_group_of_commands_is_a_command_too(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "--served / --backfill" in said(capsys, monkeypatch, "features", "export", "--help")
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        ("trian", "there is no command 'trian'; did you mean `tidemark train` or `tidemark retrain`? `tidemark --help` lists them all"),
+        (
+            "backfill-state",
+            "there is no command 'backfill-state'; did you mean `tidemark backfill` or `tidemark rebuild-state`? "
+            "`tidemark --help` lists them all",
+        ),
+        ("xyzzy", "there is no command 'xyzzy'; `tidemark --help` lists them all"),
+    ],
+)
+def test_an_unknown_command_is_one_sentence_with_the_nearest(
+    typed: str, sentence: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["tidemark", typed])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert (ended.value.code, capsys.readouterr().err) == (2, f"error: {sentence}\n")
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("status",), ("worker", "--help")])
+def test_a_command_that_should_be_quick_imports_no_library_that_is_slow(arguments: tuple[str, ...], tmp_path: object) -> None:
+    slow = ("numpy", "pyarrow", "numba", "mlflow", "pyspark", "feast", "faust", "xgboost", "confluent_kafka", "rich", "uvicorn")
+    script = f"""
+import atexit, os, sys
+atexit.register(lambda: print("slow:", [name for name in {slow!r} if name in sys.modules], file=sys.stderr))
+from api.cli import main
+main()
+"""
+    home = {"TIDEMARK_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", script, *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=home, capture_output=True, text=True, check=False)
+    assert "slow: []" in done.stderr
+
+
+def test_an_error_of_the_user_is_raised_by_the_command_itself() -> None:
+    with pytest.raises(UserError, match="neither refuse nor degrade; use one of them"):
+        ran("serve", "--when-store-fails", "panic")
