@@ -17,7 +17,7 @@ def serve(
         str,
         typer.Option(
             metavar="refuse|degrade",
-            help="While the online store doesn't answer: answer 503 with Retry-After, or decide by the request alone and say degraded.",
+            help="While the online store doesn't answer: answer 503 with Retry-After, or decide by the request alone, marked as degraded.",
         ),
     ] = "refuse",
 ) -> None:

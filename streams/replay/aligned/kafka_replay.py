@@ -60,7 +60,7 @@ def replay_aligned(
         if done.complete and not merging.done():
             raise UserError("interrupted: all records were sent, but INGEST has not taken all of them; give the same command again")
         if merging.done() and not merging.result():
-            raise UserError("INGEST ended before the replay did, its messages above say why; mend that and give the same command again")
+            raise UserError("INGEST ended before the replay did, its messages above say why; fix that and give the same command again")
     return done
 
 

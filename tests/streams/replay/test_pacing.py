@@ -24,7 +24,7 @@ def test_a_rate_is_read(text: str, rate: Rate) -> None:
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "fast", "x5", "realtime×", "realtime×0", "1e3", "nan"])
 def test_what_is_no_rate_is_refused(text: str) -> None:
-    with pytest.raises(UserError, match="is no rate; say max, a number"):
+    with pytest.raises(UserError, match="is not a rate; use max, a number"):
         parse_rate(text)
 
 

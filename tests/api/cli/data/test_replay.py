@@ -63,7 +63,7 @@ def test_seed_drift_and_takeovers_change_what_is_simulated(tmp_path: Path) -> No
         (("--out", "x", "--from", "1.2.2025"), "--from 1.2.2025 is no day; write it as 2018-08-01"),
         (("--out", "x", "--drift-at", "later"), "--drift-at later is no day"),
         (("--out", "x", "--users", "0"), "--users 0 is too small"),
-        (("--topic", "--rate", "fast"), "--rate fast is no rate"),
+        (("--topic", "--rate", "fast"), "--rate fast is not a rate"),
         (("--topic",), "Kafka is not running; start it with `tidemark up`"),
     ],
 )
@@ -82,7 +82,7 @@ class TestReplay:
         [
             (("--columns", "handbook"), 'column "TRANSACTION_ID" is missing in x.parquet'),
             (("--columns", "handbok"), '"handbok" is no preset'),
-            (("--columns", "tidemark", "--rate", "fast"), "--rate fast is no rate"),
+            (("--columns", "tidemark", "--rate", "fast"), "--rate fast is not a rate"),
             (("--columns", "tidemark", "--labels-after", "soon"), "--labels-after soon is not a duration"),
             (("--columns", "tidemark", "--from", "2025-01-03", "--to", "2025-01-03"), "must lie after"),
             (("--columns", "tidemark", "--from", "2026-01-01"), "has no transaction and no label from 2026-01-01"),
