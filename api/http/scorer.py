@@ -28,7 +28,7 @@ _ACKNOWLEDGED_WITHIN_S = 5.0
 
 
 class NotRecordedError(Exception):
-    """The broker did not acknowledge the transaction, so no decision may be told."""
+    """The broker did not acknowledge the transaction, so no decision may be returned."""
 
 
 class SynchronousScorer:
@@ -53,7 +53,7 @@ class SynchronousScorer:
     def score(self, transaction: Transaction) -> Decision:
         """The decision on a valid transaction (event_time in ms), as ``decisions`` will carry it; see its ``degraded``.
 
-        Raises OnlineStoreError if Feast doesn't answer in time, unless told to degrade, and NotRecordedError if the broker doesn't.
+        Raises OnlineStoreError if Feast doesn't answer in time, unless it is to degrade, and NotRecordedError if the broker doesn't.
         """
         try:
             user, merchant = self._reader.states(transaction.user_id, transaction.merchant_id)
@@ -73,8 +73,8 @@ class SynchronousScorer:
             features = vector_of_request(self._feature_set, transaction.event_time, transaction.amount)
             degraded = True
         decision = self._decide(transaction, features, self._champion.current(), degraded)
-        told = answer.Answer(decision, features.tobytes(), _position(user), _position(merchant), code_digest())
-        decision.source = self._record(transaction, told)
+        answered = answer.Answer(decision, features.tobytes(), _position(user), _position(merchant), code_digest())
+        decision.source = self._record(transaction, answered)
         return decision
 
     def ready(self) -> list[str]:
@@ -128,7 +128,7 @@ class SynchronousScorer:
             degraded=degraded,
         )
 
-    def _record(self, transaction: Transaction, told: answer.Answer) -> Source:
+    def _record(self, transaction: Transaction, answered: answer.Answer) -> Source:
         """Produces the transaction with its answer; where the broker put it."""
         delivered: Future[Source] = Future()
 
@@ -138,7 +138,7 @@ class SynchronousScorer:
             else:
                 delivered.set_exception(NotRecordedError(error.str()))
 
-        headers: list[tuple[str, str | bytes | None]] = [(HEADER, answer.encode(told))]
+        headers: list[tuple[str, str | bytes | None]] = [(HEADER, answer.encode(answered))]
         self._producer.produce(TRANSACTIONS.name, encode(transaction), transaction.user_id.encode(), on_delivery=report, headers=headers)
         try:
             return delivered.result(_ACKNOWLEDGED_WITHIN_S + 1)

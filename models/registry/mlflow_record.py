@@ -11,7 +11,7 @@ import msgspec
 
 from features.errors import UserError
 from models.learners.parameters import Parameters
-from models.registry.record import EVALUATED, Record
+from models.registry.record import EVALUATED, TrainingRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -25,7 +25,7 @@ def log_run(
     metrics: Mapping[str, float],
     parameters: Parameters,
     tags: Mapping[str, str],
-    record: Record | None,
+    record: TrainingRecord | None,
 ) -> None:
     """Gives a run all that is to be known of a training but the model."""
     from mlflow.entities import Metric, Param, RunTag
@@ -41,7 +41,7 @@ def log_run(
     )
 
 
-def log_record(client: "MlflowClient", run_id: str, record: Record) -> None:
+def log_record(client: "MlflowClient", run_id: str, record: TrainingRecord) -> None:
     """Adds it all to a run."""
     from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, RunTag
 

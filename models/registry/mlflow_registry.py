@@ -17,7 +17,7 @@ from models.learners.trained import Trained
 from models.registry import long_tags, mlflow_client
 from models.registry.mlflow_folder import MLMODEL_FILE, read_folder, write_folder
 from models.registry.mlflow_record import log_run
-from models.registry.record import MODEL_NAME, Record, Registered, Role
+from models.registry.record import MODEL_NAME, Registered, Role, TrainingRecord
 from models.scoring import Scorer
 
 if TYPE_CHECKING:
@@ -35,7 +35,11 @@ _LONGEST_DESCRIPTION = 4_500
 
 
 def register(
-    trained: Trained, feature_set: FeatureSet, tracking_uri: str, tags: Mapping[str, str] | None = None, record: Record | None = None
+    trained: Trained,
+    feature_set: FeatureSet,
+    tracking_uri: str,
+    tags: Mapping[str, str] | None = None,
+    record: TrainingRecord | None = None,
 ) -> Registered:
     """Log the model in one run (parameters, metrics, ``tags``, ``record``) and make it a version of ``tidemark``.
 
@@ -154,7 +158,7 @@ def ensure_registered_model(client: "MlflowClient") -> None:
 
 
 def _log(
-    client: "MlflowClient", run_id: str, trained: Trained, feature_set: FeatureSet, tags: dict[str, str], record: Record | None
+    client: "MlflowClient", run_id: str, trained: Trained, feature_set: FeatureSet, tags: dict[str, str], record: TrainingRecord | None
 ) -> Registered:
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 

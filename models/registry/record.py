@@ -30,7 +30,7 @@ _LONGEST_PARAM = 5_000
 
 
 @dataclass(frozen=True)
-class Record:
+class TrainingRecord:
     """Of one training: its data and provenance, the evaluation, the reference for drift, the card (Markdown) and plots (PNG by name)."""
 
     data: DataSnapshot

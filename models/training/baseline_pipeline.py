@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import get_args
 
-from models.registry.record import Record
+from models.registry.record import TrainingRecord
 from models.training.baseline_fitting import Baseline, BaselineName, fit_baseline
 from models.training.pipeline import JudgedModel, TrainingPlan, counts, record_of, rehearsed
 from models.training.rehearsal import Rehearsal
@@ -35,7 +35,7 @@ def judged_baseline(name: BaselineName, rows: TrainingSet, plan: TrainingPlan) -
     return JudgedBaseline(rows, baseline, rehearsed(baseline.out_of_fold, rows, plan, calibrated=True))
 
 
-def baseline_record(found: JudgedBaseline, plan: TrainingPlan, data: DataSnapshot, provenance: Provenance) -> Record:
+def baseline_record(found: JudgedBaseline, plan: TrainingPlan, data: DataSnapshot, provenance: Provenance) -> TrainingRecord:
     """Everything that is to be kept of it but the model."""
     baseline, rehearsal = found.baseline, found.rehearsal
     kind = f"{_KINDS[baseline.name]} (scikit-learn), a baseline to compare with, which is never registered."

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from models.registry import mlflow_client, mlflow_registry
 from models.registry.mlflow_record import refusing_in_words
-from models.registry.record import Record, Registered
+from models.registry.record import Registered, TrainingRecord
 from models.training.pipeline import Candidate, TrainingPlan, candidate, recorded, tags_of
 from models.training_set.rows import TrainingSet
 from models.training_set.snapshot import DataSnapshot, Provenance
@@ -33,7 +33,7 @@ def require_registry(tracking_uri: str) -> None:
         mlflow_client.connect(tracking_uri).search_experiments(max_results=1)
 
 
-def log(found: Candidate, plan: TrainingPlan, record: Record, tracking_uri: str, tags: dict[str, str]) -> Registered:
+def log(found: Candidate, plan: TrainingPlan, record: TrainingRecord, tracking_uri: str, tags: dict[str, str]) -> Registered:
     """Make the candidate a version of the registry, with its record. Raises UserError if the registry or its disk fails."""
     with refusing_in_words(tracking_uri, "registering the model"):
         return mlflow_registry.register(found.trained, plan.feature_set, tracking_uri, {**tags_of(found, plan), **tags}, record)

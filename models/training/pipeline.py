@@ -15,7 +15,7 @@ from models.learners.trained import OutOfFold, Trained
 from models.monitoring.reference import reference
 from models.policy import Policy
 from models.registry.model_card import TREES, CardFacts, model_card
-from models.registry.record import MODEL_NAME, Record
+from models.registry.record import MODEL_NAME, TrainingRecord
 from models.training.fitting import fit
 from models.training.history_choice import HistoryChoice
 from models.training.recipe import TooLittle
@@ -112,7 +112,7 @@ def rehearsed(out_of_fold: OutOfFold, mature: TrainingSet, plan: TrainingPlan, *
     return rehearse(out_of_fold, names, plan.costs, plan.capacity, known, plan.seed, plan.resamples, calibrated=calibrated)
 
 
-def recorded(found: Candidate, plan: TrainingPlan, data: DataSnapshot, provenance: Provenance) -> Record:
+def recorded(found: Candidate, plan: TrainingPlan, data: DataSnapshot, provenance: Provenance) -> TrainingRecord:
     """Everything that is to be kept of how the candidate came about."""
     trained = found.trained
     made = JudgedModel(
@@ -149,7 +149,7 @@ class JudgedModel:
     why_plain_split: str | None = None
 
 
-def record_of(made: JudgedModel, rows: TrainingSet, plan: TrainingPlan, data: DataSnapshot, provenance: Provenance) -> Record:
+def record_of(made: JudgedModel, rows: TrainingSet, plan: TrainingPlan, data: DataSnapshot, provenance: Provenance) -> TrainingRecord:
     """Card, figures, reference and plots of a model that was made from these rows."""
     rehearsal, scored = made.rehearsal, made.out_of_fold
     card = model_card(
@@ -171,7 +171,7 @@ def record_of(made: JudgedModel, rows: TrainingSet, plan: TrainingPlan, data: Da
             made.why_plain_split,
         )
     )
-    return Record(
+    return TrainingRecord(
         data,
         provenance,
         rehearsal.evaluation,

@@ -13,7 +13,7 @@ from models.registry.record import MODEL_NAME
 logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 2.0
-_TELL_EVERY_S = 10.0
+_REPORT_EVERY_S = 10.0
 
 
 class Champion:
@@ -48,12 +48,12 @@ class Champion:
         self._thread.join(timeout=5)
 
     def _follow(self) -> None:
-        told = -math.inf
+        reported = -math.inf
         while not self._closing.is_set():
             try:
                 self._look()
-                if self._variant is None and time.monotonic() >= told + _TELL_EVERY_S:
-                    told = time.monotonic()
+                if self._variant is None and time.monotonic() >= reported + _REPORT_EVERY_S:
+                    reported = time.monotonic()
                     logger.warning("the registry at %s has no champion yet; train one with tidemark train", self._tracking_uri)
             except Exception as error:  # whatever the registry's client may raise, the present champion serves on
                 logger.warning("the champion could not be loaded from %s, the present one stays: %s", self._tracking_uri, error)

@@ -18,7 +18,7 @@ class OpenTransaction(NamedTuple):
 
 
 def open_transactions(leader: tuple[str, int], topic: str, partition: int, timeout: float = 5.0) -> list[OpenTransaction]:
-    """The open transactions of a partition, told by its leader (host, port). Raises OSError if it can't be asked, or refuses."""
+    """The open transactions of a partition, as its leader reports them (host, port). Raises OSError if it can't be asked, or refuses."""
     name = topic.encode()
     body = b"\x02" + _varint(len(name) + 1) + name + b"\x02" + struct.pack(">i", partition) + b"\0\0"
     request = struct.pack(">hhih", _DESCRIBE_PRODUCERS, _VERSION, 1, -1) + b"\0" + body

@@ -33,7 +33,7 @@ class StallWatch:
 
     @contextmanager
     def within(self, seconds: float, what: str) -> Iterator[None]:
-        """The block takes less than so long, or the process ends; ``what`` is told as the reason."""
+        """The block takes less than so long, or the process ends; ``what`` is logged as the reason."""
         self._call = (time.monotonic() + seconds, f"{what} took more than {seconds:.0f} s")
         try:
             yield

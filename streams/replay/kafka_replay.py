@@ -161,10 +161,10 @@ def replay(
 ) -> ReplaySummary:
     """Send the records of ``plan``, rows of the canonical ``table``, and wait until each is acknowledged or given up.
 
-    ``advance`` is told how many more records were handed over; when ``stopped`` turns true nothing more is, and what was is still
-    flushed. After the first failed delivery nothing more is sent either, for the order would be broken. An ``aligned`` replay's records
-    say that they are its, and once all are acknowledged its partitions are told that it ends. Raises UserError, before anything is sent, if
-    the broker can't be reached or lacks the topic.
+    ``advance`` gets how many more records were handed over; when ``stopped`` turns true nothing more is, and what was is still flushed.
+    After the first failed delivery nothing more is sent either, for the order would be broken. An ``aligned`` replay's records say that
+    they are its, and once all are acknowledged a record on each partition marks its end. Raises UserError, before anything is sent, if the
+    broker can't be reached or lacks the topic.
     """
     partition_count(kafka, TRANSACTIONS.name)
     due = due_ms(rate, plan.time)

@@ -28,7 +28,7 @@ _MOST_RESTARTS, _RESTART_WINDOW_S = 5, 60.0
 class Worker:
     """The stages' processes, in the caller's process group. A process that fails starts over from what is committed.
 
-    ``program`` is the module that runs a stage, ``arguments`` what it is told beside. A ``finite`` one ends with DONE when it has done its
+    ``program`` is the module that runs a stage, ``arguments`` what it gets beside. A ``finite`` one ends with DONE when it has done its
     work, with REFUSED when it has said why it can't; it isn't started again then.
     """
 

@@ -1,4 +1,4 @@
-"""A stage's process that can be told to die between any two of its side effects, or to cheat: ``streams/workers/stage_process.py`` with
+"""A stage's process that can be made to die between any two of its side effects, or to cheat: ``streams/workers/stage_process.py`` with
 taps.
 
 ``TIDEMARK_FAULTS`` names a folder. A file ``<stage>.crash`` there, ``{"point": …, "nth": …}``, has the process kill itself right after
@@ -52,7 +52,7 @@ class Trigger:
 
 
 class TappedProducer:
-    """A producer whose side effects are told to the trigger."""
+    """A producer whose side effects are reported to the trigger."""
 
     def __init__(self, producer: Any, trigger: Trigger) -> None:
         self._producer, self._trigger = producer, trigger
@@ -103,7 +103,7 @@ def after(function: Callable[..., Any], reached: Callable[[], None]) -> Callable
 
 
 def tap(trigger: Trigger) -> None:
-    """Has every side effect of this process told to the trigger."""
+    """Has every side effect of this process reported to the trigger."""
     from features.online.feast_store import OnlineWriter
     from streams.kafka.producer import StageProducer
     from streams.workers.faust_transport import Consumer

@@ -1,4 +1,4 @@
-"""A worker whose stages can be told to die: ``python -m tests.faults.worker``, its configuration on standard input."""
+"""A worker whose stages can be made to die: ``python -m tests.faults.worker``, its configuration on standard input."""
 
 import logging
 import signal

@@ -9,7 +9,7 @@ from models.evaluation.scored_rows import KnownFrauds
 from models.learners.trained import Trained
 from models.monitoring.reference import reference
 from models.registry import mlflow_registry
-from models.registry.record import Record
+from models.registry.record import TrainingRecord
 from models.training_set.snapshot import DataSnapshot, Provenance
 from tests.made.models import POLICY, V1, booster
 from tests.made.scored_rows import scored
@@ -28,11 +28,11 @@ def register_one(uri: str, seed: int) -> tuple[str, str]:
     return registered.version, registered.role
 
 
-def large_record(size: int) -> Record:
+def large_record(size: int) -> TrainingRecord:
     """A record with a plot of so many bytes."""
     rows = scored(500)
     known = KnownFrauds.of(rows.event_time, rows.user, rows.is_fraud, 7 * DAY)
     data = DataSnapshot(("made",), 500, 0, 1, "0" * 64)
     drift = reference(("a",), rows.probability[:, None].astype("float32"), rows.event_time)
     found = evaluate(rows, POLICY, Costs(), known, resamples=0)
-    return Record(data, Provenance("ada", "2026-01-01", "c0de"), found, drift, "# a card", {"large.png": bytes(size)})
+    return TrainingRecord(data, Provenance("ada", "2026-01-01", "c0de"), found, drift, "# a card", {"large.png": bytes(size)})

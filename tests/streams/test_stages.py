@@ -165,9 +165,9 @@ def test_a_decision_says_what_it_rests_on() -> None:
 
 
 def test_what_the_api_told_is_what_the_stream_says() -> None:
-    told = decision("t1", START + HOUR)
+    given = decision("t1", START + HOUR)
     vector = np.arange(len(FRAUD_V1.names), dtype=np.float32)
-    header = answer.encode(answer.Answer(told, vector.tobytes(), answer.StatePosition(0, 0), answer.StatePosition(-1, -1)))
+    header = answer.encode(answer.Answer(given, vector.tobytes(), answer.StatePosition(0, 0), answer.StatePosition(-1, -1)))
     records = [
         transaction(0),
         structs.replace(transaction(1, amount=500, time=START + HOUR), headers=[(HEADER, header)]),
@@ -176,8 +176,8 @@ def test_what_the_api_told_is_what_the_stream_says() -> None:
     outcome = decide(advanced(score_state(), received(routed(ingest_state(), records))), Variant(scorer()), "EUR", 42)
     decisions = [msgspec.json.decode(message, type=Decision) for _, message in outcome.decisions]
     assert [decision.origin for decision in decisions] == ["stream", "api", "stream"]
-    told.source = Source("transactions", 0, 1)
-    assert decisions[1] == told
+    given.source = Source("transactions", 0, 1)
+    assert decisions[1] == given
     table = scoring_log.decode(outcome.log[0])
     assert table["vector"].to_pylist()[1] == vector.tolist()
     assert table["user_state_offset"].to_pylist() == [None, 0, None]
@@ -218,9 +218,9 @@ def test_an_id_with_other_content_is_refused_and_counts_nowhere() -> None:
 
 
 def test_of_topic_and_api_the_first_in_the_log_wins() -> None:
-    told = decision("t0", START, amount=1_000)
+    given = decision("t0", START, amount=1_000)
     vector = np.zeros(len(FRAUD_V1.names), np.float32)
-    header = answer.encode(answer.Answer(told, vector.tobytes(), answer.StatePosition(0, 0), answer.StatePosition(-1, -1)))
+    header = answer.encode(answer.Answer(given, vector.tobytes(), answer.StatePosition(0, 0), answer.StatePosition(-1, -1)))
     by_api = structs.replace(transaction(0), headers=[(HEADER, header)])
     for first, second, origin, overruled in ((transaction(0), by_api, "stream", 1), (by_api, transaction(0), "api", 0)):
         records = [first, structs.replace(second, offset=1)]
@@ -281,9 +281,9 @@ def test_a_transaction_on_which_the_model_fails_costs_no_other_its_decision() ->
     records = [transaction(offset, amount=666 if offset in (4, 11, 12) else 100 + offset) for offset in range(20)]
     records[7] = structs.replace(records[7], value=b"{")
     observed = advanced(score_state(), received(routed(ingest_state(), records)))
-    told: list[int] = []
-    outcome = decide_each(observed, Variant(broken), "EUR", 1, lambda rows, _error: told.append(len(rows)))
-    assert (told[0], told.count(1)) == (19, 3)
+    failed: list[int] = []
+    outcome = decide_each(observed, Variant(broken), "EUR", 1, lambda rows, _error: failed.append(len(rows)))
+    assert (failed[0], failed.count(1)) == (19, 3)
     letters = [msgspec.json.decode(letter, type=DeadLetter) for letter in outcome.dead_letters]
     assert sorted((letter.offset, letter.reason) for letter in letters) == [
         (4, "processing_failed"), (7, "not_json"), (11, "processing_failed"), (12, "processing_failed"),

@@ -19,7 +19,7 @@ from models.promotion import mlflow_audits
 from models.promotion.mlflow_audits import AuditVerdict
 from models.registry import mlflow_client, mlflow_registry
 from models.registry.mlflow_folder import read_folder, write_folder
-from models.registry.record import MODEL_NAME, Record
+from models.registry.record import MODEL_NAME, TrainingRecord
 from models.scoring import Scorer
 from models.training_set.snapshot import DataSnapshot, Provenance
 from tests.made.models import rows
@@ -54,13 +54,13 @@ POLICY = Policy(
 )
 
 
-def record() -> Record:
+def record() -> TrainingRecord:
     """A whole record of a training, its pictures left out."""
     few = scored(600)
     known = KnownFrauds.of(few.event_time, few.user, few.is_fraud, 7 * 86_400_000)
     vectors = rows(200, feature_set=FEATURE_SET)[:, :4]
     drift = reference(FEATURE_SET.names[:4], vectors, START + np.arange(200) * 3_600_000, few.probability, few.event_time)
-    return Record(
+    return TrainingRecord(
         DataSnapshot(("file.csv",), 600, START, START + 1, "a" * 64),
         Provenance("ada", "2026-01-01T00:00:00+00:00", "c0de", "tidemark train"),
         evaluate(few, POLICY, Costs(), known, resamples=0),

@@ -1,4 +1,4 @@
-"""A worker's process: runs the chosen stages until it is told to stop, or until nothing is left to do."""
+"""A worker's process: runs the chosen stages until it is stopped, or until nothing is left to do."""
 
 import logging
 import signal

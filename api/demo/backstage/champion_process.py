@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from api.demo.backstage.champion import Progress
     from api.demo.world import World
     from features.definitions import FeatureSet
-    from models.registry.record import Record
+    from models.registry.record import TrainingRecord
     from models.training.pipeline import Candidate, TrainingPlan
 
 Say = Callable[["Progress"], None]
@@ -26,7 +26,7 @@ Say = Callable[["Progress"], None]
 # A demo has no minute to choose a history in, and its intervals needn't be fine.
 _RESAMPLES = 50
 
-Made = tuple["Candidate", "TrainingPlan", "Record"]
+Made = tuple["Candidate", "TrainingPlan", "TrainingRecord"]
 
 
 def _train(world: "World", feature_set: "FeatureSet", say: Say) -> Made:

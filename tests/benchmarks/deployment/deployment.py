@@ -107,7 +107,7 @@ def require_alive(pids: Mapping[str, int]) -> None:
     """Raises UserError if one of these processes has ended."""
     for name, pid in pids.items():
         if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            raise UserError(f"{name} ended while it was being measured; mend what its messages above say and measure again")
+            raise UserError(f"{name} ended while it was being measured; fix what its messages above say and measure again")
 
 
 def wait_until_assigned(deployment: Deployment, pids: Mapping[str, int]) -> None:

@@ -52,7 +52,7 @@ def _wait_until_ready(process: "subprocess.Popen[bytes]", url: str) -> None:
     said = "nothing"
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise UserError(f"the API ended with status {process.returncode}; mend what its message above says and measure again")
+            raise UserError(f"the API ended with status {process.returncode}; fix what its message above says and measure again")
         try:
             with urllib.request.urlopen(url, timeout=5):
                 return

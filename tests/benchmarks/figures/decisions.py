@@ -34,7 +34,7 @@ class Counted:
         if not self.decisions == self.distinct == transactions or self.dead_letters:
             raise UserError(
                 f"{transactions:,} transactions gave {self.decisions:,} decisions on {self.distinct:,} of them and {self.dead_letters:,} "
-                "dead letters; mend that before you measure"
+                "dead letters; fix that before you measure"
             )
 
 

@@ -55,8 +55,8 @@ class Spec:
         return replace(self, transactions=(min(*self.transactions, 875_000),), runs=1)
 
 
-def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
-    """Measures and returns the figures; ``told`` gets a line after each run. Raises UserError if a backfill fails or, ``compared``, a
+def run(spec: Spec, report: Callable[[str], None]) -> dict[str, Any]:
+    """Measures and returns the figures; ``report`` gets a line after each run. Raises UserError if a backfill fails or, ``compared``, a
     vector differs."""
     sizes = {}
     for transactions in spec.transactions:
@@ -69,7 +69,7 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
                 home = Path(folder) / f"run-{number}"
                 shutil.copytree(made, home / "offline")
                 runs.append(measure(len(table), home))
-                told(_line(runs[-1]))
+                report(_line(runs[-1]))
                 if spec.compared and number == spec.runs - 1:
                     _require_equal(table, Storage.of(home / "offline"))
                 shutil.rmtree(home)
@@ -105,7 +105,7 @@ def measure(transactions: int, home: Path) -> dict[str, Any]:
             process.kill()
     seconds = time.monotonic() - started
     if process.returncode:
-        raise UserError(f"tidemark backfill ended with status {process.returncode}; mend what its message above says and measure again")
+        raise UserError(f"tidemark backfill ended with status {process.returncode}; fix what its message above says and measure again")
     return {
         "seconds": round(seconds, 1),
         "cpu_seconds": round(cpu, 1),
@@ -152,4 +152,4 @@ def _require_equal(table: pa.Table, store: Storage) -> None:
     place = pc.index_in(table["transaction_id"].take(pa.array(log.order)), found["transaction_id"].combine_chunks()).to_numpy()
     given = np.column_stack([found[name].to_numpy()[place] for name in _FEATURES.names])
     if len(found) != len(place) or given.tobytes() != vectors(log, _FEATURES).tobytes():
-        raise UserError("the backfill's vectors are not those of the finished history; mend that before you measure")
+        raise UserError("the backfill's vectors are not those of the finished history; fix that before you measure")

@@ -63,8 +63,8 @@ class Spec:
         return _FIRST_RATE * self.first_warm_up + self.runs * (self.warm_up + self.seconds) * (sum(self.rates) + _MOST_PER_S)
 
 
-def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
-    """Measures and returns the figures (ms; CPU in cores). ``told`` gets a line for each rate and run.
+def run(spec: Spec, report: Callable[[str], None]) -> dict[str, Any]:
+    """Measures and returns the figures (ms; CPU in cores). ``report`` gets a line for each rate and run.
 
     Raises UserError or ServiceError where a measurement isn't one: the API or a stage ended, no request was decided, an answer was not
     repeated on ``decisions`` exactly once.
@@ -81,7 +81,7 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
                 for _ in range(spec.runs):
                     for rate, runs in found.items():
                         measured = bench.measure(rate, spec)
-                        told(_line(rate, spec.callers, measured))
+                        report(_line(rate, spec.callers, measured))
                         runs.append(measured)
             bench.settle()
     return {

@@ -80,20 +80,20 @@ class _Data:
         return self.ours.is_fraud
 
 
-def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
-    """Scores the weeks and returns the figures; ``told`` gets a line after each step.
+def run(spec: Spec, report: Callable[[str], None]) -> dict[str, Any]:
+    """Scores the weeks and returns the figures; ``report`` gets a line after each step.
 
     Raises UserError if the file can't be used, or doesn't reach far enough for a week.
     """
     began = time.monotonic()
     data = _read(spec)
     seconds = {"features": round(time.monotonic() - began, 1)}
-    told(f"{len(data.event_time):,} transactions, features after {seconds['features']:.0f} s")
-    grown = TreeCache(data.ours, FEATURE_SETS[FEATURES].names, spec.recipe, seed=spec.seed, threads=spec.threads, report=told)
+    report(f"{len(data.event_time):,} transactions, features after {seconds['features']:.0f} s")
+    grown = TreeCache(data.ours, FEATURE_SETS[FEATURES].names, spec.recipe, seed=spec.seed, threads=spec.threads, report=report)
     models, scores, weeks = [], [], []
     for start in spec.test_starts:
         made, week, scored = _week(data, grown, start, spec)
-        told(f"{_day(start)}: {' and '.join(map(str, made.choice.days))} days of history")
+        report(f"{_day(start)}: {' and '.join(map(str, made.choice.days))} days of history")
         models.append(made)
         weeks.append(week)
         scores.append(scored)
@@ -111,7 +111,7 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
         "recipe": {**asdict(spec.recipe), "rounds": ROUNDS, "thinning": THINNING},
         "seed": spec.seed,
         "intervals": {"level": LEVEL, "resamples": spec.resamples, "clustered_by": "user"},
-        "weeks": [_told_week(number, *one, compared) for number, one in enumerate(zip(spec.test_starts, weeks, models, strict=True))],
+        "weeks": [_week_figures(number, *one, compared) for number, one in enumerate(zip(spec.test_starts, weeks, models, strict=True))],
         "mean": {model: _figures(figures) for model, figures in compared.mean.items()},
         "above_handbooks_features": _figures(compared.above[OURS, THEIRS]),
         "published": {model: asdict(figures) for model, figures in PUBLISHED_MODELS.items()},
@@ -185,9 +185,9 @@ def _span(rows: Int64) -> tuple[int, int]:
     return int(rows[0]), int(rows[-1]) + 1
 
 
-def _told_week(number: int, start: int, week: Week, made: RecipeResult, compared: Compared) -> dict[str, Any]:
+def _week_figures(number: int, start: int, week: Week, made: RecipeResult, compared: Compared) -> dict[str, Any]:
     found = compared.figures[OURS][number]
-    told = {
+    figures = {
         "test_start": _day(start),
         "transactions": len(week.event_time),
         "frauds": int(week.is_fraud.sum()),
@@ -199,8 +199,8 @@ def _told_week(number: int, start: int, week: Week, made: RecipeResult, compared
         "validation": made.fit.out_of_fold.metrics(),
     }
     if start == PUBLISHED_TEST_START:
-        told["beside_published"] = {"best_of_each_figure": asdict(BEST_PUBLISHED), "claims": claims(found, BEST_PUBLISHED)}
-    return told
+        figures["beside_published"] = {"best_of_each_figure": asdict(BEST_PUBLISHED), "claims": claims(found, BEST_PUBLISHED)}
+    return figures
 
 
 def _figures(found: Mapping[str, Interval]) -> dict[str, Sequence[float] | Mapping[str, float]]:

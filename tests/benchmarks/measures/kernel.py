@@ -63,9 +63,9 @@ class _Record(NamedTuple):
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
-def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
+def run(spec: Spec, report: Callable[[str], None]) -> dict[str, Any]:
     """Measures and returns the figures: updates and rows a second of one core, CPU of the stages in µs a transaction, the backtest's wall
-    time in s. ``told`` gets a line after each run. Raises UserError if the file can't be read or no fraud is known among the first.
+    time in s. ``report`` gets a line after each run. Raises UserError if the file can't be read or no fraud is known among the first.
     """
     feature_set = FEATURE_SETS[_FEATURES]
     with tempfile.TemporaryDirectory(prefix="tidemark-bench-") as folder:
@@ -75,7 +75,7 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
         runs = []
         for _ in range(spec.runs):
             measured = _measure(sent, scorer, feature_set, spec.partitions)
-            told("  ".join(f"{name} {value:,.2f}" for name, value in measured.items()))
+            report("  ".join(f"{name} {value:,.2f}" for name, value in measured.items()))
             runs.append(measured)
     return {
         "transactions": len(sent),

@@ -59,15 +59,15 @@ class Found(msgspec.Struct, frozen=True):
     encoded_bytes: float
 
 
-def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
-    """Measures and returns the figures (see ``Found``), by number of keys; ``told`` gets a line after each. Raises UserError if there is
+def run(spec: Spec, report: Callable[[str], None]) -> dict[str, Any]:
+    """Measures and returns the figures (see ``Found``), by number of keys; ``report`` gets a line after each. Raises UserError if there is
     not enough memory."""
     found = {}
     for keys in spec.keys:
         found[str(keys)] = _measured(Asked(keys, spec.each))
-        told(_line(f"{keys:,} keys", found[str(keys)]))
+        report(_line(f"{keys:,} keys", found[str(keys)]))
     typical = _measured(Asked(20_000, TYPICAL))
-    told(_line(f"typical keys, {TYPICAL} transactions each", typical))
+    report(_line(f"typical keys, {TYPICAL} transactions each", typical))
     return {"features": _FEATURES, "transactions_per_key": spec.each, "keys": found, "typical": typical}
 
 

@@ -54,16 +54,16 @@ class Spec:
         return _FIRST_RATE * self.first_warm_up + self.runs * sum(rate * (self.warm_up + self.seconds) for rate in self.rates)
 
 
-def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
+def run(spec: Spec, report: Callable[[str], None]) -> dict[str, Any]:
     """Measures and returns the figures (ms; CPU in cores): those of the first number of partitions, and under ``setups`` those of all.
-    ``told`` gets a line for each rate and run.
+    ``report`` gets a line for each rate and run.
 
     Raises UserError or ServiceError where a measurement isn't one: a stage ended, a transaction was not decided exactly once.
     """
     setups = {}
     for partitions in spec.partitions:
-        told(f"{_setup(partitions)}:")
-        setups[_setup(partitions)] = {"partitions": partitions, **_measured(spec, partitions, told)}
+        report(f"{_setup(partitions)}:")
+        setups[_setup(partitions)] = {"partitions": partitions, **_measured(spec, partitions, report)}
     return {
         "seconds": spec.seconds,
         "warm_up_s": spec.warm_up,
@@ -79,7 +79,7 @@ def _setup(partitions: int) -> str:
     return f"{partitions} partitions"
 
 
-def _measured(spec: Spec, partitions: int, told: Callable[[str], None]) -> dict[str, Any]:
+def _measured(spec: Spec, partitions: int, report: Callable[[str], None]) -> dict[str, Any]:
     """The figures with so many partitions."""
     found: dict[int, list[dict[str, Any]]] = {rate: [] for rate in spec.rates}
     with deployed(partitions) as deployment:
@@ -92,7 +92,7 @@ def _measured(spec: Spec, partitions: int, told: Callable[[str], None]) -> dict[
             for _ in range(spec.runs):
                 for rate in spec.rates:
                     measured = bench.measure(rate, spec.seconds, spec.warm_up)
-                    told(f"{rate:>7,} tx/s  p50 {measured['p50_ms']:.0f}  p90 {measured['p90_ms']:.0f}  p99 {measured['p99_ms']:.0f} ms")
+                    report(f"{rate:>7,} tx/s  p50 {measured['p50_ms']:.0f}  p90 {measured['p90_ms']:.0f}  p99 {measured['p99_ms']:.0f} ms")
                     found[rate].append(measured)
     return {"data": sent.about, "rates": {str(rate): _summary(runs) for rate, runs in found.items()}}
 

@@ -66,8 +66,8 @@ class Spec:
         return self.rate * (self.before + self.after)
 
 
-def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
-    """Measures and returns the figures (s); ``told`` gets a line after each kill. Raises UserError or ServiceError where a measurement
+def run(spec: Spec, report: Callable[[str], None]) -> dict[str, Any]:
+    """Measures and returns the figures (s); ``report`` gets a line after each kill. Raises UserError or ServiceError where a measurement
     isn't one: a worker failed, a transaction was not decided exactly once."""
     found = {}
     for users in spec.users:
@@ -81,7 +81,7 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
             for number in range(spec.runs):
                 kill = _Kill(deployment, sent, number * spec.load, spec)
                 worker = kill.succeeded(worker, ended, deployment.home / f"worker-{number + 1}.log")
-                told(_line(users, kill.figures))
+                report(_line(users, kill.figures))
                 runs.append(kill.figures)
         found[str(users)] = _summary(users * spec.each, runs)
     return {"partitions": spec.partitions, "rate": spec.rate, "load_before_s": spec.before, "users": found}

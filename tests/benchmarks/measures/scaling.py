@@ -40,8 +40,8 @@ class Spec:
         return replace(self, transactions=min(self.transactions or 200_000, 200_000), layouts=((1, 1), (1, 4), (2, 4)), runs=1)
 
 
-def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
-    """Measures and returns the figures (transactions a second; CPU in µs a transaction or update). ``told`` gets a line after each run.
+def run(spec: Spec, report: Callable[[str], None]) -> dict[str, Any]:
+    """Measures and returns the figures (transactions a second; CPU in µs a transaction or update). ``report`` gets a line after each run.
 
     Raises UserError or ServiceError where a measurement isn't one.
     """
@@ -58,7 +58,7 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
                 champion.register(models[among.about], deployment.config)
                 found = measure(deployment.of(False), among, "backlog", workers)
                 found["log_bytes_per_tx"] = _stored(deployment.home, len(among))
-            told(f"{about:<28} {found['tx_per_s']:>9,.0f} tx/s  {found['our_cpu_us_per_tx']:.1f} µs CPU/tx")
+            report(f"{about:<28} {found['tx_per_s']:>9,.0f} tx/s  {found['our_cpu_us_per_tx']:.1f} µs CPU/tx")
             return found
 
         for _ in range(spec.runs):

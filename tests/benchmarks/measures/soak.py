@@ -49,8 +49,8 @@ class Spec:
         return Spec(self.rate, 1.0, 0.5, self.partitions)
 
 
-def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
-    """Measures and returns the figures (memory in bytes). ``told`` gets a line a part of the load.
+def run(spec: Spec, report: Callable[[str], None]) -> dict[str, Any]:
+    """Measures and returns the figures (memory in bytes). ``report`` gets a line a part of the load.
 
     Raises UserError or ServiceError where a measurement isn't one: a stage ended, or did not keep up.
     """
@@ -62,7 +62,7 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
         with working(deployment) as stages:
             wait_until_assigned(deployment, stages)
             with sampling(deployment.config, {**stages, **deployment.services}) as sampler:
-                sent = _load(spec, deployment, told)
+                sent = _load(spec, deployment, report)
                 offered = time.monotonic()
                 sampler.wait_until_done()
                 require_alive(stages)
@@ -107,7 +107,7 @@ def _cores(samples: Sequence[Sample], begin: float, end: float) -> Mapping[str, 
     return {name: round(cpu / (end - begin), 2) for name, cpu in used.items()}
 
 
-def _load(spec: Spec, deployment: Deployment, told: Callable[[str], object]) -> list[tuple[Load, Sent]]:
+def _load(spec: Spec, deployment: Deployment, report: Callable[[str], object]) -> list[tuple[Load, Sent]]:
     """Offers the load in parts, each by a generator that is ready when the one before ends."""
     due_ms = (time.time() + spec.lead_s) * 1000
     sent: list[tuple[Load, Sent]] = []
@@ -118,7 +118,7 @@ def _load(spec: Spec, deployment: Deployment, told: Callable[[str], object]) -> 
             process = running.enter_context(generating(load))
             if before is not None:
                 sent.append(_finished(*before))
-                told(f"{sum(part.count for part, _ in sent):>12,} transactions sent")
+                report(f"{sum(part.count for part, _ in sent):>12,} transactions sent")
             before = load, process
         if before is not None:
             sent.append(_finished(*before))

@@ -80,8 +80,8 @@ class Spec:
         return replace(self, transactions=few, runs=1, users=min(self.users, few // 3))
 
 
-def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
-    """Measures and returns the figures (rates in transactions a second, CPU in µs, memory in bytes). ``told`` gets a line after each run.
+def run(spec: Spec, report: Callable[[str], None]) -> dict[str, Any]:
+    """Measures and returns the figures (rates in transactions a second, CPU in µs, memory in bytes). ``report`` gets a line after each run.
 
     Raises UserError or ServiceError where a measurement isn't one: a stage ended, a transaction had not exactly one decision. A peer that
     fails is no reason to: its figures say so.
@@ -90,7 +90,7 @@ def run(spec: Spec, told: Callable[[str], None]) -> dict[str, Any]:
 
     def note(name: str, measured: dict[str, Any]) -> None:
         found[name].append(measured)
-        told(_line(name, measured))
+        report(_line(name, measured))
 
     for peer in spec.peers:
         peer_environment.prepare(peer)  # now, for what can't be had would end the benchmark later
@@ -190,7 +190,7 @@ def replaying(deployment: Deployment, sent: Workload) -> Iterator["subprocess.Po
 def finish(replay: "subprocess.Popen[bytes]") -> None:
     """Waits for the replay's end. Raises UserError if it failed."""
     if replay.wait():
-        raise UserError(f"the replay ended with status {replay.returncode}; mend what its message above says and measure again")
+        raise UserError(f"the replay ended with status {replay.returncode}; fix what its message above says and measure again")
 
 
 def _data(sent: Workload) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The peers that the benchmark ``stream`` compares with: complete, chosen by name, and their failures told."""
+"""The peers that the benchmark ``stream`` compares with: complete, chosen by name, and their failures reported."""
 
 import os
 import re

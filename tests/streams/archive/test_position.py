@@ -1,4 +1,4 @@
-"""A checkpoint and a table belong together, or it is said which to mend and how."""
+"""A checkpoint and a table belong together, or the error names which to fix and how."""
 
 import pytest
 

@@ -58,8 +58,8 @@ def answered(left: Run, user_offset: int, merchant_offset: int, *, degraded: boo
         degraded=degraded,
     )
     read = [answer.StatePosition(-1, -1)] * 2 if degraded else [answer.StatePosition(0, at.offset) for at in states]
-    told = answer.Answer(given, made.tobytes(), *read, code_digest())
-    return structs.replace(one, headers=[(HEADER, answer.encode(told))])
+    given_answer = answer.Answer(given, made.tobytes(), *read, code_digest())
+    return structs.replace(one, headers=[(HEADER, answer.encode(given_answer))])
 
 
 @pytest.mark.parametrize("together", [1, 1000])

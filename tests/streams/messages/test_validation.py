@@ -1,4 +1,4 @@
-"""Each bad input has one reason and a sentence with the mend; good ones pass."""
+"""Each bad input has one reason and a sentence with the fix; good ones pass."""
 
 import base64
 import hashlib
