@@ -194,7 +194,7 @@ def _week_figures(number: int, start: int, week: Week, made: RecipeResult, compa
         OURS: _figures(found),
         THEIRS: _figures(compared.figures[THEIRS][number]),
         "chosen": {"history_days": made.choice.days, "rounds": ROUNDS},
-        "compared": [asdict(choice) for choice in made.compared],
+        "compared": [{**asdict(choice), "rounds": ROUNDS} for choice in made.compared],
         "calibration": asdict(made.calibration),
         "validation": made.fit.out_of_fold.metrics(),
     }
