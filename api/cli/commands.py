@@ -1,5 +1,5 @@
 """Every command by name: where it is, and what `tidemark --help` says of it. A command's module is imported only when that command runs
-or is asked for help."""
+or is asked for help, and holds its options alone: the work is in the ``run_…`` beside it, which may be slow to import."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches

@@ -1,23 +1,12 @@
 """``tidemark replay``: sends a file's transactions."""
 
-import logging
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from api.cli.data.sending import known_kafka, report, send
 from api.cli.option_sets import with_option_sets
 from api.cli.options import FileOptions, RateOption, SummaryOption
-from api.settings import Settings
-from features.errors import UserError
-from features.history.columns import parse_mapping
-from features.history.datafile import read_transactions
-from features.history.moments import day_range
-from streams.replay.aligned.kafka_replay import name_of, replay_aligned
-from streams.replay.pacing import parse_rate
-from streams.replay.plan import plan_replay
 
 
 @with_option_sets
@@ -37,26 +26,6 @@ def replay(
     Over several partitions full speed changes the order in which merchants meet their customers. With --aligned it doesn't: decisions are
     those of `tidemark backtest`, while workers run with --stages labels,score. The same command again continues an interrupted one.
     """
-    pace = parse_rate(rate)
-    start_ms, end_ms = day_range(options.begin, options.end)
-    table = read_transactions(file, parse_mapping(options.columns, options.amount_unit), options.labels_after)
-    plan = plan_replay(table, start_ms, end_ms)
-    if not len(plan):
-        raise UserError(
-            f"{file.name} has no transaction and no label {_between(options.begin, options.end)}, all of its {table.num_rows:,} rows lie "
-            "outside; change --from or --to"
-        )
-    title = f"replaying {file.name}"
-    if not aligned:
-        send(table, plan, known_kafka(), pace, title, summary)
-        return
+    from api.cli.data.run_replay import run
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    config = Settings.resolve(require_services=True).stream_config()
-    name = name_of(file, options.columns, options.amount_unit, options.begin, options.end, options.labels_after)
-    report(lambda advance, stopped: replay_aligned(table, plan, name, config, pace, advance, stopped), title, len(plan), summary)
-
-
-def _between(begin: str | None, end: str | None) -> str:
-    bounds = [f"from {begin}" if begin else "", f"before {end}" if end else ""]
-    return " ".join(bound for bound in bounds if bound) or "at all"
+    run(file, options, rate, aligned, summary)

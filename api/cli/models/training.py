@@ -1,26 +1,12 @@
 """The commands ``train`` and ``retrain``."""
 
-import resource
-import time
 from typing import Annotated
 
 import typer
 
-from api.cli.conventions import progress, write_summary
-from api.cli.models.choices import baseline_of
-from api.cli.models.training_options import TrainingOptions
+from api.cli.models.options import TrainingOptions
 from api.cli.option_sets import with_option_sets
 from api.cli.options import ModelOption
-from api.provenance import provenance
-from api.settings import Settings
-from features.history.moments import moment
-from infra.local.lease import Lease
-from models.promotion.mlflow_retraining import RetrainingPlan, retrain_once
-from models.training.mlflow_baseline import train_baseline
-from models.training.mlflow_training import train_and_register
-from models.training.pipeline import TrainingPlan
-from models.training.summary import baseline_summary, training_summary
-from models.training_set.rows import TrainingSet
 
 
 @with_option_sets
@@ -32,39 +18,9 @@ def train(options: TrainingOptions, model: ModelOption = "xgboost") -> None:
     windows. Transactions whose label isn't known by --as-of are left out, or weighted with --immature weighted; of the archive, those
     blocked without a label are left out too.
     """
-    started = time.monotonic()
-    baseline = baseline_of(model, options.search)
-    settings = Settings.resolve(require_services=False)
-    given = options.given(settings.home)
-    plan = options.plan(given)
-    period = {"from": moment(plan.begin), "to": moment(plan.end), "as_of": moment(plan.as_of)}
-    with progress("computing features", None) as advance:
+    from api.cli.models.run_training import run_train
 
-        def rows_of(plan: TrainingPlan) -> TrainingSet:
-            return given.rows_of(plan.feature_set, plan.begin, plan.end, plan.as_of, advance)
-
-        made_by, tags = provenance(options.author), {"data": given.name, **period}
-        if baseline is not None:
-            run, run_id = train_baseline(baseline, rows_of, plan, given.snapshot, made_by, settings.mlflow, tags)
-            write_summary(options.summary, {**baseline_summary(run, run_id, plan), "seconds": round(time.monotonic() - started, 3)})
-            precision = run.baseline.out_of_fold.metrics()["validation_ap"]
-            typer.echo(f"{model} is run {run_id} to compare with: average precision {precision:.3f}; it is no version of the registry")
-            return
-        found, registered = train_and_register(rows_of, plan, given.snapshot, made_by, settings.mlflow, tags)
-    rows = found.rows
-    done = {
-        **training_summary(found, registered, plan),
-        "seconds": round(time.monotonic() - started, 3),
-        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-    }
-    write_summary(options.summary, done)
-    typer.echo(
-        f"{registered.uri} is {registered.role}: {len(rows.is_fraud):,} transactions with {rows.frauds:,} frauds, {done['seconds']:.0f} s"
-    )
-    if found.why_plain_split is not None:
-        typer.echo(f"fitted by a plain split in time, because {found.why_plain_split}")
-    if rows.immature or rows.unlabelled:
-        typer.echo(f"left out: {rows.immature:,} whose label was not known by {period['as_of']}, {rows.unlabelled:,} without a label")
+    run_train(options, model)
 
 
 @with_option_sets
@@ -79,14 +35,6 @@ def retrain(
     One run at a time: while one works, another ends at once and says so. The same data given again leads to the version it led to before.
     The candidate is compared with the champion on weeks it hasn't seen, then refitted on them too; nothing is promoted.
     """
-    settings = Settings.resolve(require_services=False)
-    with Lease(settings.home / "retrain.lease", lease_hours * 3_600) as lease:
-        if lease.held_by is not None:
-            write_summary(options.summary, {"status": "running", "reason": reason, "owner": lease.held_by})
-            typer.echo(f"{lease.held_by} is already running this; nothing to do")
-            return
-        given = options.given(settings.home)
-        plan = RetrainingPlan(reason, options.plan(given), weeks)
-        report = retrain_once(given, plan, provenance(options.author), settings.mlflow)
-    write_summary(options.summary, report)
-    typer.echo(f"{report['model']}: {report['status']}; {report['sentence']}")
+    from api.cli.models.run_training import run_retrain
+
+    run_retrain(reason, options, weeks, lease_hours)

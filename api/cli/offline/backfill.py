@@ -1,66 +1,16 @@
 """``tidemark backfill``: features of the past, computed."""
 
-import time
-from collections.abc import Sequence
-from datetime import date
-from typing import Annotated
-
-import typer
-
-from api.cli.conventions import progress, write_summary
-from api.cli.offline.days import days_between
-from api.cli.options import DayAfterOption, FeaturesOption, FirstDayOption, MemoryOption, StoreOption, SummaryOption
-from api.deployment import feature_set_of
-from api.offline_store import offline_store
-from features.backfill import spark_backfill
-from features.backfill.plan import plan_backfill
-from features.offline import spark_session
-from infra.local import jars, java, services
+from api.cli.offline.options import BackfillOptions
+from api.cli.option_sets import with_option_sets
 
 
-def backfill(
-    begin: FirstDayOption,
-    end: DayAfterOption,
-    features: FeaturesOption = None,
-    store: StoreOption = None,
-    views: Annotated[bool, typer.Option(help="Fill the user views' tables too, for Feast's historical features.")] = True,
-    memory: MemoryOption = "2g",
-    summary: SummaryOption = None,
-) -> None:
+@with_option_sets
+def backfill(options: BackfillOptions) -> None:
     """Compute a feature set over archived transactions and labels, point in time, by Spark.
 
     All that is archived before --to is read; the days from --from on are written, except those that are there already from the same
     definition and the same state of the archive. So the same command again continues a run that was interrupted.
     """
-    started = time.monotonic()
-    home = services.home_from_environment()
-    place, feature_set = offline_store(home, store), feature_set_of(features)
-    plan = plan_backfill(place, feature_set, *days_between(begin, end), views)
-    missing = plan.missing
-    if missing:
-        runtime, connectors = java.for_spark().executable, jars.SPARK.paths()
-        with progress(f"{feature_set.name}, days", len(missing)) as advance:
-            log = home / "logs" / "spark-backfill.log"
-            spark = spark_session.start("tidemark backfill", runtime, connectors, place, memory, log=log)
+    from api.cli.offline.run_backfill import run
 
-            def done(days: Sequence[date]) -> None:
-                advance(len(days))
-
-            try:
-                spark_backfill.backfill(plan, spark, done)
-            finally:
-                spark.stop()
-    seconds = time.monotonic() - started
-    write_summary(
-        summary,
-        {
-            "features": feature_set.name,
-            "features_digest": plan.feature_set.digest,
-            "archive": {"table": plan.archive.identity, "version": plan.archive.version},
-            "days": len(plan.days),
-            "computed": len(missing),
-            "tables": {target.table.name: target.edition for target in plan.targets},
-            "seconds": round(seconds, 3),
-        },
-    )
-    typer.echo(f"{len(missing)} of {len(plan.days)} days computed in {seconds:.1f} s, in {', '.join(t.table.name for t in plan.targets)}")
+    run(options)

@@ -2,18 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from features.errors import UserError
 from streams.audit.kafka_audit import KafkaAudit
 from streams.config import DeploymentConfig
 from streams.kafka.client import KafkaException
-
-AuditedOption = Annotated[
-    str | None, typer.Option("--features", help="The feature set whose decisions are audited; else the deployment's.", show_default=False)
-]
 
 
 @contextmanager

@@ -1,13 +1,10 @@
 """``tidemark explain``: one decision taken apart."""
 
-import json
 from typing import Annotated
 
 import typer
 
-from api.cli.proof.auditing import AuditedOption, auditing
-from api.settings import Settings
-from streams.audit import explanation
+from api.cli.proof.options import AuditedOption
 
 
 def explain(
@@ -20,13 +17,6 @@ def explain(
 
     Fails with 1 if anything comes out differently, with 2 if there is no such decision.
     """
-    config = Settings.resolve(require_services=True).stream_config(features)
-    with auditing(config) as running:
-        found = running.explain(transaction_id, user)
-    if as_json:
-        typer.echo(json.dumps(found, indent=2))
-    else:
-        for line in explanation.text(found):
-            typer.echo(line)
-    if not found["reproduced"]:
-        raise typer.Exit(1)
+    from api.cli.proof.run_explain import run
+
+    run(transaction_id, user, as_json, features)

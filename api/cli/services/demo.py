@@ -4,10 +4,7 @@ from typing import Annotated
 
 import typer
 
-from api.cli.conventions import write_summary
 from api.cli.options import SummaryOption
-from api.demo.show import Options, show
-from features.errors import UserError
 
 _UNATTENDED_TRANSACTIONS = 20_000
 
@@ -26,10 +23,6 @@ def demo(
     """
     if transactions is None and unattended:
         transactions = _UNATTENDED_TRANSACTIONS
-    shown = show(Options(unattended, transactions, rate))
-    if shown.summary is not None:
-        write_summary(summary, shown.summary)
-    if shown.wrong is not None:
-        raise UserError(shown.wrong)
-    if shown.status:
-        raise typer.Exit(shown.status)
+    from api.cli.services.run_demo import run
+
+    run(unattended, transactions, rate, summary)

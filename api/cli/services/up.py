@@ -1,23 +1,8 @@
 """``tidemark up``: services, topics and Feast repository, and the facts of the deployment."""
 
-from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Annotated
 
 import typer
-
-from api.deployment import Facts
-from api.offline_store import offline_store
-from api.outside_kafka import ASKING
-from api.settings import kafka_security
-from api.settling import settle
-from features.errors import redacted
-from features.online import feast_repo_writer
-from infra.local import jars, services
-from streams.kafka.admin import create_missing, partition_count
-from streams.kafka.client import KafkaClients
-from streams.kafka.log import KafkaLog
-from streams.messages.topics import TRANSACTIONS
 
 
 def up(
@@ -36,46 +21,6 @@ def up(
     TIDEMARK_KAFKA_SECURITY a file with the properties that Kafka asks for. They are kept, with feature set and currency, in deployment.toml
     in TIDEMARK_HOME, which every other command reads.
     """
-    home = services.home_from_environment()
-    Facts.resolve(home, features, currency)  # before anything starts
-    kafka = _bring_up(home, partitions)
-    settle(home, features, currency, lambda: _has_transactions(kafka))
+    from api.cli.services.run_up import run
 
-
-def _bring_up(home: Path, partitions: int) -> KafkaClients:
-    """Services, topics and Feast repository, all ready for use when it returns what builds clients of Kafka. What is there already is left
-    alone.
-
-    Raises ServiceError or UserError.
-    """
-    offline = offline_store(home)
-    # The jars are fetched by the first command that needs them.
-    class_path = f"{jars.SPARK.folder()}/*" if offline.is_remote else ""
-
-    def write_repository(endpoints: services.Endpoints) -> None:
-        feast_repo_writer.write(endpoints.feast_repo, endpoints.redis, offline, class_path)
-
-    with ThreadPoolExecutor(1) as meanwhile:
-        written: list[Future[None]] = []
-        endpoints = services.up(
-            home,
-            report=lambda line: typer.echo(redacted(line)),
-            # Feast takes as long to import as the services take to come up.
-            started=lambda early: written.append(meanwhile.submit(write_repository, early)),
-            asking=ASKING,
-        )
-        kafka = KafkaClients(endpoints.kafka, kafka_security(home))
-        create_missing(kafka, partitions)
-        for writing in written:
-            writing.result()
-    write_repository(endpoints)  # in case Redis' port had to change; else it is there already
-    return kafka
-
-
-def _has_transactions(kafka: KafkaClients) -> bool:
-    """Whether any was ever sent, even if retention has removed it."""
-    log = KafkaLog(kafka, "tidemark-up")
-    try:
-        return any(log.bounds(TRANSACTIONS.name, number)[1] > 0 for number in range(partition_count(kafka, TRANSACTIONS.name)))
-    finally:
-        log.close()
+    run(partitions, features, currency)

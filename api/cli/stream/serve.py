@@ -3,11 +3,6 @@
 from typing import Annotated
 
 import typer
-import uvicorn
-
-from api.http.app import create_app
-from api.settings import Settings
-from features.errors import UserError
 
 
 def serve(
@@ -22,9 +17,6 @@ def serve(
     ] = "refuse",
 ) -> None:
     """Score single transactions over HTTP; POST /v1/score, documented at /docs."""
-    if when_store_fails not in ("refuse", "degrade"):
-        raise UserError(f"--when-store-fails {when_store_fails} is neither refuse nor degrade; use one of them")
-    config = Settings.resolve(require_services=True).stream_config()
-    app = create_app(config, degrade=when_store_fails == "degrade")
-    # Its own log would show the passwords of addresses; ours masks them.
-    uvicorn.run(app, host=host, port=port, log_level="warning", log_config=None, access_log=False)
+    from api.cli.stream.run_serve import run
+
+    run(host, port, when_store_fails)

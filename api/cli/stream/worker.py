@@ -17,6 +17,6 @@ def worker(
     ] = "",
 ) -> None:
     """Score transactions as they come in. Start as many workers as you like: partitions are shared among them."""
-    from api.cli.stream.working import work  # takes a second, which --help needn't wait for
+    from api.cli.stream.run_worker import run
 
-    work([name.strip() for name in stages.split(",") if name.strip()], until_idle, online, metrics)
+    run([name.strip() for name in stages.split(",") if name.strip()], until_idle, online, metrics)

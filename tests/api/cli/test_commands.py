@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,10 @@ from tests.run.command_line import ran
 from tests.run.deployment import ROOT
 
 NAMES = [name for section in COMMANDS.values() for name in section]
+SLOW = (
+    *("numpy", "scipy", "numba", "pandas", "pyarrow", "sklearn", "xgboost", "matplotlib", "mlflow", "pyspark", "feast", "deltalake"),
+    *("confluent_kafka", "aiokafka", "faust", "redis", "fastapi", "uvicorn", "prometheus_client", "rich"),
+)
 HELP = """\
 Usage: tidemark [OPTIONS] COMMAND [ARGS]...
 
@@ -110,19 +115,37 @@ def test_an_unknown_command_is_one_sentence_with_the_nearest(
     assert (ended.value.code, capsys.readouterr().err) == (2, f"error: {sentence}\n")
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("status",), ("worker", "--help")])
-def test_a_command_that_should_be_quick_imports_no_library_that_is_slow(arguments: tuple[str, ...], tmp_path: object) -> None:
-    slow = ("numpy", "pyarrow", "numba", "mlflow", "pyspark", "feast", "faust", "xgboost", "confluent_kafka", "rich", "uvicorn")
+@pytest.mark.parametrize("arguments", [("--help",), ("status",)])
+def test_a_command_that_should_be_quick_imports_no_library_that_is_slow(arguments: tuple[str, ...], tmp_path: Path) -> None:
     script = f"""
-import atexit, os, sys
-atexit.register(lambda: print("slow:", [name for name in {slow!r} if name in sys.modules], file=sys.stderr))
+import atexit, sys
+atexit.register(lambda: print("slow:", [name for name in {SLOW!r} if name in sys.modules], file=sys.stderr))
 from api.cli import main
 main()
 """
-    home = {"TIDEMARK_HOME": str(tmp_path)}
+    assert "slow: []" in in_a_process_of_its_own(script, *arguments, home=tmp_path).stderr
+
+
+def test_the_help_of_no_command_imports_a_library_that_is_slow(tmp_path: Path) -> None:
+    """A command's module holds its options; the work is in another, imported when it runs."""
+    script = f"""
+import contextlib, io, sys
+from api.cli.commands import LazyGroup
+group, known = LazyGroup("tidemark", help=""), set()
+for name in sys.argv[1:]:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        group([name, "--help"], prog_name="tidemark")
+    slow = {{slow for slow in {SLOW!r} if slow in sys.modules}}
+    print(name, *sorted(slow - known))
+    known |= slow
+"""
+    done = in_a_process_of_its_own(script, *NAMES, home=tmp_path)
+    assert done.stdout.splitlines() == NAMES, done.stderr
+
+
+def in_a_process_of_its_own(script: str, *arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", script, *arguments]
-    done = subprocess.run(command, cwd=ROOT, env=home, capture_output=True, text=True, check=False)
-    assert "slow: []" in done.stderr
+    return subprocess.run(command, cwd=ROOT, env={"TIDEMARK_HOME": str(home)}, capture_output=True, text=True, check=False)
 
 
 def test_an_error_of_the_user_is_raised_by_the_command_itself() -> None:

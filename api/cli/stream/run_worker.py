@@ -20,7 +20,7 @@ from streams.workers.worker import Worker
 _LOOK_EVERY_S = 1.0
 
 
-def work(stages: list[str], until_idle: bool, online: bool, metrics: str) -> None:
+def run(stages: list[str], until_idle: bool, online: bool, metrics: str) -> None:
     """Runs the stages until SIGTERM or SIGINT, or if ``until_idle`` until all that came in is decided and projected.
 
     Exits with 1 if a stage failed, or if it was stopped before it was idle. Raises UserError if it can't run.

@@ -1,0 +1,90 @@
+"""``tidemark archive``: the topics, kept as tables of the offline store."""
+
+import signal
+import time
+from collections import Counter
+from collections.abc import Mapping
+
+import typer
+
+from api.cli.conventions import INTERRUPTED, progress, until_interrupted, write_summary
+from api.cli.offline.options import ArchiveOptions
+from api.offline_store import offline_store
+from api.settings import Settings
+from features.errors import UserError
+from features.offline import spark_session
+from features.offline.parquet_tables import OfflineTable
+from features.offline.storage import Storage
+from infra.local import jars, java
+from streams.archive import spark_archive
+from streams.archive.archived_topics import ARCHIVED
+from streams.kafka.admin import partition_counts
+
+
+def run(options: ArchiveOptions) -> None:
+    """As ``tidemark archive`` promises."""
+    settings = Settings.resolve(require_services=False)
+    place = offline_store(settings.home, options.store)
+    done: dict[str, object] = {"store": place.url}
+    interrupted = False
+    if options.once or not options.compact:
+        began = time.monotonic()
+        rows, interrupted = _archive(settings, place, options.memory, None if options.once else options.every)
+        seconds = time.monotonic() - began
+        total = sum(rows.values())
+        done |= {"rows": rows, "seconds": round(seconds, 3), "rate": round(total / seconds, 1)}
+        each = ", ".join(f"{topic} {count:,}" for topic, count in rows.items())
+        typer.echo(f"{total:,} rows archived in {seconds:.1f} s, {total / seconds:,.0f}/s, in {place.url}: {each}")
+    if options.compact and not interrupted:
+        joined = _compact(place)
+        done["files_joined"] = joined
+        typer.echo(f"{sum(joined.values()):,} small files joined in {place.url}")
+    write_summary(options.summary, done)
+    if interrupted and options.once:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _archive(settings: Settings, place: Storage, memory: str, every_s: float | None) -> tuple[Mapping[str, int], bool]:
+    """The rows archived of each topic, and whether it was stopped."""
+    kafka = settings.require_kafka()
+    partitions = partition_counts(kafka)
+    topics = _topics(partitions)
+    archives = [spark_archive.TopicArchive(topic, place, kafka, partitions[topic], settings.facts.currency) for topic in topics]
+    for each in archives:
+        each.check()
+    rows = Counter(dict.fromkeys(topics, 0))
+    spark = spark_session.start(
+        "tidemark archive",
+        java.for_spark().executable,
+        jars.SPARK.paths(),
+        place,
+        memory,
+        settings=spark_archive.SPARK_SETTINGS,
+        log=settings.home / "logs" / "spark-archive.log",
+    )
+    with until_interrupted(signal.SIGTERM) as stopped, progress("archiving", total=None) as advance:
+
+        def report(topic: str, count: int) -> None:
+            rows[topic] += count
+            advance(count)
+            if every_s is not None and count:
+                typer.echo(f"{topic}: {count:,} rows")
+
+        try:
+            spark_archive.run(spark, archives, every_s, report, stopped)
+        finally:
+            spark.stop()
+        return rows, stopped()
+
+
+def _topics(partitions: Mapping[str, int]) -> list[str]:
+    found = [topic for topic in ARCHIVED if topic in partitions]
+    if not found:
+        raise UserError("Kafka has none of the topics to archive; create them with `tidemark up`")
+    return found
+
+
+def _compact(place: Storage) -> dict[str, int]:
+    """How many files of each table were joined."""
+    tables = {topic: OfflineTable(place, topic, archived.schema) for topic, archived in ARCHIVED.items()}
+    return {topic: table.compact() for topic, table in tables.items() if table.exists()}

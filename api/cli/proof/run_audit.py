@@ -1,0 +1,85 @@
+"""``tidemark audit``: decisions computed again from the raw logs."""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import typer
+
+from api.cli.conventions import progress, until_interrupted, write_summary
+from api.cli.proof.auditing import auditing
+from api.cli.proof.options import AuditOptions
+from api.settings import Settings
+from features.errors import UserError
+from models.promotion import mlflow_audits
+from streams.audit import event_time as by_event_time
+from streams.audit import report
+from streams.audit.kafka_audit import KafkaAudit
+from streams.audit.prometheus_audit import AuditMetrics
+
+_STORE_KEYS, _MOST_STORE_KEYS = 500, 20_000
+_LOOK_EVERY_S, _CHECK_STORE_EVERY_S = 1.0, 60.0
+
+
+def run(options: AuditOptions) -> None:
+    """As ``tidemark audit`` promises."""
+    if options.event_time and options.follow:
+        raise UserError("--event-time needs a log that is complete; leave out --follow")
+    began = time.monotonic()
+    config = Settings.resolve(require_services=True).stream_config(options.features)
+    metrics = AuditMetrics()
+    if options.metrics_port is not None:
+        metrics.serve(options.metrics_port)
+    disorder = by_event_time.EventTime(config.feature_set) if options.event_time else None
+    watchers, observers = ([], []) if disorder is None else ([disorder], [disorder.observe])
+    keys = _MOST_STORE_KEYS if options.everything else _STORE_KEYS
+    with auditing(config, None if options.everything else options.sample, options.oracle_share, watchers, observers) as running:
+        with progress("auditing", None) as advance:
+            running.catch_up(advance)
+        running.auditor.finish()
+        checked, in_store = running.check_store(keys, options.store_patience)
+        metrics.update(running, Counter(mismatch.cause for mismatch in in_store))
+        if options.follow:
+            checked, in_store = _follow(running, metrics.update, keys, options.store_patience)
+        found = report.report(running.auditor, running.positions, checked, in_store)
+    if disorder is not None:
+        found["event_time"] = disorder.report()
+    found |= {"command": " ".join(["tidemark", *sys.argv[1:]]), "seconds": round(time.monotonic() - began, 1)}
+    if not options.dry_run and report.is_conclusive(found):
+        _record_verdict(found, config.mlflow)
+    write_summary(options.summary, found)
+    for line in report.text(found):
+        typer.echo(line)
+    if disorder is not None:
+        for line in by_event_time.text(found["event_time"]):
+            typer.echo(line)
+    if not report.passed(found):
+        raise typer.Exit(1)
+
+
+def _follow(running: KafkaAudit, update: Callable[[KafkaAudit, Counter[str]], None], keys: int, patience: float) -> tuple[int, list[Any]]:
+    """Audits what comes until Ctrl-C; reports each mismatch at once."""
+    checked, in_store = 0, list[Any]()
+    looked = time.monotonic()
+    with until_interrupted() as interrupted:
+        while not interrupted():
+            if not running.catch_up():
+                time.sleep(_LOOK_EVERY_S)
+            for mismatch in running.auditor.finish():
+                typer.echo(f"{mismatch.what} of {mismatch.scored.where}: {mismatch.cause}, {mismatch.sentence}")
+            if time.monotonic() > looked + _CHECK_STORE_EVERY_S:
+                checked, found = running.check_store(keys, patience)
+                known = {(one.entity, one.key) for one in in_store}
+                in_store += [one for one in found if (one.entity, one.key) not in known]
+                looked = time.monotonic()
+            update(running, Counter(mismatch.cause for mismatch in in_store))
+    return checked, in_store
+
+
+def _record_verdict(found: dict[str, Any], tracking_uri: str) -> None:
+    mismatches = found["mismatches"] + found["store"]["mismatches"]
+    verdict = mlflow_audits.AuditVerdict(not mismatches, found["audited"], mismatches, datetime.now(UTC).isoformat(timespec="seconds"))
+    mlflow_audits.record(found["features_digest"], verdict, tracking_uri)

@@ -1,0 +1,57 @@
+"""Commands for the services that Tidemark runs on: status, logs, down, doctor."""
+
+import json
+import os
+
+import typer
+
+from api.outside_kafka import ASKING
+from features.errors import redacted
+from infra.local import doctor as checks
+from infra.local import services
+from infra.local.errors import ServiceError
+
+
+def run_status(as_json: bool) -> None:
+    """As ``tidemark status`` promises."""
+    endpoints = services.status(services.home_from_environment(), ASKING)
+    if as_json:
+        typer.echo(json.dumps(endpoints.as_json()))
+        return
+    for title, address in (
+        ("Kafka", endpoints.kafka),
+        ("Redis", endpoints.redis),
+        ("MLflow", endpoints.mlflow),
+        ("Feast", endpoints.feast_repo),
+    ):
+        typer.echo(redacted(f"{title:<7}{address}"))
+
+
+def run_logs(service: str | None, follow: bool, lines: int) -> None:
+    """As ``tidemark logs`` promises."""
+    home = services.home_from_environment()
+    names = [known.name for known in services.SERVICES]
+    if service is not None and service not in names:
+        raise ServiceError(f"there is no service {service!r}; name one of {', '.join(sorted(names))}")
+    files = [home / "logs" / f"{name}.log" for name in names if service in (None, name)]
+    existing = [str(file) for file in files if file.exists()]
+    if not existing:
+        raise ServiceError(f"there are no logs in {home / 'logs'}; `tidemark up` starts the services")
+    os.execvp("tail", ["tail", "-n", str(lines), *(["-F"] if follow else []), *existing])
+
+
+def run_down() -> None:
+    """As ``tidemark down`` promises."""
+    ended = services.down(services.home_from_environment())
+    typer.echo(f"ended {', '.join(ended)}" if ended else "nothing was running")
+
+
+def run_doctor() -> None:
+    """As ``tidemark doctor`` promises."""
+    found = checks.examine(services.home_from_environment(), ASKING)
+    for finding in found:
+        typer.echo(f"{'ok     ' if finding.ok else 'BROKEN '}{finding.subject:<20}{redacted(finding.detail)}")
+        if finding.fix:
+            typer.echo(f"{'':27}fix: {redacted(finding.fix)}")
+    if not all(finding.ok for finding in found):
+        raise typer.Exit(1)

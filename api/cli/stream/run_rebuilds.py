@@ -1,0 +1,63 @@
+"""``tidemark rebuild-online`` and ``tidemark rebuild-state``: states written again, to the online store or for other features."""
+
+import os
+import time
+from dataclasses import replace
+
+import typer
+
+from api.deployment import record, variable
+from api.settings import Settings
+from features.errors import UserError
+from features.online.feast_store import OnlineStoreError, OnlineWriter, forget
+from streams.config import INGEST, PROFILES, SCORE
+from streams.delivery.kafka_rebuild import rebuild
+from streams.kafka.admin import partition_count
+from streams.kafka.client import KafkaClients
+from streams.kafka.log import KafkaLog
+from streams.workers.stages import STAGES
+
+_LOOK_EVERY_S = 0.5
+
+
+def run_online(timeout: float) -> None:
+    """As ``tidemark rebuild-online`` promises."""
+    config = Settings.resolve(require_services=True).stream_config()
+
+    def with_records(stage: str) -> set[int]:
+        """The partitions of which a worker has processed anything."""
+        log, topic = KafkaLog(KafkaClients.of(config), config.group(stage)), STAGES[stage].topic.name
+        try:
+            partitions = range(partition_count(KafkaClients.of(config), topic))
+            return {number for number in partitions if (log.committed(topic, number) or 0) > log.bounds(topic, number)[0]}
+        finally:
+            log.close()
+
+    wanted = {stage: with_records(stage) for stage in (INGEST, SCORE, PROFILES)}
+    writers = {stage: OnlineWriter(config.feast_path, config.application, stage, config.feature_set.digest) for stage in wanted}
+    try:
+        forget(config.feast_path)
+        deadline, left = time.monotonic() + timeout, wanted
+        while left := {stage: missing for stage, numbers in left.items() if (missing := numbers - set(writers[stage].projected()))}:
+            if time.monotonic() > deadline:
+                which = ", ".join(f"{STAGES[stage].topic.name} {sorted(numbers)}" for stage, numbers in left.items())
+                raise UserError(f"not written again within {timeout:.0f} s: partitions of {which}; see whether a tidemark worker runs")
+            time.sleep(_LOOK_EVERY_S)
+    except OnlineStoreError as error:
+        raise UserError(str(error)) from error
+    finally:
+        for writer in writers.values():
+            writer.close()
+    typer.echo(f"every key of {sum(map(len, wanted.values()))} partitions is written again")
+
+
+def run_state(features: str) -> None:
+    """As ``tidemark rebuild-state`` promises."""
+    settings = Settings.resolve(require_services=True)
+    config = settings.stream_config(features)
+    rebuild(config, typer.echo)
+    record(settings.home, replace(settings.facts, features=features))
+    typer.echo(f"states of {features} are built, and it is this deployment's feature set now; start the workers and the API again")
+    overriding = os.environ.get(variable("features"), features)
+    if overriding not in ("", features):
+        typer.echo(f"note: {variable('features')}={overriding} counts before that; unset it, or set it to {features}", err=True)
