@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from api.deployment import Facts
+from api.deployment import Facts, recorded_facts, variable
 from features.errors import UserError
 from infra.local import deployment_file, mlflow, ports, services
 from infra.local import kafka as kafka_broker
@@ -46,8 +46,16 @@ class Settings:
     def stream_config(self, features: str | None = None, online: bool = True, metrics: str = "") -> DeploymentConfig:
         """What workers and API need to know of this deployment, or of what it would be with other ``features``.
 
-        Raises UserError for an unknown feature set, or for metrics that are not host:port.
+        Raises UserError for an unknown feature set, for metrics that are not host:port, or where the environment's
+        currency isn't the one that is recorded, in which there are transactions already.
         """
+        recorded = recorded_facts(self.home).get("currency", self.facts.currency)
+        if self.facts.currency != recorded:
+            name = variable("currency")
+            raise UserError(
+                f"{name}={self.facts.currency} contradicts {deployment_file.path(self.home)}: this deployment settles in {recorded}, "
+                f"and its transactions would be refused; unset {name}, or use another TIDEMARK_HOME"
+            )
         if metrics and not re.fullmatch(r"[^:]+:\d{1,5}", metrics):
             raise UserError(f"--metrics {metrics} is not an address; write it as 127.0.0.1:9100")
         return DeploymentConfig(

@@ -4,11 +4,14 @@ import re
 
 # As ``urllib`` takes an address apart: what stands before the last "@" of the part up to the path.
 _PASSWORD = re.compile(r"(\w://[^\s:@/?#]*):[^\s/?#]+@")
+# An address whose scheme was forgotten, and a password among the parameters, as Redis' addresses may have it.
+_BARE = re.compile(r"(?<![\w/])([\w.-]+):[^\s/@:]+@(?=[\w\[])")
+_PARAMETER = re.compile(r"([?&]password=)[^&\s#]+")
 
 
 def redacted(text: str) -> str:
     """The text with the passwords in its URLs masked: ``redis://user:***@host``."""
-    return _PASSWORD.sub(r"\1:***@", text)
+    return _PARAMETER.sub(r"\1***", _BARE.sub(r"\1:***@", _PASSWORD.sub(r"\1:***@", text)))
 
 
 class UserError(Exception):

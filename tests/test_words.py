@@ -42,12 +42,14 @@ RETIRED = pattern(retired())
 
 
 def messages(source: str, help_texts: bool = False) -> Iterator[tuple[int, str]]:
-    """Line and text of every string literal but docstrings; with ``help_texts`` those of functions too."""
+    """Line and text of every string literal but docstrings and keys; with ``help_texts`` those of functions too."""
     tree = ast.parse(source)
     hidden = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             hidden.add(node.value)
+        elif isinstance(node, ast.Dict):
+            hidden.update(key for key in node.keys if isinstance(key, ast.Constant))
     if help_texts:
         functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")]
         hidden -= {node.body[0].value for node in functions if isinstance(node.body[0], ast.Expr)}

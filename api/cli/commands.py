@@ -52,6 +52,17 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
 """Section → command → (module:function, or module:group; its line of help)."""
 
 
+_RETIRED = {
+    "backfill-state": "use `tidemark rebuild-state`",
+    "bench": 'use make bench ARGS="NAME …" in a checkout',
+}
+_SETTLED = {
+    "--features": "the feature set is settled by `tidemark up --features`, or TIDEMARK_FEATURES",
+    "--currency": "the currency is settled by `tidemark up --currency`",
+    "--delivery": "every transaction is decided exactly once",
+}
+"""What is no command, or no option of most commands, since 0.2.0, and what to use."""
+
 _TARGETS = {name: target for section in COMMANDS.values() for name, (target, _) in section.items()}
 
 
@@ -74,11 +85,18 @@ class LazyGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: Sequence[str]) -> Any:
         """As Typer does. Raises UserError for a command that there isn't."""
+        if args[0] in _RETIRED:
+            raise UserError(f"there is no command {args[0]!r} any more; {_RETIRED[args[0]]}")
         if args[0] not in _TARGETS and not args[0].startswith("-"):
             near = " or ".join(f"`tidemark {name}`" for name in get_close_matches(args[0], _TARGETS, 2))
             meant = f"did you mean {near}? " if near else ""
             raise UserError(f"there is no command {args[0]!r}; {meant}`tidemark --help` lists them all")
-        return super().resolve_command(ctx, list(args))
+        name, command, rest = super().resolve_command(ctx, list(args))
+        taken = {option for parameter in command.params for option in parameter.opts} if command is not None else set()
+        for option in (argument.partition("=")[0] for argument in rest):
+            if option in _SETTLED and option not in taken and not hasattr(command, "commands"):
+                raise UserError(f"tidemark {name} has no option {option}; {_SETTLED[option]}")
+        return name, command, rest
 
 
 def app_of(name: str) -> typer.Typer:

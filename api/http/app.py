@@ -18,7 +18,7 @@ from features.online.feast_store import OnlineStoreError
 from streams.config import DeploymentConfig
 from streams.messages.contracts import inlined
 from streams.messages.events import Decision, Transaction, encode
-from streams.messages.refusals import RefusedError, check_transaction, readable
+from streams.messages.refusals import MAX_AHEAD_MS, RefusedError, check_transaction, readable
 from streams.messages.wire import TransactionMessage, transaction_reader
 
 _JSON = "application/json"
@@ -26,7 +26,7 @@ _JSON = "application/json"
 # answers. Fewer than these would leave it waiting when broker or store are slow.
 _MOST_AT_ONCE = 8
 _RETRY_AFTER = {"Retry-After": "1"}
-# INGEST judges by the broker's clock, which may run behind ours.
+# INGEST judges by the broker's clock, which may run behind ours: what it could refuse is refused here.
 _CLOCKS_APART_MS = 60_000
 
 _read_transaction = transaction_reader()
@@ -86,7 +86,7 @@ def create_app(config: DeploymentConfig, *, degrade: bool = False) -> FastAPI:
 def _valid(body: bytes, currency: str) -> Transaction:
     """The transaction in a request's body. Raises RefusedError for whatever INGEST would refuse, for that would never be decided."""
     transaction = readable(body, _read_transaction)
-    check_transaction(transaction, time.time_ns() // 1_000_000 - _CLOCKS_APART_MS, currency)
+    check_transaction(transaction, time.time_ns() // 1_000_000, currency, "this server's clock", MAX_AHEAD_MS - _CLOCKS_APART_MS)
     return transaction
 
 

@@ -19,6 +19,7 @@ _HEADER = """\
 _TEXTS = ("features", "currency", "offline", "kafka_security")
 _ADDRESSES = ("services", "elsewhere")
 _PORTS = "ports"
+_SERVICES = {"kafka", "redis", "mlflow"}
 # Where ports and addresses were kept before 0.2.0.
 _FORMER = "services.json"
 
@@ -37,7 +38,7 @@ def read(home: Path) -> dict[str, Any]:
     """
     file = path(home)
     try:
-        content = tomllib.loads(file.read_text())
+        content = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, NotADirectoryError):
         return _former(home)
     except OSError as error:
@@ -69,9 +70,13 @@ def write(home: Path, **parts: Any) -> None:
 def _is_table(name: str, value: object) -> bool:
     if not isinstance(value, dict):
         return False
+    if not value.keys() <= _SERVICES:
+        return False
     if name in _ADDRESSES:
         return all(isinstance(address, str) and address for address in value.values())
-    return all(isinstance(ports, dict) and all(type(port) is int for port in ports.values()) for ports in value.values())
+    return all(
+        isinstance(ports, dict) and all(type(port) is int and 0 < port < 65_536 for port in ports.values()) for ports in value.values()
+    )
 
 
 def _unusable(file: Path, why: str) -> ServiceError:

@@ -5,6 +5,7 @@ nothing else is: a backslash or a quote is part of a password. No error shows a 
 """
 
 import logging
+import re
 import ssl
 import stat
 from collections.abc import Mapping
@@ -41,7 +42,7 @@ def read_security(file: Path) -> dict[str, str]:
     Raises UserError if it can't be read, or says something that Tidemark's clients can't do all alike.
     """
     try:
-        text, mode = file.read_text(), file.stat().st_mode
+        text, mode = file.read_text(encoding="utf-8-sig"), file.stat().st_mode
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise UserError(f"the Kafka security file {file} can't be read ({reason}); correct TIDEMARK_KAFKA_SECURITY or unset it") from error
@@ -54,7 +55,7 @@ def read_security(file: Path) -> dict[str, str]:
 def parse_security(text: str, where: str) -> dict[str, str]:
     """The properties by their names; ``where`` is what errors call the text. Raises UserError as ``read_security``."""
     found: dict[str, str] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         name, equals, value = (part.strip() for part in line.partition("="))
@@ -73,7 +74,8 @@ def parse_security(text: str, where: str) -> dict[str, str]:
 
 
 def _unknown(name: str) -> str:
-    if name.startswith(("ssl.", "sasl.", "security.", "enable.ssl.", "enable.sasl.", "https.")):
+    # Names are of these letters; whatever else stands before "=" may be part of a secret.
+    if re.fullmatch("[a-z.]+", name) and name.startswith(("ssl.", "sasl.", "security.", "enable.ssl.", "enable.sasl.", "https.")):
         return f"{name} is not supported, because librdkafka, Kafka's Java client and aiokafka don't all have it"
     # Whatever stands before "=" in a line that isn't a property may be part of a secret.
     return f"{name} is not a security property" if name.replace(".", "").isalpha() and "." in name else "this is not a security property"

@@ -10,6 +10,8 @@ from streams.messages.events import Label, Transaction, User
 MAX_VALUE_BYTES = 1 << 20
 MAX_AHEAD_MS = 5 * 60_000
 
+_BROKER = "the record's Kafka timestamp"
+
 Message = TypeVar("Message")
 
 
@@ -39,11 +41,11 @@ def readable(value: bytes | None, read: Callable[[bytes], Message]) -> Message:
         raise RefusedError("invalid_field", str(error)) from None
 
 
-def check_transaction(transaction: Transaction, now: int, currency: str) -> None:
-    """Raises RefusedError for a transaction that lies ahead of ``now``, the broker's time in ms, or isn't in the deployment's ``currency``:
-    event_time_ahead, foreign_currency."""
-    if transaction.event_time > now + MAX_AHEAD_MS:
-        raise _ahead("event_time", transaction.event_time, now)
+def check_transaction(transaction: Transaction, now: int, currency: str, clock: str = _BROKER, most_ahead: int = MAX_AHEAD_MS) -> None:
+    """Raises RefusedError for a transaction that lies more than ``most_ahead`` ms after ``now`` (ms), which ``clock`` says, or isn't in the
+    deployment's ``currency``: event_time_ahead, foreign_currency."""
+    if transaction.event_time > now + most_ahead:
+        raise _ahead("event_time", transaction.event_time, now, clock, most_ahead)
     if transaction.currency != currency:
         raise RefusedError(
             "foreign_currency", f"currency {transaction.currency} is not this deployment's {currency}; convert before sending"
@@ -65,8 +67,8 @@ def check_user(user: User, now: int) -> None:
         raise _ahead("updated_at", user.updated_at, now)
 
 
-def _ahead(field: str, time: int, now: int) -> RefusedError:
+def _ahead(field: str, time: int, now: int, clock: str = _BROKER, most_ahead: int = MAX_AHEAD_MS) -> RefusedError:
     return RefusedError(
         f"{field}_ahead",
-        f"{field} {time} lies more than 5 min after {now}, the time of the broker; check the sender's clock and unit (milliseconds)",
+        f"{field} {time} lies more than {most_ahead // 60_000} min after {now}, {clock}; check the sender's clock and unit (milliseconds)",
     )

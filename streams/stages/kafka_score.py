@@ -65,8 +65,8 @@ class ScoreWorker(StatefulStage[ScoreState]):
 
     def end(self) -> None:
         """Closes the connections."""
-        self._champion.close()
         super().end()
+        self._champion.close()
 
     def process(self, records: Mapping[int, Sequence[Record]]) -> Positions:
         """Decides, then delivers; nothing is begun before all outputs are there."""

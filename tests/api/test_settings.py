@@ -94,3 +94,34 @@ def test_workers_and_api_take_the_deployments_facts(home: Path) -> None:
         settings.stream_config("v9")
     with pytest.raises(UserError, match="--metrics 9100 is not an address; write it as"):
         settings.stream_config(metrics="9100")
+
+
+def test_a_currency_that_contradicts_the_deployments_is_refused_before_it_can_refuse_transactions(
+    monkeypatch: pytest.MonkeyPatch, home: Path
+) -> None:
+    home.mkdir()
+    deployment_file.write(home, features="fraud_v1", currency="EUR")
+    monkeypatch.setenv("TIDEMARK_CURRENCY", "USD")
+    with pytest.raises(UserError, match=r"TIDEMARK_CURRENCY=USD contradicts .*deployment.toml: this deployment settles in EUR"):
+        Settings.resolve(require_services=False).stream_config()
+    monkeypatch.setenv("TIDEMARK_CURRENCY", "EUR")
+    assert Settings.resolve(require_services=False).stream_config().currency == "EUR"
+
+
+def test_security_of_an_outside_kafka_goes_to_all_who_speak_to_it(monkeypatch: pytest.MonkeyPatch, home: Path, tmp_path: Path) -> None:
+    security = {"security.protocol": "SASL_SSL", "sasl.mechanism": "PLAIN", "sasl.username": "me", "sasl.password": "secret"}
+    file = tmp_path / "kafka.security"
+    file.write_text("".join(f"{name}={value}\n" for name, value in security.items()))
+    monkeypatch.setenv("TIDEMARK_KAFKA", "k:9092")
+    monkeypatch.setenv("TIDEMARK_KAFKA_SECURITY", str(file))
+    settings = Settings.resolve(require_services=False)
+    assert settings.require_kafka().security == settings.stream_config().kafka_security == security
+    assert "secret" not in repr(settings)
+    monkeypatch.delenv("TIDEMARK_KAFKA_SECURITY")
+    assert Settings.resolve(require_services=False).stream_config().kafka_security == {}
+
+
+def test_security_for_the_embedded_kafka_is_an_error(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    monkeypatch.setenv("TIDEMARK_KAFKA_SECURITY", "anywhere")
+    with pytest.raises(UserError, match="embedded Kafka has neither TLS nor SASL; name yours in TIDEMARK_KAFKA"):
+        Settings.resolve(require_services=False)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-from api.deployment import Facts
+from api.deployment import Facts, recorded_facts
 from api.offline_store import offline_store
 from api.outside_kafka import ASKING
 from api.settings import kafka_security
@@ -24,7 +24,14 @@ def run(partitions: int, features: str | None, currency: str | None) -> None:
     home = services.home_from_environment()
     Facts.resolve(home, features, currency)  # before anything starts
     kafka = _bring_up(home, partitions)
-    settle(home, features, currency, lambda: _has_transactions(kafka))
+    facts = settle(home, features, currency, lambda: _has_transactions(kafka))
+    typer.echo(f"feature set {facts.features}, currency {facts.currency}")
+    if not recorded_facts(home):
+        typer.echo(
+            "its transactions are from before 0.2.0, which recorded neither; if workers had other --features or --currency, run "
+            "`tidemark up` with them once",
+            err=True,
+        )
 
 
 def _bring_up(home: Path, partitions: int) -> KafkaClients:

@@ -98,11 +98,6 @@ def test_a_group_of_commands_is_a_command_too(capsys: pytest.CaptureFixture[str]
     ("typed", "sentence"),
     [
         ("trian", "there is no command 'trian'; did you mean `tidemark train` or `tidemark retrain`? `tidemark --help` lists them all"),
-        (
-            "backfill-state",
-            "there is no command 'backfill-state'; did you mean `tidemark backfill` or `tidemark rebuild-state`? "
-            "`tidemark --help` lists them all",
-        ),
         ("xyzzy", "there is no command 'xyzzy'; `tidemark --help` lists them all"),
     ],
 )
@@ -151,3 +146,23 @@ def in_a_process_of_its_own(script: str, *arguments: str, home: Path) -> subproc
 def test_an_error_of_the_user_is_raised_by_the_command_itself() -> None:
     with pytest.raises(UserError, match="neither refuse nor degrade; use one of them"):
         ran("serve", "--when-store-fails", "panic")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fix"),
+    [
+        (("backfill-state", "--features", "fraud_v2"), "no command 'backfill-state' any more; use `tidemark rebuild-state`"),
+        (("bench", "stream"), "use make bench"),
+        (("worker", "--features", "fraud_v2"), "has no option --features; the feature set is settled by `tidemark up --features`"),
+        (("worker", "--delivery=at_least_once"), "every transaction is decided exactly once"),
+        (("serve", "--currency", "USD"), "the currency is settled by `tidemark up --currency`"),
+    ],
+)
+def test_what_went_is_named_with_what_to_use(
+    arguments: tuple[str, ...], fix: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["tidemark", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert fix in capsys.readouterr().err

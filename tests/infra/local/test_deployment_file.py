@@ -48,6 +48,8 @@ def test_only_its_owner_can_read_it(tmp_path: Path) -> None:
         ("[elsewhere]\nkafka = 9092", "has a 'elsewhere' that can't be used"),
         ('[ports.kafka]\nbroker = "9092"', "has a 'ports' that can't be used"),
         ("[ports]\nkafka = 9092", "has a 'ports' that can't be used"),
+        ("[ports.kafka]\nkafka = 99999", "has a 'ports' that can't be used"),
+        ('[elsewhere]\nrediss = "x"', "has a 'elsewhere' that can't be used"),
         ('[build]\nimage = "x"', "has 'build', which tidemark doesn't know"),
     ],
 )

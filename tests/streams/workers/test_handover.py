@@ -37,6 +37,8 @@ def test_a_process_that_ends_before_it_reads_is_noticed_by_its_status() -> None:
         ("http://host:5000/models:/tidemark@champion", "http://host:5000/models:/tidemark@champion"),
         ("models:/tidemark@champion", "models:/tidemark@champion"),
         ("redis://host:6379/0", "redis://host:6379/0"),
+        ("redis://host:6379/0?password=word&db=1", "redis://host:6379/0?password=***&db=1"),
+        ("Kafka at me:word@host:9092 takes no connection", "Kafka at me:***@host:9092 takes no connection"),
         ("mail me@host: done", "mail me@host: done"),
     ],
 )
