@@ -91,7 +91,7 @@ def test_vectors_and_decisions_are_the_backtests_whoever_is_killed(replayed: Dep
     done = replayed.tidemark("backtest", str(history), *REPLAY, "--scores", str(scores))
     assert done.returncode == 0, done.stderr
     assert not replayed.read("dead-letters")
-    vectors = assert_as_in_backtest(deployment, pq.read_table(scores))
+    vectors = assert_as_in_backtest(replayed, pq.read_table(scores))
     assert len(vectors) > 30_000
     frauds = replayed.config.feature_set.names.index("merchant_fraud_count_30d")
     assert sum(vector[frauds] > 0 for vector in vectors.values()) > 100

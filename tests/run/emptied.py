@@ -44,6 +44,7 @@ def emptied(of: Deployment, home: Path, partitions: int = PARTITIONS, features: 
     with mock.patch.dict(os.environ, {**_outside(config), "TIDEMARK_MLFLOW": tracking}):
         _empty(config, partitions)
         services.up(home)
+        services.record(home, features=features, currency=config.currency)
         write_feast_repo(config.feast_path, config.redis)
         try:
             yield Emptied(home, config)
