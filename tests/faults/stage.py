@@ -148,7 +148,7 @@ def acknowledge_early() -> None:
 
     def save(self: Any, states: Any) -> Any:
         send_held(self, everything=False)
-        return self._saves.save(states)
+        return self._saves.commit(None, self._settled, states) if states else {}
 
     AtLeastOnce.save = save  # type: ignore[method-assign]
     AtLeastOnce.deliver = deliver  # type: ignore[method-assign]
