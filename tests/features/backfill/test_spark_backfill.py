@@ -196,7 +196,8 @@ def test_a_range_that_is_not_archived_is_refused(store: Storage, tmp_path: Path)
 _KILLED = """
 import os, signal, sys
 from datetime import date
-from features import spark_backfill, spark_session
+from features.backfill import spark_backfill
+from features.offline import spark_session
 from features.backfill.plan import plan_backfill
 from features.definitions import FEATURE_SETS
 from features.offline.storage import Storage
