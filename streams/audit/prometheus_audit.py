@@ -17,8 +17,8 @@ class AuditMetrics:
         self._decisions = Counted("tidemark_audit_decisions", "Decisions audited", registry=registry)
         self._mismatches = Counted("tidemark_audit_mismatches", "What can't be reproduced", ["cause"], registry=registry)
         self._offset = Gauge("tidemark_audit_offset", "Next offset of scoring-log to audit", ["partition"], registry=registry)
-        self._told = 0
-        self._told_causes: Counter[str] = Counter()
+        self._counted = 0
+        self._counted_causes: Counter[str] = Counter()
         for cause in CAUSES:
             self._mismatches.labels(cause)
 
@@ -29,10 +29,10 @@ class AuditMetrics:
     def update(self, audit: KafkaAudit, in_store: Counter[str]) -> None:
         """Brings the figures to where the audit, and that of the online store, stand."""
         audited = audit.auditor.audit.tally.audited
-        self._decisions.inc(audited - self._told)
+        self._decisions.inc(audited - self._counted)
         causes = Counter({cause or "unknown": count for cause, count in audit.auditor.findings.causes.items()}) + in_store
-        for cause, count in (causes - self._told_causes).items():
+        for cause, count in (causes - self._counted_causes).items():
             self._mismatches.labels(cause).inc(count)
-        self._told, self._told_causes = audited, causes
+        self._counted, self._counted_causes = audited, causes
         for partition, offset in audit.positions.items():
             self._offset.labels(str(partition)).set(offset)

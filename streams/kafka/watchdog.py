@@ -15,7 +15,7 @@ from streams.messages.topics import Topic
 logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 5.0
-_TELL_EVERY_S = 60.0
+_REPORT_EVERY_S = 60.0
 
 
 class Watchdog:
@@ -41,7 +41,7 @@ class Watchdog:
         self._positions, self._end = positions, end
         self._patience, self._held_back, self._look_every = patience, held_back, look_every
         self._since: dict[int, tuple[int, float]] = {}
-        self._told_at = -math.inf
+        self._reported_at = -math.inf
         self._closing = threading.Event()
         threading.Thread(target=self._run, name="watchdog", daemon=True).start()
 
@@ -74,10 +74,10 @@ class Watchdog:
                 if still >= self._patience:
                     logger.error("%s[%d] stands still at %d for %.0f s, the log ends at %d", self._topic, number, position, still, end)
                     self._end()
-            elif still >= self._held_back and now >= self._told_at + _TELL_EVERY_S:
+            elif still >= self._held_back and now >= self._reported_at + _REPORT_EVERY_S:
                 _, last = all_records.bounds(self._topic, number)
                 if last > max(position, end):
-                    self._told_at = now
+                    self._reported_at = now
                     self._tell(stable, number, end)
 
     def _tell(self, stable: KafkaLog, number: int, end: int) -> None:

@@ -99,7 +99,7 @@ class TransactionMemory:
 
     def news(self) -> tuple[list[Piece], list[tuple[int, int]]]:
         """What was noted since the last call, and the (segment, number) of the pieces given before that are forgotten since."""
-        pieces = [piece for segment in self._segments for piece in self._untold(segment)]
+        pieces = [piece for segment in self._segments for piece in self._unsaved(segment)]
         forgotten, self._forgotten = self._forgotten, []
         return pieces, forgotten
 
@@ -117,7 +117,7 @@ class TransactionMemory:
         if segments:
             self._segments = segments
 
-    def _untold(self, segment: _Segment) -> Iterable[Piece]:
+    def _unsaved(self, segment: _Segment) -> Iterable[Piece]:
         # An empty segment is given too, once, for it decides when the next one begins. No piece is ever given anew with more in it: if that
         # came from a save that was broken off, it would not be believed, and what was given first would be gone.
         while segment.saved < len(segment.identities) or not segment.pieces:

@@ -14,18 +14,18 @@ class LeaveOutRepeated(logging.Filter):
     def __init__(self, library: str, every_s: float = 10.0, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._library, self._every_s, self._clock = library, every_s, clock
-        self._told: dict[tuple[str, str], tuple[float, int]] = {}
+        self._logged: dict[tuple[str, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """See ``logging.Filter``."""
         if record.name.partition(".")[0] != self._library:
             return True
         what, now = (record.name, str(record.msg)), self._clock()
-        since, left_out = self._told.get(what, (now - self._every_s, 0))
+        since, left_out = self._logged.get(what, (now - self._every_s, 0))
         if now < since + self._every_s:
-            self._told[what] = since, left_out + 1
+            self._logged[what] = since, left_out + 1
             return False
-        self._told[what] = now, 0
+        self._logged[what] = now, 0
         if left_out:
             record.msg, record.args = f"{record.getMessage()} (and {left_out} more like this in {now - since:.0f} s)", ()
         return True
