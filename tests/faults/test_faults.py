@@ -44,10 +44,11 @@ def undisturbed(world: World) -> int:
 
 
 def killed_ingest(world: World) -> int:
-    """INGEST dies once."""
-    world.pause(2.0, 2.0)
-    world.fleet.kill_stage("ingest")
-    world.recover("ingest")
+    """INGEST dies four times: one kill may fall between two turns, when nothing is held back that was acknowledged."""
+    for _ in range(4):
+        world.pause(2.0, 2.0)
+        world.fleet.kill_stage("ingest")
+        world.recover("ingest")
     return 1
 
 
