@@ -49,7 +49,7 @@ def killed_ingest(world: World) -> int:
         world.pause(2.0, 2.0)
         world.fleet.kill_stage("ingest")
         world.recover("ingest")
-    return 1
+    return 4
 
 
 @pytest.mark.parametrize(
