@@ -1,7 +1,6 @@
 """``tidemark replay``: sends a file's transactions."""
 
 import logging
-import sys
 from pathlib import Path
 
 from api.cli.data.sending import known_kafka, report, send
@@ -14,6 +13,7 @@ from features.history.moments import day_range
 from streams.replay.aligned.kafka_replay import name_of, replay_aligned
 from streams.replay.pacing import parse_rate
 from streams.replay.plan import plan_replay
+from streams.workers.logs import log_to_stderr
 
 
 def run(file: Path, options: FileOptions, rate: str, aligned: bool, summary: Path | None) -> None:
@@ -32,7 +32,7 @@ def run(file: Path, options: FileOptions, rate: str, aligned: bool, summary: Pat
         send(table, plan, known_kafka(), pace, title, summary)
         return
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    log_to_stderr(logging.INFO)
     config = Settings.resolve(require_services=True).stream_config()
     name = name_of(file, options.columns, options.amount_unit, options.begin, options.end, options.labels_after)
     report(lambda advance, stopped: replay_aligned(table, plan, name, config, pace, advance, stopped), title, len(plan), summary)
