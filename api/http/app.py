@@ -18,8 +18,9 @@ from features.online.feast_store import OnlineStoreError
 from streams.config import DeploymentConfig
 from streams.messages.contracts import inlined
 from streams.messages.events import Decision, Transaction, encode
+from streams.messages.readers import transaction_reader
 from streams.messages.refusals import MAX_AHEAD_MS, RefusedError, check_transaction, readable
-from streams.messages.wire import TransactionMessage, transaction_reader
+from streams.messages.wire import TransactionMessage
 
 _JSON = "application/json"
 # Threads take turns at one interpreter, and each hand-over may take milliseconds: with Starlette's 40 a busy process gives a quarter fewer

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from streams.archive.rows import scoring_log, transactions, users
 from streams.archive.rows.tables import ArchivedTopic, json_topic
 from streams.messages.events import Decision, Label, decode_decision
+from streams.messages.readers import label_reader
 from streams.messages.topics import DECISIONS, LABELS, SCORING_LOG, TRANSACTIONS, USERS
-from streams.messages.wire import label_reader
 
 # Offsets, of up to some hundred bytes; those of scoring-log have up to 2,000 decisions each.
 _MESSAGES_AT_ONCE = 400_000

@@ -1,4 +1,4 @@
-"""The messages as we work with them and as we send them; ``wire.py`` has what others may send us instead.
+"""The messages as we work with them and as we send them: those that others send have their times settled.
 
 Times are int milliseconds UTC, amounts int minor units of the deployment's one currency, ids strings. None can be part of a reference
 cycle, so the garbage collector needn't look at them (``gc=False``): at hundreds of thousands a second it would look often.
@@ -11,53 +11,31 @@ from msgspec import Meta, Struct
 
 from models.policy import Action, RiskLevel
 from models.reasons import Reason
+from streams.messages.wire import LabelMessage, Millis, TransactionMessage, UserMessage
 
-Id = Annotated[str, Meta(min_length=1, max_length=256, description="an identifier")]
-Word = Annotated[str, Meta(max_length=256)]
-Millis = Annotated[int, Meta(ge=10**11, le=10**13, description="milliseconds since 1970-01-01 UTC")]
-Amount = Annotated[int, Meta(ge=0, le=10**12, description="minor units of the deployment's currency")]
-# Matching a pattern would take as long as all the rest of decoding; a deployment takes only one currency anyway.
-Currency = Annotated[str, Meta(min_length=3, max_length=3, description="ISO 4217 code", extra_json_schema={"pattern": "^[A-Z]{3}$"})]
 Probability = Annotated[float, Meta(ge=0, le=1)]
 Digest = Annotated[str, Meta(description="SHA-256, hexadecimal")]
 
 Origin = Literal["stream", "api"]
 
 
-class Transaction(Struct, gc=False):
+class Transaction(TransactionMessage, gc=False):
     """A card transaction. Keyed by user_id."""
 
-    transaction_id: Id
     event_time: Millis
-    user_id: Id
-    merchant_id: Id
-    amount: Amount
-    currency: Currency
-    device_id: Id | None = None
-    country: str | None = None
-    channel: str | None = None
-    mcc: str | None = None
 
 
-class Label(Struct, gc=False):
+class Label(LabelMessage, gc=False):
     """What a transaction turned out to be, known at label_time. Keyed by user_id."""
 
-    transaction_id: Id
-    user_id: Id
-    merchant_id: Id
     event_time: Millis
     label_time: Millis
-    is_fraud: bool
-    source: str = "chargeback"
 
 
-class User(Struct, gc=False):
+class User(UserMessage, gc=False):
     """A user as known since updated_at. Keyed by user_id."""
 
-    user_id: Id
     created_at: Millis
-    country: Word
-    segment: Word
     updated_at: Millis
 
 

@@ -5,9 +5,9 @@ import hashlib
 
 from streams.messages.events import DeadLetter, Label, Transaction, User, encode
 from streams.messages.partitioner import partition_of
+from streams.messages.readers import label_reader, transaction_reader, user_reader
 from streams.messages.record import Record
 from streams.messages.refusals import RefusedError, check_label, check_transaction, check_user, readable
-from streams.messages.wire import label_reader, transaction_reader, user_reader
 
 _KEPT_BYTES = 256_000
 

@@ -19,9 +19,9 @@ from streams.ingest import Routed
 from streams.messages import answer, scoring_log
 from streams.messages.batches import Batch, batch_schema, decode
 from streams.messages.events import DeadLetter, Decision, Label, Transaction, User, UserRisk
+from streams.messages.readers import label_reader, transaction_reader, user_reader
 from streams.messages.record import LogRecord
 from streams.messages.topics import TOPICS
-from streams.messages.wire import label_reader, transaction_reader, user_reader
 from streams.score import Outcome, decide
 from tests.made.records import advanced, ingest_state, received, routed, score_state
 from tests.made.user_records import user

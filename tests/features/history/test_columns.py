@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from features.errors import UserError
 from features.history.columns import CANONICAL, ColumnMapping, canonical_table, parse_mapping
-from streams.messages.wire import transaction_reader
+from streams.messages.readers import transaction_reader
 from streams.replay.encode import encode_transactions
 from tests.made.transaction_files import NOON, file_of
 

@@ -34,6 +34,7 @@ streams/messages/decisions.py
 streams/messages/events.py
 streams/messages/headers.py
 streams/messages/partitioner.py
+streams/messages/readers.py
 streams/messages/record.py
 streams/messages/refusals.py
 streams/messages/scoring_log.py

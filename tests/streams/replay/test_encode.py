@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from features.history.columns import CANONICAL
 from streams.messages.events import Label, Transaction
-from streams.messages.wire import label_reader, transaction_reader
+from streams.messages.readers import label_reader, transaction_reader
 from streams.replay.encode import encode_labels, encode_transactions
 
 decode_transaction = transaction_reader()

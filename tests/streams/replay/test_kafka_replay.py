@@ -15,8 +15,8 @@ from confluent_kafka import KafkaError, KafkaException
 from features.history.columns import CANONICAL
 from streams.kafka import client
 from streams.kafka.client import KafkaClients
+from streams.messages.readers import label_reader, transaction_reader
 from streams.messages.topics import TRANSACTIONS
-from streams.messages.wire import label_reader, transaction_reader
 from streams.replay import kafka_replay as module
 from streams.replay.kafka_replay import replay
 from streams.replay.pacing import parse_rate

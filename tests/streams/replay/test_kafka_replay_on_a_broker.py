@@ -20,8 +20,8 @@ from streams.kafka.admin import partition_count
 from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.messages.partitioner import partition_of
+from streams.messages.readers import label_reader, transaction_reader
 from streams.messages.topics import TRANSACTIONS
-from streams.messages.wire import label_reader, transaction_reader
 from streams.replay.kafka_replay import replay
 from streams.replay.pacing import parse_rate
 from streams.replay.plan import plan_replay

@@ -11,10 +11,10 @@ from api.demo.world import FEWEST, WARM_DAYS, world
 from features.errors import UserError
 from streams.messages.events import Label
 from streams.messages.partitioner import partition_of
+from streams.messages.readers import label_reader, transaction_reader
 from streams.messages.record import LogRecord
 from streams.messages.refusals import RefusedError
 from streams.messages.validation import Validator
-from streams.messages.wire import label_reader, transaction_reader
 from streams.simulate.spec import DAY_MS
 
 decode_transaction = transaction_reader()
