@@ -43,6 +43,8 @@ class SynchronousScorer:
         self._feature_set = config.feature_set
         self._reader = OnlineReader(Path(config.feast_repo))
         self._champion = Champion(config.mlflow, config.feature_set)
+        # Read once, before the first request would wait for it.
+        self._code_digest = code_digest()
         self._producer = KafkaClients.of(config).producer(
             {**PRODUCER_SETTING, "enable.idempotence": True, "linger.ms": 0, "message.timeout.ms": 5_000}
         )
@@ -73,7 +75,7 @@ class SynchronousScorer:
             features = vector_of_request(self._feature_set, transaction.event_time, transaction.amount)
             degraded = True
         decision = self._decide(transaction, features, self._champion.current(), degraded)
-        answered = answer.Answer(decision, features.tobytes(), _position(user), _position(merchant), code_digest())
+        answered = answer.Answer(decision, features.tobytes(), _position(user), _position(merchant), self._code_digest)
         decision.source = self._record(transaction, answered)
         return decision
 

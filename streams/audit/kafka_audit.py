@@ -51,7 +51,7 @@ class KafkaAudit:
         observers: Sequence[Callable[[Observed], None]] = (),
     ) -> None:
         self._config = config
-        kafka = KafkaClients.of(config)
+        self._kafka = kafka = KafkaClients.of(config)
         self._log = KafkaLog(kafka, f"{config.application}-audit")
         self._scorer_of = cache(lambda digest: mlflow_registry.load_digest(digest, config.mlflow))
         partitions = range(partition_count(kafka, SCORING_LOG.name))
@@ -121,7 +121,7 @@ class KafkaAudit:
 
     def _decision(self, scored: Scored) -> Decision | None:
         """What ``decisions`` says about it; None if it isn't there any more."""
-        partition = partition_of(scored.user_id.encode(), partition_count(KafkaClients.of(self._config), DECISIONS.name))
+        partition = partition_of(scored.user_id.encode(), partition_count(self._kafka, DECISIONS.name))
         for records in self._log.read(DECISIONS.name, partition, *self._log.bounds(DECISIONS.name, partition)):
             for record in records:
                 if scored.transaction_id.encode() in (record.value or b""):
@@ -141,7 +141,7 @@ class KafkaAudit:
                 yield record.timestamp, scoring_log.decode(record.value or b"")
 
     def _shape(self) -> Shape:
-        counts = [partition_count(KafkaClients.of(self._config), topic.name) for topic in (TRANSACTIONS, BY_MERCHANT)]
+        counts = [partition_count(self._kafka, topic.name) for topic in (TRANSACTIONS, BY_MERCHANT)]
         failed = [
             frozenset(place for partition in range(count) for place in given_up(self._log.newest(states.name, partition)))
             for states, count in zip((STATE_USERS, STATE_MERCHANTS), counts, strict=True)

@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cryptography.hazmat.primitives import serialization
-
 from features.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -175,6 +173,8 @@ def _pem(security: Mapping[str, str], name: str) -> str:
 
 def _pkcs8(security: Mapping[str, str]) -> str:
     """Java reads no other form of a key."""
+    from cryptography.hazmat.primitives import serialization  # what has no key needn't wait for it
+
     password = security[KEY_PASSWORD].encode() if KEY_PASSWORD in security else None
     try:
         key = serialization.load_pem_private_key(_pem(security, KEY).encode(), password)

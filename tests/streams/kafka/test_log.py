@@ -4,27 +4,20 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 
 from features.errors import UserError
 from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
+from tests.run.filled_topic import filled_topic
 
 
 @pytest.fixture
 def topic(kafka_bootstrap: str) -> Iterator[str]:
     """A topic of one partition with ten records."""
-    admin = AdminClient({"bootstrap.servers": kafka_bootstrap})
-    name = f"kept-{uuid.uuid4().hex}"
-    admin.create_topics([NewTopic(name, 1)])[name].result(10)
-    producer = Producer({"bootstrap.servers": kafka_bootstrap})
-    for number in range(10):
-        producer.produce(name, b"%d" % number)
-    assert producer.flush(10) == 0
-    yield name
-    admin.delete_topics([name])[name].result(10)
+    with filled_topic(kafka_bootstrap) as name:
+        yield name
 
 
 @pytest.fixture

@@ -2,33 +2,24 @@
 
 import logging
 import threading
-import uuid
 from collections.abc import Iterator
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 
 from streams.config import DeploymentConfig
 from streams.kafka.open_transactions import open_transactions
 from streams.kafka.watchdog import Watchdog
 from streams.messages.topics import Topic
 from tests.run.deployment import Deployment, eventually
+from tests.run.filled_topic import filled_topic
 
 
 @pytest.fixture
 def topic(kafka_bootstrap: str) -> Iterator[Topic]:
     """A topic of one partition with ten records."""
-    admin = AdminClient({"bootstrap.servers": kafka_bootstrap})
-    name = f"watched-{uuid.uuid4().hex}"
-    admin.create_topics([NewTopic(name, 1)])[name].result(10)
-    producer = Producer({"bootstrap.servers": kafka_bootstrap})
-    for number in range(10):
-        producer.produce(name, b"%d" % number)
-    assert producer.flush(10) == 0
-    yield Topic(name, "none", "for a test", None, None)
-    admin.delete_topics([name])[name].result(10)
+    with filled_topic(kafka_bootstrap) as name:
+        yield Topic(name, "none", "for a test", None, None)
 
 
 @pytest.fixture
