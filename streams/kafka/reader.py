@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from streams.kafka.client import KafkaClients, TopicPartition
 from streams.kafka.log import record_of
+from streams.kafka.positions import reached
 from streams.messages.record import LogRecord
 
 logger = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ class PartitionReader:
                 # What passes is tried again; a position that stands still is noticed by the watchdog.
                 logger.info("reading %s: %s", self._topic, error)
         found = {number: records for number, records in found.items() if records}
-        self._positions |= {number: records[-1].offset + 1 for number, records in found.items()}
+        self._positions |= reached(found)
         return found
 
     def close(self) -> None:

@@ -12,14 +12,14 @@ from streams.ingest import Routed, ingest, reapply
 from streams.kafka.admin import partition_count
 from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
-from streams.kafka.positions import Positions
+from streams.kafka.positions import Positions, reached
 from streams.kafka.producer import StageProducer
 from streams.messages.headers import must_be_merged
 from streams.messages.record import Record
 from streams.messages.topics import BY_MERCHANT, STATE_USERS, TRANSACTIONS
 from streams.messages.validation import Validator
 from streams.online.feast_projector import open_projector
-from streams.stages.kafka_stateful import StatefulStage, reached
+from streams.stages.kafka_stateful import StatefulStage
 from streams.state.users import IngestState
 
 logger = logging.getLogger(__name__)

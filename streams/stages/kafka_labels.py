@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from streams.config import LABELS_COPY, DeploymentConfig
 from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
-from streams.kafka.positions import Positions
+from streams.kafka.positions import Positions, reached
 from streams.kafka.producer import Membership, StageProducer
 from streams.messages.headers import LABEL_HEADER
 from streams.messages.record import Record
@@ -37,7 +37,7 @@ class LabelsWorker:
                 self._producer.send(TRANSACTIONS.name, record.value, record.key, headers=[LABEL_HEADER])
             self.counts["copied"] += len(of_partition)
         self._producer.flush()
-        return {partition: of_partition[-1].offset + 1 for partition, of_partition in records.items()}
+        return reached(records)
 
     def tick(self) -> Positions:
         """Nothing was put off."""

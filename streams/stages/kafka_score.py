@@ -16,7 +16,7 @@ from streams.delivery.kafka_states import PartitionStates, StateRecord
 from streams.kafka.admin import partition_count
 from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
-from streams.kafka.positions import Positions
+from streams.kafka.positions import Positions, reached
 from streams.kafka.producer import Membership, StageProducer
 from streams.messages import batches
 from streams.messages.batches import Batch
@@ -24,7 +24,7 @@ from streams.messages.record import Record
 from streams.messages.topics import BY_MERCHANT, DEAD_LETTERS, DECISIONS, SCORING_LOG, STATE_MERCHANTS, TRANSACTIONS
 from streams.online.feast_projector import open_projector
 from streams.score import Observed, advance, decide_each
-from streams.stages.kafka_stateful import StatefulStage, reached
+from streams.stages.kafka_stateful import StatefulStage
 from streams.state import saved_state
 from streams.state.merchants import ScoreState
 

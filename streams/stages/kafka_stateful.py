@@ -90,8 +90,3 @@ class StatefulStage(ABC, Generic[State]):
             self._delivery.save([self._states.fail(partition, place)])
 
         return process_but_culprits(size, attempt, lambda: self._states.undo(partitions), give_up)
-
-
-def reached(records: Mapping[int, Sequence[Record]]) -> dict[int, int]:
-    """The next offset to process of each partition, once these records are."""
-    return {partition: read[-1].offset + 1 for partition, read in records.items()}

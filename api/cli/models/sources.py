@@ -4,9 +4,13 @@ from pathlib import Path
 
 from api.offline_store import offline_store
 from features.errors import UserError
+from features.history.columns import parse_mapping
+from features.history.datafile import file_digest, read_numbers, read_transactions
 from features.history.label_delay import parse_labels_after
 from features.history.moments import day_ms, day_range, span
 from models.training_set.labelled_data import USUAL_WEIGHTING, DataRequest, LabelledData, Weighting
+from models.training_set.labelled_table import labelled_table, require_one_delay
+from models.training_set.snapshot import DataSnapshot
 from streams.archive.served.parquet_folder import is_training_folder
 from streams.archive.served.parquet_labelled_data import data_of_archive, data_of_training_folder
 from streams.archive.served.parquet_tables import ServedArchive
@@ -56,11 +60,6 @@ def data_if_any(
 
 def _data_of_file(file: Path, columns: str, amount_unit: str | None, labels_after: str | None, request: DataRequest) -> LabelledData:
     """A file with a fraud column, as ``--data``, ``--columns`` and their like name it."""
-    from features.history.columns import parse_mapping
-    from features.history.datafile import file_digest, read_numbers, read_transactions
-    from models.training_set.labelled_table import labelled_table, require_one_delay
-    from models.training_set.snapshot import DataSnapshot
-
     require_one_delay(request)  # before anything large is read
     mapping = parse_mapping(columns, amount_unit)
     if not mapping.labelled:

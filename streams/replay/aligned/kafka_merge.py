@@ -19,7 +19,7 @@ from streams.config import INGEST, DeploymentConfig
 from streams.kafka.admin import partition_count
 from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
-from streams.kafka.positions import Positions
+from streams.kafka.positions import Positions, reached
 from streams.kafka.producer import Membership
 from streams.kafka.stall import exit_now
 from streams.kafka.watchdog import Watchdog
@@ -145,7 +145,7 @@ class AlignedIngest(ConsumerRebalanceListener):  # type: ignore[misc]
         self._room.set()
         if turn is not None:
             await self._commit(await self._call(self._worker.process_aligned, turn.records, turn.places))
-            self._positions |= {number: read[-1].offset + 1 for number, read in turn.records.items()}
+            self._positions |= reached(turn.records)
             return
         try:
             await asyncio.wait_for(self._arrived.wait(), _TICK_S)
