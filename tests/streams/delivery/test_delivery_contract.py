@@ -31,6 +31,7 @@ class Stage:
     out: str
     member: Consumer
     log: KafkaLog
+    uncommitted: KafkaLog
     delivery: Delivery
 
     def membership(self, former: bool = False) -> Membership:
@@ -56,6 +57,7 @@ class Stage:
         return [record.value or b"" for record in self._all(self.out)]
 
     def saved(self) -> dict[bytes, bytes]:
+        self._wait_for_markers(self.states.name)
         return self.log.newest(self.states.name, 0)
 
     def committed(self, partition: int = 0) -> int | None:
@@ -68,7 +70,12 @@ class Stage:
             self.member.commit(offsets=offsets, asynchronous=False)
 
     def _all(self, topic: str) -> list:  # type: ignore[type-arg]
+        self._wait_for_markers(topic)
         return [record for records in self.log.read(topic, 0, *self.log.bounds(topic, 0)) for record in records]
+
+    def _wait_for_markers(self, topic: str) -> None:
+        """A commit returns before its markers are on every partition; until then readers of committed records wait."""
+        eventually(lambda: self.log.bounds(topic, 0)[1] == self.uncommitted.bounds(topic, 0)[1], 30, "the end of all transactions")
 
 
 @pytest.fixture(params=KINDS)
@@ -88,14 +95,15 @@ def stage(request: pytest.FixtureRequest, kafka_bootstrap: str) -> Iterator[Stag
         return len(member.assignment()) == 2
 
     eventually(joined, 30, "the member's assignment")
-    log = KafkaLog(KafkaClients(kafka_bootstrap), name)
+    log, uncommitted = (KafkaLog(KafkaClients(kafka_bootstrap), name, committed_only=only) for only in (True, False))
     delivery = KINDS[request.param](KafkaClients(kafka_bootstrap), name, source, states)
-    found = Stage(kafka_bootstrap, source, states, f"out-{name}", member, log, delivery)
+    found = Stage(kafka_bootstrap, source, states, f"out-{name}", member, log, uncommitted, delivery)
     delivery.open({0: 0, 1: 0}, found.membership())
     yield found
     delivery.close()
     member.close()
     log.close()
+    uncommitted.close()
     for done in admin.delete_topics(list(names)).values():
         done.result(10)
 
