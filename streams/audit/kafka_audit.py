@@ -52,9 +52,9 @@ class KafkaAudit:
     ) -> None:
         self._config = config
         self._kafka = kafka = KafkaClients.of(config)
+        partitions = range(partition_count(kafka, SCORING_LOG.name))
         self._log = KafkaLog(kafka, f"{config.application}-audit")
         self._scorer_of = cache(lambda digest: mlflow_registry.load_digest(digest, config.mlflow))
-        partitions = range(partition_count(kafka, SCORING_LOG.name))
         self._scoring_logs = {partition: KafkaLog(kafka, self._log.group, ahead_kb=_AHEAD_KB) for partition in partitions}
         self.positions = {partition: log.bounds(SCORING_LOG.name, partition)[0] for partition, log in self._scoring_logs.items()}
         self.shape = self._shape()

@@ -26,9 +26,10 @@ def run_online(timeout: float) -> None:
 
     def with_records(stage: str) -> set[int]:
         """The partitions of which a worker has processed anything."""
-        log, topic = KafkaLog(KafkaClients.of(config), config.group(stage)), STAGES[stage].topic.name
+        kafka, topic = KafkaClients.of(config), STAGES[stage].topic.name
+        partitions = range(partition_count(kafka, topic))
+        log = KafkaLog(kafka, config.group(stage))
         try:
-            partitions = range(partition_count(KafkaClients.of(config), topic))
             return {number for number in partitions if (log.committed(topic, number) or 0) > log.bounds(topic, number)[0]}
         finally:
             log.close()
