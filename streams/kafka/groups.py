@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from confluent_kafka import ConsumerGroupState
 from confluent_kafka.admin._group import ConsumerGroupDescription
 
+from streams.kafka.admin import connect
 from streams.kafka.client import KafkaClients, KafkaError, KafkaException
 
 # What a broker that has just started, or never saw the group, answers about it.
@@ -13,11 +14,11 @@ _NO_MEMBERS |= {KafkaError.COORDINATOR_NOT_AVAILABLE}
 
 
 class Groups:
-    """Asks about groups. Raises KafkaException if the broker can't be asked within ``timeout`` s."""
+    """Asks about groups. Raises UserError if no broker answers at first, KafkaException if one doesn't within ``timeout`` s later on."""
 
     def __init__(self, kafka: KafkaClients, timeout: float = 10.0) -> None:
         # Its answers come only as long as it lives.
-        self._admin = kafka.admin()
+        self._admin, _ = connect(kafka, timeout)
         self._timeout = timeout
 
     def members(self, group: str) -> int:
