@@ -10,6 +10,11 @@ import pytest
 from tests.made.history import simulated
 from tests.run.deployment import Deployment, deployed
 
+# A suite starts hundreds of short-lived processes on two cores. Java's second compiler would spend more than it saves in them, and Python
+# would compile our modules in each.
+os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:

@@ -17,6 +17,8 @@ LOG_SETTINGS = Path(__file__).with_name("kafka-log4j2.yaml")
 
 # G1's background work took a fifth of the broker's CPU, where the cores are shared with all that uses it.
 JVM_OPTIONS = ("-Xms512m", "-Xmx1g", "-XX:+UseParallelGC", "-Djava.awt.headless=true")
+# Without the second compiler, which never pays within a second.
+_SHORT_LIVED = ("-XX:TieredStopAtLevel=1",)
 
 BROKER_SETTINGS = """\
 process.roles=broker,controller
@@ -80,7 +82,7 @@ def _prepare(home: Path, port: int, controller_port: int) -> Path:
         return settings
     cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     # With "=", for an id may begin with a dash and would be taken for an option.
-    command = [*_java(home), "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "--config", str(settings)]
+    command = [*_java(home, *_SHORT_LIVED), "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "--config", str(settings)]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     if done.returncode != 0:
         lines = (done.stderr or done.stdout or "no reason given").strip().splitlines()
@@ -108,14 +110,14 @@ def answers(servers: str, timeout: float, cluster: str | None = None) -> bool:
     return found is not None and found.brokers > 0 and cluster in (None, found.id)
 
 
-def _java(home: Path) -> list[str]:
+def _java(home: Path, *options: str) -> list[str]:
     classpath = f"{jars.KAFKA.ensure()}/*"
     logs = [
         f"-Dlog4j2.configurationFile={LOG_SETTINGS}",
         f"-Dtidemark.log={Slot(home, NAME).log_file}",
         f"-Dkafka.logs.dir={home / 'logs'}",
     ]
-    return [str(java.for_broker().executable), *JVM_OPTIONS, *logs, "-cp", classpath]
+    return [str(java.for_broker().executable), *JVM_OPTIONS, *options, *logs, "-cp", classpath]
 
 
 SERVICE = Service(
