@@ -17,6 +17,7 @@ import yaml
 
 from features.definitions import FEATURE_SETS
 from features.errors import UserError
+from features.feast_import import import_feast
 from features.offline.spark_session import LOCAL_SETTINGS
 from features.offline.storage import Storage
 from features.online.views import PROJECT
@@ -155,7 +156,8 @@ def _is_written(repo_path: Path, stamp: str) -> bool:
 
 
 def _apply(repo_path: Path) -> None:
-    # Feast takes seconds to import, which a second call shall not pay.
+    # Feast takes a second to import, which a second call shall not pay.
+    import_feast()
     from feast import FeatureStore
 
     from features.online.feast_views import objects

@@ -16,6 +16,7 @@ from redis.retry import Retry
 
 from features.definitions import Entity
 from features.errors import UserError
+from features.feast_import import import_feast
 from features.online.feast_format import hset_commands, profile_commands
 from features.online.snapshot import Profiles, Snapshot
 from features.online.views import JOIN_KEYS, state_view
@@ -164,6 +165,7 @@ class OnlineReader:
         address = _connection_string(repo_path)
         self._address = address.partition(",")[0]
 
+        import_feast()
         from feast import FeatureStore
         from feast.infra.online_stores.redis import RedisOnlineStore
         from feast.repo_config import load_repo_config

@@ -20,6 +20,7 @@ from tests.benchmarks.measures.soak import growth
 from tests.run.benchmark import measured
 
 
+@pytest.mark.slow
 def test_stream(tmp_path: Path) -> None:
     found = measured(tmp_path, "stream", "--transactions", "40000", "--quick", "--variants", "exactly_once,replayed,many_keys")
     assert found["transactions"] == 40_000
