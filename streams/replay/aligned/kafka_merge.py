@@ -23,6 +23,7 @@ from streams.kafka.positions import Positions, reached
 from streams.kafka.producer import Membership
 from streams.kafka.stall import exit_now
 from streams.kafka.watchdog import Watchdog
+from streams.messages.seal import Seal
 from streams.messages.topics import TRANSACTIONS
 from streams.replay.aligned.kafka_marks import last_marks
 from streams.replay.aligned.merge import Merge, begin_after
@@ -49,6 +50,7 @@ class AlignedIngest(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def __init__(self, config: DeploymentConfig, replay: str) -> None:
         self._config, self._replay = config, replay
+        self._seal = Seal(config.answer_key)
         self._partitions = range(partition_count(KafkaClients.of(config), TRANSACTIONS.name))
         self._worker = IngestWorker(config)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="stage")
@@ -120,7 +122,7 @@ class AlignedIngest(ConsumerRebalanceListener):  # type: ignore[misc]
         if begin is None:
             await self._commit(await self._call(self._worker.close))
             return True
-        merge = Merge(self._replay, self._partitions, begin)
+        merge = Merge(self._replay, self._partitions, self._seal, begin)
         for number, position in positions.items():
             self._consumer.seek(TopicPartition(TRANSACTIONS.name, number), position)
         reading = asyncio.create_task(self._read(merge), name="reading")
@@ -174,7 +176,7 @@ class AlignedIngest(ConsumerRebalanceListener):  # type: ignore[misc]
     def _begin(self, positions: Positions) -> int | None:
         log = KafkaLog(KafkaClients.of(self._config), self._config.group(INGEST))
         try:
-            return begin_after(self._replay, last_marks(log, positions))
+            return begin_after(self._replay, last_marks(log, positions, self._seal))
         finally:
             log.close()
 
