@@ -143,7 +143,7 @@ class SynchronousScorer:
                 delivered.set_exception(NotRecordedError(error.str()))
 
         key, value = transaction.user_id.encode(), encode(transaction)
-        headers = [answer_header(self._seal, key, value, answer.encode(answered))]
+        headers: list[tuple[str, str | bytes | None]] = [answer_header(self._seal, key, value, answer.encode(answered))]
         self._producer.produce(TRANSACTIONS.name, value, key, on_delivery=report, headers=headers)
         try:
             return delivered.result(_ACKNOWLEDGED_WITHIN_S + 1)

@@ -15,7 +15,7 @@ ANSWER, LABEL, REPLAY = "tidemark-answer", "tidemark-label", "tidemark-replay"
 SEQ, SENT_AT = "tidemark-seq", "tidemark-sent-at"
 """Of a replay's records, decimal: the place in it, and when it was due (ms UTC). They inform; nothing is decided by them."""
 
-Header = tuple[str, str | bytes | None]
+Header = tuple[str, bytes]
 _ORIGIN = struct.Struct(">iq")
 _NO_ORIGIN = (-1, -1)
 

@@ -16,13 +16,15 @@ import pyarrow as pa
 from features.arrays import Float64, RecordKind
 from streams.kafka.admin import partition_count
 from streams.kafka.client import KafkaClients, KafkaError, KafkaException, Message, Producer
-from streams.messages.headers import SENT_AT, SEQ, Header, Mark, MarkKind, label_header, mark_header
+from streams.messages.headers import SENT_AT, SEQ, Mark, MarkKind, label_header, mark_header
 from streams.messages.partitioner import PRODUCER_SETTING
 from streams.messages.seal import Seal
 from streams.messages.topics import TRANSACTIONS
 from streams.replay.encode import encode_labels, encode_transactions
 from streams.replay.pacing import MAX_RATE, Rate, due_ms
 from streams.replay.plan import ReplayPlan
+
+Headers = list[tuple[str, str | bytes | None]]
 
 # Encoded at once: few enough (some 5 ms) not to delay paced records that fall due meanwhile.
 _BLOCK = 8_192
@@ -141,10 +143,10 @@ class _Marking:
     seal: Seal
     aligned: str | None
 
-    def headers(self, key: bytes, value: bytes, seq: int, is_label: bool, due: bytes | None) -> list[Header]:
+    def headers(self, key: bytes, value: bytes, seq: int, is_label: bool, due: bytes | None) -> Headers:
         """Those of the record whose place in the replay is ``seq``."""
         if self.aligned is None:
-            headers: list[Header] = [(SEQ, b"%d" % seq)]
+            headers: Headers = [(SEQ, b"%d" % seq)]
         else:
             headers = [mark_header(self.seal, Mark(self.aligned, seq), key, value)]
         if is_label:
@@ -263,7 +265,7 @@ def _hand_over(
     producer: Producer,
     key: bytes,
     value: bytes,
-    headers: list[Header],
+    headers: Headers,
     report: Callable[[KafkaError | None, Message | None], None],
 ) -> bool:
     """Give one record to the producer, waiting while its queue is full; an error it meets at once is reported like a failed delivery."""

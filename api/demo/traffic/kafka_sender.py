@@ -149,7 +149,7 @@ class Sender:
             self._by_api(offer, due)
             return
         key = offer.user_id.encode()
-        headers = [label_header(self._seal, key, offer.value)] if offer.way is Way.LABEL else []
+        headers: list[tuple[str, str | bytes | None]] = [label_header(self._seal, key, offer.value)] if offer.way is Way.LABEL else []
 
         def report(error: KafkaError | None, _message: Message) -> None:
             if error is None:
