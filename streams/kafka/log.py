@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
+from operator import methodcaller
 from typing import TypeVar
 
 from features.errors import UserError
@@ -27,6 +28,9 @@ _PASSING = {
     KafkaError.UNKNOWN_TOPIC_OR_PART,
 }
 _Answer = TypeVar("_Answer")
+# By a name that isn't UTF-8 the library returns a result and sets an error besides: of a call in Python's own bytecode the interpreter may
+# notice that only lines later, of one by C it does at once.
+_headers = methodcaller("headers")
 
 
 def record_of(message: Message) -> LogRecord:
@@ -35,8 +39,10 @@ def record_of(message: Message) -> LogRecord:
     A header whose name isn't UTF-8 leaves the record without headers: none of ours is such, and the library reads all or none.
     """
     try:
-        headers = message.headers() or []
-    except UnicodeDecodeError:
+        headers = _headers(message) or []
+    except SystemError as error:
+        if not isinstance(error.__cause__, UnicodeDecodeError):
+            raise
         headers = []
     # Offset and headers are typed for every kind of message; this one was consumed. ``cast`` would be a call more for each.
     return LogRecord(
@@ -44,7 +50,7 @@ def record_of(message: Message) -> LogRecord:
         message.timestamp()[1],
         message.key(),
         message.value(),
-        headers,  # type: ignore[arg-type]
+        headers,
     )
 
 
