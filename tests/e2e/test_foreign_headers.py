@@ -14,6 +14,7 @@ from streams.messages.seal import HEADER as SEAL
 from streams.messages.seal import Seal
 from streams.messages.topics import DEAD_LETTERS, DECISIONS, LABELS, SCORING_LOG, STATE_USERS, TRANSACTIONS
 from tests.made.records import label, transaction
+from tests.made.seal import marked
 from tests.run import raw_records
 from tests.run.deployment import Deployment, champion
 from tests.run.emptied import emptied
@@ -92,3 +93,19 @@ def test_each_is_decided_once_by_the_model_and_reported_by_archive_and_audit(dep
     archived = deployment.tidemark("archive", "--once", "--json", str(deployment.home / "archive.json"))
     assert archived.returncode == 0, archived.stderr
     assert json.loads((deployment.home / "archive.json").read_text())["rows"][TRANSACTIONS.name] == 64
+
+
+def test_a_replay_that_was_broken_off_is_abandoned_by_name_and_work_goes_on(deployment: Deployment) -> None:
+    before = len(deployment.messages(DECISIONS.name, Decision))
+    deployment.send([marked(transaction(100 + i, f"u{i}", "m1", START), "night", i) for i in range(9)])
+    deployment.send([transaction(200, "u1", "m1", START)])
+    stopped = deployment.tidemark("worker", "--until-idle")
+    assert stopped.returncode != 0
+    assert "--stages labels,score, or have what was sent of it taken where it stands: tidemark replay --abandon night" in stopped.stderr
+    abandoned = deployment.tidemark("replay", "--abandon", "night")
+    assert (abandoned.returncode, abandoned.stderr) == (0, "")
+    assert "aligned replay night is abandoned; workers take what was sent of it, at most 9 records" in abandoned.stdout
+    deployment.work_until_idle()
+    assert len(deployment.messages(DECISIONS.name, Decision)) == before + 10
+    again = deployment.tidemark("replay", "--abandon", "night")
+    assert (again.returncode, "none is unfinished" in again.stderr) == (2, True)

@@ -16,7 +16,7 @@ from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.messages.partitioner import partition_of
 from streams.replay.aligned import kafka_marks
-from streams.replay.aligned.kafka_marks import sent_before
+from streams.replay.aligned.kafka_marks import abandon, sent_before
 from streams.replay.aligned.kafka_merge import AlignedIngest
 from streams.stages.kafka_ingest import IngestWorker
 from tests.made.records import transaction
@@ -144,3 +144,33 @@ def test_a_plain_ingest_leaves_an_unfinished_aligned_replay_alone(config: Deploy
                 worker.process({1: read})
     finally:
         worker.end()
+
+
+def test_one_that_nobody_will_finish_is_abandoned_and_taken_where_it_stands(deployment: Deployment, config: DeploymentConfig) -> None:
+    """What only looks like a replay's is nobody's: neither in the way, nor to be abandoned."""
+    name = uuid.uuid4().hex
+    with pytest.raises(UserError, match="there is no unfinished aligned replay 'nobodys' on transactions; none is unfinished"):
+        abandon(config, "nobodys")
+    send(deployment, 0, (name, 0))
+    send(deployment, 1, (name, 1))
+    with pytest.raises(UserError, match=f"there is no unfinished aligned replay 'nobodys' on transactions; unfinished is {name}"):
+        abandon(config, "nobodys")
+    worker = IngestWorker(config)
+    log = KafkaLog(KafkaClients.of(config), "test")
+    try:
+        begin = {number: log.bounds("transactions", number)[0] for number in (0, 1)}
+        ends = {number: log.bounds("transactions", number)[1] for number in (0, 1)}
+        records = {number: [r for read in log.read("transactions", number, begin[number], ends[number]) for r in read] for number in (0, 1)}
+        first = records[0][-1:]
+        with pytest.raises(UserError, match=f"tidemark replay --abandon {name}"):
+            worker.process({0: first})
+        assert abandon(config, name) == 2
+        with pytest.raises(UserError, match="none is unfinished"):
+            abandon(config, name)
+        with pytest.raises(UserError, match="was abandoned"):
+            sent_before(config, name)
+    finally:
+        log.close()
+        worker.end()
+    read_all(config)
+    assert sent_before(config, uuid.uuid4().hex) == {0: -1, 1: -1}
