@@ -272,7 +272,7 @@ class Oracle:
         for topic, by_partition in states:
             for partition, expected in by_partition.items():
                 found = self._empty(partition, expected)
-                if not restore(self._log, topic, partition, found):
+                if not restore(self._log, topic, partition, self._seal, found):
                     self.verdict.note("wrong_state", len(expected.entity), f"{topic}[{partition}] holds nothing")
                     continue
                 differing = _differences(contents(found), contents(expected))
@@ -295,9 +295,9 @@ class Oracle:
             self.verdict.note("wrong_online", int(found is None or found.state != encoded), f"merchant {name}")
 
 
-def restore(log: KafkaLog, topic: str, partition: int, empty: Savable) -> bool:
+def restore(log: KafkaLog, topic: str, partition: int, seal: Seal, empty: Savable) -> bool:
     """Puts an empty state where a partition of the state topic says; False if that says nothing."""
-    return saved_state.restore(empty, log.newest(topic, partition), topic).saved is not None
+    return saved_state.restore(empty, log.newest(topic, partition, seal), topic).saved is not None
 
 
 def contents(state: Savable) -> dict[object, object]:
