@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from api.answer_key import answer_key
 from api.deployment import Facts, recorded_facts, variable
 from features.errors import UserError
 from infra.local import deployment_file, mlflow, ports, services
@@ -68,6 +69,7 @@ class Settings:
             currency=self.facts.currency,
             online=online,
             metrics=metrics,
+            answer_key=answer_key(self.home),
         )
 
     @classmethod

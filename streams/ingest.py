@@ -18,8 +18,7 @@ from features.vector import device_hashes
 from features.windows import SEEN
 from streams.messages import batches
 from streams.messages.events import Transaction
-from streams.messages.headers import END_OF_REPLAY, HEADER
-from streams.messages.record import Record
+from streams.messages.record import Record, SourcePosition
 from streams.messages.refusals import RefusedError
 from streams.state.duplicates import Sighting
 from streams.state.users import IngestState
@@ -75,7 +74,7 @@ def ingest(
     Every record becomes one row: a transaction with its user's features as of before it, a label with what it adds, or a refused
     record with its dead letter. A transaction sent before becomes none, unless its content differs: that is refused; nor does the end of a
     replay. ``counts`` gains late, too_late, labels, duplicates, answers_overruled (duplicates to which the API had given an answer of its
-    own) and refused.<reason>.
+    own), headers_ignored and refused.<reason>.
 
     Rows are sent on partition after partition, or by ``order`` if given: each record's place (int64, never falling in a partition) among
     those of all.
@@ -99,6 +98,7 @@ def read(state: IngestState, records: Sequence[Record], counts: Counter[str]) ->
     part, validator = Part.of(state, records), state.validator
     accept, note = part.events.append, part.rows.append
     for row, record in enumerate(records):
+        origin = None
         try:
             if state.failed and (validator.partition, record.offset) in state.failed:
                 raise RefusedError("processing_failed", "INGEST failed on this record three times; see its log for why")
@@ -106,19 +106,20 @@ def read(state: IngestState, records: Sequence[Record], counts: Counter[str]) ->
                 accept(validator.transaction(record))
                 note(row)
                 continue
-            headers = dict(record.headers)
-            kind = headers.get("type")
-            if kind == END_OF_REPLAY:
+            envelope = validator.opened(record)
+            counts["headers_ignored"] += envelope.ignored
+            if envelope.ends:
                 continue
-            if kind == b"label":
+            if envelope.is_label:
+                origin = envelope.origin
                 accept(_read_label(part, record, row))
                 counts["labels"] += 1
             else:
                 accept(validator.transaction(record))
-                part.payload[row] = headers.get(HEADER)
+                part.payload[row] = envelope.answer
             note(row)
         except RefusedError as refused:
-            _refuse(part, row, refused, counts)
+            _refuse(part, row, refused, counts, origin)
     return part
 
 
@@ -133,9 +134,9 @@ def _read_label(part: Part, record: Record, row: int) -> Transaction:
     return Transaction(label.transaction_id, label.event_time, label.user_id, label.merchant_id, 0, state.validator.currency)
 
 
-def _refuse(part: Part, row: int, refused: RefusedError, counts: Counter[str]) -> None:
+def _refuse(part: Part, row: int, refused: RefusedError, counts: Counter[str], origin: SourcePosition | None = None) -> None:
     part.kind[row] = RecordKind.REFUSED
-    part.payload[row] = part.state.validator.dead_letter(part.records[row], refused)
+    part.payload[row] = part.state.validator.dead_letter(part.records[row], refused, origin)
     counts[f"refused.{refused.reason}"] += 1
 
 

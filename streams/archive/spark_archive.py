@@ -36,14 +36,15 @@ Report = Callable[[str, int], None]
 
 
 class TopicArchive:
-    """One topic on its way into its table. ``partitions`` is how many the topic has; ``currency`` is the deployment's."""
+    """One topic on its way into its table. ``partitions`` is how many the topic has; ``currency`` and ``answer_key`` are the
+    deployment's."""
 
-    def __init__(self, name: str, store: Storage, kafka: KafkaClients, partitions: int, currency: str) -> None:
+    def __init__(self, name: str, store: Storage, kafka: KafkaClients, partitions: int, currency: str, answer_key: str) -> None:
         self.name = name
         self.failure: BaseException | None = None
         self._kafka = kafka
         self._partitions = partitions
-        self._currency = currency
+        self._currency, self._answer_key = currency, answer_key
         self._table = OfflineTable(store, name, ARCHIVED[name].schema)
         self._checkpoint = Checkpoint(store.at("_checkpoints", WRITER, name), name)
 
@@ -81,7 +82,7 @@ class TopicArchive:
             if held == end:
                 return
             self._require_agreement(held, CheckpointPosition(number, self._checkpoint.begin(number)))
-            task = ArchiveTask(self.name, self._table.storage, self._partitions, self._currency)
+            task = ArchiveTask(self.name, self._table.storage, self._partitions, self._currency, self._answer_key)
             files = [WrittenFile(*row) for row in batch.mapInArrow(task, RESULT).collect()]
             # How many offsets lie before its end: a number that rises from batch to batch, whatever becomes of the checkpoint.
             committed = self._table.commit(files, WRITER, sum(end.values()), positions={str(p): offset for p, offset in end.items()})

@@ -1,7 +1,7 @@
 """What runs in Spark's Python workers for the archive: records become rows, and rows become files that don't count yet."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -23,13 +23,14 @@ _MOST_BYTES = 128 << 20
 class ArchiveTask:
     """For ``mapInArrow`` over partition, offset, timestamp (ms), key, value and headers of a topic's records, each partition's in order.
 
-    It gives the files written, as ``RESULT``. ``partitions`` is how many the topic has.
+    It gives the files written, as ``RESULT``. ``partitions`` is how many the topic has, ``answer_key`` what seals are checked by.
     """
 
     topic: str
     table: Storage
     partitions: int
     currency: str
+    answer_key: str = field(repr=False)
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Writes them; the names of the files follow from the records."""
@@ -47,7 +48,7 @@ class ArchiveTask:
                 gathered, size = [], 0
             if not gathered:
                 partition, first = number, records[0].offset
-            rows = ARCHIVED[self.topic].rows(LogPartition(number, self.partitions, self.currency), records)
+            rows = ARCHIVED[self.topic].rows(LogPartition(number, self.partitions, self.currency, self.answer_key), records)
             gathered.append(rows)
             size += rows.nbytes
         if gathered:

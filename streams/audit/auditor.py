@@ -185,6 +185,7 @@ class Auditor:
                 batches.decode_order(record.value or b"", record.headers, (target, record.offset))
                 for records in self._read(BY_MERCHANT.name, target, recomputation.ordered[target], until)
                 for record in records
+                if self._shape.seal.is_ours(BY_MERCHANT.name, target, record)
             ]
             read[target] = order
             for batch in order:

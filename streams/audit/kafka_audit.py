@@ -26,6 +26,7 @@ from streams.kafka.log import KafkaLog
 from streams.messages import scoring_log
 from streams.messages.events import Decision, decode_decision
 from streams.messages.partitioner import partition_of
+from streams.messages.seal import Seal
 from streams.messages.topics import BY_MERCHANT, DECISIONS, SCORING_LOG, STATE_MERCHANTS, STATE_USERS, TRANSACTIONS
 from streams.score import Observed
 from streams.state.saved_state import given_up
@@ -51,6 +52,7 @@ class KafkaAudit:
         observers: Sequence[Callable[[Observed], None]] = (),
     ) -> None:
         self._config = config
+        self._seal = Seal(config.answer_key)
         self._kafka = kafka = KafkaClients.of(config)
         partitions = range(partition_count(kafka, SCORING_LOG.name))
         self._log = KafkaLog(kafka, f"{config.application}-audit")
@@ -138,15 +140,16 @@ class KafkaAudit:
     def _dated_rows(self, partition: int, end: int) -> Iterator[tuple[int, pa.Table]]:
         for records in self._scoring_logs[partition].read(SCORING_LOG.name, partition, self.positions[partition], end):
             for record in records:
-                yield record.timestamp, scoring_log.decode(record.value or b"")
+                if self._seal.is_ours(SCORING_LOG.name, partition, record):
+                    yield record.timestamp, scoring_log.decode(record.value or b"")
 
     def _shape(self) -> Shape:
         counts = [partition_count(self._kafka, topic.name) for topic in (TRANSACTIONS, BY_MERCHANT)]
-        failed = [
-            frozenset(place for partition in range(count) for place in given_up(self._log.newest(states.name, partition)))
+        users, merchants = (
+            frozenset(place for partition in range(count) for place in given_up(self._log.newest(states.name, partition, self._seal)))
             for states, count in zip((STATE_USERS, STATE_MERCHANTS), counts, strict=True)
-        ]
-        return Shape(self._config.currency, counts[0], counts[1], *failed)
+        )
+        return Shape(self._config.currency, counts[0], counts[1], users, merchants, self._seal)
 
     def _require_whole(self) -> int:
         """How many records the log of transactions has."""

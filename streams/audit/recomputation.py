@@ -19,8 +19,9 @@ from streams.ingest import ingest
 from streams.messages import batches
 from streams.messages.batches import Batch
 from streams.messages.events import Label, Transaction
-from streams.messages.headers import HEADER
+from streams.messages.headers import seq_of
 from streams.messages.record import Record, SourcePosition
+from streams.messages.seal import Seal
 from streams.messages.topics import TRANSACTIONS
 from streams.messages.validation import Validator
 from streams.score import Observed, admit, advance
@@ -67,13 +68,14 @@ class StateAt(NamedTuple):
 @dataclass(frozen=True)
 class Shape:
     """What the logs of a deployment are like: the settlement currency, partitions of ``transactions`` (sources) and of
-    ``transactions.by-merchant`` (targets), and the records that each stage has given up."""
+    ``transactions.by-merchant`` (targets), the records that each stage has given up, and what seals are checked by."""
 
     currency: str
     sources: int
     targets: int
     failed_users: frozenset[SourcePosition] = frozenset()
     failed_merchants: frozenset[SourcePosition] = frozenset()
+    seal: Seal = field(default_factory=Seal, repr=False)
 
 
 @dataclass
@@ -95,7 +97,7 @@ class Recomputation:
 
     def __post_init__(self) -> None:
         shape = self.shape
-        validators = [Validator(TRANSACTIONS.name, source, shape.sources, shape.currency) for source in range(shape.sources)]
+        validators = [Validator(TRANSACTIONS.name, source, shape.sources, shape.currency, shape.seal) for source in range(shape.sources)]
         self.users = [IngestState(self.feature_set, validator, shape.targets) for validator in validators]
         self.merchants = [ScoreState(self.feature_set, shape.targets, shape.sources) for _ in range(shape.targets)]
         for user in self.users:
@@ -152,7 +154,7 @@ class Recomputation:
                 )
         if self.feature_set.devices:
             for record in records:
-                if record.headers and HEADER in dict(record.headers):
+                if record.headers and state.validator.opened(record).answer is not None:
                     self.devices[source, record.offset] = state.validator.transaction(record).device_id
         if self.watchers:
             self._tell_learned(source, records, accepted)
@@ -164,8 +166,7 @@ class Recomputation:
             if kind == RecordKind.REFUSED:
                 continue
             event = validator.label(record) if kind == RecordKind.LABEL else validator.transaction(record)
-            seq = dict(record.headers).get("seq") if record.headers else None
-            applied = Applied(source, record.offset, -1, None if seq is None else int(seq), fraud, event)
+            applied = Applied(source, record.offset, -1, seq_of(record), fraud, event)
             events.append(applied)
             self._events[source, record.offset] = applied
         for watcher in self.watchers:

@@ -11,6 +11,7 @@ from features.windows import UNPROJECTED
 from streams.kafka.log import KafkaLog
 from streams.kafka.producer import Membership
 from streams.messages.record import LogRecord, SourcePosition
+from streams.messages.seal import Seal
 from streams.messages.topics import Topic
 from streams.online.feast_projector import Projector, offer_changes
 from streams.state import saved_state
@@ -42,8 +43,8 @@ class StateRecord(NamedTuple):
 class PartitionStates(Generic[State]):
     """The states by partition, and up to where each has applied its partition of ``source``.
 
-    ``create`` makes an empty state of a partition, ``reapply`` brings one on without sending anything. ``repeatable``: sending again what
-    was sent does no harm, so a stage whose committed positions are lost may go on from what it saved.
+    ``create`` makes an empty state of a partition, ``reapply`` brings one on without sending anything; what was saved counts by ``seal``.
+    ``repeatable``: sending again what was sent does no harm, so a stage whose committed positions are lost may go on from what it saved.
     """
 
     def __init__(
@@ -53,10 +54,11 @@ class PartitionStates(Generic[State]):
         topic: Topic,
         create: Callable[[int], State],
         reapply: Callable[[int, State, Sequence[LogRecord]], None],
+        seal: Seal,
         *,
         repeatable: bool,
     ) -> None:
-        self._log, self._source, self._topic = log, source, topic
+        self._log, self._source, self._topic, self._seal = log, source, topic, seal
         self._create, self._reapply = create, reapply
         self._repeatable = repeatable
         self._states: dict[int, State] = {}
@@ -162,7 +164,7 @@ class PartitionStates(Generic[State]):
         began = time.monotonic()
         where = f"{self._topic.name}[{number}]"
         state = self._create(number)
-        restored = saved_state.restore(state, self._log.newest(self._topic.name, number), where)
+        restored = saved_state.restore(state, self._log.newest(self._topic.name, number, self._seal), where)
         begin, _ = self._log.bounds(self._source.name, number)
         if restored.saved is None:
             if committed and begin > 0 and position > begin:

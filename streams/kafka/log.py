@@ -1,12 +1,17 @@
 """Reading a topic's partition again: from where, up to where, and what a stage had committed."""
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
+from operator import methodcaller
 from typing import TypeVar
 
 from features.errors import UserError
 from streams.kafka.client import KafkaClients, KafkaError, KafkaException, Message, TopicPartition
 from streams.messages.record import LogRecord
+from streams.messages.seal import Seal
+
+logger = logging.getLogger(__name__)
 
 # Longer than a broker takes to abort the transaction that a killed process left open.
 _TIMEOUT_S = 30
@@ -23,17 +28,29 @@ _PASSING = {
     KafkaError.UNKNOWN_TOPIC_OR_PART,
 }
 _Answer = TypeVar("_Answer")
+# By a name that isn't UTF-8 the library returns a result and sets an error besides: of a call in Python's own bytecode the interpreter may
+# notice that only lines later, of one by C it does at once.
+_headers = methodcaller("headers")
 
 
 def record_of(message: Message) -> LogRecord:
-    """A consumed message without error as a record."""
+    """A consumed message without error as a record.
+
+    A header whose name isn't UTF-8 leaves the record without headers: none of ours is such, and the library reads all or none.
+    """
+    try:
+        headers = _headers(message) or []
+    except SystemError as error:
+        if not isinstance(error.__cause__, UnicodeDecodeError):
+            raise
+        headers = []
     # Offset and headers are typed for every kind of message; this one was consumed. ``cast`` would be a call more for each.
     return LogRecord(
         message.offset(),  # type: ignore[arg-type]
         message.timestamp()[1],
         message.key(),
         message.value(),
-        message.headers() or [],  # type: ignore[arg-type]
+        headers,
     )
 
 
@@ -118,15 +135,21 @@ class KafkaLog:
         finally:
             self._consumer.unassign()
 
-    def newest(self, topic: str, partition: int) -> dict[bytes, bytes]:
-        """The newest value of each key that a partition of a compacted topic holds; keys that were removed are not among them."""
+    def newest(self, topic: str, partition: int, seal: Seal) -> dict[bytes, bytes]:
+        """The newest value of each key that a partition of a compacted topic of ours holds; keys that were removed are not among them, nor
+        what others wrote."""
         found: dict[bytes, bytes] = {}
+        foreign = 0
         for records in self.read(topic, partition, *self.bounds(topic, partition)):
             for record in records:
-                if record.value is None:
+                if not seal.is_ours(topic, partition, record):
+                    foreign += 1
+                elif record.value is None:
                     found.pop(record.key or b"", None)
                 else:
                     found[record.key or b""] = record.value
+        if foreign:
+            logger.warning("%d records of %s[%d] are ignored: this deployment did not write them", foreign, topic, partition)
         return found
 
     def leader(self, topic: str, partition: int) -> tuple[str, int]:

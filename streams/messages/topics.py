@@ -48,7 +48,7 @@ _LARGE = {"max.message.bytes": str(_MAX_MESSAGE_BYTES)}
 TRANSACTIONS = Topic(
     "transactions",
     "user_id",
-    "transactions to score and, with the header type: label, labels: everything about a user in one order",
+    "transactions to score and, copied by Tidemark, labels: everything about a user in one order",
     TransactionMessage,
     90 * _DAY_MS,
     config=_STAMPED_BY_BROKER,

@@ -4,24 +4,35 @@ import base64
 import hashlib
 
 from streams.messages.events import DeadLetter, Label, Transaction, User, encode
+from streams.messages.headers import Envelope, opened
 from streams.messages.partitioner import partition_of
 from streams.messages.readers import label_reader, transaction_reader, user_reader
-from streams.messages.record import Record
+from streams.messages.record import Record, SourcePosition
 from streams.messages.refusals import RefusedError, check_label, check_transaction, check_user, readable
+from streams.messages.seal import Seal
+from streams.messages.topics import LABELS
 
 _KEPT_BYTES = 256_000
 
 
 class Validator:
-    """Reads records of one partition of ``transactions`` or ``users``. Pure but for a memory of keys already found to belong here."""
+    """Reads records of one partition of ``transactions`` or ``users``. Pure but for a memory of keys already found to belong here.
 
-    def __init__(self, topic: str, partition: int, partitions: int, currency: str) -> None:
+    Headers of ours count by ``seal``; None: by none.
+    """
+
+    def __init__(self, topic: str, partition: int, partitions: int, currency: str, seal: Seal | None = None) -> None:
         self.topic = topic
         self.partition = partition
         self.partitions = partitions
         self.currency = currency
+        self._seal = seal or Seal()
         self._read_transaction, self._read_label, self._read_user = transaction_reader(), label_reader(), user_reader()
         self._users: dict[bytes | None, str] = {}
+
+    def opened(self, record: Record) -> Envelope:
+        """What the record's headers say of it."""
+        return opened(record, self.partition, self._seal)
 
     def transaction(self, record: Record) -> Transaction:
         """The transaction. Raises RefusedError."""
@@ -47,14 +58,15 @@ class Validator:
             self._check_key(record.key, user.user_id)
         return user
 
-    def dead_letter(self, record: Record, refused: RefusedError) -> bytes:
-        """The dead letter of a refused record, as JSON."""
+    def dead_letter(self, record: Record, refused: RefusedError, origin: SourcePosition | None = None) -> bytes:
+        """The dead letter of a refused record, as JSON; of a label, whose ``origin`` is its place on ``labels``, it names that."""
+        topic, partition, offset = (self.topic, self.partition, record.offset) if origin is None else (LABELS.name, *origin)
         value = record.value
         return encode(
             DeadLetter(
-                topic=self.topic,
-                partition=self.partition,
-                offset=record.offset,
+                topic=topic,
+                partition=partition,
+                offset=offset,
                 reason=refused.reason,
                 sentence=refused.sentence,
                 key_base64=None if record.key is None else base64.b64encode(record.key).decode(),

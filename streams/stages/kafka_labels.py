@@ -8,8 +8,9 @@ from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.kafka.positions import Positions, reached
 from streams.kafka.producer import Membership, StageProducer
-from streams.messages.headers import LABEL_HEADER
+from streams.messages.headers import label_header
 from streams.messages.record import Record
+from streams.messages.seal import Seal
 from streams.messages.topics import LABELS, TRANSACTIONS
 
 
@@ -20,6 +21,7 @@ class LabelsWorker:
         kafka = KafkaClients.of(config)
         self._log = KafkaLog(kafka, config.group(LABELS_COPY))
         self._producer = StageProducer(kafka)
+        self._seal = Seal(config.answer_key)
         self.counts: Counter[str] = Counter()
 
     def ready(self) -> bool:
@@ -32,9 +34,10 @@ class LabelsWorker:
 
     def process(self, records: Mapping[int, Sequence[Record]]) -> Positions:
         """Copies the records; keys decide the partition, as for their transactions."""
-        for of_partition in records.values():
+        for number, of_partition in records.items():
             for record in of_partition:
-                self._producer.send(TRANSACTIONS.name, record.value, record.key, headers=[LABEL_HEADER])
+                header = label_header(self._seal, record.key, record.value, (number, record.offset))
+                self._producer.send(TRANSACTIONS.name, record.value, record.key, headers=[header])
             self.counts["copied"] += len(of_partition)
         self._producer.flush()
         return reached(records)

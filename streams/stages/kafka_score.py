@@ -21,6 +21,7 @@ from streams.kafka.producer import Membership, StageProducer
 from streams.messages import batches
 from streams.messages.batches import Batch
 from streams.messages.record import Record
+from streams.messages.seal import Seal
 from streams.messages.topics import BY_MERCHANT, DEAD_LETTERS, DECISIONS, SCORING_LOG, STATE_MERCHANTS, TRANSACTIONS
 from streams.online.feast_projector import open_projector
 from streams.score import Observed, advance, decide_each
@@ -40,6 +41,7 @@ class ScoreWorker(StatefulStage[ScoreState]):
 
     def __init__(self, config: DeploymentConfig) -> None:
         self._config = config
+        self._seal = Seal(config.answer_key)
         self._schema = batches.batch_schema(config.feature_set)
         clients = KafkaClients.of(config)
         self._partition_count = partition_count(clients, BY_MERCHANT.name)
@@ -49,9 +51,9 @@ class ScoreWorker(StatefulStage[ScoreState]):
         log = KafkaLog(clients, config.group(SCORE))
         super().__init__(
             log,
-            ExactlyOnce(clients, config.group(SCORE), BY_MERCHANT, STATE_MERCHANTS),
+            ExactlyOnce(clients, config.group(SCORE), BY_MERCHANT, STATE_MERCHANTS, self._seal),
             open_projector(config, SCORE),
-            PartitionStates(log, BY_MERCHANT, STATE_MERCHANTS, self._create, self._reapply, repeatable=False),
+            PartitionStates(log, BY_MERCHANT, STATE_MERCHANTS, self._create, self._reapply, self._seal, repeatable=False),
         )
 
     def ready(self) -> bool:
@@ -82,12 +84,16 @@ class ScoreWorker(StatefulStage[ScoreState]):
         self._states.advance(positions)
         changed = self._note_variant(variant, {partition: read[0].offset for partition, read in records.items()})
 
+        number = min(records)
+
         def send(producer: StageProducer) -> None:
             producer.send_all(DECISIONS.name, outcome.decisions)
             for letter in outcome.dead_letters:
                 producer.send(DEAD_LETTERS.name, letter)
             for stretch in outcome.log:
-                producer.send(SCORING_LOG.name, stretch, partition=min(records))
+                producer.send(
+                    SCORING_LOG.name, stretch, partition=number, headers=[self._seal.header(SCORING_LOG.name, number, None, stretch)]
+                )
 
         return self._finish(send, positions, changed)
 
@@ -133,7 +139,15 @@ class ScoreWorker(StatefulStage[ScoreState]):
         return [
             batches.decode(record.value or b"", record.headers, (partition, record.offset), self._schema, self._config.feature_set)
             for record in records
+            if self._is_ours(partition, record)
         ]
+
+    def _is_ours(self, partition: int, record: Record) -> bool:
+        if self._seal.is_ours(BY_MERCHANT.name, partition, record):
+            return True
+        self.counts["foreign"] += 1
+        logger.warning("%s[%d] offset %d is ignored: this deployment did not write it", BY_MERCHANT.name, partition, record.offset)
+        return False
 
 
 def _tell_failure(rows: pa.RecordBatch, error: Exception) -> None:

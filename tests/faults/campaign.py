@@ -24,6 +24,7 @@ from infra.local.processes import Slot
 from models.registry import mlflow_registry
 from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
+from streams.messages.seal import Seal
 from streams.messages.topics import STATE_MERCHANTS, STATE_USERS
 from streams.workers.kafka_idle import IdleWatch
 from streams.workers.stages import STAGES
@@ -309,7 +310,7 @@ def run(scenario: Scenario, home: Path, seed: int = 0) -> Row:
         fleet = Fleet(deployment.config, home / "fleet", scenario.sabotage)
         try:
             fleet.add()
-            with Sender(deployment.config.kafka, seed, scenario.rate) as sender:
+            with Sender(deployment.config.kafka, seed, Seal(deployment.config.answer_key), scenario.rate) as sender:
                 world = World(deployment, fleet, sender, Random(seed), scenario.times)
                 world.recover()
                 world.recoveries.clear()

@@ -27,6 +27,7 @@ from streams.kafka.log import KafkaLog
 from streams.messages import batches, scoring_log
 from streams.messages.events import DeadLetter, Decision, encode
 from streams.messages.record import LogRecord, SourcePosition
+from streams.messages.seal import Seal
 from streams.messages.topics import BY_MERCHANT, DEAD_LETTERS, DECISIONS, SCORING_LOG, STATE_MERCHANTS, STATE_USERS, TRANSACTIONS
 from streams.messages.validation import Validator
 from streams.score import Observed, advance, decide, gave_up
@@ -92,6 +93,7 @@ class Oracle:
 
     def __init__(self, config: DeploymentConfig, versions: Sequence[str] = ("1",), failing: Mapping[str, int] | None = None) -> None:
         self._config = config
+        self._seal = Seal(config.answer_key)
         self._versions = versions
         self._log = KafkaLog(KafkaClients.of(config), "oracle")
         self._sources = partition_count(KafkaClients.of(config), TRANSACTIONS.name)
@@ -162,7 +164,7 @@ class Oracle:
                 self._outputs[source].vector[offsets[here]] = hashes[here]
 
     def _compute_users(self, source: int) -> None:
-        validator = Validator(TRANSACTIONS.name, source, self._sources, self._config.currency)
+        validator = Validator(TRANSACTIONS.name, source, self._sources, self._config.currency, self._seal)
         state = self._users[source] = IngestState(self._config.feature_set, validator, self._targets)
         counts: Counter[str] = Counter()
         state.failed = self._culprits["user"]
@@ -189,6 +191,7 @@ class Oracle:
             read = [
                 batches.decode(record.value or b"", record.headers, (target, record.offset), self._schema, self._config.feature_set)
                 for record in records
+                if self._seal.is_ours(BY_MERCHANT.name, target, record)
             ]
             for batch in read:
                 self._compare_said_rows(target, batch.rows)
@@ -269,7 +272,7 @@ class Oracle:
         for topic, by_partition in states:
             for partition, expected in by_partition.items():
                 found = self._empty(partition, expected)
-                if not restore(self._log, topic, partition, found):
+                if not restore(self._log, topic, partition, self._seal, found):
                     self.verdict.note("wrong_state", len(expected.entity), f"{topic}[{partition}] holds nothing")
                     continue
                 differing = _differences(contents(found), contents(expected))
@@ -292,9 +295,9 @@ class Oracle:
             self.verdict.note("wrong_online", int(found is None or found.state != encoded), f"merchant {name}")
 
 
-def restore(log: KafkaLog, topic: str, partition: int, empty: Savable) -> bool:
+def restore(log: KafkaLog, topic: str, partition: int, seal: Seal, empty: Savable) -> bool:
     """Puts an empty state where a partition of the state topic says; False if that says nothing."""
-    return saved_state.restore(empty, log.newest(topic, partition), topic).saved is not None
+    return saved_state.restore(empty, log.newest(topic, partition, seal), topic).saved is not None
 
 
 def contents(state: Savable) -> dict[object, object]:

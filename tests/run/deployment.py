@@ -29,6 +29,7 @@ from streams.kafka.admin import create_missing
 from streams.kafka.client import KafkaClients
 from streams.messages.partitioner import PRODUCER_SETTING
 from streams.workers.kafka_idle import IdleWatch
+from tests.made.seal import ANSWER_KEY
 
 ROOT = Path(__file__).parents[2]
 
@@ -215,6 +216,7 @@ def deployed(home: Path, partitions: int = 4, features: str = "fraud_v1", curren
             _keep_off_the_usual_ports(home)
             endpoints = services.up(home)
             services.record(home, features=features, currency=currency)
+            (home / "answer.key").write_text(ANSWER_KEY)
             create_missing(KafkaClients(endpoints.kafka), partitions)
             write_feast_repo(endpoints.feast_repo, endpoints.redis)
             config = DeploymentConfig(
@@ -224,6 +226,7 @@ def deployed(home: Path, partitions: int = 4, features: str = "fraud_v1", curren
                 feast_repo=str(endpoints.feast_repo),
                 features=features,
                 currency=currency,
+                answer_key=ANSWER_KEY,
             )
             yield Deployment(home, config)
         finally:

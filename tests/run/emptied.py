@@ -20,6 +20,7 @@ from streams.config import DeploymentConfig
 from streams.kafka.admin import create_missing
 from streams.kafka.client import KafkaClients
 from streams.messages.topics import TOPICS
+from tests.made.seal import ANSWER_KEY
 from tests.run.deployment import Deployment, eventually
 
 PARTITIONS = 4
@@ -39,12 +40,18 @@ def emptied(of: Deployment, home: Path, partitions: int = PARTITIONS, features: 
     """The services of a deployment with topics anew, of so many partitions, an empty Redis, no group, no model; emptied afterwards too."""
     tracking = f"sqlite:///{home / 'mlflow.db'}"
     config = DeploymentConfig(
-        kafka=of.config.kafka, redis=of.config.redis, mlflow=tracking, feast_repo=str(home / "feast"), features=features
+        kafka=of.config.kafka,
+        redis=of.config.redis,
+        mlflow=tracking,
+        feast_repo=str(home / "feast"),
+        features=features,
+        answer_key=ANSWER_KEY,
     )
     with mock.patch.dict(os.environ, {**_outside(config), "TIDEMARK_MLFLOW": tracking}):
         _empty(config, partitions)
         services.up(home)
         services.record(home, features=features, currency=config.currency)
+        (home / "answer.key").write_text(ANSWER_KEY)
         write_feast_repo(config.feast_path, config.redis)
         try:
             yield Emptied(home, config)

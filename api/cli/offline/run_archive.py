@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import typer
 
+from api.answer_key import answer_key
 from api.cli.conventions import INTERRUPTED, progress, until_interrupted, write_summary
 from api.cli.offline.options import ArchiveOptions
 from api.offline_store import offline_store
@@ -46,10 +47,10 @@ def run(options: ArchiveOptions) -> None:
 
 def _archive(settings: Settings, place: Storage, memory: str, every_s: float | None) -> tuple[Mapping[str, int], bool]:
     """The rows archived of each topic, and whether it was stopped."""
-    kafka = settings.require_kafka()
+    kafka, key = settings.require_kafka(), answer_key(settings.home)
     partitions = partition_counts(kafka)
     topics = _topics(partitions)
-    archives = [spark_archive.TopicArchive(topic, place, kafka, partitions[topic], settings.facts.currency) for topic in topics]
+    archives = [spark_archive.TopicArchive(topic, place, kafka, partitions[topic], settings.facts.currency, key) for topic in topics]
     for each in archives:
         each.check()
     rows = Counter(dict.fromkeys(topics, 0))

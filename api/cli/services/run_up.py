@@ -5,6 +5,7 @@ from pathlib import Path
 
 import typer
 
+from api.answer_key import ensure
 from api.deployment import Facts, recorded_facts
 from api.offline_store import offline_store
 from api.outside_kafka import ASKING
@@ -24,6 +25,7 @@ def run(partitions: int, features: str | None, currency: str | None) -> None:
     home = services.home_from_environment()
     Facts.resolve(home, features, currency)  # before anything starts
     kafka = _bring_up(home, partitions)
+    ensure(home)
     facts = settle(home, features, currency, lambda: _has_transactions(kafka))
     typer.echo(f"feature set {facts.features}, currency {facts.currency}")
     if not recorded_facts(home):

@@ -4,7 +4,7 @@ Every record becomes at least one row. What can't be taken for what it should be
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 
 import numpy as np
@@ -34,11 +34,12 @@ REFUSED = (pa.field("refused", pa.string()), pa.field("raw_key", pa.binary()), p
 
 @dataclass(frozen=True)
 class LogPartition:
-    """What has to be known of a partition to read its records: its number, how many the topic has, the deployment's currency."""
+    """What has to be known of a partition to read its records: its number, how many the topic has, the deployment's currency and key."""
 
     number: int
     of: int
     currency: str
+    answer_key: str = field(default="", repr=False)
 
 
 Rows = Callable[[LogPartition, Sequence[LogRecord]], pa.Table]

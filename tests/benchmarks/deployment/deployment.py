@@ -13,6 +13,7 @@ from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from msgspec import structs
 
+from api.answer_key import ensure
 from features.errors import UserError
 from features.online.feast_repo_writer import write as write_feast_repo
 from infra.local import mlflow, processes, services
@@ -75,6 +76,7 @@ def deployed(partitions: int, registry: str | None = None) -> Iterator[Deploymen
                         redis=endpoints.redis,
                         mlflow=tracking,
                         feast_repo=str(endpoints.feast_repo),
+                        answer_key=ensure(home),
                     ),
                     partitions,
                 )

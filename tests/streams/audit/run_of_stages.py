@@ -19,9 +19,11 @@ from models.experiments.variant import Variant
 from streams.audit.recomputation import Shape
 from streams.messages import scoring_log
 from streams.messages.record import LogRecord
+from streams.messages.topics import BY_MERCHANT
 from streams.score import decide
 from tests.made.log_in_memory import LogInMemory
 from tests.made.records import advanced, ingest_state, label, received, routed, score_state, scorer, transaction
+from tests.made.seal import SEAL, sealed
 
 START = 1_700_000_000_000
 TURN = 7
@@ -35,7 +37,7 @@ class Run:
     by_merchant: list[LogRecord] = field(default_factory=list)
     scoring_log: list[bytes] = field(default_factory=list)
 
-    shape = Shape("EUR", sources=1, targets=1)
+    shape = Shape("EUR", sources=1, targets=1, seal=SEAL)
 
     def read(self, topic: str, partition: int, begin: int, end: int) -> Iterator[Sequence[LogRecord]]:
         """An ``auditor.Reader``."""
@@ -70,7 +72,7 @@ def run(records: list[LogRecord]) -> Run:
     """Ingests, scores and logs the records, some at a time."""
     left = Run(records)
     for sent in routed(ingest_state(), records, range(TURN, len(records), TURN)):
-        left.by_merchant.append(LogRecord(len(left.by_merchant), 0, None, sent.value, sent.headers))
+        left.by_merchant.append(sealed(BY_MERCHANT.name, LogRecord(len(left.by_merchant), 0, None, sent.value, sent.headers)))
     sent = [(record.value or b"", record.headers) for record in left.by_merchant]
     state, variant = score_state(), Variant(scorer())
     for batch in received([Sent(*one) for one in sent]):

@@ -6,7 +6,6 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 import pytest
-from msgspec import structs
 
 from features.definitions import FEATURE_SETS, HOUR, FeatureSet
 from features.online.feast_store import KeyState
@@ -18,10 +17,12 @@ from streams.audit.recomputation import StateAt
 from streams.audit.scored import Scored
 from streams.messages import answer
 from streams.messages.code_digest import code_digest
-from streams.messages.headers import HEADER
+from streams.messages.headers import opened
 from streams.messages.record import LogRecord
 from tests.made.decisions import decision
 from tests.made.records import FRAUD_V1, scorer, transaction
+from tests.made.seal import SEAL
+from tests.made.seal import answered as with_answer
 from tests.streams.audit.run_of_stages import START, Run, history, run
 
 LATER = START + 41 * 24 * HOUR
@@ -59,7 +60,7 @@ def answered(left: Run, user_offset: int, merchant_offset: int, *, degraded: boo
     )
     read = [answer.StatePosition(-1, -1)] * 2 if degraded else [answer.StatePosition(0, at.offset) for at in states]
     given_answer = answer.Answer(given, made.tobytes(), *read, code_digest())
-    return structs.replace(one, headers=[(HEADER, answer.encode(given_answer))])
+    return with_answer(one, answer.encode(given_answer))
 
 
 @pytest.mark.parametrize("together", [1, 1000])
@@ -81,9 +82,9 @@ def test_a_degraded_answer_rests_on_the_request_alone() -> None:
 def test_an_answer_that_names_other_states_than_it_rests_on_is_found() -> None:
     before = run(history())
     asked = answered(before, 40, 27)
-    given = answer.decode(dict(asked.headers)[HEADER])
+    given = answer.decode(opened(asked, 0, SEAL).answer or b"")
     lied = answer.encode(msgspec.structs.replace(given, user_state=answer.StatePosition(0, 196)))
-    auditor = audited(run([*before.transactions, structs.replace(asked, headers=[(HEADER, lied)])]))
+    auditor = audited(run([*before.transactions, with_answer(asked, lied)]))
     (mismatch,) = auditor.findings.examples
     assert mismatch.scored.transaction_id == f"t{asked.offset}"
     assert all(difference.feature.startswith("user_") for difference in mismatch.differences)

@@ -21,6 +21,7 @@ from streams.messages.topics import Topic
 from streams.state.users import IngestState
 from tests.made.records import ingest_state, transaction
 from tests.made.saved_states import contents
+from tests.made.seal import SEAL
 
 RECORDS = [transaction(number, f"u{number % 3}", f"m{number % 2}") for number in range(10)]
 
@@ -36,7 +37,13 @@ class Partition:
 
     def worker(self, *, repeatable: bool = False) -> PartitionStates[IngestState]:
         return PartitionStates(
-            self.log, self.source, self.states, lambda _: ingest_state(), lambda _, state, read: reapply(state, read), repeatable=repeatable
+            self.log,
+            self.source,
+            self.states,
+            lambda _: ingest_state(),
+            lambda _, state, read: reapply(state, read),
+            SEAL,
+            repeatable=repeatable,
         )
 
     def open(self, worker: PartitionStates[IngestState], generation: int = 1) -> int:
@@ -45,7 +52,8 @@ class Partition:
     def write(self, records: Sequence[StateRecord]) -> None:
         producer = Producer({"bootstrap.servers": self.kafka})
         for record in records:
-            producer.produce(self.states.name, record.value, record.key, record.partition)
+            seal = SEAL.header(self.states.name, record.partition, record.key, record.value)
+            producer.produce(self.states.name, record.value, record.key, record.partition, headers=[seal])
         assert producer.flush(10) == 0
 
     def commit(self, offset: int) -> None:

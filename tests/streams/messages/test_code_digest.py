@@ -38,6 +38,7 @@ streams/messages/readers.py
 streams/messages/record.py
 streams/messages/refusals.py
 streams/messages/scoring_log.py
+streams/messages/seal.py
 streams/messages/topics.py
 streams/messages/validation.py
 streams/messages/wire.py

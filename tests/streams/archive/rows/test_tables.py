@@ -17,13 +17,14 @@ from streams.archive.archived_topics import ARCHIVED
 from streams.archive.rows.tables import TIME, LogPartition, by_day
 from streams.messages import scoring_log
 from streams.messages.events import Decision
-from streams.messages.headers import END_HEADER
+from streams.messages.headers import SEQ
 from streams.messages.record import LogRecord
 from streams.score import decide
 from tests.made.records import FRAUD_V1, KAFKA_TIME, advanced, ingest_state, label, received, routed, score_state, scorer, transaction
+from tests.made.seal import ANSWER_KEY, last_mark, sealed
 
 APRIL_1 = 1_522_540_800_000
-WHOLE = LogPartition(0, 1, "EUR")
+WHOLE = LogPartition(0, 1, "EUR", ANSWER_KEY)
 
 
 def archived(topic: str, *records: LogRecord, partition: LogPartition = WHOLE) -> pa.Table:
@@ -33,10 +34,10 @@ def archived(topic: str, *records: LogRecord, partition: LogPartition = WHOLE) -
 
 
 def test_the_log_of_transactions_is_taken_as_ingest_takes_it() -> None:
-    paid = structs.replace(transaction(0, amount=1_250, device_id="d1", event_time="2018-04-01T10:00:00+02:00"), headers=[("seq", b"7")])
+    paid = structs.replace(transaction(0, amount=1_250, device_id="d1", event_time="2018-04-01T10:00:00+02:00"), headers=[(SEQ, b"7")])
     known = label(1, transaction(0), label_time=APRIL_1 + 9 * DAY)
     foreign = transaction(2, currency="USD")
-    end = LogRecord(3, KAFKA_TIME, None, None, [END_HEADER])
+    end = structs.replace(last_mark(3, "replay", 9), timestamp=KAFKA_TIME)
     rows = archived("transactions", paid, known, foreign, end).to_pylist()
     assert [row["kind"] for row in rows] == ["transaction", "label", "refused", "end-of-replay"]
     assert (rows[0]["seq"], rows[0]["event_time"], rows[0]["amount"]) == (7, APRIL_1 + 8 * 3_600_000, 1_250)
@@ -118,7 +119,7 @@ def scored(*digests: str) -> tuple[bytes, np.ndarray]:
 
 def test_a_vector_is_spread_over_its_features() -> None:
     value, vectors = scored(FRAUD_V1.digest, FRAUD_V1.digest)
-    rows = archived("scoring-log", LogRecord(5, KAFKA_TIME, None, value, []))
+    rows = archived("scoring-log", sealed("scoring-log", LogRecord(5, KAFKA_TIME, None, value, [])))
     assert [rows[name].to_pylist() for name in ("offset", "row", "amount_minor")] == [[5, 5], [0, 1], [1, 2]]
     spread = np.column_stack([rows[name].to_numpy() for name in FRAUD_V1.names])
     assert spread.tobytes() == np.ascontiguousarray(vectors).tobytes()
@@ -131,7 +132,7 @@ def test_a_vector_is_spread_over_its_features() -> None:
 def test_a_vector_of_unknown_features_stays_whole() -> None:
     value, vectors = scored(FRAUD_V1.digest, "0" * 64)
     broken = LogRecord(6, KAFKA_TIME, None, b"nothing", [])
-    known, unknown, refused = archived("scoring-log", LogRecord(5, KAFKA_TIME, None, value, []), broken).to_pylist()
+    known, unknown, refused = archived("scoring-log", sealed("scoring-log", LogRecord(5, KAFKA_TIME, None, value, [])), broken).to_pylist()
     assert (known["vector"], unknown["amount"], unknown["row"]) == (None, None, 1)
     assert np.array(unknown["vector"], np.float32).tobytes() == vectors[1].tobytes()
     assert (refused["offset"], refused["raw_value"]) == (6, b"nothing")
