@@ -70,6 +70,26 @@ class Settings:
             metrics=metrics,
         )
 
+    def agreed_config(self, features: str | None = None, online: bool = True, metrics: str = "") -> DeploymentConfig:
+        """As ``stream_config``, once the deployment's record in Kafka says the same; it needn't of ``features`` that are given here.
+
+        Raises UserError if it says something else, or nothing.
+        """
+        config = self.stream_config(features, online, metrics)
+        self._require_agreement(None if features else config.features)
+        return config
+
+    def agreed_kafka(self) -> "KafkaClients":
+        """As ``require_kafka``, once the deployment's record there says what this configuration does. Raises UserError otherwise."""
+        self.stream_config()  # which refuses a currency that contradicts the home's
+        self._require_agreement(self.facts.features)
+        return self.require_kafka()
+
+    def _require_agreement(self, features: str | None) -> None:
+        from streams.control import kafka_facts
+
+        kafka_facts.require(self.require_kafka(), self.facts.currency, features)
+
     @classmethod
     def resolve(cls, require_services: bool) -> "Settings":
         """TIDEMARK_KAFKA, TIDEMARK_REDIS, TIDEMARK_MLFLOW, TIDEMARK_FEATURES and TIDEMARK_CURRENCY, else what `tidemark up` recorded in

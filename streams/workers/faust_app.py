@@ -14,6 +14,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError
 from faust.serializers.schemas import Schema
 
 from streams.config import DeploymentConfig
+from streams.control import kafka_facts
 from streams.kafka.client import KafkaClients
 from streams.kafka.positions import Positions
 from streams.kafka.stall import exit_now
@@ -73,6 +74,7 @@ def create_app(stage: Stage, config: DeploymentConfig, fail: Callable[[BaseExcep
             # The group is rebalancing: the next owner starts from the positions before, and sends some things twice.
             logger.info("positions %s of %s not committed: %s", dict(positions), stage.topic.name, error)
 
+    kafka_facts.require_of(config)
     worker = stage.connect(config)
     if config.metrics:
         stage_metrics.serve(config.metrics, list(STAGES).index(stage.name), stage.name, worker.counts)

@@ -25,8 +25,10 @@ from models.policy import Policy
 from models.registry import mlflow_registry
 from models.registry.record import Registered
 from streams.config import DeploymentConfig
+from streams.control import kafka_facts
 from streams.kafka.admin import create_missing
 from streams.kafka.client import KafkaClients
+from streams.messages.facts import SettledFacts
 from streams.messages.partitioner import PRODUCER_SETTING
 from streams.workers.kafka_idle import IdleWatch
 
@@ -215,7 +217,9 @@ def deployed(home: Path, partitions: int = 4, features: str = "fraud_v1", curren
             _keep_off_the_usual_ports(home)
             endpoints = services.up(home)
             services.record(home, features=features, currency=currency)
-            create_missing(KafkaClients(endpoints.kafka), partitions)
+            kafka = KafkaClients(endpoints.kafka)
+            create_missing(kafka, partitions)
+            kafka_facts.settle(kafka, SettledFacts(features, currency))
             write_feast_repo(endpoints.feast_repo, endpoints.redis)
             config = DeploymentConfig(
                 kafka=endpoints.kafka,

@@ -18,8 +18,8 @@ Replaying = Callable[[Callable[[int], None], Callable[[], bool]], ReplaySummary]
 
 
 def known_kafka() -> KafkaClients:
-    """What builds clients of the deployment's Kafka. Raises UserError if none is known."""
-    return Settings.resolve(require_services=False).require_kafka()
+    """What builds clients of the deployment's Kafka. Raises UserError if none is known, or it is another deployment's."""
+    return Settings.resolve(require_services=False).agreed_kafka()
 
 
 def send(table: pa.Table, plan: ReplayPlan, kafka: KafkaClients, rate: Rate, title: str, summary: Path | None) -> None:

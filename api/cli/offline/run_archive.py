@@ -46,7 +46,7 @@ def run(options: ArchiveOptions) -> None:
 
 def _archive(settings: Settings, place: Storage, memory: str, every_s: float | None) -> tuple[Mapping[str, int], bool]:
     """The rows archived of each topic, and whether it was stopped."""
-    kafka = settings.require_kafka()
+    kafka = settings.agreed_kafka()
     partitions = partition_counts(kafka)
     topics = _topics(partitions)
     archives = [spark_archive.TopicArchive(topic, place, kafka, partitions[topic], settings.facts.currency) for topic in topics]

@@ -36,7 +36,7 @@ def run(options: ScoreUsersOptions) -> None:
     settings = Settings.resolve(require_services=False)
     place = offline_store(settings.home, options.store)
     scorer = mlflow_registry.load(options.model, settings.mlflow)
-    kafka = settings.require_kafka() if options.topic else None
+    kafka = settings.agreed_kafka() if options.topic else None
     if kafka is not None:
         partition_count(kafka, USER_RISK.name)
     if options.data is None:

@@ -4,18 +4,21 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import typer
+from msgspec import structs
 
 from api.deployment import Facts, recorded_facts
 from api.offline_store import offline_store
 from api.outside_kafka import ASKING
 from api.settings import kafka_security
-from api.settling import settle
+from api.settling import Record, settle
 from features.errors import redacted
 from features.online import feast_repo_writer
 from infra.local import jars, services
+from streams.control import kafka_facts
 from streams.kafka.admin import create_missing, partition_count
 from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
+from streams.messages.facts import SettledFacts
 from streams.messages.topics import TRANSACTIONS
 
 
@@ -24,14 +27,23 @@ def run(partitions: int, features: str | None, currency: str | None) -> None:
     home = services.home_from_environment()
     Facts.resolve(home, features, currency)  # before anything starts
     kafka = _bring_up(home, partitions)
-    facts = settle(home, features, currency, lambda: _has_transactions(kafka))
+    facts = settle(home, features, currency, _record(kafka))
     typer.echo(f"feature set {facts.features}, currency {facts.currency}")
     if not recorded_facts(home):
         typer.echo(
-            "its transactions are from before 0.2.0, which recorded neither; if workers had other --features or --currency, run "
-            "`tidemark up` with them once",
+            "its transactions are from before 0.2.0, which recorded neither; no worker runs until you have run `tidemark up` once with the "
+            f"--features and --currency that its workers had, by default --features {facts.features} --currency {facts.currency}",
             err=True,
         )
+
+
+def _record(kafka: KafkaClients) -> Record:
+    known = kafka_facts.settled(kafka)
+    return Record(
+        {} if known is None else structs.asdict(known),
+        lambda: _has_transactions(kafka),
+        lambda facts: kafka_facts.settle(kafka, SettledFacts(facts.features, facts.currency)),
+    )
 
 
 def _bring_up(home: Path, partitions: int) -> KafkaClients:
