@@ -22,6 +22,7 @@ from streams.kafka.watchdog import Watchdog
 from streams.workers import stage_metrics
 from streams.workers.faust_transport import SCHEME, BatchesApp, Consumer
 from streams.workers.partitions import Partitions
+from streams.workers.refusal_log import RefusalLog
 from streams.workers.stages import STAGES, Stage
 
 logger = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ def create_app(stage: Stage, config: DeploymentConfig, fail: Callable[[BaseExcep
     worker = stage.connect(config)
     if config.metrics:
         stage_metrics.serve(config.metrics, list(STAGES).index(stage.name), stage.name, worker.counts)
+    refusals = RefusalLog(worker.counts)
     partitions = Partitions(worker, stage.limit, commit, fail)
     app.idle = partitions.idle
 
@@ -97,6 +99,7 @@ def create_app(stage: Stage, config: DeploymentConfig, fail: Callable[[BaseExcep
     async def stopping(*_arguments: Any, **_: Any) -> None:
         watchdog.close()
         await partitions.end()
+        refusals.close()
 
     @app.agent(app.topic(stage.topic.name, schema=_Untouched()), name=f"{stage.name}.records")
     async def records(stream: Any) -> None:

@@ -1,6 +1,7 @@
 """A deployment in dollars on fraud_v3: worker and API take both from deployment.toml, and `tidemark up` keeps them."""
 
 import json
+import re
 import socket
 import stat
 import urllib.error
@@ -40,7 +41,11 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
 
 def test_a_worker_takes_them_from_the_file(deployment: Deployment) -> None:
     deployment.send([transaction(1, currency="USD"), transaction(2, currency="EUR")])
-    deployment.work_until_idle()
+    done = deployment.tidemark("worker", "--until-idle", timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert re.search(
+        r"WARNING ingest: refused 1 record in the last \d+ s: foreign_currency 1; see `tidemark dead-letters`\n", done.stderr
+    ), "at the end at the latest"
     decided = {one.transaction_id: one.features_digest for one in deployment.messages("decisions", Decision)}
     assert decided == {"t1": deployment.config.feature_set.digest}
     (refused,) = deployment.messages("dead-letters", DeadLetter)
