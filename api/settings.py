@@ -16,6 +16,7 @@ from infra.local import redis as redis_server
 from infra.local.service import Service
 from streams.config import DeploymentConfig
 from streams.kafka.security import read_security
+from streams.messages.seal import Seal
 
 if TYPE_CHECKING:
     from streams.kafka.client import KafkaClients
@@ -71,6 +72,26 @@ class Settings:
             metrics=metrics,
             answer_key=answer_key(self.home),
         )
+
+    def agreed_config(self, features: str | None = None, online: bool = True, metrics: str = "") -> DeploymentConfig:
+        """As ``stream_config``, once the deployment's record in Kafka says the same; it needn't of ``features`` that are given here.
+
+        Raises UserError if it says something else, or nothing.
+        """
+        config = self.stream_config(features, online, metrics)
+        self._require_agreement(None if features else config.features)
+        return config
+
+    def agreed_kafka(self) -> "KafkaClients":
+        """As ``require_kafka``, once the deployment's record there says what this configuration does. Raises UserError otherwise."""
+        self.stream_config()  # which refuses a currency that contradicts the home's
+        self._require_agreement(self.facts.features)
+        return self.require_kafka()
+
+    def _require_agreement(self, features: str | None) -> None:
+        from streams.control import kafka_facts
+
+        kafka_facts.require(self.require_kafka(), Seal(answer_key(self.home)), self.facts.currency, features)
 
     @classmethod
     def resolve(cls, require_services: bool) -> "Settings":

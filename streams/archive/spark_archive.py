@@ -31,8 +31,8 @@ SPARK_SETTINGS = {
 }
 _LOOK_EVERY_S = 0.1
 
-Report = Callable[[str, int], None]
-"""Gets each batch that was committed: its topic, and how many rows."""
+Report = Callable[[str, int, int], None]
+"""Gets each batch that was committed: its topic, how many rows, and how many of these are of refused records."""
 
 
 class TopicArchive:
@@ -45,11 +45,12 @@ class TopicArchive:
         self._kafka = kafka
         self._partitions = partitions
         self._currency, self._answer_key = currency, answer_key
-        self._table = OfflineTable(store, name, ARCHIVED[name].schema)
+        self._table = OfflineTable(store, name, ARCHIVED[name].schema, currency)
         self._checkpoint = Checkpoint(store.at("_checkpoints", WRITER, name), name)
 
     def check(self) -> None:
-        """Raises UserError if checkpoint and table disagree."""
+        """Raises UserError if checkpoint and table disagree, or the table is in another currency."""
+        self._table.require_currency(self._currency)
         position = self._checkpoint.position()
         if position is not None:
             self._require_agreement(self._held(), position)
@@ -83,11 +84,12 @@ class TopicArchive:
                 return
             self._require_agreement(held, CheckpointPosition(number, self._checkpoint.begin(number)))
             task = ArchiveTask(self.name, self._table.storage, self._partitions, self._currency, self._answer_key)
-            files = [WrittenFile(*row) for row in batch.mapInArrow(task, RESULT).collect()]
+            written = batch.mapInArrow(task, RESULT).collect()
+            files = [WrittenFile(row.path, row.day, row.rows, row.bytes) for row in written]
             # How many offsets lie before its end: a number that rises from batch to batch, whatever becomes of the checkpoint.
             committed = self._table.commit(files, WRITER, sum(end.values()), positions={str(p): offset for p, offset in end.items()})
             if committed:
-                report(self.name, sum(file.rows for file in files))
+                report(self.name, sum(file.rows for file in files), sum(row.refused for row in written))
         except BaseException as error:
             self.failure = error
             raise

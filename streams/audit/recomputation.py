@@ -99,7 +99,7 @@ class Recomputation:
         shape = self.shape
         validators = [Validator(TRANSACTIONS.name, source, shape.sources, shape.currency, shape.seal) for source in range(shape.sources)]
         self.users = [IngestState(self.feature_set, validator, shape.targets) for validator in validators]
-        self.merchants = [ScoreState(self.feature_set, shape.targets, shape.sources) for _ in range(shape.targets)]
+        self.merchants = [ScoreState(self.feature_set, shape.targets, shape.sources, shape.currency) for _ in range(shape.targets)]
         for user in self.users:
             user.failed = set(shape.failed_users)
         for merchant in self.merchants:

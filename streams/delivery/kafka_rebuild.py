@@ -53,7 +53,7 @@ def rebuild(config: DeploymentConfig, report: Callable[[str], None]) -> None:
             state = IngestState(config.feature_set, validator, merchants.count)
             users.build(partition, state, partial(reapply, state), report)
         for partition in range(merchants.count):
-            merchant_state = ScoreState(config.feature_set, merchants.count, users.count)
+            merchant_state = ScoreState(config.feature_set, merchants.count, users.count, config.currency)
             merchants.build(partition, merchant_state, partial(_relearn, merchant_state, partition), report)
     finally:
         users.close()

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 import msgspec
 
+from streams.messages import diagnosis
 from streams.messages.events import Label, Transaction, User
 
 MAX_VALUE_BYTES = 1 << 20
@@ -34,9 +35,9 @@ def readable(value: bytes | None, read: Callable[[bytes], Message]) -> Message:
         return read(value)
     except msgspec.ValidationError as error:
         missing = "missing required field" in str(error)
-        raise RefusedError("missing_field" if missing else "invalid_field", f"{error}; see the schema in docs/schemas") from None
+        raise RefusedError("missing_field" if missing else "invalid_field", diagnosis.unfit(value, error)) from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise RefusedError("not_json", f"the value is no JSON: {error}") from None
+        raise RefusedError("not_json", diagnosis.not_json(value, error)) from None
     except ValueError as error:
         raise RefusedError("invalid_field", str(error)) from None
 
@@ -47,9 +48,7 @@ def check_transaction(transaction: Transaction, now: int, currency: str, clock: 
     if transaction.event_time > now + most_ahead:
         raise _ahead("event_time", transaction.event_time, now, clock, most_ahead)
     if transaction.currency != currency:
-        raise RefusedError(
-            "foreign_currency", f"currency {transaction.currency} is not this deployment's {currency}; convert before sending"
-        )
+        raise RefusedError("foreign_currency", diagnosis.foreign_currency(transaction.currency, currency))
 
 
 def check_label(label: Label, now: int) -> None:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 
+from streams.messages import diagnosis
 from streams.messages.events import DeadLetter, Label, Transaction, User, encode
 from streams.messages.headers import Envelope, opened
 from streams.messages.partitioner import partition_of
@@ -79,12 +80,9 @@ class Validator:
     def _check_key(self, key: bytes | None, user_id: str) -> None:
         expected = user_id.encode()
         if key != expected:
-            raise RefusedError("wrong_key", f"the record's key must be user_id {user_id!r} in UTF-8, it is {key!r}")
+            raise RefusedError("wrong_key", diagnosis.wrong_key(key, user_id))
         belongs = partition_of(expected, self.partitions)
         if belongs != self.partition:
-            raise RefusedError(
-                "wrong_partition",
-                f"user {user_id!r} belongs on partition {belongs}, not {self.partition}; "
-                "set partitioner=murmur2_random in librdkafka, or use Java's default partitioner",
-            )
+            sentence = diagnosis.wrong_partition(user_id, self.partition, belongs, self.partitions)
+            raise RefusedError("wrong_partition", sentence)
         self._users[key] = user_id

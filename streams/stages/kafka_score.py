@@ -130,7 +130,7 @@ class ScoreWorker(StatefulStage[ScoreState]):
         return changed
 
     def _create(self, partition: int) -> ScoreState:
-        return ScoreState(self._config.feature_set, self._partition_count, self._sources)
+        return ScoreState(self._config.feature_set, self._partition_count, self._sources, self._config.currency)
 
     def _reapply(self, partition: int, state: ScoreState, records: Sequence[Record]) -> None:
         advance([(state, self._decode(partition, records))], Counter())

@@ -14,13 +14,14 @@ from streams.state.saved_state import StageProgress
 class ScoreState:
     """All that a partition of ``transactions.by-merchant`` has taught: merchants, and the last offset applied of each source partition.
 
-    ``partitions`` and ``sources`` are how many partitions that topic and ``transactions`` have. ``ahead`` and ``failed``: see
-    ``saved_state.Savable``.
+    ``partitions`` and ``sources`` are how many partitions that topic and ``transactions`` have, ``currency`` is the deployment's.
+    ``ahead`` and ``failed``: see ``saved_state.Savable``.
     """
 
     feature_set: FeatureSet
     partitions: int
     sources: int
+    currency: str
     merchants: EntityState = field(init=False)
     high_water: dict[int, int] = field(init=False, default_factory=dict)
     ahead: dict[str, int] = field(init=False, default_factory=dict)
@@ -36,7 +37,7 @@ class ScoreState:
 
     def progress(self) -> StageProgress:
         """See ``saved_state.Savable``."""
-        return StageProgress(self.partitions, self.sources, dict(self.high_water), self.merchants.clock)
+        return StageProgress(self.partitions, self.sources, dict(self.high_water), self.merchants.clock, self.currency)
 
     def labels(self, names: Sequence[str], horizons: Sequence[int]) -> list[bytes]:
         """None: which label counts is INGEST's to know."""

@@ -34,13 +34,15 @@ class StageProgress(msgspec.Struct, frozen=True):
     """What a partition knows beside its keys.
 
     ``marks`` are INGEST's last offset for each merchant partition, or SCORE's last of each source partition; ``counterparts`` is how many
-    of those there are, ``partitions`` how many the topic has that the stage reads. ``clock``: see ``EntityState.clock``.
+    of those there are, ``partitions`` how many the topic has that the stage reads. ``clock``: see ``EntityState.clock``. ``currency`` is
+    the deployment's (ISO 4217), in whose minor units amounts are; empty in what 0.2.0 saved, which did not say it.
     """
 
     partitions: int
     counterparts: int
     marks: dict[int, int]
     clock: list[int]
+    currency: str = ""
 
 
 class _At(msgspec.Struct, frozen=True):
@@ -168,8 +170,8 @@ class Restored:
 def restore(state: Savable, records: Mapping[bytes, bytes], where: str) -> Restored:
     """Puts a state without keys where the newest ``records`` of each key say.
 
-    ``where`` names the topic and partition in errors. Raises UserError if what was saved belongs to another feature set or another number
-    of partitions.
+    ``where`` names the topic and partition in errors. Raises UserError if what was saved belongs to another feature set, currency or
+    number of partitions.
     """
     prefix = _prefix(state.entity)
     found = records.get(prefix + _AT)
@@ -177,6 +179,7 @@ def restore(state: Savable, records: Mapping[bytes, bytes], where: str) -> Resto
         _refuse_others(state.entity, records, where)
         return Restored(start_over(state, records), None, np.empty(0, np.int64))
     at = _decode_at(found)
+    _refuse_other_currency(state.progress(), at.progress, where)
     _refuse_other_counts(state.progress(), at.progress, where)
     names, kept = [], []
     key, seen = prefix + _KEY, prefix + _SEEN
@@ -246,6 +249,14 @@ def _refuse_others(entity: EntityState, records: Iterable[bytes], where: str) ->
 def _name_of(digest: str) -> str:
     known = next((name for name, feature_set in FEATURE_SETS.items() if feature_set.digest.startswith(digest)), "unknown")
     return f"{known} ({digest})"
+
+
+def _refuse_other_currency(here: StageProgress, then: StageProgress, where: str) -> None:
+    if then.currency not in ("", here.currency):
+        raise UserError(
+            f"{where} holds states of amounts in {then.currency}, this worker settles in {here.currency}; run the workers in "
+            f"{then.currency} (TIDEMARK_CURRENCY), or give the deployment in {here.currency} a Kafka of its own"
+        )
 
 
 def _refuse_other_counts(here: StageProgress, then: StageProgress, where: str) -> None:

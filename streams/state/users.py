@@ -56,7 +56,13 @@ class IngestState:
 
     def progress(self) -> StageProgress:
         """See ``saved_state.Savable``."""
-        return StageProgress(self.validator.partitions, self.merchant_partitions, dict(enumerate(self.previous)), self.users.clock)
+        return StageProgress(
+            self.validator.partitions,
+            self.merchant_partitions,
+            dict(enumerate(self.previous)),
+            self.users.clock,
+            self.validator.currency,
+        )
 
     def labels(self, names: Sequence[str], horizons: Sequence[int]) -> list[bytes]:
         """See ``saved_state.Savable``."""

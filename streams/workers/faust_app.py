@@ -14,6 +14,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError
 from faust.serializers.schemas import Schema
 
 from streams.config import DeploymentConfig
+from streams.control import kafka_facts
 from streams.kafka.client import KafkaClients
 from streams.kafka.positions import Positions
 from streams.kafka.stall import exit_now
@@ -21,6 +22,7 @@ from streams.kafka.watchdog import Watchdog
 from streams.workers import stage_metrics
 from streams.workers.faust_transport import SCHEME, BatchesApp, Consumer
 from streams.workers.partitions import Partitions
+from streams.workers.refusal_log import RefusalLog
 from streams.workers.stages import STAGES, Stage
 
 logger = logging.getLogger(__name__)
@@ -73,9 +75,11 @@ def create_app(stage: Stage, config: DeploymentConfig, fail: Callable[[BaseExcep
             # The group is rebalancing: the next owner starts from the positions before, and sends some things twice.
             logger.info("positions %s of %s not committed: %s", dict(positions), stage.topic.name, error)
 
+    kafka_facts.require_of(config)
     worker = stage.connect(config)
     if config.metrics:
         stage_metrics.serve(config.metrics, list(STAGES).index(stage.name), stage.name, worker.counts)
+    refusals = RefusalLog(worker.counts)
     partitions = Partitions(worker, stage.limit, commit, fail)
     app.idle = partitions.idle
 
@@ -95,6 +99,7 @@ def create_app(stage: Stage, config: DeploymentConfig, fail: Callable[[BaseExcep
     async def stopping(*_arguments: Any, **_: Any) -> None:
         watchdog.close()
         await partitions.end()
+        refusals.close()
 
     @app.agent(app.topic(stage.topic.name, schema=_Untouched()), name=f"{stage.name}.records")
     async def records(stream: Any) -> None:

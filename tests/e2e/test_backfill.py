@@ -44,7 +44,8 @@ def test_states_of_another_feature_set_are_built_beside_and_taken_up(deployment:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Deployment, "environment", deployment.environment | {"TIDEMARK_FEATURES": "fraud_v2"})
         refused = deployment.tidemark("worker", "--until-idle", timeout=120)
-    assert refused.returncode == 1
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1), refused.stderr
+    assert "computes fraud_v2" in refused.stderr
     assert "tidemark rebuild-state" in refused.stderr
     kept = deployment.tidemark("up", "--features", "fraud_v2")
     assert kept.returncode == 2
@@ -69,7 +70,7 @@ def test_states_of_another_feature_set_are_built_beside_and_taken_up(deployment:
         states: list[IngestState | ScoreState] = []
         for _ in range(2):
             states.append(IngestState(other.feature_set, Validator("transactions", partition, 2, "EUR"), 2))
-            states.append(ScoreState(other.feature_set, 2, 2))
+            states.append(ScoreState(other.feature_set, 2, 2, other.currency))
         users, merchants, saved_users, saved_merchants = states
         assert isinstance(users, IngestState)
         assert isinstance(merchants, ScoreState)

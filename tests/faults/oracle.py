@@ -184,7 +184,7 @@ class Oracle:
         return batches.decode(routed.value, routed.headers, (routed.partition, 0), self._schema, self._config.feature_set)
 
     def _compute_merchants(self, target: int) -> None:
-        state = self._merchants[target] = ScoreState(self._config.feature_set, self._targets, self._sources)
+        state = self._merchants[target] = ScoreState(self._config.feature_set, self._targets, self._sources, self._config.currency)
         state.failed = self._culprits["merchant"]
         counts: Counter[str] = Counter()
         for records in self._records(BY_MERCHANT.name, target):
@@ -281,7 +281,7 @@ class Oracle:
     def _empty(self, partition: int, like: IngestState | ScoreState) -> Savable:
         if isinstance(like, IngestState):
             return IngestState(self._config.feature_set, like.validator, self._targets)
-        return ScoreState(self._config.feature_set, self._targets, self._sources)
+        return ScoreState(self._config.feature_set, self._targets, self._sources, self._config.currency)
 
     def _compare_online(self) -> None:
         reader = OnlineReader(self._config.feast_path, timeout=2.0)

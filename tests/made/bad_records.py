@@ -23,7 +23,7 @@ def changed(**fields: object) -> LogRecord:
 
 BAD = {
     "null value": (replaced(None), "null_value", "no value"),
-    "empty value": (replaced(b""), "not_json", "no JSON"),
+    "empty value": (replaced(b""), "not_json", "empty"),
     "not JSON": (replaced(b"{oops"), "not_json", "no JSON"),
     "not UTF-8": (replaced(b'{"transaction_id":"\xff"}'), "not_json", ""),
     "a list": (replaced(b"[]"), "invalid_field", "object"),

@@ -75,7 +75,7 @@ def advanced(state: ScoreState, read: Sequence[Batch], counts: Counter[str] | No
 
 def score_state(feature_set: FeatureSet = FRAUD_V1) -> ScoreState:
     """An empty state of one merchant partition."""
-    return ScoreState(feature_set, partitions=1, sources=1)
+    return ScoreState(feature_set, partitions=1, sources=1, currency="EUR")
 
 
 def scorer(feature_set: FeatureSet = FRAUD_V1, review: float = 0.5) -> Scorer:

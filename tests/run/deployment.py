@@ -25,11 +25,13 @@ from models.policy import Policy
 from models.registry import mlflow_registry
 from models.registry.record import Registered
 from streams.config import DeploymentConfig
+from streams.control import kafka_facts
 from streams.kafka.admin import create_missing
 from streams.kafka.client import KafkaClients
+from streams.messages.facts import SettledFacts
 from streams.messages.partitioner import PRODUCER_SETTING
 from streams.workers.kafka_idle import IdleWatch
-from tests.made.seal import ANSWER_KEY
+from tests.made.seal import ANSWER_KEY, SEAL
 
 ROOT = Path(__file__).parents[2]
 
@@ -217,7 +219,9 @@ def deployed(home: Path, partitions: int = 4, features: str = "fraud_v1", curren
             endpoints = services.up(home)
             services.record(home, features=features, currency=currency)
             (home / "answer.key").write_text(ANSWER_KEY)
-            create_missing(KafkaClients(endpoints.kafka), partitions)
+            kafka = KafkaClients(endpoints.kafka)
+            create_missing(kafka, partitions)
+            kafka_facts.settle(kafka, SEAL, SettledFacts(features, currency))
             write_feast_repo(endpoints.feast_repo, endpoints.redis)
             config = DeploymentConfig(
                 kafka=endpoints.kafka,

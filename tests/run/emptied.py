@@ -17,10 +17,12 @@ from confluent_kafka.admin import AdminClient
 from features.online.feast_repo_writer import write as write_feast_repo
 from infra.local import services
 from streams.config import DeploymentConfig
+from streams.control import kafka_facts
 from streams.kafka.admin import create_missing
 from streams.kafka.client import KafkaClients
+from streams.messages.facts import SettledFacts
 from streams.messages.topics import TOPICS
-from tests.made.seal import ANSWER_KEY
+from tests.made.seal import ANSWER_KEY, SEAL
 from tests.run.deployment import Deployment, eventually
 
 PARTITIONS = 4
@@ -56,7 +58,7 @@ def emptied(of: Deployment, home: Path, partitions: int = PARTITIONS, features: 
         try:
             yield Emptied(home, config)
         finally:
-            _empty(config, PARTITIONS)
+            _empty(of.config, PARTITIONS)
 
 
 def _outside(config: DeploymentConfig) -> dict[str, str]:
@@ -81,5 +83,6 @@ def _empty(config: DeploymentConfig, partitions: int) -> None:
         return ours <= set(admin.list_topics(timeout=10).topics)
 
     eventually(made, 30, "the topics")
+    kafka_facts.settle(KafkaClients.of(config), SEAL, SettledFacts(config.features, config.currency))
     with redis.Redis.from_url(config.redis) as client:
         client.flushall()

@@ -53,7 +53,7 @@ def users_state(source: int) -> IngestState:
 
 
 def merchants_state() -> ScoreState:
-    return ScoreState(V2, TARGETS, SOURCES)
+    return ScoreState(V2, TARGETS, SOURCES, "EUR")
 
 
 def sent_batches(target: int, sent: list[Routed]) -> list[Batch]:

@@ -36,7 +36,7 @@ def run(file: Path, options: FileOptions, rate: str, aligned: bool, summary: Pat
         return
 
     log_to_stderr(logging.INFO)
-    config = Settings.resolve(require_services=True).stream_config()
+    config = Settings.resolve(require_services=True).agreed_config()
     name = name_of(file, options.columns, options.amount_unit, options.begin, options.end, options.labels_after)
     report(lambda advance, stopped: replay_aligned(table, plan, name, config, pace, advance, stopped), title, len(plan), summary)
 

@@ -28,9 +28,9 @@ class Target:
 
     @classmethod
     def known(cls) -> "Target":
-        """The deployment's. Raises UserError if no Kafka, or no key, is known."""
+        """The deployment's. Raises UserError if no Kafka, or no key, is known, or the Kafka is another deployment's."""
         settings = Settings.resolve(require_services=False)
-        return cls(settings.require_kafka(), Seal(answer_key(settings.home)))
+        return cls(settings.agreed_kafka(), Seal(answer_key(settings.home)))
 
 
 def send(table: pa.Table, plan: ReplayPlan, target: Target, rate: Rate, title: str, summary: Path | None) -> None:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from api.offline_store import offline_store
+from api.offline_store import archive_store, offline_store
 from features.errors import UserError
 from features.history.columns import parse_mapping
 from features.history.datafile import file_digest, read_numbers, read_transactions
@@ -37,7 +37,7 @@ def data_of(
         weighting,
     )
     if data is None:
-        return data_of_archive(offline_store(home, store), request)
+        return data_of_archive(archive_store(home, store), request)
     if is_training_folder(data):
         return data_of_training_folder(data, request)
     return _data_of_file(data, columns, amount_unit, labels_after, request)

@@ -9,7 +9,7 @@ import typer
 from api.cli.conventions import progress, write_summary
 from api.cli.offline.options import ScoreUsersOptions
 from api.cli.offline.user_history import ArchivedHistory, FileHistory
-from api.offline_store import offline_store
+from api.offline_store import archive_store, offline_store
 from api.settings import Settings
 from features.errors import UserError
 from features.history.columns import parse_mapping
@@ -34,9 +34,9 @@ def run(options: ScoreUsersOptions) -> None:
     if options.engine not in ("auto", "local", "spark"):
         raise UserError(f"--engine {options.engine} is not an engine; use auto, local or spark")
     settings = Settings.resolve(require_services=False)
-    place = offline_store(settings.home, options.store)
+    place = (archive_store if options.data is None else offline_store)(settings.home, options.store)
     scorer = mlflow_registry.load(options.model, settings.mlflow)
-    kafka = settings.require_kafka() if options.topic else None
+    kafka = settings.agreed_kafka() if options.topic else None
     if kafka is not None:
         partition_count(kafka, USER_RISK.name)
     if options.data is None:

@@ -29,7 +29,7 @@ def run(options: AuditOptions) -> None:
     if options.event_time and options.follow:
         raise UserError("--event-time needs a log that is complete; leave out --follow")
     began = time.monotonic()
-    config = Settings.resolve(require_services=True).stream_config(options.features)
+    config = Settings.resolve(require_services=True).agreed_config(options.features)
     metrics = AuditMetrics()
     if options.metrics_port is not None:
         metrics.serve(options.metrics_port)

@@ -26,7 +26,7 @@ def run(stages: list[str], until_idle: bool, online: bool, metrics: str) -> None
     Exits with 1 if a stage failed, or if it was stopped before it was idle. Raises UserError if it can't run.
     """
     log_to_stderr(logging.INFO)
-    config = Settings.resolve(require_services=True).stream_config(online=online, metrics=metrics)
+    config = Settings.resolve(require_services=True).agreed_config(online=online, metrics=metrics)
     running = Worker(config, stages)
     _require_free(metrics, stages)
     create_missing(KafkaClients.of(config))

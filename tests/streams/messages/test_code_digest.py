@@ -31,6 +31,7 @@ streams/messages/answer.py
 streams/messages/batches.py
 streams/messages/code_digest.py
 streams/messages/decisions.py
+streams/messages/diagnosis.py
 streams/messages/events.py
 streams/messages/headers.py
 streams/messages/partitioner.py

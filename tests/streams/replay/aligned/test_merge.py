@@ -263,7 +263,7 @@ def test_vectors_are_the_historys_over_several_partitions_and_crashes(chance: Ra
                 reapply(states[number], LOG[number][:position])
     seen: dict[str, bytes] = {}
     for target in range(TARGETS):
-        state, counts = ScoreState(FRAUD_V1, TARGETS, SOURCES), Counter[str]()
+        state, counts = ScoreState(FRAUD_V1, TARGETS, SOURCES, "EUR"), Counter[str]()
         for read in in_pieces(received(bus, target), chance):
             observed = advance([(state, read)], counts)
             seen |= dict(zip(observed.rows["transaction_id"].to_pylist(), map(np.ndarray.tobytes, observed.vectors), strict=True))
