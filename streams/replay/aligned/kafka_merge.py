@@ -19,7 +19,8 @@ from streams.config import INGEST, DeploymentConfig
 from streams.kafka.admin import partition_count
 from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
-from streams.kafka.positions import Positions, reached
+from streams.kafka.out_of_range import require_within
+from streams.kafka.positions import Positions, reached, signature
 from streams.kafka.producer import Membership
 from streams.kafka.stall import exit_now
 from streams.kafka.watchdog import Watchdog
@@ -123,7 +124,7 @@ class AlignedIngest(ConsumerRebalanceListener):  # type: ignore[misc]
         merge = Merge(self._replay, self._partitions, begin)
         for number, position in positions.items():
             self._consumer.seek(TopicPartition(TRANSACTIONS.name, number), position)
-        reading = asyncio.create_task(self._read(merge), name="reading")
+        reading = asyncio.create_task(self._read(merge, positions), name="reading")
         try:
             while not merge.ended and not self._stopping:
                 self._require_all(reading)
@@ -152,7 +153,8 @@ class AlignedIngest(ConsumerRebalanceListener):  # type: ignore[misc]
         except TimeoutError:
             await self._commit(await self._call(self._worker.tick))
 
-    async def _read(self, merge: Merge) -> None:
+    async def _read(self, merge: Merge, positions: Positions) -> None:
+        next_offsets = dict(positions)
         while True:
             self._room.clear()
             wanted = [TopicPartition(TRANSACTIONS.name, number) for number in merge.wanted()]
@@ -161,9 +163,21 @@ class AlignedIngest(ConsumerRebalanceListener):  # type: ignore[misc]
                 continue
             fetched = await self._consumer.getmany(*wanted, timeout_ms=int(1_000 * _TICK_S), max_records=_MOST_FETCHED)
             for tp, records in fetched.items():
+                await self._require_next(tp, records[0].offset, next_offsets[tp.partition])
                 merge.feed(tp.partition, records)
+            next_offsets |= {tp.partition: records[-1].offset + 1 for tp, records in fetched.items()}
             if fetched:
                 self._arrived.set()
+
+    async def _require_next(self, tp: TopicPartition, found: int, expected: int) -> None:
+        """Raises UserError if the log no longer has the expected offset: the consumer then goes on with the first that it has."""
+        if found == expected:
+            return
+        begin = (await self._consumer.beginning_offsets([tp]))[tp]
+        # Of a log that was created again there is more by now; what counts is that reading it began anew.
+        end = found if found < expected else expected
+        whose = f"group {self._config.group(INGEST)}"
+        require_within(f"{tp.topic}[{tp.partition}]", whose, expected, lambda: (begin, end), patience=0.0)
 
     def _require_all(self, reading: "asyncio.Task[None]") -> None:
         if self._lost:
@@ -184,7 +198,7 @@ class AlignedIngest(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _commit(self, positions: Positions) -> None:
         if positions:
-            offsets = {TopicPartition(TRANSACTIONS.name, number): OffsetAndMetadata(at, "") for number, at in positions.items()}
+            offsets = {TopicPartition(TRANSACTIONS.name, number): OffsetAndMetadata(at, signature(at)) for number, at in positions.items()}
             await self._consumer.commit(offsets)
 
     async def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
