@@ -42,6 +42,7 @@ Stream:
   serve           score single transactions over HTTP
   rebuild-online  write the online store again
   rebuild-state   build the states of another feature set
+  offsets         say where the stages stand in their logs, or restore it
 
 Models:
   train           train a model and register it
