@@ -108,4 +108,5 @@ class DeadLetter(Struct, gc=False):
 
 
 decode_decision = msgspec.json.Decoder(Decision).decode
+decode_letter = msgspec.json.Decoder(DeadLetter).decode
 encode = msgspec.json.Encoder().encode

@@ -40,11 +40,12 @@ def run(options: AuditOptions) -> None:
         with progress("auditing", None) as advance:
             running.catch_up(advance)
         running.auditor.finish()
+        running.check_complete()
         checked, in_store = running.check_store(keys, options.store_patience)
         metrics.update(running, Counter(mismatch.cause for mismatch in in_store))
         if options.follow:
             checked, in_store = _follow(running, metrics.update, keys, options.store_patience)
-        found = report.report(running.auditor, running.positions, checked, in_store)
+        found = report.report(running.auditor, running.completeness, running.positions, checked, in_store)
     if disorder is not None:
         found["event_time"] = disorder.report()
     found |= {"command": " ".join(["tidemark", *sys.argv[1:]]), "seconds": round(time.monotonic() - began, 1)}
@@ -58,6 +59,8 @@ def run(options: AuditOptions) -> None:
             typer.echo(line)
     if not report.passed(found):
         raise typer.Exit(1)
+    if nothing := report.nothing_audited(found):
+        raise UserError(f"can't audit: {nothing}")
 
 
 def _follow(running: KafkaAudit, update: Callable[[KafkaAudit, Counter[str]], None], keys: int, patience: float) -> tuple[int, list[Any]]:
@@ -70,6 +73,8 @@ def _follow(running: KafkaAudit, update: Callable[[KafkaAudit, Counter[str]], No
                 time.sleep(_LOOK_EVERY_S)
             for mismatch in running.auditor.finish():
                 typer.echo(f"{mismatch.what} of {mismatch.scored.where}: {mismatch.cause}, {mismatch.sentence}")
+            for incomplete in running.check_complete():
+                typer.echo(f"{incomplete.where}: {incomplete.cause}, {incomplete.sentence}")
             if time.monotonic() > looked + _CHECK_STORE_EVERY_S:
                 checked, found = running.check_store(keys, patience)
                 known = {(one.entity, one.key) for one in in_store}
@@ -80,6 +85,6 @@ def _follow(running: KafkaAudit, update: Callable[[KafkaAudit, Counter[str]], No
 
 
 def _record_verdict(found: dict[str, Any], tracking_uri: str) -> None:
-    mismatches = found["mismatches"] + found["store"]["mismatches"]
+    mismatches = report.mismatches(found)
     verdict = mlflow_audits.AuditVerdict(not mismatches, found["audited"], mismatches, datetime.now(UTC).isoformat(timespec="seconds"))
     mlflow_audits.record(found["features_digest"], verdict, tracking_uri)
