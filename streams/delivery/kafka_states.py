@@ -164,7 +164,7 @@ class PartitionStates(Generic[State]):
     def _require_source(self, restored: Restored, number: int, position: int, where: str) -> None:
         """Raises UserError if the log is another than what was saved in ``where`` is about, or ends before that. What it has lost at its
         beginning shows when it is read."""
-        if restored.source_id not in ("", self._source_id):
+        if restored.source_id and self._source_id and restored.source_id != self._source_id:
             raise UserError(
                 f"{where} was saved of another topic {self._source.name}, which was created again since, so its offsets mean something "
                 f"else; restore the broker's data from a copy, or {START_OVER}"

@@ -106,16 +106,18 @@ class KafkaLog:
                 raise KafkaException(done.error)
 
     def topic_id(self, topic: str) -> str | None:
-        """What tells a topic from one of the same name that is created after it; None if there is none of that name."""
+        """What tells a topic from one of the same name that is created after it, "" if the broker has no such thing; None if there is no
+        topic of that name."""
         if self._admin is None:
             self._admin = self._kafka.admin({"log_level": 0})
         (asked,) = self._admin.describe_topics(TopicCollection([topic]), request_timeout=_TIMEOUT_S).values()
         try:
-            return str(asked.result().topic_id)
+            found = asked.result().topic_id
         except KafkaException as error:
             if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                 return None
             raise
+        return "" if found.get_most_significant_bits() == found.get_least_significant_bits() == 0 else str(found)
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """The first offset that is kept, and the last stable offset (the end of what is committed)."""

@@ -263,6 +263,6 @@ def _refuse_other_counts(here: StageProgress, then: StageProgress, where: str) -
     if (here.partitions, here.counterparts) != (then.partitions, then.counterparts):
         raise UserError(
             f"{where} was saved when the stage's topic had {then.partitions} partitions and its counterpart {then.counterparts}, now they "
-            f"have {here.partitions} and {here.counterparts}; keys have moved between partitions, so the states are no longer theirs: "
-            "go back to the former numbers, or replay the transactions into a new application with new topics"
+            f"have {here.partitions} and {here.counterparts}; keys have moved between partitions, so the states are no longer theirs; "
+            "start over with empty topics as docs/reliability.md has it"
         )

@@ -12,6 +12,7 @@ from msgspec import structs
 
 from streams.config import INGEST, LABELS_COPY, PROFILES, SCORE
 from streams.kafka.client import KafkaClients
+from streams.kafka.groups import Groups
 from streams.kafka.log import KafkaLog
 from streams.messages.events import DeadLetter, Decision
 from streams.messages.partitioner import partition_of
@@ -155,6 +156,8 @@ def test_rows_that_ingest_has_passed_over_end_score_and_are_sent_again(deploymen
     log.close()
     with deployment.running("worker"):
         deployment.send(some(100))
+        groups = Groups(KafkaClients.of(deployment.config))
+        eventually(lambda: groups.members(deployment.config.group(SCORE)) > 0, 60, "SCORE's start")
         refused = deployment.tidemark("offsets", "restore")
 
         def ended() -> bool:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import msgspec
 import pytest
+from aiokafka.structs import TopicPartition
 from confluent_kafka import Consumer
 from msgspec import structs
 
@@ -142,3 +143,37 @@ def test_a_plain_ingest_leaves_an_unfinished_aligned_replay_alone(config: Deploy
                 worker.process({1: read})
     finally:
         worker.end()
+
+
+class Beginnings:
+    """A consumer's answer to where a partition begins."""
+
+    def __init__(self, begin: int) -> None:
+        self._begin = begin
+
+    async def beginning_offsets(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, self._begin)
+
+
+@pytest.mark.parametrize(
+    ("found", "begin", "sentence"),
+    [
+        (40, 0, None),
+        # The marker of a transaction lies between.
+        (42, 0, None),
+        (42, 40, None),
+        (0, 0, "transactions[0] ends at offset 0, but group .* stands at 40: the topic was created again, or has lost its end"),
+        (42, 41, "transactions[0] begins at offset 41, but group .* has only processed what lies before 40"),
+    ],
+)
+def test_what_an_aligned_ingest_reads_follows_what_it_read(config: DeploymentConfig, found: int, begin: int, sentence: str | None) -> None:
+    async def run() -> None:
+        ingest = AlignedIngest.__new__(AlignedIngest)
+        ingest._config, ingest._consumer = config, Beginnings(begin)
+        await ingest._require_next(TopicPartition("transactions", 0), found, 40)
+
+    if sentence is None:
+        asyncio.run(run())
+        return
+    with pytest.raises(UserError, match=sentence.replace("[0]", r"\[0\]")):
+        asyncio.run(run())
