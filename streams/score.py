@@ -54,7 +54,8 @@ def advance(turn: Sequence[tuple[ScoreState, Sequence[Batch]]], counts: Counter[
     """Applies batches to the states of their partitions; returns each new transaction with its vector as of before it.
 
     Rows already applied are left out; rows of a source that leave a gap behind the last one applied come from a former owner of the source
-    partition and are left out too, for the present owner sends them again. ``counts`` gains repeated, gaps, late, too_late.
+    partition and are left out too, for the present owner sends them again; until it has, the state's ``gaps`` name them. ``counts`` gains
+    repeated, gaps, late, too_late.
     """
     feature_set = turn[0][0].feature_set
     admitted = [[piece for piece in (admit(state, batch, counts) for batch in read) if len(piece.rows)] for state, read in turn]
@@ -147,6 +148,8 @@ def admit(state: ScoreState, batch: Batch, counts: Counter[str]) -> Batch:
     if not _is_all_new(state, batch, source, offset):
         left_out = _known_or_gap(state, batch, source, offset, counts)
         rows = rows.filter(pa.array(~left_out)) if left_out.any() else rows
+    if state.gaps:
+        state.close_filled_gaps()
     return replace(batch, rows=_without_failed(rows, state.failed) if state.failed else rows)
 
 
@@ -174,6 +177,7 @@ def _known_or_gap(state: ScoreState, batch: Batch, source: Int64, offset: Int64,
         if previous > applied:
             counts["gaps"] += 1
             left_out |= here
+            state.note_gap(number, int(offset[here][-1]))
             continue
         repeated = here & (offset <= applied)
         counts["repeated"] += int(np.count_nonzero(repeated))

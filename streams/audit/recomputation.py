@@ -142,6 +142,11 @@ class Recomputation:
         self.ordered[target] = max(self.ordered[target], until)
         self._answer("merchant", target)
 
+    def unnamed(self) -> Iterator[pa.RecordBatch]:
+        """Recomputed rows, in pieces, that no order has named so far."""
+        for waiting in self._waiting.values():
+            yield from waiting.rows
+
     def _learn(self, source: int, records: Sequence[Record]) -> None:
         state = self.users[source]
         accepted: dict[int, tuple[int, int]] = {}

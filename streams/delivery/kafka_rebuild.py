@@ -5,7 +5,6 @@ whole log, up to where the stages stand. The workers of that feature set then go
 as nobody else has moved on.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -30,8 +29,6 @@ from streams.state.saved_state import Savable, start_over
 from streams.state.users import IngestState
 
 _CHUNK_KEYS = 20_000
-# A killed worker is a member until its session is over.
-_SESSION_S = 10.0
 _TIMEOUT_S = 15
 
 
@@ -41,7 +38,7 @@ def rebuild(config: DeploymentConfig, report: Callable[[str], None]) -> None:
     Raises UserError, before anything is written, if workers run, if SCORE hasn't decided yet what INGEST has sent, or if the logs have
     lost their beginning.
     """
-    _require_no_workers(config)
+    Groups(KafkaClients.of(config), _TIMEOUT_S).require_nobody([config.group(stage) for stage in (INGEST, SCORE)])
     users = _Side(config, INGEST, TRANSACTIONS, STATE_USERS)
     merchants = _Side(config, SCORE, BY_MERCHANT, STATE_MERCHANTS)
     try:
@@ -93,6 +90,7 @@ class _Side:
     def build(self, partition: int, state: Savable, learn: Callable[[Sequence[LogRecord]], None], report: Callable[[str], None]) -> None:
         position = self._positions[partition]
         saver = start_over(state, self._log.newest(self._states.name, partition, self._seal))
+        saver.source_id = self._log.topic_id(self._source.name) or ""
         for records in self._log.read(self._source.name, partition, 0, position):
             learn([record for record in records if self._counts(partition, record)])
         while saver.in_round or saver.saved != position:
@@ -120,12 +118,3 @@ def decode_any(record: Record, partition: int) -> batches.Batch:
     feature_set: FeatureSet = feature_set_of(dict(record.headers)[batches.FEATURES].decode())
     schema = batches.batch_schema(feature_set)
     return batches.decode(record.value or b"", record.headers, (partition, record.offset), schema, feature_set)
-
-
-def _require_no_workers(config: DeploymentConfig) -> None:
-    groups = Groups(KafkaClients.of(config), _TIMEOUT_S)
-    deadline = time.monotonic() + _SESSION_S
-    while busy := groups.busy([config.group(stage) for stage in (INGEST, SCORE)]):
-        if time.monotonic() > deadline:
-            raise UserError(f"group {' and '.join(busy)} has members; stop all workers first")
-        time.sleep(0.5)

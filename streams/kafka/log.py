@@ -6,8 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from operator import methodcaller
 from typing import TypeVar
 
+from confluent_kafka import TopicCollection
+from confluent_kafka.admin import AdminClient
+
 from features.errors import UserError
 from streams.kafka.client import KafkaClients, KafkaError, KafkaException, Message, TopicPartition
+from streams.kafka.out_of_range import START_OVER, require_within
+from streams.kafka.positions import Positions, signature, signed
 from streams.messages.record import LogRecord
 from streams.messages.seal import Seal
 
@@ -62,6 +67,8 @@ class KafkaLog:
 
     def __init__(self, kafka: KafkaClients, group: str, *, committed_only: bool = True, ahead_kb: int = 65_536) -> None:
         self.group = group
+        self._kafka = kafka
+        self._admin: AdminClient | None = None
         self._consumer = kafka.consumer(
             {
                 "group.id": group,
@@ -78,26 +85,56 @@ class KafkaLog:
 
     def committed(self, topic: str, partition: int) -> int | None:
         """The group's next offset to process, None before the first commit; waits for a transaction under way to end."""
+        return self._committed(topic, partition)[0]
+
+    def is_ours(self, topic: str, partition: int) -> bool:
+        """Whether the group's offset was committed by Tidemark; also if there is none."""
+        position, text = self._committed(topic, partition)
+        return position is None or text == signature(position)
+
+    def _committed(self, topic: str, partition: int) -> tuple[int | None, str]:
         found = self._patiently(lambda: self._consumer.committed([TopicPartition(topic, partition)], timeout=_TIMEOUT_S)[0])
-        return found.offset if found.offset >= 0 else None
+        return (found.offset if found.offset >= 0 else None), found.metadata or ""
 
     def positions(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
         """The group's next offset to process of each partition; the first that is kept before its first commit. Waits as ``committed``.
 
-        Raises UserError if the log has lost records that were not processed.
+        Raises UserError if another tool has set one, or if the log doesn't have it: it has lost its end, or records that weren't processed.
         """
         return {partition: self._position(topic, partition) for partition in partitions}
 
     def _position(self, topic: str, partition: int) -> int:
-        begin, _ = self.bounds(topic, partition)
-        position = self.committed(topic, partition)
-        if position is not None and position < begin:
+        position, text = self._committed(topic, partition)
+        if position is None:
+            return self.bounds(topic, partition)[0]
+        where, whose = f"{topic}[{partition}]", f"group {self.group}"
+        if text != signature(position):
             raise UserError(
-                f"{topic}[{partition}] begins at offset {begin}, but group {self.group} has only processed what lies before {position}: "
-                f"retention has removed {begin - position} offsets unread; raise retention.ms of {topic}, replay what was removed from an "
-                f"archive if you have one, and set the group's offset of this partition to {begin}"
+                f"{whose}'s offset {position} of {where} was not set by this version of Tidemark: records before it may not be processed, "
+                "or others be processed twice; stop all workers and set it to where the stage was with `tidemark offsets restore`"
             )
-        return begin if position is None else position
+        require_within(where, whose, position, lambda: self.bounds(topic, partition))
+        return position
+
+    def commit(self, topic: str, positions: Positions) -> None:
+        """Sets the group's offsets, which nobody may be using. Raises KafkaException if the group has members."""
+        for done in self._consumer.commit(offsets=signed(topic, positions), asynchronous=False) or ():
+            if done.error is not None:
+                raise KafkaException(done.error)
+
+    def topic_id(self, topic: str) -> str | None:
+        """What tells a topic from one of the same name that is created after it, "" if the broker has no such thing; None if there is no
+        topic of that name."""
+        if self._admin is None:
+            self._admin = self._kafka.admin({"log_level": 0})
+        (asked,) = self._admin.describe_topics(TopicCollection([topic]), request_timeout=_TIMEOUT_S).values()
+        try:
+            found = asked.result().topic_id
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                return None
+            raise
+        return "" if found.get_most_significant_bits() == found.get_least_significant_bits() == 0 else str(found)
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """The first offset that is kept, and the last stable offset (the end of what is committed)."""
@@ -122,8 +159,8 @@ class KafkaLog:
                         position = end
                     elif error is not None:
                         raise UserError(
-                            f"{topic}[{partition}] can't be read from offset {begin} ({error.str()}); what the state needs is "
-                            "no longer in the log: raise the topic's retention and start from an empty state"
+                            f"{topic}[{partition}] can't be read from offset {begin} ({error.str()}): what the state needs is no longer "
+                            f"in the log; raise retention.ms of {topic}, and {START_OVER}"
                         )
                     elif (record := record_of(message)).offset < end:
                         records.append(record)

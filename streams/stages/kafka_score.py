@@ -9,9 +9,10 @@ from dataclasses import replace
 import pyarrow as pa
 
 from models.experiments.variant import Variant
-from streams.config import SCORE, DeploymentConfig
+from streams.config import INGEST, SCORE, DeploymentConfig
 from streams.control.mlflow_champion import Champion
 from streams.delivery.kafka_delivery import ExactlyOnce
+from streams.delivery.kafka_gaps import GapWatch
 from streams.delivery.kafka_states import PartitionStates, StateRecord
 from streams.kafka.admin import partition_count
 from streams.kafka.client import KafkaClients
@@ -49,6 +50,7 @@ class ScoreWorker(StatefulStage[ScoreState]):
         self._champion = Champion(config.mlflow, config.feature_set)
         self._variants: dict[int, Variant] = {}
         log = KafkaLog(clients, config.group(SCORE))
+        self._gaps = GapWatch(KafkaLog(clients, config.group(INGEST)), log)
         super().__init__(
             log,
             ExactlyOnce(clients, config.group(SCORE), BY_MERCHANT, STATE_MERCHANTS, self._seal),
@@ -68,7 +70,13 @@ class ScoreWorker(StatefulStage[ScoreState]):
     def end(self) -> None:
         """Closes the connections."""
         super().end()
+        self._gaps.close()
         self._champion.close()
+
+    def tick(self) -> Positions:
+        """Saves and projects if it is time. Raises UserError if rows are missing for good."""
+        self._look_for_gaps()
+        return super().tick()
 
     def process(self, records: Mapping[int, Sequence[Record]]) -> Positions:
         """Decides, then delivers; nothing is begun before all outputs are there."""
@@ -95,7 +103,13 @@ class ScoreWorker(StatefulStage[ScoreState]):
                     SCORING_LOG.name, stretch, partition=number, headers=[self._seal.header(SCORING_LOG.name, number, None, stretch)]
                 )
 
-        return self._finish(send, positions, changed)
+        safe = self._finish(send, positions, changed)
+        self._look_for_gaps()
+        return safe
+
+    def _look_for_gaps(self) -> None:
+        positions = self._states.positions
+        self._gaps.look({partition: self._states[partition].gaps for partition in positions}, positions)
 
     def _advance(self, turn: Mapping[int, Sequence[Batch]]) -> Observed:
         return advance([(self._states[partition], read) for partition, read in turn.items()], self.counts)

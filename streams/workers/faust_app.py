@@ -67,6 +67,7 @@ def create_app(stage: Stage, config: DeploymentConfig, fail: Callable[[BaseExcep
     )
     app.fetching = stage.fetching
     app.kafka = KafkaClients.of(config)
+    app.fail = fail
 
     async def commit(positions: Positions) -> None:
         try:

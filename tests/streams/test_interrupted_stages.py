@@ -237,6 +237,8 @@ class Stages(RuleBasedStateMachine):
             decided += [(*place, vector.tobytes()) for place, vector in zip(places, observed.vectors, strict=True)]
             refused.update(observed.refused)
             assert contents(owned_merchants.state) == contents(undisturbed)
+            # Whoever left one behind, its rows were sent again.
+            assert owned_merchants.state.gaps == {}
         assert sorted(self.decided) == sorted(decided)
         assert self.refused == refused
 

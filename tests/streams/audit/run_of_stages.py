@@ -36,6 +36,7 @@ class Run:
     transactions: list[LogRecord]
     by_merchant: list[LogRecord] = field(default_factory=list)
     scoring_log: list[bytes] = field(default_factory=list)
+    decisions: list[bytes] = field(default_factory=list)
 
     shape = Shape("EUR", sources=1, targets=1, seal=SEAL)
 
@@ -76,7 +77,9 @@ def run(records: list[LogRecord]) -> Run:
     sent = [(record.value or b"", record.headers) for record in left.by_merchant]
     state, variant = score_state(), Variant(scorer())
     for batch in received([Sent(*one) for one in sent]):
-        left.scoring_log += decide(advanced(state, [batch]), variant, "EUR", 0).log
+        outcome = decide(advanced(state, [batch]), variant, "EUR", 0)
+        left.scoring_log += outcome.log
+        left.decisions += [message for _, message in outcome.decisions]
     return left
 
 

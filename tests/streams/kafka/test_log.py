@@ -27,9 +27,9 @@ def log(kafka_bootstrap: str) -> Iterator[KafkaLog]:
     log.close()
 
 
-def commit(kafka: str, group: str, topic: str, offset: int) -> None:
+def commit_as_another_tool(kafka: str, group: str, topic: str, offset: int, text: str = "") -> None:
     consumer = Consumer({"bootstrap.servers": kafka, "group.id": group})
-    consumer.commit(offsets=[TopicPartition(topic, 0, offset)], asynchronous=False)
+    consumer.commit(offsets=[TopicPartition(topic, 0, offset, text)], asynchronous=False)
     consumer.close()
 
 
@@ -41,7 +41,7 @@ def trim(kafka: str, topic: str, offset: int) -> None:
 
 def test_a_group_goes_on_from_what_it_committed(kafka_bootstrap: str, topic: str, log: KafkaLog) -> None:
     assert log.positions(topic, [0]) == {0: 0}
-    commit(kafka_bootstrap, log.group, topic, 7)
+    log.commit(topic, {0: 7})
     assert log.positions(topic, [0]) == {0: 7}
     assert [record.value for records in log.read(topic, 0, 7, 10) for record in records] == [b"7", b"8", b"9"]
 
@@ -52,9 +52,29 @@ def test_a_new_group_begins_with_what_is_kept(kafka_bootstrap: str, topic: str, 
 
 
 def test_records_removed_unread_are_not_passed_over(kafka_bootstrap: str, topic: str, log: KafkaLog) -> None:
-    commit(kafka_bootstrap, log.group, topic, 3)
+    log.commit(topic, {0: 3})
     trim(kafka_bootstrap, topic, 3)
     assert log.positions(topic, [0]) == {0: 3}
     trim(kafka_bootstrap, topic, 5)
     with pytest.raises(UserError, match=r"begins at offset 5.*before 3.*removed 2 offsets unread.*raise retention\.ms"):
+        log.positions(topic, [0])
+
+
+def test_a_position_beyond_the_end_is_not_waited_for_in_silence(kafka_bootstrap: str, topic: str, log: KafkaLog) -> None:
+    log.commit(topic, {0: 10})
+    assert log.positions(topic, [0]) == {0: 10}
+    log.commit(topic, {0: 11})
+    with pytest.raises(
+        UserError, match=rf"{topic}\[0\] ends at offset 10, but group {log.group} stands at 11: .* restore .* or start over"
+    ):
+        log.positions(topic, [0])
+
+
+@pytest.mark.parametrize("text", ["", "tidemark:6", "somebody's note"])
+def test_a_position_that_another_tool_has_set_is_refused(kafka_bootstrap: str, topic: str, log: KafkaLog, text: str) -> None:
+    log.commit(topic, {0: 6})
+    assert log.is_ours(topic, 0)
+    commit_as_another_tool(kafka_bootstrap, log.group, topic, 7, text)
+    assert not log.is_ours(topic, 0)
+    with pytest.raises(UserError, match=rf"group {log.group}'s offset 7 of {topic}\[0\] was not set by .* `tidemark offsets restore`"):
         log.positions(topic, [0])

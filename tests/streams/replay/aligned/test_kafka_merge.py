@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import msgspec
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer
 
 from features.errors import UserError
 from streams.config import INGEST, DeploymentConfig
@@ -44,12 +44,9 @@ def config(deployment: Deployment) -> DeploymentConfig:
 
 def read_all(config: DeploymentConfig) -> None:
     log = KafkaLog(KafkaClients.of(config), config.group(INGEST))
-    consumer = Consumer({"bootstrap.servers": config.kafka, "group.id": config.group(INGEST), "enable.auto.commit": False})
     try:
-        ends = [TopicPartition("transactions", number, log.bounds("transactions", number)[1]) for number in (0, 1)]
-        consumer.commit(offsets=ends, asynchronous=False)
+        log.commit("transactions", {number: log.bounds("transactions", number)[1] for number in (0, 1)})
     finally:
-        consumer.close()
         log.close()
 
 
