@@ -10,6 +10,7 @@ from streams.messages.record import Record
 from streams.messages.refusals import RefusedError, check_label, check_transaction, check_user, readable
 
 _KEPT_BYTES = 256_000
+_SHOWN_BYTES = 200
 
 
 class Validator:
@@ -57,7 +58,7 @@ class Validator:
                 offset=record.offset,
                 reason=refused.reason,
                 sentence=refused.sentence,
-                key_base64=None if record.key is None else base64.b64encode(record.key).decode(),
+                key_base64=None if record.key is None else base64.b64encode(record.key[:_KEPT_BYTES]).decode(),
                 value_base64=None if value is None else base64.b64encode(value[:_KEPT_BYTES]).decode(),
                 value_bytes=len(value or b""),
                 value_digest=None if value is None else hashlib.sha256(value).hexdigest(),
@@ -67,7 +68,7 @@ class Validator:
     def _check_key(self, key: bytes | None, user_id: str) -> None:
         expected = user_id.encode()
         if key != expected:
-            raise RefusedError("wrong_key", f"the record's key must be user_id {user_id!r} in UTF-8, it is {key!r}")
+            raise RefusedError("wrong_key", f"the record's key must be user_id {user_id!r} in UTF-8, it is {_shown(key)}")
         belongs = partition_of(expected, self.partitions)
         if belongs != self.partition:
             raise RefusedError(
@@ -76,3 +77,8 @@ class Validator:
                 "set partitioner=murmur2_random in librdkafka, or use Java's default partitioner",
             )
         self._users[key] = user_id
+
+
+def _shown(key: bytes | None) -> str:
+    """A key of any size as a sentence may quote it."""
+    return repr(key) if key is None or len(key) <= _SHOWN_BYTES else f"{key[:_SHOWN_BYTES]!r} and {len(key) - _SHOWN_BYTES} bytes more"
