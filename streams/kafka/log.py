@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from features.errors import UserError
+from features.errors import UnavailableError, UserError
 from streams.kafka.client import KafkaClients, KafkaError, KafkaException, Message, TopicPartition
 from streams.messages.record import LogRecord
 
@@ -22,6 +22,8 @@ _PASSING = {
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
 }
+# The log no longer has, or not yet, what is asked for; whatever else stops a reader may pass.
+_BEYOND = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._NO_OFFSET}
 _Answer = TypeVar("_Answer")
 
 
@@ -89,7 +91,7 @@ class KafkaLog:
     def read(self, topic: str, partition: int, begin: int, end: int) -> Iterator[list[LogRecord]]:
         """Yields the records with offsets from ``begin`` up to before ``end``, in order, some thousand at a time.
 
-        Raises UserError if the log no longer has ``begin``.
+        Raises UserError if the log no longer has ``begin``, UnavailableError if it can't be read now.
         """
         if begin >= end:
             return
@@ -103,6 +105,10 @@ class KafkaLog:
                     # The log may end in markers of transactions, which have offsets but are no records.
                     if error is not None and error.code() == KafkaError._PARTITION_EOF:
                         position = end
+                    elif error is not None and error.code() not in _BEYOND:
+                        raise UnavailableError(
+                            f"{topic}[{partition}] can't be read ({error.str()}); see that Kafka runs and can be reached"
+                        )
                     elif error is not None:
                         raise UserError(
                             f"{topic}[{partition}] can't be read from offset {begin} ({error.str()}); what the state needs is "

@@ -14,7 +14,7 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
-from features.errors import UserError
+from features.errors import UnavailableError, UserError
 from streams.config import INGEST, DeploymentConfig
 from streams.kafka.admin import partition_count
 from streams.kafka.client import KafkaClients
@@ -27,7 +27,7 @@ from streams.messages.topics import TRANSACTIONS
 from streams.replay.aligned.kafka_marks import last_marks
 from streams.replay.aligned.merge import Merge, begin_after
 from streams.stages.kafka_ingest import IngestWorker
-from streams.workers.worker import DONE, REFUSED
+from streams.workers.statuses import DONE, REFUSED
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +70,8 @@ class AlignedIngest(ConsumerRebalanceListener):  # type: ignore[misc]
             fetch_max_wait_ms=15,
             session_timeout_ms=6_000,
             heartbeat_interval_ms=1_000,
+            # As workers have it: who joins before it knows the topic is given nothing.
+            metadata_max_age_ms=5_000,
             # Recovery may keep the partitions from being polled.
             max_poll_interval_ms=3_600_000,
         )
@@ -202,6 +204,8 @@ def main(config: DeploymentConfig, replay: str) -> None:
 
     try:
         status = asyncio.run(run())
+    except UnavailableError:
+        raise
     except UserError as error:
         logger.error("%s", error)
         status = REFUSED
