@@ -14,6 +14,7 @@ class DeploymentConfig(msgspec.Struct, frozen=True, kw_only=True):
     ``online`` False: the online store is left alone, so the API and Feast see no updates.
     ``kafka_security`` are the properties that ``streams/kafka/security.py`` has checked, empty for a broker without TLS and SASL. They,
     ``redis`` and ``mlflow`` may hold passwords: hand a configuration on by a pipe, never as an argument; its ``repr`` shows none of them.
+    ``home`` is the folder of what is kept for times without a service; empty: nothing is.
     ``metrics``, if given, is the host:port at which the first stage serves what it counts, the others on the ports after it.
     """
 
@@ -26,6 +27,7 @@ class DeploymentConfig(msgspec.Struct, frozen=True, kw_only=True):
     application: str = "tidemark"
     online: bool = True
     metrics: str = ""
+    home: str = ""
     kafka_security: dict[str, str] = {}
 
     def __repr__(self) -> str:

@@ -44,7 +44,7 @@ class ScoreWorker(StatefulStage[ScoreState]):
         clients = KafkaClients.of(config)
         self._partition_count = partition_count(clients, BY_MERCHANT.name)
         self._sources = partition_count(clients, TRANSACTIONS.name)
-        self._champion = Champion(config.mlflow, config.feature_set)
+        self._champion = Champion(config.mlflow, config.feature_set, config.home)
         self._variants: dict[int, Variant] = {}
         log = KafkaLog(clients, config.group(SCORE))
         super().__init__(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import typer
 
-from api.settings import Settings
+from api.settings import DISPENSABLE, Settings
 from features.errors import UserError
 from infra.local import ports
 from streams.kafka.admin import create_missing
@@ -28,7 +28,7 @@ def run(stages: list[str], until_idle: bool, online: bool, metrics: str) -> None
     again and again. Raises UserError if it can't run, or can't go on.
     """
     log_to_stderr(logging.INFO)
-    config = Settings.resolve(require_services=True).stream_config(online=online, metrics=metrics)
+    config = Settings.resolve(require_services=True, may_be_away=DISPENSABLE).stream_config(online=online, metrics=metrics)
     running = Worker(config, stages)
     _require_free(metrics, running.stages)
     create_missing(KafkaClients.of(config))
