@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.campaign import Row, Scenario, World, crash_points, culprits, kills, run, table
+from tests.faults.campaign import Row, Scenario, World, crash_points, culprits, flapping, kills, run, table
 from tests.faults.fleet import logged_lines
 from tests.faults.oracle import FaultVerdict, letters
 from tests.run.deployment import eventually
@@ -54,6 +54,12 @@ def test_memory_that_runs_out_costs_no_record_its_decision(tmp_path: Path) -> No
     assert not any("gave up" in line for line in lines)
     assert row.holds, row.verdict
     assert row.verdict.transactions > 15_000
+
+
+def test_a_network_that_fails_over_and_over_ends_no_worker(tmp_path: Path) -> None:
+    row = run(Scenario(flapping, 2, rate=300, flaky=True), tmp_path / "home")
+    assert row.holds, row.verdict
+    assert row.verdict.transactions > 3_000
 
 
 def undisturbed(world: World) -> int:
