@@ -16,6 +16,7 @@ class DeploymentConfig(msgspec.Struct, frozen=True, kw_only=True):
     ``redis`` and ``mlflow`` may hold passwords, and ``answer_key`` is a secret: hand a configuration on by a pipe, never as an argument;
     its ``repr`` shows none of them.
     ``answer_key`` seals what only this deployment may say (``streams/messages/seal.py``); without one it believes nobody, itself included.
+    ``home`` is the folder of what is kept for times without a service; empty: nothing is.
     ``metrics``, if given, is the host:port at which the first stage serves what it counts, the others on the ports after it.
     """
 
@@ -29,6 +30,7 @@ class DeploymentConfig(msgspec.Struct, frozen=True, kw_only=True):
     online: bool = True
     metrics: str = ""
     answer_key: str = ""
+    home: str = ""
     kafka_security: dict[str, str] = {}
 
     def __repr__(self) -> str:

@@ -18,6 +18,7 @@ from features.vector import assemble
 from features.windows import SEEN
 from models.experiments.variant import Variant
 from models.reasons import reasons
+from streams.blame import is_the_processes
 from streams.messages import answer, scoring_log
 from streams.messages.batches import Batch, batch_schema
 from streams.messages.code_digest import code_digest
@@ -121,13 +122,13 @@ def decide_each(
 ) -> Outcome:
     """As ``decide``, but a transaction on which that raises becomes a dead letter, the rest being decided.
 
-    ``failed`` gets each attempt that failed, with its rows: a single one is the one at fault.
+    ``failed`` gets each attempt that failed, with its rows: a single one is the one at fault. What is the process's fault is raised.
     """
     n = len(observed.rows)
     try:
         return decide(observed, variant, currency, decided_at)
     except Exception as error:
-        if n == 0:
+        if n == 0 or is_the_processes(error):
             raise
         failed(observed.rows, error)
     if n == 1:

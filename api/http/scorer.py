@@ -44,7 +44,7 @@ class SynchronousScorer:
         self._seal = Seal(config.answer_key)
         self._feature_set = config.feature_set
         self._reader = OnlineReader(Path(config.feast_repo))
-        self._champion = Champion(config.mlflow, config.feature_set)
+        self._champion = Champion(config.mlflow, config.feature_set, config.home)
         # Read once, before the first request would wait for it.
         self._code_digest = code_digest()
         self._producer = KafkaClients.of(config).producer(

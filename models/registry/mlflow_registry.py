@@ -15,8 +15,9 @@ from features.definitions import FeatureSet
 from features.errors import UserError
 from models.learners.trained import Trained
 from models.registry import long_tags, mlflow_client
-from models.registry.mlflow_folder import MLMODEL_FILE, read_folder, write_folder
+from models.registry.mlflow_folder import MLMODEL_FILE, read_files, read_folder, write_folder
 from models.registry.mlflow_record import log_run
+from models.registry.model_copy import ModelCopy, digests_of
 from models.registry.record import MODEL_NAME, Registered, Role, TrainingRecord
 from models.scoring import Scorer
 
@@ -81,6 +82,11 @@ def load(uri: str, tracking_uri: str) -> Scorer:
         )
     mlflow_client.quiet()
     return read_folder(folder, MODEL_NAME, "unregistered")
+
+
+def fetch(version: str, tracking_uri: str) -> tuple[Scorer, ModelCopy]:
+    """The scorer of a version, and a copy of it that serves without the registry. Raises as ``load``."""
+    return _fetch(_version(MODEL_NAME, False, version, tracking_uri), tracking_uri)
 
 
 def load_digest(model_digest: str, tracking_uri: str) -> Scorer:
@@ -218,12 +224,18 @@ def _is_contended(client: "MlflowClient", version: int) -> bool:
 
 
 def _load_version(version: "ModelVersion", tracking_uri: str) -> Scorer:
+    return _fetch(version, tracking_uri)[0]
+
+
+def _fetch(version: "ModelVersion", tracking_uri: str) -> tuple[Scorer, ModelCopy]:
     from mlflow.artifacts import download_artifacts
 
     source = mlflow_client.connect(tracking_uri).get_model_version_download_uri(version.name, version.version)
     with tempfile.TemporaryDirectory(prefix="tidemark-model-") as scratch:
-        folder = download_artifacts(source, dst_path=scratch, tracking_uri=tracking_uri)
-        return read_folder(Path(folder), version.name, str(version.version), dict(version.tags))
+        folder = Path(download_artifacts(source, dst_path=scratch, tracking_uri=tracking_uri))
+        name, number, tags = version.name, str(version.version), dict(version.tags)
+        scorer = read_folder(folder, name, number, tags)
+        return scorer, ModelCopy(name, number, digests_of(tags), read_files(folder, f"model {name} {number}"))
 
 
 def _version(name: str, is_alias: bool, which: str, tracking_uri: str) -> "ModelVersion":

@@ -7,7 +7,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._metadata import ClusterMetadata
 from confluent_kafka.cimpl import NewTopic
 
-from features.errors import UserError
+from features.errors import UnavailableError, UserError
 from streams.kafka.client import KafkaClients, KafkaError, KafkaException
 from streams.messages.topics import DEFAULT_PARTITIONS, TOPICS
 
@@ -61,7 +61,8 @@ def partition_counts(kafka: KafkaClients) -> dict[str, int]:
 def connect(kafka: KafkaClients, timeout: float = _TIMEOUT_S) -> tuple[AdminClient, ClusterMetadata]:
     """A client that has reached the cluster, and all its topics: one that is asked for by name might be created by that.
 
-    Raises UserError if no broker answers within ``timeout`` s, and at once if one refuses the credentials or the certificate.
+    Raises UnavailableError if no broker answers within ``timeout`` s, and UserError at once if one refuses the credentials or the
+    certificate.
     """
     refused: list[KafkaError] = []
     admin = kafka.admin({"error_cb": refused.append}, _silent)
@@ -77,7 +78,7 @@ def connect(kafka: KafkaClients, timeout: float = _TIMEOUT_S) -> tuple[AdminClie
                 if reason.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
                     raise UserError(_refusal(kafka, reason)) from error
             if time.monotonic() >= deadline:
-                raise UserError(_silence(kafka, error.args[0])) from error
+                raise UnavailableError(_silence(kafka, error.args[0])) from error
 
 
 _CORRECT = "correct {} in the file that TIDEMARK_KAFKA_SECURITY names"

@@ -9,7 +9,7 @@ from typing import TypeVar
 from confluent_kafka import TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from features.errors import UserError
+from features.errors import UnavailableError, UserError
 from streams.kafka.client import KafkaClients, KafkaError, KafkaException, Message, TopicPartition
 from streams.kafka.out_of_range import START_OVER, require_within
 from streams.kafka.positions import Positions, signature, signed
@@ -32,6 +32,8 @@ _PASSING = {
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
 }
+# The log no longer has, or not yet, what is asked for; whatever else stops a reader may pass.
+_BEYOND = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._NO_OFFSET}
 _Answer = TypeVar("_Answer")
 # By a name that isn't UTF-8 the library returns a result and sets an error besides: of a call in Python's own bytecode the interpreter may
 # notice that only lines later, of one by C it does at once.
@@ -143,7 +145,7 @@ class KafkaLog:
     def read(self, topic: str, partition: int, begin: int, end: int) -> Iterator[list[LogRecord]]:
         """Yields the records with offsets from ``begin`` up to before ``end``, in order, some thousand at a time.
 
-        Raises UserError if the log no longer has ``begin``.
+        Raises UserError if the log no longer has ``begin``, UnavailableError if it can't be read now.
         """
         if begin >= end:
             return
@@ -157,6 +159,10 @@ class KafkaLog:
                     # The log may end in markers of transactions, which have offsets but are no records.
                     if error is not None and error.code() == KafkaError._PARTITION_EOF:
                         position = end
+                    elif error is not None and error.code() not in _BEYOND:
+                        raise UnavailableError(
+                            f"{topic}[{partition}] can't be read ({error.str()}); see that Kafka runs and can be reached"
+                        )
                     elif error is not None:
                         raise UserError(
                             f"{topic}[{partition}] can't be read from offset {begin} ({error.str()}): what the state needs is no longer "

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
+from features.errors import UnavailableError
 from streams.config import DeploymentConfig
 from streams.kafka.client import KafkaClients, KafkaException
 from streams.kafka.log import KafkaLog
@@ -58,7 +59,7 @@ class Watchdog:
         while not self._closing.wait(self._look_every):
             try:
                 self._look(stable, all_records)
-            except (KafkaException, OSError) as error:
+            except (KafkaException, UnavailableError, OSError) as error:
                 # Without the broker there is nothing to be behind.
                 self._since.clear()
                 self._lacking_since.clear()

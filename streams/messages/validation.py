@@ -70,7 +70,7 @@ class Validator:
                 offset=offset,
                 reason=refused.reason,
                 sentence=refused.sentence,
-                key_base64=None if record.key is None else base64.b64encode(record.key).decode(),
+                key_base64=None if record.key is None else base64.b64encode(record.key[:_KEPT_BYTES]).decode(),
                 value_base64=None if value is None else base64.b64encode(value[:_KEPT_BYTES]).decode(),
                 value_bytes=len(value or b""),
                 value_digest=None if value is None else hashlib.sha256(value).hexdigest(),

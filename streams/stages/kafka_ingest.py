@@ -84,9 +84,9 @@ class IngestWorker(StatefulStage[IngestState]):
     def _process(self, records: Mapping[int, Sequence[Record]], order: Order) -> Positions:
         try:
             sent = self._ingest(records, order)
-        except Exception:
+        except Exception as error:
             logger.exception("INGEST failed on %d records", sum(map(len, records.values())))
-            sent = self._ingest_but_culprits(records, order)
+            sent = self._ingest_but_culprits(records, order, error)
         positions = reached(records)
         self._states.advance(positions)
 
@@ -99,23 +99,24 @@ class IngestWorker(StatefulStage[IngestState]):
 
     def _ingest(self, records: Mapping[int, Sequence[Record]], order: Order) -> list[Routed]:
         turn = [(self._states[partition], read) for partition, read in records.items()]
-        return ingest(turn, self.counts, None if order is None else [order[number][: len(read)] for number, read in records.items()])
+        return ingest(turn, self.counts, None if order is None else [order[number] for number in records])
 
-    def _ingest_but_culprits(self, records: Mapping[int, Sequence[Record]], order: Order) -> list[Routed]:
+    def _ingest_but_culprits(self, records: Mapping[int, Sequence[Record]], order: Order, failure: Exception) -> list[Routed]:
         """As ``_ingest``, but records that can't be processed are refused."""
-        items = [(partition, record) for partition, read in records.items() for record in read]
+        items = [(partition, row) for partition, read in records.items() for row in range(len(read))]
 
-        def attempt(n: int) -> list[Routed]:
-            turn: dict[int, list[Record]] = {}
-            for partition, record in items[:n]:
-                turn.setdefault(partition, []).append(record)
-            return self._ingest(turn, order)
+        def attempt(begin: int, end: int) -> list[Routed]:
+            rows: dict[int, list[int]] = {}
+            for partition, row in items[begin:end]:
+                rows.setdefault(partition, []).append(row)
+            turn = {partition: [records[partition][row] for row in here] for partition, here in rows.items()}
+            return self._ingest(turn, None if order is None else {partition: order[partition][here] for partition, here in rows.items()})
 
         def place_of(number: int) -> tuple[int, tuple[int, int]]:
-            partition, record = items[number]
-            return partition, (partition, record.offset)
+            partition, row = items[number]
+            return partition, (partition, records[partition][row].offset)
 
-        return self._without_culprits(records, len(items), attempt, place_of)
+        return self._without_culprits(records, len(items), attempt, place_of, failure)
 
     def _create(self, partition: int) -> IngestState:
         validator = Validator(TRANSACTIONS.name, partition, self._partition_count, self._config.currency, self._seal)

@@ -47,7 +47,7 @@ class ScoreWorker(StatefulStage[ScoreState]):
         clients = KafkaClients.of(config)
         self._partition_count = partition_count(clients, BY_MERCHANT.name)
         self._sources = partition_count(clients, TRANSACTIONS.name)
-        self._champion = Champion(config.mlflow, config.feature_set)
+        self._champion = Champion(config.mlflow, config.feature_set, config.home)
         self._variants: dict[int, Variant] = {}
         log = KafkaLog(clients, config.group(SCORE))
         self._gaps = GapWatch(KafkaLog(clients, config.group(INGEST)), log)
@@ -83,9 +83,9 @@ class ScoreWorker(StatefulStage[ScoreState]):
         turn = {partition: self._decode(partition, read) for partition, read in records.items()}
         try:
             observed = self._advance(turn)
-        except Exception:
+        except Exception as error:
             logger.exception("SCORE failed on %d batches", sum(map(len, turn.values())))
-            observed = self._advance_but_culprits(turn)
+            observed = self._advance_but_culprits(turn, error)
         variant = self._champion.current()
         outcome = decide_each(observed, variant, self._config.currency, time.time_ns() // 1_000_000, _tell_failure)
         positions = reached(records)
@@ -114,24 +114,25 @@ class ScoreWorker(StatefulStage[ScoreState]):
     def _advance(self, turn: Mapping[int, Sequence[Batch]]) -> Observed:
         return advance([(self._states[partition], read) for partition, read in turn.items()], self.counts)
 
-    def _advance_but_culprits(self, turn: Mapping[int, Sequence[Batch]]) -> Observed:
+    def _advance_but_culprits(self, turn: Mapping[int, Sequence[Batch]], failure: Exception) -> Observed:
         """As ``_advance``, but rows that can't be processed are refused."""
         items = [(partition, batch, row) for partition, read in turn.items() for batch in read for row in range(len(batch.rows))]
 
-        def attempt(n: int) -> Observed:
+        def attempt(begin: int, end: int) -> Observed:
             part: dict[int, list[Batch]] = {}
             for partition, read in turn.items():
                 for batch in read:
-                    if n > 0:
-                        part.setdefault(partition, []).append(replace(batch, rows=batch.rows.slice(0, n)))
-                    n -= len(batch.rows)
+                    if begin < len(batch.rows) and end > 0:
+                        first = max(begin, 0)
+                        part.setdefault(partition, []).append(replace(batch, rows=batch.rows.slice(first, end - first)))
+                    begin, end = begin - len(batch.rows), end - len(batch.rows)
             return self._advance(part)
 
         def place_of(number: int) -> tuple[int, tuple[int, int]]:
             partition, batch, row = items[number]
             return partition, (batch.rows["source"][row].as_py(), batch.rows["offset"][row].as_py())
 
-        return self._without_culprits(turn, len(items), attempt, place_of)
+        return self._without_culprits(turn, len(items), attempt, place_of, failure)
 
     def _note_variant(self, variant: Variant, begins: Mapping[int, int]) -> list[StateRecord]:
         """Says from which offset on a partition is decided by another model or control revision than before."""

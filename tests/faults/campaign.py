@@ -11,6 +11,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -34,6 +35,7 @@ from tests.faults.oracle import FaultVerdict, Oracle
 from tests.faults.stage import FAILING, Order
 from tests.faults.traffic import Message, Sender
 from tests.run.deployment import Deployment, champion, deployed
+from tests.run.flaky_kafka import FlakyNetwork, flaky
 
 _SETTLE_S = 400
 
@@ -47,6 +49,7 @@ class World:
     sender: Sender
     random: Random
     times: int
+    network: FlakyNetwork | None = None
     versions: list[str] = field(default_factory=lambda: ["1"])
     recoveries: list[float] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -269,14 +272,31 @@ def culprits(world: World) -> int:
     return len(FAILING) * world.times
 
 
+def flapping(world: World) -> int:
+    """The network to the broker resets all connections, holds what is sent for longer than a session lasts, and passes for a second."""
+    network = world.network
+    assert network is not None
+    for _ in range(world.times):
+        network.reset()
+        world.fleet.watch(0.3)
+        network.hold()
+        world.fleet.watch(7.0)
+        network.let_pass()
+        world.fleet.watch(1.0)
+    world.recover(patience=180)
+    assert not world.fleet.ended, "a worker gave up"
+    return world.times
+
+
 @dataclass(frozen=True)
 class Scenario:
-    """One row of the table."""
+    """One row of the table; ``flaky``: the workers reach the broker through a network that can fail."""
 
     inject: Inject
     times: int
     rate: float = 2_500
     sabotage: str = ""
+    flaky: bool = False
 
     @property
     def name(self) -> str:
@@ -305,13 +325,15 @@ class Row:
 def run(scenario: Scenario, home: Path, seed: int = 0) -> Row:
     """Runs a scenario on a deployment of its own, and judges."""
     began = time.monotonic()
-    with deployed(home) as deployment:
+    with ExitStack() as stack:
+        behind = stack.enter_context(flaky(home)) if scenario.flaky else None
+        deployment = stack.enter_context(deployed(home)) if behind is None else behind.deployment
         champion(deployment.config)
-        fleet = Fleet(deployment.config, home / "fleet", scenario.sabotage)
+        fleet = Fleet(deployment.config if behind is None else behind.config, home / "fleet", scenario.sabotage)
         try:
             fleet.add()
             with Sender(deployment.config.kafka, seed, Seal(deployment.config.answer_key), scenario.rate) as sender:
-                world = World(deployment, fleet, sender, Random(seed), scenario.times)
+                world = World(deployment, fleet, sender, Random(seed), scenario.times, behind.network if behind else None)
                 world.recover()
                 world.recoveries.clear()
                 injected = scenario.inject(world)
@@ -347,6 +369,7 @@ FULL = (
     Scenario(bursts, 3),
     Scenario(moved_models, 5),
     Scenario(culprits, 2, sabotage="fail_on_some"),
+    Scenario(flapping, 11, rate=500, flaky=True),
 )
 
 _COUNTED = ("transactions", "lost", "duplicated", "wrong", "wrong_state", "wrong_online")

@@ -21,7 +21,10 @@ STAGES = ("labels", "ingest", "score")
 
 
 class Fleet:
-    """Some workers, each in a process group of its own. One that gives up is started again, as an init system would."""
+    """Some workers, each in a process group of its own. One that gives up is started again, as an init system would.
+
+    ``ended``: how many did, rather than being killed.
+    """
 
     def __init__(self, config: DeploymentConfig, folder: Path, sabotage: str = "") -> None:
         self._config = config
@@ -30,6 +33,7 @@ class Fleet:
         self._environment = {**os.environ, "TIDEMARK_FAULTS": str(folder), "TIDEMARK_SABOTAGE": sabotage}
         self._workers: list[subprocess.Popen[bytes]] = []
         self.most_memory: dict[str, int] = {}
+        self.ended = 0
 
     def __len__(self) -> int:
         return len(self._workers)
@@ -53,6 +57,7 @@ class Fleet:
         """Replaces workers that have ended, and notes the stages' memory."""
         for worker in [worker for worker in self._workers if worker.poll() is not None]:
             self._workers.remove(worker)
+            self.ended += worker.returncode >= 0
             self.add()
         for stage in STAGES:
             for pid in self.pids(stage):

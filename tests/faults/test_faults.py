@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.campaign import Row, Scenario, World, crash_points, culprits, kills, run, table
+from tests.faults.campaign import Row, Scenario, World, crash_points, culprits, flapping, kills, run, table
 from tests.faults.fleet import logged_lines
 from tests.faults.oracle import FaultVerdict, letters
+from tests.run.deployment import eventually
 
 
 def test_killed_at_any_moment_or_between_two_side_effects_nothing_is_lost_repeated_or_wrong(tmp_path: Path) -> None:
@@ -35,6 +36,30 @@ def test_records_that_cannot_be_processed_cost_no_other_its_decision(tmp_path: P
     assert any("gave up transactions" in line for line in logged_lines(tmp_path / "home" / "fleet"))
     assert row.verdict.holds, row.verdict
     assert row.verdict.transactions > 1_000
+
+
+def test_memory_that_runs_out_costs_no_record_its_decision(tmp_path: Path) -> None:
+    folder = tmp_path / "home" / "fleet"
+
+    def inject(world: World) -> int:
+        world.pause(2.0, 2.0)
+        world.sender.burst(20_000)
+        eventually((folder / "was-short").exists, 60, "a turn of many records")
+        world.recover("ingest")
+        return 1
+
+    row = run(Scenario(inject, 1, rate=500, sabotage="short_of_memory"), tmp_path / "home")
+    lines = logged_lines(folder)
+    assert any("MemoryError" in line for line in lines)
+    assert not any("gave up" in line for line in lines)
+    assert row.holds, row.verdict
+    assert row.verdict.transactions > 15_000
+
+
+def test_a_network_that_fails_over_and_over_ends_no_worker(tmp_path: Path) -> None:
+    row = run(Scenario(flapping, 2, rate=300, flaky=True), tmp_path / "home")
+    assert row.holds, row.verdict
+    assert row.verdict.transactions > 3_000
 
 
 def undisturbed(world: World) -> int:

@@ -5,6 +5,8 @@ from dataclasses import fields, replace
 
 import msgspec
 import numpy as np
+import pytest
+import xgboost as xgb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
@@ -292,6 +294,21 @@ def test_a_transaction_on_which_the_model_fails_costs_no_other_its_decision() ->
     assert decided == [offset for offset in range(20) if offset not in (4, 7, 11, 12)]
     logged = [offset for log in outcome.log for offset in scoring_log.decode(log)["source_offset"].to_pylist()]
     assert logged == decided
+
+
+@pytest.mark.parametrize("error", [MemoryError(), xgb.core.XGBoostError("std::bad_alloc")])
+def test_where_memory_runs_out_no_transaction_is_given_up(error: Exception) -> None:
+    class Short(Scorer):
+        def score(self, vectors: Float32) -> Scores:
+            if len(vectors) > 3:
+                raise error
+            return super().score(vectors)
+
+    model = scorer()
+    short = Short(**{field.name: getattr(model, field.name) for field in fields(model)})
+    observed = advanced(score_state(), received(routed(ingest_state(), [transaction(offset) for offset in range(20)])))
+    with pytest.raises(type(error)):
+        decide_each(observed, Variant(short), "EUR", 1, lambda _rows, _error: None)
 
 
 def merchant_frauds(records: list[LogRecord]) -> float:

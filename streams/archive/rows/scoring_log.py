@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 
 from features.definitions import FEATURE_SETS
 from streams.archive.rows.tables import POSITION, REFUSED, LogPartition, times
+from streams.blame import is_the_processes
 from streams.messages import scoring_log
 from streams.messages.record import LogRecord
 from streams.messages.seal import Seal
@@ -41,6 +42,8 @@ def rows(partition: LogPartition, records: Sequence[LogRecord]) -> pa.Table:
                 raise KeyError("this deployment did not write the record")
             tables += [_completed(partition, record, _spread(part), len(part)) for part in _parts(record)]
         except (pa.ArrowException, KeyError) as error:
+            if is_the_processes(error):
+                raise
             tables.append(_completed(partition, record, {"refused": [str(error)], "raw_key": [record.key], "raw_value": [record.value]}, 1))
     return pa.concat_tables(tables).combine_chunks()
 

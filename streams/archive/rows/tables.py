@@ -13,6 +13,7 @@ import pyarrow as pa
 from msgspec import Struct
 
 from streams.archive.rows.columns import columns_of
+from streams.blame import is_the_processes, refusal
 from streams.messages.record import LogRecord
 from streams.messages.refusals import RefusedError
 from streams.messages.topics import Topic
@@ -92,6 +93,8 @@ def json_topic(topic: Topic, message: type[Struct], decode: Callable[[bytes], St
             for column in columns:
                 column.array([decoded])
         except (OverflowError, pa.ArrowException) as error:
+            if is_the_processes(error):
+                raise
             raise RefusedError("invalid", f"a value fits no column: {error}") from None
         return decoded
 
@@ -99,7 +102,9 @@ def json_topic(topic: Topic, message: type[Struct], decode: Callable[[bytes], St
         try:
             messages, refused = read_all(records, read)
             arrays = [column.array(messages) for column in columns]
-        except (OverflowError, pa.ArrowException):
+        except (OverflowError, pa.ArrowException) as error:
+            if is_the_processes(error):
+                raise
             messages, refused = read_all(records, read_fitting)
             arrays = [column.array(messages) for column in columns]
         moments = [getattr(message, "event_time", record.timestamp) for message, record in zip(messages, records, strict=True)]
@@ -110,7 +115,8 @@ def json_topic(topic: Topic, message: type[Struct], decode: Callable[[bytes], St
 
 
 def read_all(records: Sequence[LogRecord], read: Callable[[LogRecord], Struct | None]) -> tuple[list[Struct | None], dict[int, str]]:
-    """Each record's message, None where there is none, and the sentences of those refused, by row."""
+    """Each record's message, None where there is none, and the sentences of those refused, by row: also of one on which reading fails in
+    any other way, unless the process is to blame (``streams/blame.py``)."""
     messages: list[Struct | None] = []
     refused: dict[int, str] = {}
     for row, record in enumerate(records):
@@ -119,6 +125,9 @@ def read_all(records: Sequence[LogRecord], read: Callable[[LogRecord], Struct | 
         except RefusedError as error:
             messages.append(None)
             refused[row] = str(error)
+        except Exception as error:
+            messages.append(None)
+            refused[row] = str(refusal(error, "the archive"))
     return messages, refused
 
 

@@ -15,7 +15,7 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
-from features.errors import UserError
+from features.errors import UnavailableError, UserError
 from streams.config import INGEST, DeploymentConfig
 from streams.kafka.admin import partition_count
 from streams.kafka.client import KafkaClients
@@ -31,7 +31,7 @@ from streams.messages.topics import TRANSACTIONS
 from streams.replay.aligned.kafka_marks import last_marks
 from streams.replay.aligned.merge import Merge, begin_after
 from streams.stages.kafka_ingest import IngestWorker
-from streams.workers.worker import DONE, REFUSED
+from streams.workers.statuses import DONE, REFUSED
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +75,8 @@ class AlignedIngest(ConsumerRebalanceListener):  # type: ignore[misc]
             auto_offset_reset="earliest",
             session_timeout_ms=6_000,
             heartbeat_interval_ms=1_000,
+            # As workers have it: who joins before it knows the topic is given nothing.
+            metadata_max_age_ms=5_000,
             # Recovery may keep the partitions from being polled.
             max_poll_interval_ms=3_600_000,
         )
@@ -231,6 +233,8 @@ def main(config: DeploymentConfig, replay: str) -> None:
 
     try:
         status = asyncio.run(run())
+    except UnavailableError:
+        raise
     except UserError as error:
         logger.error("%s", error)
         status = REFUSED

@@ -25,6 +25,7 @@ features/tiles.py
 features/vector.py
 features/windows.py
 streams/__init__.py
+streams/blame.py
 streams/ingest.py
 streams/messages/__init__.py
 streams/messages/answer.py

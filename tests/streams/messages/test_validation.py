@@ -79,3 +79,12 @@ def test_a_dead_letter_holds_the_record(validator: Validator) -> None:
 def test_a_dead_letter_of_nothing(validator: Validator) -> None:
     letter = msgspec.json.decode(validator.dead_letter(replaced(None, None), RefusedError("null_value", "why")), type=DeadLetter)
     assert (letter.key_base64, letter.value_base64, letter.value_bytes, letter.value_digest) == (None, None, 0, None)
+
+
+def test_a_key_of_any_size_leaves_a_dead_letter_that_the_broker_takes(validator: Validator) -> None:
+    record = structs.replace(transaction(3), key=b"\x00" * (7 << 20))
+    with pytest.raises(RefusedError) as refused:
+        validator.transaction(record)
+    letter = validator.dead_letter(record, refused.value)
+    assert refused.value.reason == "wrong_key"
+    assert len(letter) < 1 << 20

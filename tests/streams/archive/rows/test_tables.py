@@ -14,14 +14,17 @@ from features.definitions import DAY
 from features.online.feast_views import objects
 from models.experiments.variant import Variant
 from streams.archive.archived_topics import ARCHIVED
+from streams.archive.rows.columns import Column
 from streams.archive.rows.tables import TIME, LogPartition, by_day
 from streams.messages import scoring_log
 from streams.messages.events import Decision
 from streams.messages.headers import SEQ
 from streams.messages.record import LogRecord
+from streams.messages.validation import Validator
 from streams.score import decide
 from tests.made.records import FRAUD_V1, KAFKA_TIME, advanced, ingest_state, label, received, routed, score_state, scorer, transaction
 from tests.made.seal import ANSWER_KEY, last_mark, sealed
+from tests.made.user_records import user
 
 APRIL_1 = 1_522_540_800_000
 WHOLE = LogPartition(0, 1, "EUR", ANSWER_KEY)
@@ -156,3 +159,32 @@ def test_rows_are_told_apart_by_the_day_of_their_event() -> None:
         date(2018, 4, 2): [1],
         date(2018, 4, 3): [2],
     }
+
+
+@pytest.mark.parametrize("topic", ["transactions", "users"])
+def test_a_record_on_which_reading_fails_is_refused_alone(topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = topic.removesuffix("s")
+    read = getattr(Validator, name)
+
+    def failing(self: Validator, record: LogRecord) -> object:
+        if record.offset == 1:
+            raise RecursionError
+        return read(self, record)
+
+    monkeypatch.setattr(Validator, name, failing)
+    records = [transaction(offset) if topic == "transactions" else user(offset) for offset in range(3)]
+    assert [row["refused"] is None for row in archived(topic, *records).to_pylist()] == [True, False, True]
+
+
+@pytest.mark.parametrize("error", [MemoryError(), pa.lib.ArrowMemoryError("malloc of size 64 failed")])
+@pytest.mark.parametrize("topic", ["decisions", "scoring-log"])
+def test_no_record_is_archived_as_refused_for_want_of_memory(topic: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(scoring_log, "decode", short)
+    monkeypatch.setattr(Column, "array", short)
+    outcome = decide(advanced(score_state(), received(routed(ingest_state(), [transaction(0)]))), Variant(scorer()), "EUR", 1)
+    value = outcome.log[0] if topic == "scoring-log" else outcome.decisions[0][1]
+    with pytest.raises(type(error)):
+        archived(topic, LogRecord(0, KAFKA_TIME, None, value, []))
