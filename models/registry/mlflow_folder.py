@@ -62,7 +62,7 @@ def read_folder(folder: Path, name: str, version: str, registered: dict[str, str
     try:
         policy = Policy.from_json(contents[POLICY_FILE])
         features = msgspec.json.decode(contents[FEATURES_FILE], type=FeaturesFile)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"the policy or the features of {title} can't be read ({error}); {_TRAIN_ANEW}") from None
     found = Digests(hashlib.sha256(contents[MODEL_FILE]).hexdigest(), policy.digest, features.digest).as_tags()
     for source in (_metadata(folder, title), registered):

@@ -3,6 +3,7 @@
 import heapq
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -26,6 +27,7 @@ from streams.kafka.log import KafkaLog
 from streams.messages import scoring_log
 from streams.messages.events import Decision, decode_decision
 from streams.messages.partitioner import partition_of
+from streams.messages.refusals import RefusedError, readable
 from streams.messages.topics import BY_MERCHANT, DECISIONS, SCORING_LOG, STATE_MERCHANTS, STATE_USERS, TRANSACTIONS
 from streams.score import Observed
 from streams.state.saved_state import given_up
@@ -125,9 +127,10 @@ class KafkaAudit:
         for records in self._log.read(DECISIONS.name, partition, *self._log.bounds(DECISIONS.name, partition)):
             for record in records:
                 if scored.transaction_id.encode() in (record.value or b""):
-                    decision = decode_decision(record.value or b"")
-                    if (decision.source.partition, decision.source.offset) == scored.place:
-                        return decision
+                    with suppress(RefusedError):
+                        decision = readable(record.value, decode_decision)
+                        if (decision.source.partition, decision.source.offset) == scored.place:
+                            return decision
         return None
 
     def close(self) -> None:

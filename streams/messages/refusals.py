@@ -6,6 +6,7 @@ from typing import TypeVar
 import msgspec
 
 from streams.messages.events import Label, Transaction, User
+from streams.messages.nesting import MAX_NESTING, is_too_deep
 
 MAX_VALUE_BYTES = 1 << 20
 MAX_AHEAD_MS = 5 * 60_000
@@ -30,6 +31,8 @@ def readable(value: bytes | None, read: Callable[[bytes], Message]) -> Message:
         raise RefusedError("null_value", "the record has no value; send a JSON object")
     if len(value) > MAX_VALUE_BYTES:
         raise RefusedError("too_large", f"the value has {len(value)} bytes, at most {MAX_VALUE_BYTES} are taken")
+    if is_too_deep(value):
+        raise RefusedError("not_json", f"the value is nested too deeply, by more than {MAX_NESTING} levels; send a flat JSON object")
     try:
         return read(value)
     except msgspec.ValidationError as error:

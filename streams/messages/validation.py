@@ -8,8 +8,10 @@ from streams.messages.partitioner import partition_of
 from streams.messages.readers import label_reader, transaction_reader, user_reader
 from streams.messages.record import Record
 from streams.messages.refusals import RefusedError, check_label, check_transaction, check_user, readable
+from streams.messages.wire import MAX_ID_CHARACTERS
 
-_KEPT_BYTES = 256_000
+# A key is an id, of at most 256 characters.
+_KEPT_KEY_BYTES, _KEPT_BYTES, _SHOWN_BYTES = 1_024, 256_000, 100
 
 
 class Validator:
@@ -47,6 +49,21 @@ class Validator:
             self._check_key(record.key, user.user_id)
         return user
 
+    def removed(self, record: Record) -> str:
+        """The user_id of whom a record without value removes. Raises RefusedError."""
+        try:
+            user_id = (record.key or b"").decode()
+        except UnicodeDecodeError:
+            user_id = ""
+        if not 1 <= len(user_id) <= MAX_ID_CHARACTERS:
+            raise RefusedError(
+                "wrong_key",
+                f"the record's key must be a user_id of 1 to {MAX_ID_CHARACTERS} characters in UTF-8, it is {shown(record.key)}",
+            )
+        if self._users.get(record.key) != user_id:
+            self._check_key(record.key, user_id)
+        return user_id
+
     def dead_letter(self, record: Record, refused: RefusedError) -> bytes:
         """The dead letter of a refused record, as JSON."""
         value = record.value
@@ -57,7 +74,7 @@ class Validator:
                 offset=record.offset,
                 reason=refused.reason,
                 sentence=refused.sentence,
-                key_base64=None if record.key is None else base64.b64encode(record.key).decode(),
+                key_base64=None if record.key is None else base64.b64encode(record.key[:_KEPT_KEY_BYTES]).decode(),
                 value_base64=None if value is None else base64.b64encode(value[:_KEPT_BYTES]).decode(),
                 value_bytes=len(value or b""),
                 value_digest=None if value is None else hashlib.sha256(value).hexdigest(),
@@ -65,10 +82,8 @@ class Validator:
         )
 
     def _check_key(self, key: bytes | None, user_id: str) -> None:
-        expected = user_id.encode()
-        if key != expected:
-            raise RefusedError("wrong_key", f"the record's key must be user_id {user_id!r} in UTF-8, it is {key!r}")
-        belongs = partition_of(expected, self.partitions)
+        require_key(key, user_id)
+        belongs = partition_of(user_id.encode(), self.partitions)
         if belongs != self.partition:
             raise RefusedError(
                 "wrong_partition",
@@ -76,3 +91,14 @@ class Validator:
                 "set partitioner=murmur2_random in librdkafka, or use Java's default partitioner",
             )
         self._users[key] = user_id
+
+
+def require_key(key: bytes | None, user_id: str) -> None:
+    """Raises RefusedError unless the key is the user's: wrong_key."""
+    if key != user_id.encode():
+        raise RefusedError("wrong_key", f"the record's key must be user_id {user_id!r} in UTF-8, it is {shown(key)}")
+
+
+def shown(key: bytes | None) -> str:
+    """A key as sentences show it, a long one by its beginning."""
+    return repr(key) if key is None or len(key) <= _SHOWN_BYTES else f"{key[:_SHOWN_BYTES]!r}… of {len(key)} bytes"

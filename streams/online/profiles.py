@@ -18,7 +18,7 @@ def fold(records: Iterable[Record], validator: Validator, profiles: dict[str, Pr
     for record in records:
         try:
             if record.value is None and record.key is not None:
-                profiles[_name(record.key)] = None
+                profiles[validator.removed(record)] = None
                 counts["removed"] += 1
             else:
                 user = validator.user(record)
@@ -28,10 +28,3 @@ def fold(records: Iterable[Record], validator: Validator, profiles: dict[str, Pr
             counts[f"refused.{error.reason}"] += 1
             refused.append(validator.dead_letter(record, error))
     return refused
-
-
-def _name(key: bytes) -> str:
-    try:
-        return key.decode()
-    except UnicodeDecodeError:
-        raise RefusedError("wrong_key", f"the record's key must be a user_id in UTF-8, it is {key!r}") from None

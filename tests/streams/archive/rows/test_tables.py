@@ -71,7 +71,7 @@ def test_a_decision_keeps_its_reasons_and_where_it_came_from() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "sentence"), [(None, "no value"), (b"{", "truncated"), (b"\xff", ""), (b'{"event_time": 3}', "event_time")]
+    ("value", "sentence"), [(None, "no value"), (b"{", "truncated"), (b"\xff", ""), (b'{"transaction_id": 3}', "transaction_id")]
 )
 def test_a_label_that_is_none_is_kept_as_it_came(value: bytes | None, sentence: str) -> None:
     (row,) = archived("labels", LogRecord(0, KAFKA_TIME, b"u1", value, [])).to_pylist()
