@@ -56,9 +56,12 @@ def check_transaction(transaction: Transaction, now: int, currency: str, clock: 
 
 
 def check_label(label: Label, now: int) -> None:
-    """Raises RefusedError for a label of a transaction that lies ahead of ``now``, the broker's time in ms: event_time_ahead."""
-    if label.event_time > now + MAX_AHEAD_MS:
-        raise _ahead("event_time", label.event_time, now)
+    """Raises RefusedError for a label that lies ahead of ``now``, the broker's time in ms, or whose transaction does: event_time_ahead,
+    label_time_ahead. Only a label still newer can take one back, so one from the far future would stand for ever. A label may be older
+    than its transaction."""
+    for field in ("event_time", "label_time"):
+        if (time := getattr(label, field)) > now + MAX_AHEAD_MS:
+            raise _ahead(field, time, now)
 
 
 def check_user(user: User, now: int) -> None:

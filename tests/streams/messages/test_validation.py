@@ -66,6 +66,24 @@ def test_a_label_without_a_field_is_refused(validator: Validator, field: str) ->
         validator.label(structs.replace(good, value=msgspec.json.encode(message)))
 
 
+@pytest.mark.parametrize("field", ["event_time", "label_time"])
+def test_a_label_from_the_future_is_refused_for_nothing_could_take_it_back(validator: Validator, field: str) -> None:
+    at_most = KAFKA_TIME + 5 * 60_000
+    for time, reason in ((at_most, None), (at_most + 1, f"{field}_ahead"), (10**13, f"{field}_ahead")):
+        value = {**msgspec.json.decode(label(1, transaction(0), 1_700_600_000_000).value or b""), field: time}
+        record = structs.replace(label(1, transaction(0), 0), value=msgspec.json.encode(value))
+        if reason is None:
+            assert getattr(validator.label(record), field) == time
+            continue
+        with pytest.raises(RefusedError, match="more than 5 min after") as refused:
+            validator.label(record)
+        assert refused.value.reason == reason
+
+
+def test_a_label_may_be_older_than_its_transaction(validator: Validator) -> None:
+    assert validator.label(label(1, transaction(0), 1_600_000_000_000)).label_time == 1_600_000_000_000
+
+
 def test_a_dead_letter_holds_the_record(validator: Validator) -> None:
     value = b"\x00" + b"x" * 300_000
     letter = msgspec.json.decode(validator.dead_letter(replaced(value), RefusedError("not_json", "why")), type=DeadLetter)

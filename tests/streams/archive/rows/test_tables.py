@@ -80,6 +80,20 @@ def test_a_label_that_is_none_is_kept_as_it_came(value: bytes | None, sentence: 
     assert (row["raw_key"], row["raw_value"]) == (b"u1", value)
 
 
+@pytest.mark.parametrize(
+    ("record", "sentence"),
+    [
+        (label(0, transaction(0), 10**13), "label_time"),
+        (structs.replace(label(0, transaction(0), APRIL_1), key=b"u2"), "must be user_id 'u1'"),
+    ],
+)
+def test_a_label_whose_copy_ingest_refuses_is_refused_in_the_archive_too(record: LogRecord, sentence: str) -> None:
+    (row,) = archived("labels", structs.replace(record, headers=[])).to_pylist()
+    (copied,) = archived("transactions", record).to_pylist()
+    assert sentence in row["refused"]
+    assert (row["refused"], row["user_id"], copied["kind"]) == (copied["refused"], None, "refused")
+
+
 def test_a_number_that_no_column_holds_costs_its_own_record_only() -> None:
     outcome = decide(advanced(score_state(), received(routed(ingest_state(), [transaction(0)]))), Variant(scorer()), "EUR", 42)
     ((_, message),) = outcome.decisions
