@@ -9,7 +9,7 @@ from streams.messages.readers import label_reader
 from streams.messages.record import LogRecord
 from streams.messages.refusals import check_label
 from streams.messages.topics import DECISIONS, LABELS, SCORING_LOG, TRANSACTIONS, USERS
-from streams.messages.validation import require_key
+from streams.messages.validation import require_key, require_stamp
 
 # Offsets, of up to some hundred bytes; those of scoring-log have up to 2,000 decisions each.
 _MESSAGES_AT_ONCE = 400_000
@@ -18,6 +18,7 @@ _BATCHES_AT_ONCE = 400
 
 def _check_label(label: Label, record: LogRecord) -> None:
     """As INGEST will take its copy. That goes to its user's partition, wherever the label lies."""
+    require_stamp(record, LABELS.name)
     check_label(label, record.timestamp)
     require_key(record.key, label.user_id)
 

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from features.errors import UserError
-from streams.kafka.client import KafkaClients, KafkaError, KafkaException, Message, TopicPartition
-from streams.messages.record import LogRecord
+from streams.kafka.client import TIMESTAMP_LOG_APPEND_TIME, KafkaClients, KafkaError, KafkaException, Message, TopicPartition
+from streams.messages.record import UNSTAMPED, LogRecord
+from streams.messages.topics import STAMPED
 
 # Longer than a broker takes to abort the transaction that a killed process left open.
 _TIMEOUT_S = 30
@@ -27,10 +28,13 @@ _Answer = TypeVar("_Answer")
 
 def record_of(message: Message) -> LogRecord:
     """A consumed message without error as a record."""
+    stamp, timestamp = message.timestamp()
+    if stamp != TIMESTAMP_LOG_APPEND_TIME and message.topic() in STAMPED:
+        timestamp = UNSTAMPED
     # Offset and headers are typed for every kind of message; this one was consumed. ``cast`` would be a call more for each.
     return LogRecord(
         message.offset(),  # type: ignore[arg-type]
-        message.timestamp()[1],
+        timestamp,
         message.key(),
         message.value(),
         message.headers() or [],  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from streams.messages.partitioner import partition_of
 from streams.messages.readers import label_reader, transaction_reader, user_reader
 from streams.messages.record import Record
 from streams.messages.refusals import RefusedError, check_label, check_transaction, check_user, readable
+from streams.messages.topics import STAMPING
 from streams.messages.wire import MAX_ID_CHARACTERS
 
 # A key is an id, of at most 256 characters.
@@ -27,6 +28,7 @@ class Validator:
 
     def transaction(self, record: Record) -> Transaction:
         """The transaction. Raises RefusedError."""
+        require_stamp(record, self.topic)
         transaction = readable(record.value, self._read_transaction)
         check_transaction(transaction, record.timestamp, self.currency)
         if self._users.get(record.key) != transaction.user_id:
@@ -35,6 +37,7 @@ class Validator:
 
     def label(self, record: Record) -> Label:
         """The label. Raises RefusedError."""
+        require_stamp(record, self.topic)
         label = readable(record.value, self._read_label)
         check_label(label, record.timestamp)
         if self._users.get(record.key) != label.user_id:
@@ -43,6 +46,7 @@ class Validator:
 
     def user(self, record: Record) -> User:
         """The user. Raises RefusedError."""
+        require_stamp(record, self.topic)
         user = readable(record.value, self._read_user)
         check_user(user, record.timestamp)
         if self._users.get(record.key) != user.user_id:
@@ -51,6 +55,7 @@ class Validator:
 
     def removed(self, record: Record) -> str:
         """The user_id of whom a record without value removes. Raises RefusedError."""
+        require_stamp(record, self.topic)
         try:
             user_id = (record.key or b"").decode()
         except UnicodeDecodeError:
@@ -91,6 +96,17 @@ class Validator:
                 "set partitioner=murmur2_random in librdkafka, or use Java's default partitioner",
             )
         self._users[key] = user_id
+
+
+def require_stamp(record: Record, topic: str) -> None:
+    """Raises RefusedError unless the broker has stamped the record: unstamped. Its time bounds all others and what is remembered; one
+    of a sender's choice would make anything early or forgotten."""
+    if record.timestamp < 0:
+        raise RefusedError(
+            "unstamped",
+            f"the record has its sender's timestamp, not the broker's; set {'='.join(STAMPING)} on topic {topic}, as `tidemark up` does, "
+            "and send it again",
+        )
 
 
 def require_key(key: bytes | None, user_id: str) -> None:
