@@ -72,7 +72,7 @@ def scorer_of(contents: Mapping[str, bytes], name: str, version: str, *stated: M
     try:
         policy = Policy.from_json(contents[POLICY_FILE])
         features = msgspec.json.decode(contents[FEATURES_FILE], type=FeaturesFile)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"the policy or the features of {title} can't be read ({error}); {_TRAIN_ANEW}") from None
     found = Digests(hashlib.sha256(contents[MODEL_FILE]).hexdigest(), policy.digest, features.digest).as_tags()
     for source in stated:

@@ -18,6 +18,8 @@ from streams.archive.position import CheckpointPosition, Offsets, as_starting_of
 from streams.archive.spark_checkpoint import Checkpoint
 from streams.archive.spark_task import RESULT, ArchiveTask
 from streams.kafka.client import KafkaClients
+from streams.messages.record import UNSTAMPED
+from streams.messages.topics import STAMPED
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -72,7 +74,9 @@ class TopicArchive:
             "maxOffsetsPerTrigger": str(ARCHIVED[self.name].at_once),
         }
         records = spark.readStream.format("kafka").options(**source).load()
-        records = records.selectExpr("partition", "offset", "unix_millis(timestamp) AS timestamp", "key", "value", "headers")
+        # As everywhere, what a sender has put where the broker should stamp is not believed.
+        stamp = f"IF(timestampType = 1, unix_millis(timestamp), {UNSTAMPED})" if self.name in STAMPED else "unix_millis(timestamp)"
+        records = records.selectExpr("partition", "offset", f"{stamp} AS timestamp", "key", "value", "headers")
         writer = records.writeStream.queryName(self.name).option("checkpointLocation", self._checkpoint.storage.spark_url)
         writer = writer.foreachBatch(lambda batch, number: self._take(batch, number, report))
         return (writer.trigger(availableNow=True) if every_s is None else writer.trigger(processingTime=f"{every_s} seconds")).start()

@@ -3,6 +3,7 @@
 import heapq
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -30,6 +31,7 @@ from streams.messages.dead_letters import letter_in
 from streams.messages.events import Decision, decode_decision
 from streams.messages.partitioner import partition_of
 from streams.messages.record import SourcePosition
+from streams.messages.refusals import RefusedError, readable
 from streams.messages.seal import Seal
 from streams.messages.topics import BY_MERCHANT, DEAD_LETTERS, DECISIONS, SCORING_LOG, STATE_MERCHANTS, STATE_USERS, TRANSACTIONS, Topic
 from streams.score import Observed
@@ -162,9 +164,10 @@ class KafkaAudit:
         for records in self._log.read(DECISIONS.name, partition, *self._log.bounds(DECISIONS.name, partition)):
             for record in records:
                 if scored.transaction_id.encode() in (record.value or b""):
-                    decision = decode_decision(record.value or b"")
-                    if (decision.source.partition, decision.source.offset) == scored.place:
-                        return decision
+                    with suppress(RefusedError):
+                        decision = readable(record.value, decode_decision)
+                        if (decision.source.partition, decision.source.offset) == scored.place:
+                            return decision
         return None
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
+from msgspec import structs
 
 from features.arrays import RecordKind
 from features.definitions import Entity, FeatureSet
@@ -36,7 +37,8 @@ _BATCHES = 64
 
 class Applied(NamedTuple):
     """One event as it was applied: where it stands on ``transactions``, at which offset of the merchants' log (−1 for a user's own side),
-    its place in a replay if it came from one, what a label adds to its tile (+1, 0 or −1), and the message."""
+    its place in a replay if it came from one, what a label adds to its tile (+1, 0 or −1), and the message: a label where it acts, and as
+    it was ``sent``."""
 
     source: int
     offset: int
@@ -44,6 +46,16 @@ class Applied(NamedTuple):
     seq: int | None
     fraud: int
     event: Transaction | Label
+    sent: Label | None = None
+
+
+class _Row(NamedTuple):
+    """What INGEST has made of a record, by the names of a batch's columns."""
+
+    kind: int
+    event_time: int
+    merchant_id: str
+    fraud: int
 
 
 class Watcher(Protocol):
@@ -149,14 +161,13 @@ class Recomputation:
 
     def _learn(self, source: int, records: Sequence[Record]) -> None:
         state = self.users[source]
-        accepted: dict[int, tuple[int, int]] = {}
+        accepted: dict[int, _Row] = {}
         for sent in ingest([(state, records)], Counter()):
             rows = batches.decode(sent.value, sent.headers, (sent.partition, 0), self._schema, self.feature_set).rows
             self._waiting[sent.partition, source].append(rows)
             if self.watchers:
-                accepted |= dict(
-                    zip(rows["offset"].to_pylist(), zip(rows["kind"].to_pylist(), rows["fraud"].to_pylist(), strict=True), strict=True)
-                )
+                columns = (rows[name].to_pylist() for name in _Row._fields)
+                accepted |= dict(zip(rows["offset"].to_pylist(), map(_Row, *columns), strict=True))
         if self.feature_set.devices:
             for record in records:
                 if record.headers and state.validator.opened(record).answer is not None:
@@ -164,14 +175,19 @@ class Recomputation:
         if self.watchers:
             self._tell_learned(source, records, accepted)
 
-    def _tell_learned(self, source: int, records: Sequence[Record], accepted: dict[int, tuple[int, int]]) -> None:
+    def _tell_learned(self, source: int, records: Sequence[Record], accepted: dict[int, _Row]) -> None:
         validator, events = self.users[source].validator, []
         for record in records:
-            kind, fraud = accepted.get(record.offset, (RecordKind.REFUSED, 0))
-            if kind == RecordKind.REFUSED:
+            row = accepted.get(record.offset)
+            if row is None or row.kind == RecordKind.REFUSED:
                 continue
-            event = validator.label(record) if kind == RecordKind.LABEL else validator.transaction(record)
-            applied = Applied(source, record.offset, -1, seq_of(record), fraud, event)
+            sent = validator.label(record) if row.kind == RecordKind.LABEL else None
+            event = (
+                validator.transaction(record)
+                if sent is None
+                else structs.replace(sent, event_time=row.event_time, merchant_id=row.merchant_id)
+            )
+            applied = Applied(source, record.offset, -1, seq_of(record), row.fraud, event, sent)
             events.append(applied)
             self._events[source, record.offset] = applied
         for watcher in self.watchers:

@@ -10,11 +10,12 @@ from confluent_kafka import TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from features.errors import UnavailableError, UserError
-from streams.kafka.client import KafkaClients, KafkaError, KafkaException, Message, TopicPartition
+from streams.kafka.client import TIMESTAMP_LOG_APPEND_TIME, KafkaClients, KafkaError, KafkaException, Message, TopicPartition
 from streams.kafka.out_of_range import START_OVER, require_within
 from streams.kafka.positions import Positions, signature, signed
-from streams.messages.record import LogRecord
+from streams.messages.record import UNSTAMPED, LogRecord
 from streams.messages.seal import Seal
+from streams.messages.topics import STAMPED
 
 logger = logging.getLogger(__name__)
 
@@ -51,10 +52,13 @@ def record_of(message: Message) -> LogRecord:
         if not isinstance(error.__cause__, UnicodeDecodeError):
             raise
         headers = []
+    stamp, timestamp = message.timestamp()
+    if stamp != TIMESTAMP_LOG_APPEND_TIME and message.topic() in STAMPED:
+        timestamp = UNSTAMPED
     # Offset and headers are typed for every kind of message; this one was consumed. ``cast`` would be a call more for each.
     return LogRecord(
         message.offset(),  # type: ignore[arg-type]
-        message.timestamp()[1],
+        timestamp,
         message.key(),
         message.value(),
         headers,

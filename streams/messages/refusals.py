@@ -7,6 +7,7 @@ import msgspec
 
 from streams.messages import diagnosis
 from streams.messages.events import Label, Transaction, User
+from streams.messages.nesting import MAX_NESTING, is_too_deep
 
 MAX_VALUE_BYTES = 1 << 20
 MAX_AHEAD_MS = 5 * 60_000
@@ -31,6 +32,8 @@ def readable(value: bytes | None, read: Callable[[bytes], Message]) -> Message:
         raise RefusedError("null_value", "the record has no value; send a JSON object")
     if len(value) > MAX_VALUE_BYTES:
         raise RefusedError("too_large", f"the value has {len(value)} bytes, at most {MAX_VALUE_BYTES} are taken")
+    if is_too_deep(value):
+        raise RefusedError("not_json", f"the value is nested too deeply, by more than {MAX_NESTING} levels; send a flat JSON object")
     try:
         return read(value)
     except msgspec.ValidationError as error:
@@ -52,9 +55,12 @@ def check_transaction(transaction: Transaction, now: int, currency: str, clock: 
 
 
 def check_label(label: Label, now: int) -> None:
-    """Raises RefusedError for a label of a transaction that lies ahead of ``now``, the broker's time in ms: event_time_ahead."""
-    if label.event_time > now + MAX_AHEAD_MS:
-        raise _ahead("event_time", label.event_time, now)
+    """Raises RefusedError for a label that lies ahead of ``now``, the broker's time in ms, or whose transaction does: event_time_ahead,
+    label_time_ahead. Only a label still newer can take one back, so one from the far future would stand for ever. A label may be older
+    than its transaction."""
+    for field in ("event_time", "label_time"):
+        if (time := getattr(label, field)) > now + MAX_AHEAD_MS:
+            raise _ahead(field, time, now)
 
 
 def check_user(user: User, now: int) -> None:

@@ -31,17 +31,10 @@ def _profile(record: Record, validator: Validator) -> tuple[str, Profile | None]
     """The user's name and profile. Raises RefusedError, also for a record on which anything unforeseen fails."""
     try:
         if record.value is None and record.key is not None:
-            return _name(record.key), None
+            return validator.removed(record), None
         user = validator.user(record)
         return user.user_id, Profile(user.updated_at, user.created_at, user.country, user.segment)
     except RefusedError:
         raise
     except Exception as error:
         raise refusal(error, "PROFILES") from error
-
-
-def _name(key: bytes) -> str:
-    try:
-        return key.decode()
-    except UnicodeDecodeError:
-        raise RefusedError("wrong_key", f"the record's key must be a user_id in UTF-8, it is {key[:200]!r}") from None

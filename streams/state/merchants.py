@@ -66,7 +66,7 @@ class ScoreState:
         """See ``saved_state.Savable``."""
         return StageProgress(self.partitions, self.sources, dict(self.high_water), self.merchants.clock, self.currency, dict(self.gaps))
 
-    def labels(self, names: Sequence[str], horizons: Sequence[int]) -> list[bytes]:
+    def labels(self, names: Sequence[str], since: int) -> list[bytes]:
         """None: which label counts is INGEST's to know."""
         return [b""] * len(names)
 

@@ -88,8 +88,9 @@ class Savable(Protocol):
     def progress(self) -> StageProgress:
         """What is known beside the keys."""
 
-    def labels(self, names: Sequence[str], horizons: Sequence[int]) -> list[bytes]:
-        """What is kept of these keys beside their state; see ``LabelBook.encode``."""
+    def labels(self, names: Sequence[str], since: int) -> list[bytes]:
+        """What is kept of these keys beside their state, the log being applied again from ``since`` at the earliest; see
+        ``LabelBook.encode``."""
 
     def news(self) -> tuple[list[Piece], list[tuple[int, int]]]:
         """See ``TransactionMemory.news``."""
@@ -128,7 +129,7 @@ class Saver:
         entity = self._state.entity
         entity.mark_unchanged(slots, UNSAVED)
         names = [entity.names[slot] for slot in slots.tolist()]
-        labels = self._state.labels(names, entity.horizons(slots).tolist())
+        labels = self._state.labels(names, self.saved or 0)
         key = self._prefix + _KEY
         records += [
             (key + name.encode(), _encode(_Kept(position, state, of_user)))

@@ -64,9 +64,10 @@ class IngestState:
             self.validator.currency,
         )
 
-    def labels(self, names: Sequence[str], horizons: Sequence[int]) -> list[bytes]:
+    def labels(self, names: Sequence[str], since: int) -> list[bytes]:
         """See ``saved_state.Savable``."""
-        return [self.book.encode(name, horizon) for name, horizon in zip(names, horizons, strict=True)]
+        floor = self.users.floor_by()
+        return [self.book.encode(name, floor, since) for name in names]
 
     def news(self) -> tuple[list[Piece], list[tuple[int, int]]]:
         """See ``saved_state.Savable``."""

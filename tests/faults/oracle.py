@@ -303,8 +303,7 @@ def restore(log: KafkaLog, topic: str, partition: int, seal: Seal, empty: Savabl
 def contents(state: Savable) -> dict[object, object]:
     """All that a state knows, by key or by kind, in canonical form."""
     entity = state.entity
-    horizons = entity.horizons(np.arange(len(entity))).tolist()
-    labels = dict(zip(entity.names, state.labels(entity.names, horizons), strict=True))
+    labels = dict(zip(entity.names, state.labels(entity.names, 2**62), strict=True))
     known: dict[object, object] = {("key", name): (encoded, labels[name]) for name, encoded in _encoded(entity)}
     known["progress"] = state.progress()
     if isinstance(state, IngestState):

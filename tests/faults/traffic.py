@@ -109,6 +109,9 @@ class Traffic:
     def _label(self, of: dict[str, object], is_fraud: bool) -> Message:
         keep = {name: of[name] for name in ("transaction_id", "user_id", "merchant_id", "event_time")}
         label_time = int(str(of["event_time"])) + self._random.randrange(1, 9) * DAY
+        if self._random.random() < 0.1:
+            # Acts where the first label of the transaction did all the same.
+            keep |= {"event_time": int(str(of["event_time"])) + 1, "merchant_id": str(self._recent[-1]["merchant_id"])}
         value = msgspec.json.encode({**keep, "label_time": label_time, "is_fraud": is_fraud})
         key = str(of["user_id"]).encode()
         if self._random.random() < 0.5:

@@ -122,6 +122,14 @@ class Stages(RuleBasedStateMachine):
         if self.made:
             self.append(label(0, self.made[-1 - back % len(self.made)], self.now + after * DAY, is_fraud))
 
+    @rule(back=st.integers(0, 30), is_fraud=st.booleans(), merchant=MERCHANTS, days=st.sampled_from([-60, -1, 0, 1, 60]))
+    def label_that_names_something_else(self, back: int, is_fraud: bool, merchant: int, days: int) -> None:
+        if self.made:
+            sent = label(0, self.made[-1 - back % len(self.made)], self.now, is_fraud)
+            message = msgspec.json.decode(sent.value or b"")
+            message |= {"merchant_id": f"m{merchant}", "event_time": message["event_time"] + days * DAY + 1}
+            self.append(structs.replace(sent, value=msgspec.json.encode(message)))
+
     @rule(user=USERS, merchant=MERCHANTS)
     def label_before_its_transaction(self, user: int, merchant: int) -> None:
         ahead = self.transaction(user, merchant, self.now, 100, 0)

@@ -77,7 +77,7 @@ def known_of_partition(state: Savable) -> dict[str, Any]:
     """All that a partition's state knows beside its keys, and those."""
     progress = state.progress()
     entity = state.entity
-    labels = state.labels(entity.names, entity.horizons(np.arange(len(entity))).tolist())
+    labels = state.labels(entity.names, 0)
     return {
         "keys": known(entity),
         "labels": {name: packed(label) for name, label in sorted(zip(entity.names, labels, strict=True))},

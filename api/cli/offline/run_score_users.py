@@ -20,6 +20,7 @@ from streams.kafka.admin import partition_count
 from streams.kafka.client import KafkaClients
 from streams.messages.topics import USER_RISK
 from streams.replay.backtest import feature_set_of
+from streams.replay.repeats import each_once, left_out
 from streams.user_risk.kafka_user_risk import publish
 from streams.user_risk.parquet_table import UserRiskTable
 
@@ -46,9 +47,10 @@ def run(options: ScoreUsersOptions) -> None:
     elif options.engine == "spark":
         raise UserError("--engine spark reads the archive; leave out --data, or use --engine local")
     else:
-        history = FileHistory(
-            options.data.name, read_transactions(options.data, parse_mapping(options.columns, options.amount_unit), options.labels_after)
-        )
+        once = each_once(read_transactions(options.data, parse_mapping(options.columns, options.amount_unit), options.labels_after))
+        if once.duplicates or once.conflicts:
+            typer.echo(left_out(once.duplicates, once.conflicts))
+        history = FileHistory(options.data.name, once.table)
     newest = history.newest(moment)
     if newest is None:
         raise UserError(f"{history.name} has no transaction before {_text_of(moment)}; change --as-of")

@@ -6,20 +6,23 @@ Every record becomes at least one row. What can't be taken for what it should be
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from msgspec import Struct
 
+from features.times import EARLIEST_MS, LATEST_MS
 from streams.archive.rows.columns import columns_of
 from streams.blame import is_the_processes, refusal
 from streams.messages.record import LogRecord
-from streams.messages.refusals import RefusedError
+from streams.messages.refusals import RefusedError, readable
 from streams.messages.topics import Topic
 
+Message = TypeVar("Message", bound=Struct)
+
 _DAY_US = 86_400_000_000
-_EARLIEST_MS, _LATEST_MS = 10**11, 10**13
 TIME = pa.timestamp("us", "UTC")
 POSITION = (
     pa.field("partition", pa.int32()),
@@ -71,23 +74,25 @@ def times(moments: Sequence[int] | npt.NDArray[np.int64]) -> pa.Array:
     return pa.array(np.asarray(moments, np.int64) * 1_000).cast(TIME)
 
 
-def json_topic(topic: Topic, message: type[Struct], decode: Callable[[bytes], Struct], at_once: int) -> ArchivedTopic:
-    """How a topic is archived that has one JSON message a record, all of one type: a column for each field. ``decode`` raises ValueError,
-    as msgspec's errors are, for what is no such message."""
+def json_topic(
+    topic: Topic,
+    message: type[Message],
+    decode: Callable[[bytes], Message],
+    at_once: int,
+    check: Callable[[Message, LogRecord], None] = lambda _message, _record: None,
+) -> ArchivedTopic:
+    """How a topic is archived that has one JSON message a record, all of one type: a column for each field. ``decode`` raises as what
+    ``readable`` reads with, ``check`` raises RefusedError for a message that doesn't count."""
     columns = columns_of(message)
 
-    def read(record: LogRecord) -> Struct:
-        try:
-            if record.value is None:
-                raise ValueError("the record has no value")
-            decoded = decode(record.value)
-        except ValueError as error:
-            raise RefusedError("invalid", str(error)) from None
-        if not _EARLIEST_MS <= getattr(decoded, "event_time", _EARLIEST_MS) <= _LATEST_MS:
+    def read(record: LogRecord) -> Message:
+        decoded = readable(record.value, decode)
+        check(decoded, record)
+        if not EARLIEST_MS <= getattr(decoded, "event_time", EARLIEST_MS) <= LATEST_MS:
             raise RefusedError("invalid", "event_time lies outside 1973 to 2286")
         return decoded
 
-    def read_fitting(record: LogRecord) -> Struct:
+    def read_fitting(record: LogRecord) -> Message:
         decoded = read(record)
         try:
             for column in columns:

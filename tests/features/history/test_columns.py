@@ -152,6 +152,8 @@ class TestTimes:
             [datetime(2018, 4, 1, 12)],
             [datetime(2018, 4, 1, 14, tzinfo=timezone(timedelta(hours=2)))],
             pa.array([NOON // 1000], pa.timestamp("s")),
+            pa.array([NOON], pa.timestamp("ms", "America/New_York")),
+            pa.array([NOON * 1000 + 999], pa.timestamp("us")),
             pa.array([NOON * 10**6 + 999_999], pa.timestamp("ns", "Europe/Berlin")),
             [str(NOON)],
             ["2018-04-01 12:00:00"],

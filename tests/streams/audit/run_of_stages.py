@@ -51,7 +51,8 @@ class Run:
 
 
 def history(n: int = 160, seed: int = 3) -> list[LogRecord]:
-    """Transactions of a few users and merchants over forty days, a fifth of them labelled, some late, two sent twice, one refused."""
+    """Transactions of a few users and merchants over forty days, a fifth of them labelled, some late, two sent twice, one refused;
+    and labels of which a later one names another time and merchant."""
     rng = np.random.default_rng(seed)
     times = np.sort(rng.integers(START, START + 40 * DAY, n))
     log: list[tuple[int, LogRecord]] = []
@@ -62,6 +63,12 @@ def history(n: int = 160, seed: int = 3) -> list[LogRecord]:
         log.append((time, one))
         if rng.random() < 0.2:
             log.append((time + 7 * DAY, label(0, one, time + 7 * DAY)))
+        if i % 40 == 0:
+            # Taken back by one that names another time and merchant.
+            of = transaction(i, f"u{i % 3}", "m0", time - 5 * DAY)
+            log.append((time, label(0, of, time)))
+            other = transaction(i, f"u{i % 3}", "m1", time - 5 * DAY + 1)
+            log.append((time + DAY, label(0, other, time + DAY, is_fraud=bool(i % 80))))
         if i in (30, 60):
             log.append((time + 1, one))
     log.append((START + DAY, structs.replace(transaction(0), value=b"{")))

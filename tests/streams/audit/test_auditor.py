@@ -26,6 +26,7 @@ from tests.made.seal import answered as with_answer
 from tests.streams.audit.run_of_stages import START, Run, history, run
 
 LATER = START + 41 * 24 * HOUR
+LAST = len(history()) - 1
 
 
 def audited(left: Run, together: int = 4, feature_set: FeatureSet = FRAUD_V1) -> Auditor:
@@ -64,7 +65,7 @@ def answered(left: Run, user_offset: int, merchant_offset: int, *, degraded: boo
 
 
 @pytest.mark.parametrize("together", [1, 1000])
-@pytest.mark.parametrize(("user_offset", "merchant_offset"), [(196, 27), (40, 27), (40, 3)])
+@pytest.mark.parametrize(("user_offset", "merchant_offset"), [(LAST, 27), (40, 27), (40, 3)])
 def test_what_the_api_answered_is_made_again_from_the_states_that_it_names(user_offset: int, merchant_offset: int, together: int) -> None:
     """Whether these lie just before or far behind, where only another look at the log finds them."""
     before = run(history())
@@ -83,7 +84,7 @@ def test_an_answer_that_names_other_states_than_it_rests_on_is_found() -> None:
     before = run(history())
     asked = answered(before, 40, 27)
     given = answer.decode(opened(asked, 0, SEAL).answer or b"")
-    lied = answer.encode(msgspec.structs.replace(given, user_state=answer.StatePosition(0, 196)))
+    lied = answer.encode(msgspec.structs.replace(given, user_state=answer.StatePosition(0, LAST)))
     auditor = audited(run([*before.transactions, with_answer(asked, lied)]))
     (mismatch,) = auditor.findings.examples
     assert mismatch.scored.transaction_id == f"t{asked.offset}"
@@ -131,7 +132,7 @@ def test_decisions_on_another_known_feature_set_are_left_to_its_own_audit() -> N
 def test_the_store_is_right_behind_or_wrong() -> None:
     left = run(history())
     auditor = audited(left)
-    end, middle = StateAt("user", 0, 196, "u1"), StateAt("user", 0, 100, "u1")
+    end, middle = StateAt("user", 0, LAST, "u1"), StateAt("user", 0, 100, "u1")
     states = auditor.states([end, middle])
     right, early = states[end] or b"", states[middle] or b""
     digest = FRAUD_V1.digest
@@ -139,17 +140,17 @@ def test_the_store_is_right_behind_or_wrong() -> None:
     def served(state: KeyState | None) -> store_audit.StoreFindings:
         return store_audit.compare(FRAUD_V1, auditor, {("user", "u1"): state})
 
-    assert served(KeyState(right, 0, 196, digest)) == ([], [])
+    assert served(KeyState(right, 0, LAST, digest)) == ([], [])
     assert served(KeyState(early, 0, 100, digest)) == ([], [("user", "u1")])
     (stale,) = store_audit.lagging([("user", "u1")], 10)
     assert stale.cause == "lag"
-    ((tampered,), _) = served(KeyState(early, 0, 196, digest))
+    ((tampered,), _) = served(KeyState(early, 0, LAST, digest))
     assert tampered.cause == "unknown"
     assert any(difference.feature == "user_tx_count_30d" for difference in tampered.differences)
-    ((garbage,), _) = served(KeyState(b"?", 0, 196, digest))
+    ((garbage,), _) = served(KeyState(b"?", 0, LAST, digest))
     assert (garbage.cause, garbage.differences) == ("unknown", [])
     assert served(None).wrong[0].cause == "lag"
-    assert served(KeyState(right, 0, 196, "0" * 64)).wrong[0].cause == "definition version"
+    assert served(KeyState(right, 0, LAST, "0" * 64)).wrong[0].cause == "definition version"
 
 
 def test_a_decision_is_taken_apart() -> None:

@@ -22,6 +22,7 @@ features/online/views.py
 features/source_closure.py
 features/state.py
 features/tiles.py
+features/times.py
 features/vector.py
 features/windows.py
 streams/__init__.py
@@ -35,6 +36,7 @@ streams/messages/decisions.py
 streams/messages/diagnosis.py
 streams/messages/events.py
 streams/messages/headers.py
+streams/messages/nesting.py
 streams/messages/partitioner.py
 streams/messages/readers.py
 streams/messages/record.py

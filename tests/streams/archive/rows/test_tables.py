@@ -75,13 +75,27 @@ def test_a_decision_keeps_its_reasons_and_where_it_came_from() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "sentence"), [(None, "no value"), (b"{", "truncated"), (b"\xff", ""), (b'{"event_time": 3}', "event_time")]
+    ("value", "sentence"), [(None, "no value"), (b"{", "truncated"), (b"\xff", ""), (b'{"transaction_id": 3}', "transaction_id")]
 )
 def test_a_label_that_is_none_is_kept_as_it_came(value: bytes | None, sentence: str) -> None:
     (row,) = archived("labels", LogRecord(0, KAFKA_TIME, b"u1", value, [])).to_pylist()
     assert row["refused"] is not None
     assert sentence in row["refused"]
     assert (row["raw_key"], row["raw_value"]) == (b"u1", value)
+
+
+@pytest.mark.parametrize(
+    ("record", "sentence"),
+    [
+        (label(0, transaction(0), 10**13), "label_time"),
+        (structs.replace(label(0, transaction(0), APRIL_1), key=b"u2"), "must be user_id 'u1'"),
+    ],
+)
+def test_a_label_whose_copy_ingest_refuses_is_refused_in_the_archive_too(record: LogRecord, sentence: str) -> None:
+    (row,) = archived("labels", structs.replace(record, headers=[])).to_pylist()
+    (copied,) = archived("transactions", record).to_pylist()
+    assert sentence in row["refused"]
+    assert (row["refused"], row["user_id"], copied["kind"]) == (copied["refused"], None, "refused")
 
 
 def test_a_number_that_no_column_holds_costs_its_own_record_only() -> None:
