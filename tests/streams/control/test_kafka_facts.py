@@ -1,10 +1,13 @@
 """The facts of a deployment on a real broker: with its topics, whatever else lies there."""
 
 import logging
+import os
+import sys
 from collections.abc import Iterator
 
 import pytest
 from confluent_kafka.admin import AdminClient
+from msgspec import structs
 
 from features.errors import UserError
 from streams.control import kafka_facts
@@ -13,6 +16,8 @@ from streams.kafka.client import KafkaClients
 from streams.messages.facts import KEY, SettledFacts
 from streams.messages.record import LogRecord
 from streams.messages.topics import DEPLOYMENT
+from streams.workers import handover
+from streams.workers.stages import STAGES
 from tests.made.seal import SEAL
 from tests.run.deployment import Deployment, eventually
 from tests.run.emptied import emptied
@@ -48,6 +53,20 @@ def test_malformed_records_are_left_out_with_a_warning(
     assert [line for line in caplog.messages if "says nothing about currency and feature set" in line]
     with pytest.raises(UserError, match="settles in USD"):
         kafka_facts.require(kafka, SEAL, "USD", "fraud_v1")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_of_another_currency_ends_before_it_does_anything(
+    deployment: Deployment, stage: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """However it was started: a worker that began before the facts were settled anew starts its stages again."""
+    other = structs.replace(deployment.config, currency="USD")
+    process = handover.start([sys.executable, "-m", "streams.workers.stage_process", str(os.getpid()), stage], other)
+    assert process.wait(60) != 0
+    (line,) = (line for line in capfd.readouterr().err.splitlines() if " says nothing about " not in line)
+    assert f"{stage}: this command settles in USD, but the deployment on Kafka at {other.kafka} in EUR" in line
+    groups = [found.group_id for found in KafkaClients.of(other).admin().list_consumer_groups().result(10).valid]
+    assert other.group(stage) not in groups
 
 
 def test_facts_settled_anew_count(kafka: KafkaClients) -> None:
