@@ -32,6 +32,7 @@ class IdleWatch:
         self._unchanged_s = unchanged_s
         self._seen: object = None
         self._since = 0.0
+        self._unanswered = False
 
     def idle(self) -> bool:
         """True once every stage has committed the last record of its source, all is projected, and nothing changed for a while; False
@@ -39,9 +40,11 @@ class IdleWatch:
         try:
             positions = {stage: self._positions(stage) for stage in self._logs}
         except (KafkaException, UnavailableError, OnlineStoreError) as error:
-            logger.info("it isn't known whether work is left: %s", error)
-            self._seen = None
+            if not self._unanswered:
+                logger.warning("whether work is left can't be seen now: %s", error)
+            self._seen, self._unanswered = None, True
             return False
+        self._unanswered = False
         now = time.monotonic()
         if positions != self._seen:
             self._seen, self._since = positions, now

@@ -35,4 +35,6 @@ def serve(address: str, place: int, stage: str, counts: Mapping[str, int]) -> No
     try:
         start_http_server(int(port) + place, host, registry)
     except (OSError, OverflowError) as error:
-        raise UserError(f"metrics can't be served at {host}:{int(port) + place} ({error}); give another address with --metrics") from error
+        raise UserError(
+            f"metrics can't be served at {host}:{int(port) + place} ({error}); give this worker another address with --metrics"
+        ) from error

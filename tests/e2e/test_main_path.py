@@ -131,7 +131,7 @@ def test_what_the_stages_count_can_be_scraped(deployment: Deployment) -> None:
     assert 'tidemark_stage_records_total{stage="ingest",what="late"} 1.0' in ingest
     assert 'tidemark_stage_records_total{stage="score",what="late"} 1.0' in score
     assert again.returncode == 2
-    assert "give this worker other ports" in again.stderr
+    assert "Address already in use); give this worker another address with --metrics" in again.stderr
 
 
 def test_labels_sent_to_their_topic_count(deployment: Deployment) -> None:

@@ -1,5 +1,6 @@
 """What ends a stage, and what doesn't: no record does, nor a service that is away; what only an operator can fix does, in one line."""
 
+import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
@@ -146,21 +147,26 @@ def test_a_worker_starts_and_decides_while_redis_and_the_registry_are_away(deplo
         reader = OnlineReader(config.feast_path)
         with pytest.raises(OnlineStoreError):
             reader.states("u1", "m1")
-        own_redis.start()
-        # Profiles waited, and states are projected: all that the stages have.
-        apart.settle(180)
-        assert all(reader.states(f"u{number}", "m1")[0] for number in range(17))
         port = ports.choose([], set())
         with apart.running("serve", "--port", str(port)):
-            eventually(lambda: _ready(port), 60, "an API that is ready without the registry")
+            eventually(lambda: answer(port, "healthz") == 200, 60, "an API that started without either")
+            assert answer(port, "readyz") == 503
+            own_redis.start()
+            # Profiles waited, and states are projected: all that the stages have.
+            apart.settle(180)
+            assert all(reader.states(f"u{number}", "m1")[0] for number in range(17))
+            eventually(lambda: answer(port, "readyz") == 200, 60, "an API that is ready without the registry")
     (log,) = deployment.home.glob("worker-*.log")
     assert "serves, which is kept in" in log.read_text()
     assert "it is started again" not in log.read_text()
 
 
-def _ready(port: int) -> bool:
+def answer(port: int, path: str) -> int:
+    """The status with which the API answers; 0 if it doesn't."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10) as answer:
-            return bool(answer.status == 200)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=30) as found:
+            return int(found.status)
+    except urllib.error.HTTPError as refused:
+        return refused.code
     except OSError:
-        return False
+        return 0

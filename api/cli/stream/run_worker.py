@@ -63,4 +63,6 @@ def _require_free(metrics: str, chosen: Sequence[str]) -> None:
     host, _, port = metrics.rpartition(":")
     for place, stage in enumerate(STAGES):
         if metrics and stage in chosen and (reason := ports.why_not_bound(host, int(port) + place)):
-            raise UserError(f"metrics can't be served at {host}:{int(port) + place} ({reason}); give another address with --metrics")
+            raise UserError(
+                f"metrics can't be served at {host}:{int(port) + place} ({reason}); give this worker another address with --metrics"
+            )
