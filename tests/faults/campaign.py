@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,7 +30,9 @@ from streams.messages.topics import STATE_MERCHANTS, STATE_USERS
 from streams.workers.kafka_idle import IdleWatch
 from streams.workers.stages import STAGES
 from tests.benchmarks.report.provenance import provenance
+from tests.faults import hostile
 from tests.faults.fleet import Fleet
+from tests.faults.hostile import Hostile, HostileSender
 from tests.faults.oracle import FaultVerdict, Oracle
 from tests.faults.stage import FAILING, Order
 from tests.faults.traffic import Message, Sender
@@ -270,6 +272,34 @@ def culprits(world: World) -> int:
             world.sender.send(Message("transactions", str(made["user_id"]).encode(), value, []))
             world.recover(patience=180)
     return len(FAILING) * world.times
+
+
+_ABORTED_EVERY, _RAW_EVERY, _SEEN_EVERY = 2_000, 5_000, 20_000
+
+
+def hostile_bytes(world: World) -> int:
+    """Bytes of all kinds on every topic that we read, by clients of every codec, aborted and raw ones too; no stage may end by them."""
+    kafka = KafkaClients.of(world.deployment.config)
+    world.pause(5.0, 5.0)
+    sender = HostileSender(world.deployment.config.kafka, world.random)
+    made: Iterator[Hostile] = iter(())
+    for number in range(world.times):
+        if number % _SEEN_EVERY == 0:
+            made = hostile.records(world.random, hostile.seen_in(kafka))
+            world.fleet.look_after()
+        sender.send(next(made))
+        if number % _ABORTED_EVERY == 0:
+            sender.send_aborted([next(made) for _ in range(20)])
+        if number % _RAW_EVERY == 0:
+            sender.send_raw()
+    sender.flush()
+    world.recover(patience=300)
+    most = ", ".join(f"{stage} {size / 2**20:.0f} MB" for stage, size in sorted(world.fleet.most_memory.items()))
+    world.notes.append(f"{sender.sent:,} hostile records; most memory: {most}")
+    restarted = world.fleet.restarts()
+    assert not world.fleet.ended, "a worker gave up"
+    assert not restarted, restarted
+    return sender.sent
 
 
 def flapping(world: World) -> int:

@@ -64,6 +64,11 @@ class Fleet:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     self.most_memory[stage] = max(self.most_memory.get(stage, 0), psutil.Process(pid).memory_info().rss)
 
+    def restarts(self) -> list[str]:
+        """What the workers' log says of stages that ended and were started again."""
+        lines = (self._folder / "workers.log").read_text(errors="replace").splitlines()
+        return [line for line in lines if "ended with status" in line or "can't go on" in line]
+
     def watch(self, seconds: float) -> None:
         """Looks after the workers for a while."""
         deadline = time.monotonic() + seconds
