@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from streams.config import LABELS_COPY, DeploymentConfig
+from streams.kafka.admin import partition_count
 from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.kafka.positions import Positions, reached
@@ -18,6 +19,8 @@ class LabelsWorker:
 
     def __init__(self, config: DeploymentConfig) -> None:
         kafka = KafkaClients.of(config)
+        # Of a topic that is missing nothing would ever be assigned.
+        partition_count(kafka, LABELS.name)
         self._log = KafkaLog(kafka, config.group(LABELS_COPY))
         self._producer = StageProducer(kafka)
         self.counts: Counter[str] = Counter()
