@@ -70,9 +70,13 @@ class Watchdog:
         # Of a topic that is gone the group assigns nothing, so that there may be no positions.
         topic_id = stable.topic_id(self._topic)
         self._topic_id = self._topic_id or topic_id
-        if self._lacks(None, topic_id is None or topic_id != self._topic_id, now):
+        another = topic_id is None or topic_id != self._topic_id
+        if self._lacks(None, another, now):
             logger.error("topic %s %s; the stage ends", self._topic, "is gone" if topic_id is None else "was created again")
             self._end()
+        if another:
+            # Its partitions could not be looked at, or mean nothing.
+            return
         self._since = {
             number: known if (known := self._since.get(number)) is not None and known[0] == position else (position, now)
             for number, position in positions.items()

@@ -22,6 +22,7 @@ class LabelsWorker:
 
     def __init__(self, config: DeploymentConfig) -> None:
         kafka = KafkaClients.of(config)
+        # Of a topic that is missing nothing would ever be assigned.
         self._config, self._count = config, partition_count(kafka, LABELS.name)
         self._log = KafkaLog(kafka, config.group(LABELS_COPY))
         self._producer = StageProducer(kafka)

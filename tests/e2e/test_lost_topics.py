@@ -1,6 +1,5 @@
 """A topic that is deleted, or created again, under running workers or between two runs: they end with a sentence, and pass nothing over."""
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,10 +35,14 @@ def delete(deployment: Deployment, topic: str) -> None:
     eventually(lambda: topic not in admin.list_topics(timeout=10).topics, 30, "the topic's end")
 
 
-def last_words(deployment: Deployment, worker: subprocess.Popen[bytes]) -> str:
-    """What a worker writes until it has given up."""
-    eventually(lambda: worker.poll() is not None, 150, "the worker's end")
-    return "".join(file.read_text() for file in deployment.home.glob("worker-*.log"))
+def writes(deployment: Deployment, *sentences: str) -> None:
+    """Waits until a running worker has written all of these."""
+
+    def written() -> bool:
+        words = "".join(file.read_text() for file in deployment.home.glob("worker-*.log"))
+        return all(sentence in words for sentence in sentences)
+
+    eventually(written, 150, "the worker's last words")
 
 
 def test_transactions_deleted_and_created_again_between_two_runs(deployment: Deployment) -> None:
@@ -53,20 +56,17 @@ def test_transactions_deleted_and_created_again_between_two_runs(deployment: Dep
 
 
 def test_transactions_deleted_and_created_again_under_a_running_worker(deployment: Deployment) -> None:
-    with deployment.running("worker") as worker:
+    with deployment.running("worker"):
         send(deployment, SENT, SENT + 50)
         deployment.settle()
         delete(deployment, "transactions")
         create_missing(KafkaClients.of(deployment.config))
         send(deployment, 0, 2 * SENT)
-        assert "was saved of another topic transactions, which was created again since" in last_words(deployment, worker)
+        writes(deployment, "was saved of another topic transactions, which was created again since")
 
 
 def test_a_topic_deleted_under_a_running_worker(deployment: Deployment) -> None:
-    with deployment.running("worker") as worker:
+    with deployment.running("worker"):
         deployment.settle()
         delete(deployment, "labels")
-        words = last_words(deployment, worker)
-    assert "topic labels is gone; the stage ends" in words
-    assert "topic labels is missing" in words
-    assert "create it with tidemark up" in words
+        writes(deployment, "topic labels is gone; the stage ends", "topic labels is missing", "create it with tidemark up")

@@ -400,6 +400,7 @@ FULL = (
     Scenario(moved_models, 5),
     Scenario(culprits, 2, sabotage="fail_on_some"),
     Scenario(flapping, 11, rate=500, flaky=True),
+    Scenario(hostile_bytes, 1_000_000, rate=1_000),
 )
 
 _COUNTED = ("transactions", "lost", "duplicated", "wrong", "wrong_state", "wrong_online")

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import uuid
 from collections.abc import Iterator
 from itertools import count
 
@@ -71,6 +72,20 @@ def test_who_reads_a_topic_that_is_gone_is_ended(shared: Deployment, caplog: pyt
     assert ended.wait(20)
     watchdog.close()
     assert "topic no-such-topic is gone; the stage ends" in caplog.text
+
+
+def test_who_reads_a_topic_that_is_deleted_is_ended(kafka_bootstrap: str, shared: Deployment, caplog: pytest.LogCaptureFixture) -> None:
+    admin, name = AdminClient({"bootstrap.servers": kafka_bootstrap}), f"deleted-{uuid.uuid4().hex}"
+    admin.create_topics([NewTopic(name, 1)])[name].result(10)
+    ended = threading.Event()
+    watchdog = Watchdog(
+        shared.config, Topic(name, "none", "for a test", None, None), lambda: {0: 0}, ended.set, held_back=0.5, look_every=0.2
+    )
+    assert not ended.wait(2)
+    admin.delete_topics([name])[name].result(10)
+    assert ended.wait(30)
+    watchdog.close()
+    assert f"topic {name} is gone; the stage ends" in caplog.text
 
 
 def test_who_reads_a_topic_that_was_created_again_is_ended(shared: Deployment, topic: Topic, caplog: pytest.LogCaptureFixture) -> None:
