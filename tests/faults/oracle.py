@@ -28,8 +28,9 @@ from streams.messages import batches, scoring_log
 from streams.messages.events import DeadLetter, Decision, encode
 from streams.messages.record import LogRecord, SourcePosition
 from streams.messages.seal import Seal
-from streams.messages.topics import BY_MERCHANT, DEAD_LETTERS, DECISIONS, SCORING_LOG, STATE_MERCHANTS, STATE_USERS, TRANSACTIONS
+from streams.messages.topics import BY_MERCHANT, DEAD_LETTERS, DECISIONS, SCORING_LOG, STATE_MERCHANTS, STATE_USERS, TRANSACTIONS, USERS
 from streams.messages.validation import Validator
+from streams.online.profiles import fold
 from streams.score import Observed, advance, decide, gave_up
 from streams.state import saved_state
 from streams.state.merchants import ScoreState
@@ -154,7 +155,9 @@ class Oracle:
         self._variants = [by_digest[digest] for digest in self._models]
 
     def _read_scoring_log(self) -> None:
-        for _, record in self._read(SCORING_LOG.name):
+        for partition, record in self._read(SCORING_LOG.name):
+            if not self._seal.is_ours(SCORING_LOG.name, partition, record):
+                continue
             table = scoring_log.decode(record.value or b"")
             hashes = _vector_hashes(table["vector"].combine_chunks().flatten().to_numpy().reshape(len(table), -1))
             sources, offsets = table["source_partition"].to_numpy(), table["source_offset"].to_numpy()
@@ -255,7 +258,16 @@ class Oracle:
             invented = np.flatnonzero((output.decided > 0) | (output.logged > 0))
             self.verdict.note("wrong", len(invented), f"decisions nobody asked for, on transactions[{source}] at {invented[:3]}")
 
+    def _expect_letters_of_users(self) -> None:
+        """One for each record of users that is refused; they are repeated if their stage dies, which it mustn't where there are any."""
+        count = partition_count(KafkaClients.of(self._config), USERS.name)
+        for partition in range(count):
+            validator = Validator(USERS.name, partition, count, self._config.currency)
+            for records in self._records(USERS.name, partition):
+                self._letters.update(fold(records, validator, {}, Counter()))
+
     def _compare_letters(self) -> None:
+        self._expect_letters_of_users()
         found = Counter(record.value or b"" for _, record in self._read(DEAD_LETTERS.name))
         self.verdict.dead_letters = sum(found.values())
         for letter, count in (self._letters - found).items():
