@@ -1,4 +1,4 @@
-"""A topic that is deleted, or created again, under running workers or between two runs: they end with a sentence, and pass nothing over."""
+"""A topic that is created again, under running workers or between two runs: they end with a sentence, and pass nothing over."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,10 +63,3 @@ def test_transactions_deleted_and_created_again_under_a_running_worker(deploymen
         create_missing(KafkaClients.of(deployment.config))
         send(deployment, 0, 2 * SENT)
         writes(deployment, "was saved of another topic transactions, which was created again since")
-
-
-def test_a_topic_deleted_under_a_running_worker(deployment: Deployment) -> None:
-    with deployment.running("worker"):
-        deployment.settle()
-        delete(deployment, "labels")
-        writes(deployment, "topic labels is gone; the stage ends", "topic labels is missing", "create it with tidemark up")
