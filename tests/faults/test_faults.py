@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.campaign import Row, Scenario, World, crash_points, culprits, flapping, kills, run, table
+from tests.faults.campaign import Row, Scenario, World, crash_points, culprits, flapping, hostile_bytes, kills, run, table
 from tests.faults.fleet import logged_lines
 from tests.faults.oracle import FaultVerdict, letters
 from tests.run.deployment import eventually
@@ -106,3 +106,10 @@ def test_the_table_adds_up_and_tells_what_did_not_come_to_its_end() -> None:
         "| broker | 2 | failed | failed | failed | failed | failed | failed |  |",
         "| all | 5 | 1,000 | 1 | 0 | 0 | 0 | 0 |  |",
     ]
+
+
+def test_bytes_of_all_kinds_on_all_topics_stop_nothing_and_deceive_nobody(tmp_path: Path) -> None:
+    row = run(Scenario(hostile_bytes, 20_000, rate=500), tmp_path / "home", seed=3)
+    assert row.holds, row.verdict
+    assert row.injected > 20_000
+    assert row.verdict.dead_letters > 5_000
