@@ -88,9 +88,10 @@ class Settings:
 
     def agreed_kafka(self) -> "KafkaClients":
         """As ``require_kafka``, once the deployment's record there says what this configuration does. Raises UserError otherwise."""
+        kafka = self.require_kafka()
         self.stream_config()  # which refuses a currency that contradicts the home's
         self._require_agreement(self.facts.features)
-        return self.require_kafka()
+        return kafka
 
     def _require_agreement(self, features: str | None) -> None:
         from streams.control import kafka_facts

@@ -166,7 +166,7 @@ def test_an_answer_is_the_streams_own_bit_for_bit(deployment: Deployment, api: A
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        (b"", "truncated"),
+        (b"", "empty"),
         (b"{", "truncated"),
         (b"[]", "object"),
         (b'{"transaction_id":"1"}', "event_time"),

@@ -22,6 +22,7 @@ from streams.state.merchants import ScoreState
 from streams.state.users import IngestState
 from tests.faults.oracle import contents, restore
 from tests.made.records import label, transaction
+from tests.made.seal import SEAL
 from tests.run.deployment import Deployment, champion
 from tests.run.emptied import emptied
 
@@ -69,7 +70,7 @@ def test_states_of_another_feature_set_are_built_beside_and_taken_up(deployment:
     for partition in (0, 1):
         states: list[IngestState | ScoreState] = []
         for _ in range(2):
-            states.append(IngestState(other.feature_set, Validator("transactions", partition, 2, "EUR"), 2))
+            states.append(IngestState(other.feature_set, Validator("transactions", partition, 2, "EUR", SEAL), 2))
             states.append(ScoreState(other.feature_set, 2, 2, other.currency))
         users, merchants, saved_users, saved_merchants = states
         assert isinstance(users, IngestState)
@@ -77,7 +78,7 @@ def test_states_of_another_feature_set_are_built_beside_and_taken_up(deployment:
         reapply(users, [record for record in records if record.partition == partition])
         relearn(merchants, [decode_any(record, partition) for record in batches if record.partition == partition])
         for topic, computed, saved in (("state.users", users, saved_users), ("state.merchants", merchants, saved_merchants)):
-            assert restore(log, topic, partition, saved)
+            assert restore(log, topic, partition, SEAL, saved)
             assert contents(saved) == contents(computed)
             for name, encoded in zip(computed.entity.names, computed.entity.encode(np.arange(len(computed.entity))), strict=True):
                 online = reader.states(name, name)[0 if computed is users else 1]
@@ -93,7 +94,7 @@ def test_a_rebuild_waits_for_workers_and_for_what_is_under_way(deployment: Deplo
         deployment.settle()
         done = deployment.tidemark("rebuild-state", "--features", "fraud_v2")
         assert done.returncode == 2
-        assert "has members; stop all workers first" in done.stderr
+        assert "have members; stop all workers first" in done.stderr
     deployment.send([transaction(i) for i in range(20, 40)])
     deployment.work_until_idle("--stages", "ingest")
     done = deployment.tidemark("rebuild-state", "--features", "fraud_v2")

@@ -28,7 +28,8 @@ class Elsewhere(Deployment):
 
     @property
     def environment(self) -> dict[str, str]:
-        services = {"TIDEMARK_KAFKA": self.config.kafka, "TIDEMARK_REDIS": self.config.redis}
+        key = {"TIDEMARK_ANSWER_KEY": self.config.answer_key}
+        services = {"TIDEMARK_KAFKA": self.config.kafka, "TIDEMARK_REDIS": self.config.redis, **key}
         return {**super().environment, **services, **self.facts}
 
 
@@ -127,6 +128,9 @@ def test_a_command_of_another_home_with_other_facts_does_nothing(
 
 
 def test_another_home_takes_the_facts_over_by_its_first_up(deployment: Deployment, tmp_path: Path) -> None:
+    without_key = Elsewhere(tmp_path / "another", deployment.config, {"TIDEMARK_ANSWER_KEY": "a key of its own, which nobody else knows"})
+    refused = without_key.tidemark("up")
+    assert (refused.returncode, "has another key than this home" in refused.stderr) == (2, True), refused.stderr
     elsewhere = Elsewhere(tmp_path, deployment.config, {})
     refused = elsewhere.tidemark("worker", "--until-idle")
     assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1), refused.stderr
