@@ -111,6 +111,7 @@ def test_an_offset_moved_on_by_one_is_refused_and_restored(deployment: Deploymen
     everything_once(deployment)
 
 
+@pytest.mark.slow
 def test_scores_own_offsets_are_found_again_by_what_it_has_sent(deployment: Deployment) -> None:
     deployment.send(some(100))
     # What comes last on each partition leaves no decision.
@@ -126,6 +127,7 @@ def test_scores_own_offsets_are_found_again_by_what_it_has_sent(deployment: Depl
     everything_once(deployment)
 
 
+@pytest.mark.slow
 def test_labels_may_be_read_again_and_count_once_and_what_kafka_has_forgotten_is_found(deployment: Deployment) -> None:
     paid = some(40)
     deployment.send(paid)
@@ -145,6 +147,7 @@ def test_labels_may_be_read_again_and_count_once_and_what_kafka_has_forgotten_is
     assert passed.returncode == 0, passed.stdout + passed.stderr
 
 
+@pytest.mark.slow
 def test_rows_that_ingest_has_passed_over_end_score_and_are_sent_again(deployment: Deployment) -> None:
     """As after version 0.2.0 with an offset moved on: INGEST has counted a record that it has not sent on."""
     unread = some(50)
