@@ -128,6 +128,7 @@ def test_a_command_of_another_home_with_other_facts_does_nothing(
 
 
 def test_another_home_takes_the_facts_over_by_its_first_up(deployment: Deployment, tmp_path: Path) -> None:
+    (tmp_path / "another").mkdir()
     without_key = Elsewhere(tmp_path / "another", deployment.config, {"TIDEMARK_ANSWER_KEY": "a key of its own, which nobody else knows"})
     refused = without_key.tidemark("up")
     assert (refused.returncode, "has another key than this home" in refused.stderr) == (2, True), refused.stderr
