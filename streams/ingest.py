@@ -76,7 +76,7 @@ def ingest(
     Every record becomes one row: a transaction with its user's features as of before it, a label with what it adds, or a refused
     record with its dead letter. A transaction sent before becomes none, unless its content differs: that is refused; nor does the end of a
     replay. ``counts`` gains late, too_late, labels, duplicates, answers_overruled (duplicates to which the API had given an answer of its
-    own), headers_ignored and refused.<reason>.
+    own), ignored.headers (records with a reserved name without a seal that holds) and refused.<reason>.
 
     Rows are sent on partition after partition, or by ``order`` if given: each record's place (int64, never falling in a partition) among
     those of all.
@@ -110,7 +110,8 @@ def read(state: IngestState, records: Sequence[Record], counts: Counter[str]) ->
                 note(row)
                 continue
             envelope = validator.opened(record)
-            counts["headers_ignored"] += envelope.ignored
+            if envelope.ignored:
+                counts["ignored.headers"] += 1
             if envelope.ends:
                 continue
             if envelope.is_label:

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from streams.workers.refusal_log import RefusalLog, line_of
+from streams.workers.refusal_log import RefusalLog, line_of, line_of_ignored
 from tests.run.deployment import eventually
 
 
@@ -45,3 +45,15 @@ def test_what_a_stage_refused_before_its_end_is_said_at_its_end(caplog: pytest.L
     with caplog.at_level(logging.WARNING):
         log.close()
     assert [line.partition(" in ")[0] for line in caplog.messages] == ["refused 5 records"]
+
+
+def test_what_others_wrote_is_said_apart(caplog: pytest.LogCaptureFixture) -> None:
+    counts = Counter({"refused.not_json": 2, "ignored.headers": 3, "ignored.batches": 4_000})
+    with caplog.at_level(logging.WARNING):
+        RefusalLog(counts).close()
+    assert [line.partition(" in the last ")[0] for line in caplog.messages] == ["refused 2 records", "ignored"]
+    assert line_of_ignored(Counter(headers=3, batches=4_000), 60) == (
+        "ignored in the last minute, for this deployment did not write them: batches 4,000, headers 3; see who else may write to its "
+        "topics, and that all its processes have one key"
+    )
+    assert line_of_ignored(Counter(), 60) is None
