@@ -17,7 +17,6 @@ def import_feast() -> None:
     checked = typeguard.typechecked
     typeguard.typechecked = _unchecked
     try:
-        import feast
         import feast.infra.online_stores.redis  # noqa: F401
     finally:
         typeguard.typechecked = checked
