@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import tempfile
 from pathlib import Path
 
 from features.errors import UserError
@@ -35,8 +36,8 @@ def ensure(home: Path) -> str:
     kept = home / _NAME
     if not (os.environ.get(VARIABLE) or os.environ.get(FILE_VARIABLE) or kept.exists()):
         home.mkdir(parents=True, exist_ok=True)
-        draft = kept.with_name(f".{_NAME}.{os.getpid()}")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor, name = tempfile.mkstemp(prefix=f".{_NAME}.", dir=home)
+        draft = Path(name)
         with os.fdopen(descriptor, "w") as opened:
             opened.write(secrets.token_hex(32) + "\n")
         try:

@@ -8,6 +8,7 @@ was meant in another unit.
 
 import re
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,8 +16,15 @@ import pyarrow.compute as pc
 EARLIEST_MS, LATEST_MS = 10**11, 10**13
 
 NO_TIME = "is no ISO 8601 time and no integer in ms"
-TOO_EARLY = "lies before 1973, which looks like seconds: times are milliseconds"
+TOO_EARLY = "lies before 1973: times are milliseconds"
 TOO_LATE = "lies after 2286: times are milliseconds"
+
+# Each unit's numbers of 1973 to 2286, and how many milliseconds one of it has.
+_OTHER_UNITS = (
+    ("seconds", 10**8, 10**10, Fraction(1_000)),
+    ("microseconds", 10**14, 10**16, Fraction(1, 10**3)),
+    ("nanoseconds", 10**17, 10**19, Fraction(1, 10**6)),
+)
 
 # RE2, which Arrow uses, and Python's re read these alike. Years before 100 have no place in a calendar of Python's.
 _DIGITS = "[0-9]{1,18}"
@@ -39,6 +47,14 @@ def milliseconds(written: int | str) -> int:
     if found > LATEST_MS:
         raise ValueError(TOO_LATE)
     return found
+
+
+def in_another_unit(number: int | float) -> str | None:
+    """What to say of a number that is a time in another unit, after its name; None if it is none of 1973 to 2286."""
+    for unit, least, most, milliseconds_each in _OTHER_UNITS:
+        if least <= number < most:
+            return f"{number} looks like {unit}; send milliseconds, {int(Fraction(number) * milliseconds_each)}"
+    return None
 
 
 def _parsed(text: str) -> int | None:

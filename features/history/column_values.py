@@ -92,7 +92,7 @@ def times(column: pa.ChunkedArray) -> Values:
         millis,
         *faults,
         *_faults("is missing", column.is_null()),
-        *_faults(TOO_EARLY, pc.less(millis, EARLIEST_MS)),
+        *_faults(f"{TOO_EARLY}, these may be seconds", pc.less(millis, EARLIEST_MS)),
         *_faults(TOO_LATE, pc.greater(millis, LATEST_MS)),
     )
 

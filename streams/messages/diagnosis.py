@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from features.times import in_another_unit
+
 # What is larger is not taken apart again.
 _MOST_BYTES = 64 << 10
 _MOST_SHOWN = 64
@@ -22,8 +24,6 @@ _COMPRESSED = {
     b"\x82SNAPPY\x00": "snappy",
 }
 _TIMES = ("event_time", "label_time", "created_at", "updated_at")
-# Of 1973 to 2286, as those in milliseconds are taken.
-_UNITS = (("seconds", 10**8, 10**10), ("microseconds", 10**14, 10**16), ("nanoseconds", 10**17, 10**19))
 _MURMUR2 = (
     "partition by murmur2 of the key, as Java's default does: partitioner=murmur2_random in librdkafka (confluent-kafka, kcat), "
     "NewMurmur2Partitioner in Sarama, Murmur2Balancer in segmentio/kafka-go, Partitioners.JavaCompatiblePartitioner in KafkaJS"
@@ -146,11 +146,8 @@ def _field(found: Mapping[str, Any], error: str) -> str | None:
         quotes = "it is text; send a number, without quotes"
     else:
         quotes = None
-    if field in _TIMES and isinstance(value, int | float):
-        for unit, least, most in _UNITS:
-            if least <= value < most:
-                milliseconds = value * 1_000 if unit == "seconds" else value // (10**3 if unit == "microseconds" else 10**6)
-                return f"{value} looks like {unit}; send milliseconds, {int(milliseconds)}"
+    if field in _TIMES and isinstance(value, int | float) and (meant := in_another_unit(value)) is not None:
+        return meant
     if field == "amount" and isinstance(value, float) and abs(value) < _MOST_AMOUNT:
         return f"send minor units, a whole number: {value} in a currency with two decimals is {round(value * 100)}"
     if field == "is_fraud" and value in (0, 1, "0", "1", "true", "false", "True", "False"):

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from msgspec import Struct
 
-from features.times import milliseconds
+from features.times import in_another_unit, milliseconds
 from streams.messages.events import Label, Transaction, User
 from streams.messages.wire import LabelMessage, TransactionMessage, UserMessage
 
@@ -47,7 +47,14 @@ def _settled(field: str, written: int | str) -> int:
         return milliseconds(written)
     except ValueError as error:
         start = repr(written[:_SHOWN]) if isinstance(written, str) else str(written) if abs(written) < 10**_SHOWN else "the number"
-        raise ValueError(f"{field} {start} {error}; send int milliseconds or for example 2026-01-31T09:30:00+01:00") from None
+        fix = in_another_unit(_number(written)) or "send int milliseconds or for example 2026-01-31T09:30:00+01:00"
+        raise ValueError(f"{field} {start} {error}; {fix}") from None
+
+
+def _number(written: int | str) -> int:
+    if isinstance(written, int):
+        return written
+    return int(written) if len(written) <= _SHOWN and written.isascii() and written.isdecimal() else 0
 
 
 def _complete_user(sent: UserMessage) -> None:

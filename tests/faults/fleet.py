@@ -17,7 +17,7 @@ from streams.workers import handover
 from tests.faults.stage import Order
 from tests.run.deployment import ROOT, eventually
 
-STAGES = ("labels", "ingest", "score")
+STAGES = ("labels", "profiles", "ingest", "score")
 
 
 class Fleet:
@@ -64,10 +64,19 @@ class Fleet:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     self.most_memory[stage] = max(self.most_memory.get(stage, 0), psutil.Process(pid).memory_info().rss)
 
-    def restarts(self) -> list[str]:
-        """What the workers' log says of stages that ended and were started again."""
-        lines = (self._folder / "workers.log").read_text(errors="replace").splitlines()
-        return [line for line in lines if "ended with status" in line or "can't go on" in line]
+    def require_undisturbed(self) -> None:
+        """Fails if a worker has given up, or its log says that a stage ended."""
+        assert not self.ended, "a worker gave up"
+        restarted = [line for line in self.lines() if "ended with status" in line or "can't run" in line or "tried again" in line]
+        assert not restarted, restarted
+
+    def lines(self) -> Sequence[str]:
+        """What the workers have logged."""
+        return logged_lines(self._folder)
+
+    def memory(self, stage: str) -> int:
+        """Bytes that the processes of a stage hold now."""
+        return sum(psutil.Process(pid).memory_info().rss for pid in self.pids(stage))
 
     def watch(self, seconds: float) -> None:
         """Looks after the workers for a while."""
@@ -89,7 +98,7 @@ class Fleet:
 
     def kill_stage(self, stage: str) -> None:
         """kill -9 of one process of the stage."""
-        self._signal(self._any(stage), signal.SIGKILL)
+        self._signal(self.pid(stage), signal.SIGKILL)
 
     def kill_worker(self) -> None:
         """kill -9 of a whole worker at once."""
@@ -99,7 +108,7 @@ class Fleet:
 
     def stall(self, stage: str, seconds: float) -> None:
         """SIGSTOP of one process of the stage, and SIGCONT after a while."""
-        pid = self._any(stage)
+        pid = self.pid(stage)
         self._signal(pid, signal.SIGSTOP)
         self.watch(seconds)
         self._signal(pid, signal.SIGCONT)
@@ -132,7 +141,9 @@ class Fleet:
             worker.wait()
         self._workers = []
 
-    def _any(self, stage: str) -> int:
+    def pid(self, stage: str) -> int:
+        """The process id of one of the stage's, waited for."""
+
         def running() -> bool:
             # A worker may just have given up, after too many kills in a minute.
             self.look_after()

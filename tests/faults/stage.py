@@ -183,6 +183,13 @@ def double_count() -> None:
     EntityState.apply = apply  # type: ignore[method-assign]
 
 
+def trust_everyone() -> None:
+    """Whoever reads a topic that only we write takes each record of it for ours."""
+    from streams.messages.seal import Seal
+
+    Seal.is_ours = lambda *_: True  # type: ignore[method-assign,assignment]
+
+
 def _change_decisions(change: Callable[[Sequence[Any]], list[Any]]) -> None:
     from dataclasses import replace
 
@@ -263,7 +270,9 @@ _WARM_TURNS, _LARGE_TURN, _CHUNK = 20, 3_000, 1 << 15
 # Amounts that no other transaction has.
 FAILING = {"user": 1_000_001, "merchant": 1_000_002, "model": 1_000_003}
 
-SABOTAGE = {each.__name__: each for each in (acknowledge_early, drop_one, emit_twice, double_count, fail_on_some, short_of_memory)}
+SABOTAGE = {
+    each.__name__: each for each in (acknowledge_early, drop_one, emit_twice, double_count, trust_everyone, fail_on_some, short_of_memory)
+}
 
 
 def _prepare(stage: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec import structs
 
-from streams.messages.headers import Mark, MarkKind, answer_header, mark_header
+from streams.messages.headers import Mark, MarkKind, answer_header, label_header, mark_header
 from streams.messages.record import LogRecord
 from streams.messages.seal import Seal
 
@@ -26,6 +26,11 @@ def marked(record: LogRecord, replay: str, seq: int) -> LogRecord:
 def last_mark(offset: int, replay: str, seq: int, partition: int = 0, kind: MarkKind = MarkKind.END) -> LogRecord:
     """The record that says on a partition that nothing of an aligned replay follows."""
     return LogRecord(offset, 0, None, None, [mark_header(SEAL, Mark(replay, seq, kind), partition=partition)])
+
+
+def copied(record: LogRecord) -> LogRecord:
+    """A label's record as it is copied onto its user's log."""
+    return structs.replace(record, headers=[label_header(SEAL, record.key, record.value)])
 
 
 def answered(record: LogRecord, encoded: bytes) -> LogRecord:

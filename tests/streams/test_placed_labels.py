@@ -20,6 +20,7 @@ from streams.state import saved_state
 from streams.state.saved_state import Saver
 from tests.made.records import advanced, ingest_state, label, received, routed, score_state, transaction
 from tests.made.saved_states import Topic, contents
+from tests.made.seal import copied
 
 START = 1_700_000_000_000
 V2 = FEATURE_SETS["fraud_v2"]
@@ -29,7 +30,7 @@ HERE, THERE = (next(f"m{n}" for n in range(9) if partition_of(f"m{n}".encode(), 
 
 def naming(sent: LogRecord, **other: object) -> LogRecord:
     """The label with other fields."""
-    return structs.replace(sent, value=msgspec.json.encode({**msgspec.json.decode(sent.value or b""), **other}))
+    return copied(structs.replace(sent, value=msgspec.json.encode({**msgspec.json.decode(sent.value or b""), **other})))
 
 
 def test_a_reversal_that_names_another_time_and_merchant_takes_back_what_was_added_where_it_was_added() -> None:

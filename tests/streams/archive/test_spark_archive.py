@@ -27,6 +27,7 @@ from streams.messages.record import LogRecord
 from streams.score import Outcome, decide
 from tests.made.archive_contents import assert_each_record_is_there_once, files_of, records_of
 from tests.made.records import advanced, ingest_state, label, received, routed, score_state, scorer, transaction
+from tests.made.seal import SEAL
 from tests.run.deployment import ROOT, Deployment, end_group, eventually
 from tests.run.emptied import emptied
 
@@ -60,7 +61,7 @@ def send_some(deployment: Deployment) -> None:
         for key, value in outcome.decisions:
             producer.produce("decisions", value, key)
         for value in outcome.log:
-            producer.produce("scoring-log", value)
+            producer.produce("scoring-log", value, partition=0, headers=[SEAL.header("scoring-log", 0, None, value)])
         producer.flush()
         finish()
 

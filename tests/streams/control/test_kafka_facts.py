@@ -18,7 +18,7 @@ from streams.messages.record import LogRecord
 from streams.messages.topics import DEPLOYMENT
 from streams.workers import handover
 from streams.workers.stages import STAGES
-from tests.made.seal import SEAL
+from tests.made.seal import SEAL, sealed
 from tests.run.deployment import Deployment, eventually
 from tests.run.emptied import emptied
 
@@ -35,7 +35,9 @@ def kafka(deployment: Deployment) -> KafkaClients:
 
 
 def put(deployment: Deployment, *values: bytes | None) -> None:
-    deployment.send([LogRecord(0, 0, KEY, value, []) for value in values], DEPLOYMENT.name, partitioner="consistent")
+    deployment.send(
+        [sealed(DEPLOYMENT.name, LogRecord(0, 0, KEY, value, [])) for value in values], DEPLOYMENT.name, partitioner="consistent"
+    )
 
 
 def test_it_is_one_partition_that_keeps_the_newest_for_good(kafka: KafkaClients) -> None:

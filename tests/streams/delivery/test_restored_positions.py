@@ -34,7 +34,7 @@ def batches_of(records: list[LogRecord], stretches: list[tuple[int, int]]) -> li
 
 
 def new_state() -> ScoreState:
-    return ScoreState(FRAUD_V1, partitions=1, sources=1)
+    return ScoreState(FRAUD_V1, partitions=1, sources=1, currency="EUR")
 
 
 @settings(deadline=None)  # the first call compiles the kernel

@@ -107,6 +107,11 @@ VALUES = {
         "invalid_field",
         "nanoseconds; send milliseconds, 1700000000000",
     ),
+    "seconds as text": (
+        encoded(FIELDS | {"event_time": "1700000000"}),
+        "invalid_field",
+        "1700000000 looks like seconds; send milliseconds",
+    ),
     "small letters": (encoded(FIELDS | {"currency": "eur"}), "foreign_currency", "currency eur is not EUR; write it in capitals"),
     "a foreign currency": (encoded(FIELDS | {"currency": "usd"}), "foreign_currency", "this deployment's EUR; convert before sending"),
 }

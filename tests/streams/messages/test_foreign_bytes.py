@@ -23,10 +23,11 @@ from streams.messages.record import LogRecord
 from streams.messages.refusals import RefusedError, readable
 from streams.messages.validation import Validator
 from streams.online.profiles import fold
-from tests.made.records import KAFKA_TIME, LABEL_HEADERS, ingest_state, label, received, routed, transaction
+from tests.made.records import KAFKA_TIME, ingest_state, label, received, routed, transaction
+from tests.made.seal import ANSWER_KEY, copied
 from tests.made.user_records import user
 
-WHOLE = LogPartition(0, 1, "EUR")
+WHOLE = LogPartition(0, 1, "EUR", ANSWER_KEY)
 GOOD = {
     "transaction": transaction(0).value or b"",
     "label": label(0, transaction(0), 1_700_600_000_000).value or b"",
@@ -121,13 +122,13 @@ def test_any_bytes_on_transactions_are_a_transaction_or_a_dead_letter_everywhere
 @given(mutated())
 @example(b'{"x":' + b"[" * 3_000 + b"]" * 3_000 + b"}")
 def test_any_bytes_on_labels_are_a_label_or_refused_by_ingest_and_archive_alike(value: bytes) -> None:
-    record = LogRecord(0, KAFKA_TIME, key_of(value), value, LABEL_HEADERS)
+    record = copied(LogRecord(0, KAFKA_TIME, key_of(value), value, []))
     event = taken(lambda: Validator("transactions", 0, 1, "EUR").label(record))
     (batch,) = received(routed(ingest_state(), [record]))
-    (copied,) = ARCHIVED["transactions"].rows(WHOLE, [record]).to_pylist()
+    (on_its_log,) = ARCHIVED["transactions"].rows(WHOLE, [record]).to_pylist()
     (archived,) = ARCHIVED["labels"].rows(WHOLE, [record]).to_pylist()
     expected = None if event is None else event.user_id
-    assert (archived["user_id"], copied["user_id"]) == (expected, expected)
+    assert (archived["user_id"], on_its_log["user_id"]) == (expected, expected)
     assert (archived["refused"] is None, batch.rows["kind"][0].as_py()) == (event is not None, 2 if event is None else 1)
     assert event is None or label_reader()(msgspec.json.encode(event)) == event
 

@@ -127,9 +127,9 @@ def test_what_is_finer_than_a_millisecond_is_cut(moment: datetime, minutes: int,
     assert milliseconds(text) == micros // 1000
 
 
-@pytest.mark.parametrize("number", [10**11 - 1, 10**13 + 1, 0, -1, 10**30, 1_700_000_000])
+@pytest.mark.parametrize("number", [10**11 - 1, 10**13 + 1, 0, -1, 10**30])
 def test_numbers_out_of_range_are_refused_in_a_file_s_words(number: int) -> None:
-    with pytest.raises(RefusedError, match="looks like seconds" if number < 10**11 else "lies after 2286") as refused:
+    with pytest.raises(RefusedError, match="lies before 1973" if number < 10**11 else "lies after 2286") as refused:
         on_kafka(number)
     assert refused.value.reason == "invalid_field"
     assert refused.value.sentence.startswith(f"event_time {number} lies")

@@ -27,7 +27,7 @@ from streams.replay.kafka_replay import replay
 from streams.replay.pacing import parse_rate
 from streams.replay.plan import plan_replay
 from streams.simulate import SIMULATED, SimulationSpec, simulate
-from tests.made.seal import SEAL
+from tests.made.seal import ANSWER_KEY, SEAL
 
 decode_transaction = transaction_reader()
 decode_label = label_reader()
@@ -125,7 +125,7 @@ def test_a_paced_record_carries_when_it_was_due(kafka_bootstrap: str, tail: Tail
 
 
 def run(kafka: str, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "TIDEMARK_KAFKA": kafka, "TIDEMARK_HOME": str(home)}
+    environment = {**os.environ, "TIDEMARK_KAFKA": kafka, "TIDEMARK_HOME": str(home), "TIDEMARK_ANSWER_KEY": ANSWER_KEY}
     return subprocess.run([*COMMAND, *arguments], env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
@@ -162,7 +162,7 @@ def test_the_command_simulates_onto_the_topic(kafka_bootstrap: str, tail: Tail, 
 
 
 def test_ctrl_c_flushes_what_was_handed_over_and_says_how_much(kafka_bootstrap: str, tail: Tail, tmp_path: Path) -> None:
-    environment = {**os.environ, "TIDEMARK_KAFKA": kafka_bootstrap, "TIDEMARK_HOME": str(tmp_path)}
+    environment = {**os.environ, "TIDEMARK_KAFKA": kafka_bootstrap, "TIDEMARK_HOME": str(tmp_path), "TIDEMARK_ANSWER_KEY": ANSWER_KEY}
     summary = tmp_path / "s.json"
     arguments = ["simulate", "--topic", "--days", "5", "--rate", "200", "--json", str(summary)]
     process = subprocess.Popen([*COMMAND, *arguments], env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

@@ -16,7 +16,8 @@ from streams.messages.record import LogRecord
 from streams.replay.encode import encode_labels, encode_transactions
 from streams.replay.plan import plan_replay
 from streams.replay.repeats import each_once
-from tests.made.records import KAFKA_TIME, LABEL_HEADERS, advanced, ingest_state, received, routed, score_state
+from tests.made.records import KAFKA_TIME, advanced, ingest_state, received, routed, score_state
+from tests.made.seal import copied
 
 START = 1_700_000_000_000
 DAY = 86_400_000
@@ -84,8 +85,9 @@ def test_a_replay_of_the_file_counts_the_same_rows_and_gives_the_same_vectors(
     log = []
     for offset, (kind, row) in enumerate(zip(plan.kind.tolist(), plan.row.tolist(), strict=True)):
         key = str(table["user_id"][row].as_py()).encode()
-        value, headers = (transactions[row], []) if kind == 0 else (labels[row], LABEL_HEADERS)
-        log.append(LogRecord(offset, KAFKA_TIME, key, value, headers))
+        value = transactions[row] if kind == 0 else labels[row]
+        record = LogRecord(offset, KAFKA_TIME, key, value, [])
+        log.append(record if kind == 0 else copied(record))
     counts: Counter[str] = Counter()
     sent = routed(ingest_state(feature_set=V2), log, counts=counts) if log else []
     assert (once.duplicates, once.conflicts) == (counts["duplicates"], counts["refused.conflict"])

@@ -51,7 +51,7 @@ def test_a_gap_is_saved_with_the_state() -> None:
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, ROWS - 1), st.integers(1, 4)), max_size=30))
 def test_a_gap_is_open_as_long_as_a_row_that_came_was_not_applied(stretches: list[tuple[int, int]]) -> None:
-    state = ScoreState(FRAUD_V1, partitions=1, sources=1)
+    state = ScoreState(FRAUD_V1, partitions=1, sources=1, currency="EUR")
     came: set[int] = set()
     applied: list[int] = []
     for begin, length in stretches:

@@ -88,7 +88,7 @@ def test_a_label_that_is_none_is_kept_as_it_came(value: bytes | None, sentence: 
     ("record", "sentence"),
     [
         (label(0, transaction(0), 10**13), "label_time"),
-        (structs.replace(label(0, transaction(0), APRIL_1), key=b"u2"), "must be user_id 'u1'"),
+        (label(0, structs.replace(transaction(0), key=b"u2"), APRIL_1), "must be user_id 'u1'"),
     ],
 )
 def test_a_label_whose_copy_ingest_refuses_is_refused_in_the_archive_too(record: LogRecord, sentence: str) -> None:
@@ -201,4 +201,4 @@ def test_no_record_is_archived_as_refused_for_want_of_memory(topic: str, error: 
     outcome = decide(advanced(score_state(), received(routed(ingest_state(), [transaction(0)]))), Variant(scorer()), "EUR", 1)
     value = outcome.log[0] if topic == "scoring-log" else outcome.decisions[0][1]
     with pytest.raises(type(error)):
-        archived(topic, LogRecord(0, KAFKA_TIME, None, value, []))
+        archived(topic, sealed(topic, LogRecord(0, KAFKA_TIME, None, value, [])))
