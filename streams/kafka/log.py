@@ -100,7 +100,11 @@ class KafkaLog:
 
     def _committed(self, topic: str, partition: int) -> tuple[int | None, str]:
         found = self._patiently(lambda: self._consumer.committed([TopicPartition(topic, partition)], timeout=_TIMEOUT_S)[0])
-        return (found.offset if found.offset >= 0 else None), found.metadata or ""
+        try:
+            text = found.metadata or ""
+        except UnicodeDecodeError:  # another tool's, with whatever lies behind it
+            text = ""
+        return (found.offset if found.offset >= 0 else None), text
 
     def positions(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
         """The group's next offset to process of each partition; the first that is kept before its first commit. Waits as ``committed``.

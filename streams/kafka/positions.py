@@ -23,6 +23,12 @@ def signature(position: int) -> str:
     return f"tidemark:{position}"
 
 
+def terminated_signature(position: int) -> str:
+    """The same for clients that send a text as it is, as aiokafka does. librdkafka's for Python takes what it reads back for a C string,
+    and so sends the byte that ends one along; without it one would read on into whatever lies behind."""
+    return f"{signature(position)}\0"
+
+
 def signed(topic: str, positions: Positions) -> list[TopicPartition]:
     """The positions as they are committed."""
     return [TopicPartition(topic, partition, position, signature(position)) for partition, position in positions.items()]

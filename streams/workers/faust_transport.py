@@ -24,7 +24,7 @@ from faust.types import TP, ConsumerMessage, Message
 
 from features.errors import UserError
 from streams.kafka.client import KafkaClients
-from streams.kafka.positions import signature
+from streams.kafka.positions import terminated_signature
 from streams.kafka.producer import Membership
 from streams.kafka.reader import Fetching, PartitionReader
 from streams.messages.record import LogRecord
@@ -140,7 +140,8 @@ class ConsumerThread(AIOKafkaConsumerThread):
     async def commit_positions(self, topic: str, positions: Mapping[int, int]) -> None:
         """Commits the next offsets to read as a member of the group, so that a stalled former owner is refused."""
         offsets = {
-            TopicPartition(topic, partition): OffsetAndMetadata(position, signature(position)) for partition, position in positions.items()
+            TopicPartition(topic, partition): OffsetAndMetadata(position, terminated_signature(position))
+            for partition, position in positions.items()
         }
         await self.call_thread(self._ensure_consumer().commit, offsets)
 

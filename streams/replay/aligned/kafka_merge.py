@@ -20,7 +20,7 @@ from streams.config import INGEST, DeploymentConfig
 from streams.kafka.admin import partition_count
 from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
-from streams.kafka.positions import Positions, reached, signature
+from streams.kafka.positions import Positions, reached, terminated_signature
 from streams.kafka.producer import Membership
 from streams.kafka.reader import Fetching, PartitionReader
 from streams.kafka.stall import exit_now
@@ -215,7 +215,10 @@ class AlignedIngest(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _commit(self, positions: Positions) -> None:
         if positions:
-            offsets = {TopicPartition(TRANSACTIONS.name, number): OffsetAndMetadata(at, signature(at)) for number, at in positions.items()}
+            offsets = {
+                TopicPartition(TRANSACTIONS.name, number): OffsetAndMetadata(at, terminated_signature(at))
+                for number, at in positions.items()
+            }
             await self._consumer.commit(offsets)
 
     async def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -4,8 +4,8 @@ import contextlib
 import resource
 import statistics
 import time
+from pathlib import Path
 
-import psutil
 import redis
 
 from streams.kafka.client import KafkaClients
@@ -96,7 +96,7 @@ def zombies(world: World) -> int:
     return world.times
 
 
-_SPARE = 8 << 20
+_SPARE = 4 << 20
 
 
 def memory_limits(world: World) -> int:
@@ -117,13 +117,19 @@ def memory_limits(world: World) -> int:
 def _limited(world: World, stage: str) -> bool:
     """Whether the stage's process ended, which was given hardly more than it has asked for."""
     pid = world.fleet.pid(stage)
-    _, most = resource.prlimit(pid, resource.RLIMIT_AS)
-    resource.prlimit(pid, resource.RLIMIT_AS, (psutil.Process(pid).memory_info().vms + _SPARE, most))
+    _, most = resource.prlimit(pid, resource.RLIMIT_DATA)
+    resource.prlimit(pid, resource.RLIMIT_DATA, (_data(pid) + _SPARE, most))
     world.sender.burst(int(10 * world.sender.rate))
     world.fleet.watch(8.0)
     with contextlib.suppress(ProcessLookupError):
-        resource.prlimit(pid, resource.RLIMIT_AS, (most, most))
+        resource.prlimit(pid, resource.RLIMIT_DATA, (most, most))
     return pid not in world.fleet.pids(stage)
+
+
+def _data(pid: int) -> int:
+    """Bytes that a process has asked for to write to. Address space would be no measure: allocators reserve far more than they use."""
+    (line,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmData:"))
+    return int(line.split()[1]) << 10
 
 
 def _redis_refuses(world: World) -> None:

@@ -65,6 +65,7 @@ def hostile_bytes(world: World) -> int:
             sender.send_raw()
     sender.flush()
     world.recover(patience=300, undisturbed=True)
+    world.sender.stop()
     world.settle()
     world.fleet.require_undisturbed()
     grown = {stage: (half[stage], world.fleet.memory(stage)) for stage in STAGES}

@@ -1,15 +1,26 @@
 """Where to go on from, as the group committed it, and a loud refusal where the log no longer has it."""
 
+import asyncio
+import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 
+import aiokafka
 import pytest
+from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import OffsetAndMetadata
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from features.errors import UserError
+from streams.kafka.admin import partition_count
 from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
+from streams.kafka.positions import signature, terminated_signature
+from streams.messages.topics import TRANSACTIONS
+from tests.run.deployment import ROOT
 from tests.run.filled_topic import filled_topic
 
 
@@ -44,6 +55,42 @@ def test_a_group_goes_on_from_what_it_committed(kafka_bootstrap: str, topic: str
     log.commit(topic, {0: 7})
     assert log.positions(topic, [0]) == {0: 7}
     assert [record.value for records in log.read(topic, 0, 7, 10) for record in records] == [b"7", b"8", b"9"]
+
+
+READ = """
+import sys
+from streams.kafka.client import KafkaClients
+from streams.kafka.log import KafkaLog
+
+servers, group, count = sys.argv[1:]
+log = KafkaLog(KafkaClients(servers), group)
+print(*(log.is_ours("transactions", number) for number in range(int(count))))
+log.close()
+"""
+
+
+@pytest.mark.parametrize(("text", "ours"), [(terminated_signature(7), True), (signature(8), False), ("another's", False), ("\0", False)])
+def test_what_aiokafka_committed_is_known_whatever_lies_in_memory(kafka_bootstrap: str, log: KafkaLog, text: str, ours: bool) -> None:
+    parts = [
+        aiokafka.TopicPartition(TRANSACTIONS.name, number)
+        for number in range(partition_count(KafkaClients(kafka_bootstrap), TRANSACTIONS.name))
+    ]
+
+    async def commit() -> None:
+        consumer = AIOKafkaConsumer(bootstrap_servers=kafka_bootstrap, group_id=log.group)
+        await consumer.start()
+        try:
+            consumer.assign(parts)
+            await consumer.commit(dict.fromkeys(parts, OffsetAndMetadata(7, text)))
+        finally:
+            await consumer.stop()
+
+    asyncio.run(commit())
+    # What malloc hands out holds no zeros by chance then.
+    environment = {**os.environ, "GLIBC_TUNABLES": "glibc.malloc.perturb=85:glibc.malloc.tcache_count=0"}
+    command = [sys.executable, "-c", READ, kafka_bootstrap, log.group, str(len(parts))]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == [str(ours)] * len(parts)
 
 
 def test_a_new_group_begins_with_what_is_kept(kafka_bootstrap: str, topic: str, log: KafkaLog) -> None:
