@@ -97,11 +97,11 @@ def test_up_keeps_them_and_refuses_others(deployment: Deployment) -> None:
 
 COMMANDS = (
     ("worker", "--until-idle"),
-    ("serve",),
     ("archive", "--once"),
+    ("serve",),
+    ("replay", "FILE", "--columns", "tidemark"),
     ("audit",),
     ("explain", "t1"),
-    ("replay", "FILE", "--columns", "tidemark"),
     ("replay", "FILE", "--columns", "tidemark", "--aligned"),
     ("simulate", "--topic", "--days", "1"),
     ("rebuild-online",),
@@ -114,7 +114,11 @@ OTHER_FEATURES = {"TIDEMARK_CURRENCY": "USD", "TIDEMARK_FEATURES": "fraud_v1"}, 
 
 @pytest.mark.parametrize(
     ("command", "fact", "both"),
-    [*((command, *OTHER_CURRENCY) for command in COMMANDS), *((command, *OTHER_FEATURES) for command in COMMANDS[:3])],
+    [
+        *((command, *OTHER_CURRENCY) for command in COMMANDS[:4]),
+        *(pytest.param(command, *OTHER_CURRENCY, marks=pytest.mark.slow) for command in COMMANDS[4:]),
+        *((command, *OTHER_FEATURES) for command in COMMANDS[:2]),
+    ],
 )
 def test_a_command_of_another_home_with_other_facts_does_nothing(
     deployment: Deployment, tmp_path: Path, small_file: Path, command: tuple[str, ...], fact: dict[str, str], both: tuple[str, str]

@@ -55,6 +55,7 @@ def test_transactions_deleted_and_created_again_between_two_runs(deployment: Dep
     assert "was saved of another topic transactions, which was created again since" in refused.stderr
 
 
+@pytest.mark.slow
 def test_transactions_deleted_and_created_again_under_a_running_worker(deployment: Deployment) -> None:
     with deployment.running("worker"):
         send(deployment, SENT, SENT + 50)

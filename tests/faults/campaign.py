@@ -97,7 +97,7 @@ def run(scenario: Scenario, home: Path, seed: int = 0) -> Row:
 
 
 FULL = (
-    Scenario(kills, 150, rate=1_500),
+    Scenario(kills, 90, rate=1_500),
     Scenario(crash_points, 46, rate=1_500),
     Scenario(zombies, 8, rate=1_500),
     Scenario(terminations, 8),
@@ -111,7 +111,7 @@ FULL = (
     Scenario(full_disk, 3, rate=1_000),
     Scenario(flapping, 11, rate=500, flaky=True),
     Scenario(offsets_moved, 10, rate=1_000),
-    Scenario(topics_lost, 4, rate=1_000, afterwards=refuses_lost_topics),
+    Scenario(topics_lost, 2, rate=1_000, afterwards=refuses_lost_topics),
     Scenario(hostile_bytes, 1_000_000, rate=1_000, afterwards=takes_hostile_bytes),
 )
 

@@ -7,7 +7,7 @@ from models.registry import mlflow_registry
 from streams.kafka.admin import create_missing
 from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
-from streams.messages.topics import BY_MERCHANT, DECISIONS, STATE_MERCHANTS, STATE_USERS, TRANSACTIONS
+from streams.messages.topics import BY_MERCHANT, DECISIONS, STATE_MERCHANTS, STATE_USERS, TRANSACTIONS, Topic
 from streams.workers.stages import STAGES
 from tests.faults.world import World
 from tests.made.records import transaction
@@ -95,17 +95,22 @@ def _move(world: World, stage: str, partition: int, by: int) -> None:
 
 
 def topics_lost(world: World) -> int:
-    """``transactions`` is cut before it was read, then each topic that a stage stands on is created again; workers must refuse each."""
-    world.pause(5.0, 5.0)
-    return 1 + len(_STOOD_ON)
+    """While no worker runs, the topics of the saved states are created again: states are computed anew from the logs, which are whole."""
+    for _ in range(world.times):
+        world.pause(2.0, 4.0)
+        world.fleet.stop()
+        _create_again(world, STATE_USERS, STATE_MERCHANTS)
+        world.fleet.add()
+        world.recover(patience=180)
+    return 2 * world.times + 1 + len(_STOOD_ON)
 
 
-_STOOD_ON = (TRANSACTIONS, BY_MERCHANT, STATE_USERS, STATE_MERCHANTS)
+_STOOD_ON = (TRANSACTIONS, BY_MERCHANT)
 
 
 def refuses_lost_topics(world: World) -> None:
-    """The second half of ``topics_lost``, after which there is nothing left to judge by: no worker decides anything, each says why."""
-    kafka = KafkaClients.of(world.deployment.config)
+    """The rest of ``topics_lost``, after which there is nothing left to judge by: ``transactions`` is cut before it was read, then created
+    again, as is the other log that a stage stands on. Workers must say why they refuse, and decide nothing."""
     admin = AdminClient({"bootstrap.servers": world.deployment.config.kafka})
     _send_some(world)
     before = _ends(world, DECISIONS.name)
@@ -114,12 +119,19 @@ def refuses_lost_topics(world: World) -> None:
         done.result(10)
     _refused(world, "retention has removed")
     for topic in _STOOD_ON:
-        admin.delete_topics([topic.name])[topic.name].result(10)
-        eventually(lambda name=topic.name: name not in admin.list_topics(timeout=10).topics, 30, f"the end of {topic.name}")
-        create_missing(kafka)
+        _create_again(world, topic)
         _send_some(world)
         _refused(world, "created again")
     assert _ends(world, DECISIONS.name) == before, "something was decided"
+
+
+def _create_again(world: World, *topics: Topic) -> None:
+    names = {topic.name for topic in topics}
+    admin = AdminClient({"bootstrap.servers": world.deployment.config.kafka})
+    for done in admin.delete_topics(list(names)).values():
+        done.result(10)
+    eventually(lambda: not names & set(admin.list_topics(timeout=10).topics), 30, f"the end of {names}")
+    create_missing(KafkaClients.of(world.deployment.config))
 
 
 def _refused(world: World, why: str) -> None:
