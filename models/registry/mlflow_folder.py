@@ -11,13 +11,13 @@ from types import MappingProxyType
 from typing import Any
 
 import msgspec
-import xgboost as xgb
 
 from features.definitions import FEATURE_SETS, FeatureSet
 from features.errors import UserError
 from models.policy import Policy
 from models.registry.record import Digests
 from models.scoring import Scorer, feature_difference
+from models.xgboost_import import xgb
 
 MODEL_FILE, POLICY_FILE, FEATURES_FILE, MLMODEL_FILE = "model.ubj", "policy.json", "features.json", "MLmodel"
 _TRAIN_ANEW = "train one anew with tidemark train"

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from features.definitions import FeatureSet
 from features.errors import UserError
-from models.learners.trained import Trained
 from models.registry import long_tags, mlflow_client
 from models.registry.mlflow_folder import MLMODEL_FILE, read_files, read_folder, write_folder
 from models.registry.mlflow_record import log_run
@@ -24,6 +23,8 @@ from models.scoring import Scorer
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
+
+    from models.learners.trained import Trained
 
 EXPERIMENT = "tidemark"
 CHAMPION, CHALLENGER, SHADOW = "champion", "challenger", "shadow"
@@ -36,7 +37,7 @@ _LONGEST_DESCRIPTION = 4_500
 
 
 def register(
-    trained: Trained,
+    trained: "Trained",
     feature_set: FeatureSet,
     tracking_uri: str,
     tags: Mapping[str, str] | None = None,
@@ -164,7 +165,7 @@ def ensure_registered_model(client: "MlflowClient") -> None:
 
 
 def _log(
-    client: "MlflowClient", run_id: str, trained: Trained, feature_set: FeatureSet, tags: dict[str, str], record: TrainingRecord | None
+    client: "MlflowClient", run_id: str, trained: "Trained", feature_set: FeatureSet, tags: dict[str, str], record: TrainingRecord | None
 ) -> Registered:
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 

@@ -87,6 +87,7 @@ def test_states_of_another_feature_set_are_built_beside_and_taken_up(deployment:
     log.close()
 
 
+@pytest.mark.slow
 def test_a_rebuild_waits_for_workers_and_for_what_is_under_way(deployment: Deployment) -> None:
     champion(deployment.config)
     deployment.send([transaction(i) for i in range(20)])

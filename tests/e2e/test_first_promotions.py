@@ -21,6 +21,7 @@ def deployment(shared: Deployment, tmp_path: Path) -> Iterator[Deployment]:
         yield deployment
 
 
+@pytest.mark.slow
 def test_an_audit_opens_the_gate_before_and_after_the_first_decision(deployment: Deployment) -> None:
     uri, digest = deployment.config.mlflow, deployment.config.feature_set.digest
     champion(deployment.config)

@@ -63,6 +63,7 @@ def send_stamped(deployment: Deployment, *stamps: int) -> None:
     assert (producer.flush(30), refused) == (0, [])
 
 
+@pytest.mark.slow
 def test_a_senders_timestamp_is_never_believed(deployment: Deployment, tmp_path: Path) -> None:
     leave_stamps_to_senders(deployment)
     assert set(stamping(deployment).values()) == {"CreateTime"}

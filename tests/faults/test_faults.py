@@ -86,7 +86,7 @@ def killed_ingest(world: World) -> int:
 @pytest.mark.parametrize(
     ("sabotage", "inject", "sign"),
     [
-        ("acknowledge_early", killed_ingest, "lost"),
+        pytest.param("acknowledge_early", killed_ingest, "lost", marks=pytest.mark.slow),
         ("drop_one", undisturbed, "lost"),
         pytest.param("emit_twice", undisturbed, "duplicated", marks=pytest.mark.slow),
         pytest.param("double_count", undisturbed, "wrong_state", marks=pytest.mark.slow),

@@ -149,6 +149,7 @@ def kill_at_random(deployment: Deployment, store: Storage) -> None:
     dies(process)
 
 
+@pytest.mark.slow
 def test_beside_a_running_archive_files_are_joined_and_readers_see_whole_batches(deployment: Deployment, tmp_path: Path) -> None:
     table = OfflineTable(Storage.of(tmp_path), "transactions", ARCHIVED["transactions"].schema)
     process = command(deployment, "--every", "1", "--store", str(tmp_path))
