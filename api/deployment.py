@@ -71,5 +71,8 @@ def _checked(name: str, value: str, source: str) -> str:
     if name == "features" and value not in FEATURE_SETS:
         raise UserError(f"{source} is not a feature set; use one of {', '.join(FEATURE_SETS)}")
     if name == "currency" and not re.fullmatch("[A-Z]{3}", value):
-        raise UserError(f"{source} is not a currency; use three capital letters, such as EUR (ISO 4217)")
+        capitals = (
+            f"write it in capitals, {value.upper()}" if re.fullmatch("[A-Za-z]{3}", value) else "use its three capital letters, such as EUR"
+        )
+        raise UserError(f"{source} is not a currency; {capitals} (ISO 4217)")
     return value

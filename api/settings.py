@@ -2,11 +2,13 @@
 
 import os
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from api.answer_key import answer_key
 from api.deployment import Facts, recorded_facts, variable
 from features.errors import UserError
 from infra.local import deployment_file, mlflow, ports, services
@@ -15,10 +17,13 @@ from infra.local import redis as redis_server
 from infra.local.service import Service
 from streams.config import DeploymentConfig
 from streams.kafka.security import read_security
+from streams.messages.seal import Seal
 
 if TYPE_CHECKING:
     from streams.kafka.client import KafkaClients
 
+# Running stages and the API go on without these, so they start without them too.
+DISPENSABLE = (redis_server.SERVICE, mlflow.SERVICE)
 SECURITY_VARIABLE = "TIDEMARK_KAFKA_SECURITY"
 
 
@@ -68,14 +73,38 @@ class Settings:
             currency=self.facts.currency,
             online=online,
             metrics=metrics,
+            answer_key=answer_key(self.home),
+            home=str(self.home),
         )
 
+    def agreed_config(self, features: str | None = None, online: bool = True, metrics: str = "") -> DeploymentConfig:
+        """As ``stream_config``, once the deployment's record in Kafka says the same; it needn't of ``features`` that are given here.
+
+        Raises UserError if it says something else, or nothing.
+        """
+        config = self.stream_config(features, online, metrics)
+        self._require_agreement(None if features else config.features)
+        return config
+
+    def agreed_kafka(self) -> "KafkaClients":
+        """As ``require_kafka``, once the deployment's record there says what this configuration does. Raises UserError otherwise."""
+        kafka = self.require_kafka()
+        self.stream_config()  # which refuses a currency that contradicts the home's
+        self._require_agreement(self.facts.features)
+        return kafka
+
+    def _require_agreement(self, features: str | None) -> None:
+        from streams.control import kafka_facts
+
+        kafka_facts.require(self.require_kafka(), Seal(answer_key(self.home)), self.facts.currency, features)
+
     @classmethod
-    def resolve(cls, require_services: bool) -> "Settings":
+    def resolve(cls, require_services: bool, may_be_away: Collection[Service] = ()) -> "Settings":
         """TIDEMARK_KAFKA, TIDEMARK_REDIS, TIDEMARK_MLFLOW, TIDEMARK_FEATURES and TIDEMARK_CURRENCY, else what `tidemark up` recorded in
         TIDEMARK_HOME.
 
-        Without a running MLflow server its SQLite store under TIDEMARK_HOME serves directly, unless services are required.
+        Without a running MLflow server its SQLite store under TIDEMARK_HOME serves directly, unless services are required. Of these some
+        ``may_be_away``: what goes on without them needn't wait for them to start.
         Raises UserError if they are required and one is not there or takes no connection, or if a fact can't be one; ServiceError if the
         home's file can't be used.
         """
@@ -85,7 +114,8 @@ class Settings:
         kafka, redis, tracking = (known.get(name, "") for name in ("kafka", "redis", "mlflow"))
         if require_services:
             for service, address in ((kafka_broker.SERVICE, kafka), (redis_server.SERVICE, redis), (mlflow.SERVICE, tracking)):
-                _require(service, home, address)
+                if not (address and service in may_be_away):
+                    _require(service, home, address)
         elif services.outside(mlflow.SERVICE, home) is None and not services.is_running(mlflow.SERVICE, home):
             home.mkdir(parents=True, exist_ok=True)
             tracking = mlflow.database(home)

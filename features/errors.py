@@ -19,3 +19,7 @@ class UserError(Exception):
 
     def __init__(self, sentence: str = "") -> None:
         super().__init__(redacted(sentence))
+
+
+class UnavailableError(UserError):
+    """A service that can't be reached, or can't do it now: what the sentence says may pass by itself, so what runs on tries again."""

@@ -88,6 +88,17 @@ class Event(NamedTuple):
         return quotient(self.amount, self.mean_before) > percent / 100
 
 
+class PlacedLabel(NamedTuple):
+    """A label where its transaction's labels act: with the event time and merchant that the first of them named."""
+
+    transaction_id: str
+    event_time: int
+    user_id: str
+    merchant_id: str
+    label_time: int
+    is_fraud: bool
+
+
 class OracleVerdict(NamedTuple):
     """The label of one transaction that counts at the moment."""
 
@@ -187,6 +198,7 @@ class Oracle:
         self.large = tuple(large)
         self.users: dict[str, Key] = {}
         self.merchants: dict[str, Key] = {}
+        self.first_labels: dict[tuple[str, str], tuple[int, str]] = {}
         self.clock: dict[int, int] = {}
         self.sources = sources
 
@@ -238,8 +250,18 @@ class Oracle:
 
     def apply_label(self, label: Label) -> None:
         """A label that no window of its user reaches counts nowhere, whatever its merchant's windows."""
-        if not self.is_beyond_horizon(label):
-            self.note_label(label)
+        placed = self.place(label)
+        if not self.is_beyond_horizon(placed):
+            self.note_label(placed)
+
+    def place(self, label: Label) -> PlacedLabel:
+        """The label where the first one of its transaction, known by user and id, acts. A first one that lies before all memory by now is
+        forgotten; then this is the first."""
+        identity = (label.user_id, label.transaction_id)
+        if identity not in self.first_labels or self.first_labels[identity][0] < self._floor():
+            self.first_labels[identity] = (label.event_time, label.merchant_id)
+        event_time, merchant_id = self.first_labels[identity]
+        return PlacedLabel(label.transaction_id, event_time, label.user_id, merchant_id, label.label_time, label.is_fraud)
 
     def is_beyond_horizon(self, label: Label) -> bool:
         """Whether the labelled transaction lies before every window of its user, or beyond all memory."""
@@ -249,7 +271,7 @@ class Oracle:
         return anchor is not None and label.event_time < self._oldest_covered(anchor)
 
     def note_label(self, label: Label, entities: Iterable[Entity] = BOTH) -> None:
-        """One label per transaction counts: the newest by label time, at equal label time the later in the log."""
+        """One label per transaction counts, once it is placed: the newest by label time, at equal label time the later in the log."""
         identity = (label.user_id, label.transaction_id, label.event_time)
         for key in self._keys_of(label, entities):
             known = key.verdicts.get(identity)

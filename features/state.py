@@ -182,6 +182,11 @@ class EntityState:
         find_horizons(self._spec, self._rows, self._clock, _frozen(slots), out)
         return out * self._spec.unit
 
+    def floor_by(self, newest: int = NEVER) -> int:
+        """Where memory begins (ms) once a transaction of ``newest`` (ms) is applied; of a state with one source. NEVER if there is none."""
+        by_newest = NEVER if newest == NEVER else newest // self._spec.day * self._spec.day - self._spec.patience
+        return max(int(self._clock.floor[0]), by_newest)
+
     def encode(self, slots: Int64) -> list[bytes]:
         """The slots' states as bytes."""
         compact(self._spec, self._rows, self._tiles, self._clock, slots)

@@ -33,7 +33,7 @@ def reasons(scorer: "Scorer", vectors: Float32, k: int = 4) -> list[list[Reason]
     scorer.require_width(vectors)
     if not len(vectors):
         return []
-    import xgboost as xgb  # not at the top: messages need only the type Reason
+    from models.xgboost_import import xgb  # not at the top: messages need only the type Reason
 
     rows = xgb.DMatrix(np.ascontiguousarray(vectors, np.float32), missing=np.nan, nthread=1)
     contributions = scorer.booster.predict(rows, pred_contribs=True, validate_features=False)[:, :-1]  # the last column is the bias

@@ -7,10 +7,10 @@ a backtest agree.
 from dataclasses import dataclass
 
 import numpy as np
-import xgboost as xgb
 
 from features.arrays import Float32, Float64, Int8
 from models.policy import Policy
+from models.xgboost_import import xgb
 
 APPROVE, REVIEW, BLOCK = 0, 1, 2
 NORMAL, ELEVATED, HIGHEST = 0, 1, 2

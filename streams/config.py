@@ -13,7 +13,10 @@ class DeploymentConfig(msgspec.Struct, frozen=True, kw_only=True):
     ``application`` prefixes consumer groups and transactional ids; ``currency`` is the one settlement currency (ISO 4217).
     ``online`` False: the online store is left alone, so the API and Feast see no updates.
     ``kafka_security`` are the properties that ``streams/kafka/security.py`` has checked, empty for a broker without TLS and SASL. They,
-    ``redis`` and ``mlflow`` may hold passwords: hand a configuration on by a pipe, never as an argument; its ``repr`` shows none of them.
+    ``redis`` and ``mlflow`` may hold passwords, and ``answer_key`` is a secret: hand a configuration on by a pipe, never as an argument;
+    its ``repr`` shows none of them.
+    ``answer_key`` seals what only this deployment may say (``streams/messages/seal.py``); without one it believes nobody, itself included.
+    ``home`` is the folder of what is kept for times without a service; empty: nothing is.
     ``metrics``, if given, is the host:port at which the first stage serves what it counts, the others on the ports after it.
     """
 
@@ -26,6 +29,8 @@ class DeploymentConfig(msgspec.Struct, frozen=True, kw_only=True):
     application: str = "tidemark"
     online: bool = True
     metrics: str = ""
+    answer_key: str = ""
+    home: str = ""
     kafka_security: dict[str, str] = {}
 
     def __repr__(self) -> str:

@@ -14,12 +14,12 @@ import pyarrow as pa
 
 from features.arrays import Bool, Float32, Int64, Lateness, RecordKind
 from features.state import count_lateness
+from features.tiles import NEVER
 from features.vector import device_hashes
 from features.windows import SEEN
 from streams.messages import batches
-from streams.messages.events import Transaction
-from streams.messages.headers import END_OF_REPLAY, HEADER
-from streams.messages.record import Record
+from streams.messages.events import Label, Transaction
+from streams.messages.record import Record, SourcePosition
 from streams.messages.refusals import RefusedError
 from streams.state.duplicates import Sighting
 from streams.state.users import IngestState
@@ -42,7 +42,7 @@ class Part:
 
     ``kind`` (int8) of each row; ``fraud`` (int64), what a label adds; ``payload``, a refused record's dead letter or the answer that the
     API gave; ``target`` (int64), the merchant partition that gets the row, _NOWHERE if none does. ``events`` are the accepted rows'
-    alone, a label as if it were its transaction, and ``rows`` their numbers, rising.
+    alone, a label as if it were its transaction, and ``rows`` their numbers, rising; ``labels`` are the labels by row.
     """
 
     state: IngestState
@@ -53,12 +53,13 @@ class Part:
     target: np.ndarray
     events: list[Transaction]
     rows: list[int]
+    labels: dict[int, Label]
 
     @classmethod
     def of(cls, state: IngestState, records: Sequence[Record]) -> "Part":
         """Records of which nothing is known yet."""
         n = len(records)
-        return cls(state, records, np.zeros(n, np.int8), np.zeros(n, np.int64), [None] * n, np.full(n, _NOWHERE, np.int64), [], [])
+        return cls(state, records, np.zeros(n, np.int8), np.zeros(n, np.int64), [None] * n, np.full(n, _NOWHERE, np.int64), [], [], {})
 
     def accepted(self) -> Bool:
         """Whether each row is accepted."""
@@ -75,7 +76,7 @@ def ingest(
     Every record becomes one row: a transaction with its user's features as of before it, a label with what it adds, or a refused
     record with its dead letter. A transaction sent before becomes none, unless its content differs: that is refused; nor does the end of a
     replay. ``counts`` gains late, too_late, labels, duplicates, answers_overruled (duplicates to which the API had given an answer of its
-    own) and refused.<reason>.
+    own), ignored.headers (records with a reserved name without a seal that holds) and refused.<reason>.
 
     Rows are sent on partition after partition, or by ``order`` if given: each record's place (int64, never falling in a partition) among
     those of all.
@@ -84,6 +85,7 @@ def ingest(
     for state, records in turn:
         part = read(state, records, counts)
         refuse_repeated(part, counts)
+        place_labels(part)
         features.append(apply(part, counts))
         parts.append(part)
     return _route(parts, np.concatenate(features), None if order is None else np.argsort(np.concatenate(order), kind="stable"))
@@ -99,6 +101,7 @@ def read(state: IngestState, records: Sequence[Record], counts: Counter[str]) ->
     part, validator = Part.of(state, records), state.validator
     accept, note = part.events.append, part.rows.append
     for row, record in enumerate(records):
+        origin = None
         try:
             if state.failed and (validator.partition, record.offset) in state.failed:
                 raise RefusedError("processing_failed", "INGEST failed on this record three times; see its log for why")
@@ -106,36 +109,35 @@ def read(state: IngestState, records: Sequence[Record], counts: Counter[str]) ->
                 accept(validator.transaction(record))
                 note(row)
                 continue
-            headers = dict(record.headers)
-            kind = headers.get("type")
-            if kind == END_OF_REPLAY:
+            envelope = validator.opened(record)
+            if envelope.ignored:
+                counts["ignored.headers"] += 1
+            if envelope.ends:
                 continue
-            if kind == b"label":
+            if envelope.is_label:
+                origin = envelope.origin
                 accept(_read_label(part, record, row))
                 counts["labels"] += 1
             else:
                 accept(validator.transaction(record))
-                part.payload[row] = headers.get(HEADER)
+                part.payload[row] = envelope.answer
             note(row)
         except RefusedError as refused:
-            _refuse(part, row, refused, counts)
+            _refuse(part, row, refused, counts, origin)
     return part
 
 
 def _read_label(part: Part, record: Record, row: int) -> Transaction:
-    """Notes what the label adds; returns it as if it were its transaction, without amount."""
-    state = part.state
-    label = state.validator.label(record)
+    """Notes the label; returns it as if it were its transaction, without amount."""
+    validator = part.state.validator
+    part.labels[row] = label = validator.label(record)
     part.kind[row] = RecordKind.LABEL
-    if not (state.ahead and state.has_applied(label.user_id, record.offset)):
-        labelled = (label.transaction_id, label.event_time, label.merchant_id)
-        part.fraud[row] = state.book.delta(label.user_id, labelled, label.label_time, label.is_fraud)
-    return Transaction(label.transaction_id, label.event_time, label.user_id, label.merchant_id, 0, state.validator.currency)
+    return Transaction(label.transaction_id, label.event_time, label.user_id, label.merchant_id, 0, validator.currency)
 
 
-def _refuse(part: Part, row: int, refused: RefusedError, counts: Counter[str]) -> None:
+def _refuse(part: Part, row: int, refused: RefusedError, counts: Counter[str], origin: SourcePosition | None = None) -> None:
     part.kind[row] = RecordKind.REFUSED
-    part.payload[row] = part.state.validator.dead_letter(part.records[row], refused)
+    part.payload[row] = part.state.validator.dead_letter(part.records[row], refused, origin)
     counts[f"refused.{refused.reason}"] += 1
 
 
@@ -164,6 +166,36 @@ def _conflict(event: Transaction) -> RefusedError:
         f"transaction {event.transaction_id!r} of user {event.user_id!r} was taken before with other content; "
         "a transaction can't be changed, send another under an id of its own",
     )
+
+
+def place_labels(part: Part) -> None:
+    """Has each label stand where its transaction's labels act, with what it adds there; see ``LabelBook``."""
+    if not part.labels:
+        return
+    state, events = part.state, part.events
+    places = np.flatnonzero(part.kind[part.rows] == RecordKind.LABEL)
+    newest = np.fromiter([event.event_time for event in events], np.int64, len(events))
+    newest[places] = NEVER
+    newest = np.maximum.accumulate(newest)
+    for place in places.tolist():
+        row, event = part.rows[place], events[place]
+        label, offset = part.labels[row], part.records[row].offset
+        if state.ahead and state.has_applied(label.user_id, offset):
+            # By now the book may know of other labels; only where this one went matters still.
+            event.merchant_id = state.book.moved_to(label.user_id, offset) or label.merchant_id
+            continue
+        effect = state.book.take(
+            label.user_id,
+            label.transaction_id,
+            label.event_time,
+            label.merchant_id,
+            label.label_time,
+            label.is_fraud,
+            state.users.floor_by(int(newest[place])),
+        )
+        event.event_time, event.merchant_id, part.fraud[row] = effect
+        if effect.merchant_id != label.merchant_id:
+            state.book.note_moved(label.user_id, offset, effect.merchant_id)
 
 
 def apply(part: Part, counts: Counter[str]) -> Float32:

@@ -18,6 +18,7 @@ from features.vector import assemble
 from features.windows import SEEN
 from models.experiments.variant import Variant
 from models.reasons import reasons
+from streams.blame import is_the_processes
 from streams.messages import answer, scoring_log
 from streams.messages.batches import Batch, batch_schema
 from streams.messages.code_digest import code_digest
@@ -54,7 +55,8 @@ def advance(turn: Sequence[tuple[ScoreState, Sequence[Batch]]], counts: Counter[
     """Applies batches to the states of their partitions; returns each new transaction with its vector as of before it.
 
     Rows already applied are left out; rows of a source that leave a gap behind the last one applied come from a former owner of the source
-    partition and are left out too, for the present owner sends them again. ``counts`` gains repeated, gaps, late, too_late.
+    partition and are left out too, for the present owner sends them again; until it has, the state's ``gaps`` name them. ``counts`` gains
+    repeated, gaps, late, too_late.
     """
     feature_set = turn[0][0].feature_set
     admitted = [[piece for piece in (admit(state, batch, counts) for batch in read) if len(piece.rows)] for state, read in turn]
@@ -120,13 +122,13 @@ def decide_each(
 ) -> Outcome:
     """As ``decide``, but a transaction on which that raises becomes a dead letter, the rest being decided.
 
-    ``failed`` gets each attempt that failed, with its rows: a single one is the one at fault.
+    ``failed`` gets each attempt that failed, with its rows: a single one is the one at fault. What is the process's fault is raised.
     """
     n = len(observed.rows)
     try:
         return decide(observed, variant, currency, decided_at)
     except Exception as error:
-        if n == 0:
+        if n == 0 or is_the_processes(error):
             raise
         failed(observed.rows, error)
     if n == 1:
@@ -147,6 +149,8 @@ def admit(state: ScoreState, batch: Batch, counts: Counter[str]) -> Batch:
     if not _is_all_new(state, batch, source, offset):
         left_out = _known_or_gap(state, batch, source, offset, counts)
         rows = rows.filter(pa.array(~left_out)) if left_out.any() else rows
+    if state.gaps:
+        state.close_filled_gaps()
     return replace(batch, rows=_without_failed(rows, state.failed) if state.failed else rows)
 
 
@@ -174,6 +178,7 @@ def _known_or_gap(state: ScoreState, batch: Batch, source: Int64, offset: Int64,
         if previous > applied:
             counts["gaps"] += 1
             left_out |= here
+            state.note_gap(number, int(offset[here][-1]))
             continue
         repeated = here & (offset <= applied)
         counts["repeated"] += int(np.count_nonzero(repeated))

@@ -28,8 +28,10 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "Stream": {
         "worker": ("api.cli.stream.worker:worker", "score transactions as they come in"),
         "serve": ("api.cli.stream.serve:serve", "score single transactions over HTTP"),
+        "dead-letters": ("api.cli.stream.dead_letters:dead_letters", "say what was refused and why, and send it again"),
         "rebuild-online": ("api.cli.stream.state:rebuild_online", "write the online store again"),
         "rebuild-state": ("api.cli.stream.state:rebuild_state", "build the states of another feature set"),
+        "offsets": ("api.cli.stream.offsets:offsets", "say where the stages stand in their logs, or restore it"),
     },
     "Models": {
         "train": ("api.cli.models.training:train", "train a model and register it"),

@@ -16,6 +16,7 @@ from api.demo.traffic.tally import Tally
 from api.demo.world import World
 from features.errors import UserError
 from streams.kafka.client import KafkaClients
+from streams.messages.seal import Seal
 
 _LOOK_EVERY_S = 0.25
 _LINE_EVERY_S = 5.0
@@ -39,7 +40,7 @@ class Performance:
         self._presentation = presentation
         self._observer = Observer(kafka, self.tally)
         self._caller = ApiCaller(backstage.api, self.tally)
-        self._sender = Sender(kafka, offers(world, run), self.tally, rate, self._caller.call)
+        self._sender = Sender(kafka, Seal(backstage.config.answer_key), offers(world, run), self.tally, rate, self._caller.call)
         self._began = time.monotonic()
         self._showed_curl = False
         self._next_line = 0.0

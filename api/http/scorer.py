@@ -20,8 +20,9 @@ from streams.messages import answer
 from streams.messages.code_digest import code_digest
 from streams.messages.decisions import in_words
 from streams.messages.events import Decision, Source, Transaction, encode
-from streams.messages.headers import HEADER
+from streams.messages.headers import answer_header
 from streams.messages.partitioner import PRODUCER_SETTING
+from streams.messages.seal import Seal
 from streams.messages.topics import TRANSACTIONS
 
 _ACKNOWLEDGED_WITHIN_S = 5.0
@@ -40,9 +41,10 @@ class SynchronousScorer:
     def __init__(self, config: DeploymentConfig, *, degrade: bool = False) -> None:
         self._config = config
         self._degrade = degrade
+        self._seal = Seal(config.answer_key)
         self._feature_set = config.feature_set
         self._reader = OnlineReader(Path(config.feast_repo))
-        self._champion = Champion(config.mlflow, config.feature_set)
+        self._champion = Champion(config.mlflow, config.feature_set, config.home)
         # Read once, before the first request would wait for it.
         self._code_digest = code_digest()
         self._producer = KafkaClients.of(config).producer(
@@ -140,8 +142,9 @@ class SynchronousScorer:
             else:
                 delivered.set_exception(NotRecordedError(error.str()))
 
-        headers: list[tuple[str, str | bytes | None]] = [(HEADER, answer.encode(answered))]
-        self._producer.produce(TRANSACTIONS.name, encode(transaction), transaction.user_id.encode(), on_delivery=report, headers=headers)
+        key, value = transaction.user_id.encode(), encode(transaction)
+        headers: list[tuple[str, str | bytes | None]] = [answer_header(self._seal, key, value, answer.encode(answered))]
+        self._producer.produce(TRANSACTIONS.name, value, key, on_delivery=report, headers=headers)
         try:
             return delivered.result(_ACKNOWLEDGED_WITHIN_S + 1)
         except TimeoutError:

@@ -14,6 +14,7 @@ from features.backfill.tables import ComputedTable
 from features.definitions import DAY, FeatureSet, Window
 from features.labels import LabelBook
 from features.state import EntityState
+from features.tiles import NEVER
 from features.vector import assemble, device_hashes
 
 # By these columns records are in the order of the replay: time (event_time, of a label its label_time), labels first, then the place in the
@@ -62,8 +63,8 @@ class UserStage:
 
     def apply(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Applies RECORDS in order; returns WITH_USERS, without labels that add nothing."""
+        batch, fraud = self._with_placed_labels(batch)
         kind, time, amount = _columns(batch)
-        fraud = self._deltas(batch, kind)
         rows = (kind, slots_of(self.users, batch["user_id"]), time, amount, fraud, devices_of(self._feature_set, batch["device_id"]))
         if self._window is None:
             features, lateness = self.users.apply(*rows)
@@ -83,16 +84,25 @@ class UserStage:
         with_users = pa.RecordBatch.from_pydict(columns, schema=WITH_USERS)
         return with_users.filter(pa.array((kind == RecordKind.TRANSACTION) | (fraud != 0)))
 
-    def _deltas(self, batch: pa.RecordBatch, kind: Int8) -> Int64:
-        """What each label adds to the frauds of its transaction's tile."""
+    def _with_placed_labels(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, Int64]:
+        """The batch with each label where its transaction's labels act, and what each row adds to the frauds of its tile."""
+        kind, time, _ = _columns(batch)
         fraud = np.zeros(len(kind), np.int64)
         rows = np.flatnonzero(kind == RecordKind.LABEL)
+        if not len(rows):
+            return batch, fraud
+        newest = np.maximum.accumulate(np.where(kind == RecordKind.TRANSACTION, time, NEVER))
         labels = batch.take(pa.array(rows))
+        floors = [self.users.floor_by(time) for time in newest[rows].tolist()]
         names = ("user_id", "transaction_id", "event_time", "merchant_id", "time", "is_fraud")
-        for row, *label in zip(rows.tolist(), *(labels[name].to_pylist() for name in names), strict=True):
-            user_id, transaction_id, event_time, merchant_id, label_time, is_fraud = label
-            fraud[row] = self._book.delta(user_id, (transaction_id, event_time, merchant_id), label_time, is_fraud)
-        return fraud
+        placed = list(map(self._book.take, *(labels[name].to_pylist() for name in names), floors))
+        fraud[rows] = [effect.fraud for effect in placed]
+        is_label = pa.array(kind == RecordKind.LABEL)
+        for name in ("event_time", "merchant_id"):
+            column = batch[name]
+            acting = pc.replace_with_mask(column, is_label, pa.array([getattr(effect, name) for effect in placed], column.type))
+            batch = batch.set_column(batch.schema.get_field_index(name), batch.schema.field(name), acting)
+        return batch, fraud
 
 
 class MerchantStage:

@@ -13,19 +13,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.arrays import Bool
+from features.times import EARLIEST_MS, LATEST_MS, NO_TIME, TOO_EARLY, TOO_LATE, of_texts, of_timestamps
 
 MAX_ID_CHARACTERS = 256
-EARLIEST_MS, LATEST_MS = 10**11, 10**13
 MAX_AMOUNT = 10**12
 
 # ISO 4217 currencies whose minor unit isn't a hundredth.
 _UNDIVIDED = ("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF")
 _IN_THOUSANDTHS = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
 _MINOR_DIGITS = dict.fromkeys(_UNDIVIDED, 0) | dict.fromkeys(_IN_THOUSANDTHS, 3)
-_INTEGER_TEXT = "^[0-9]{1,18}$"
 _NUMBER_TEXT = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
-_ISO_TEXT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?)?"
-_ZONE_TEXT = r"(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
 
 
 class UnfitColumnError(ValueError):
@@ -78,25 +75,25 @@ def currencies(column: pa.ChunkedArray) -> Values:
 
 
 def times(column: pa.ChunkedArray) -> Values:
-    """Times as int64 ms UTC, from timestamps (without a zone: UTC), integers (ms) or ISO 8601 texts (without an offset: UTC)."""
+    """Times as int64 ms UTC, from timestamps (without a zone: UTC), integers (ms) or texts; see ``features/times.py``."""
     plain = _plain(column)
     faults: tuple[Fault, ...] = ()
     if pa.types.is_timestamp(plain.type):
-        millis = _whole_ms(plain)
+        millis = of_timestamps(plain)
     elif pa.types.is_integer(plain.type):
         # A uint64 beyond int64 wraps to a negative number, which no bound lets through.
         millis = pc.cast(plain, pa.int64(), safe=False)
     elif pa.types.is_string(plain.type):
-        millis = _parsed_ms(plain)
-        faults = _faults("is no ISO 8601 time and no integer in ms", pc.and_(plain.is_valid(), millis.is_null()))
+        millis = of_texts(plain)
+        faults = _faults(NO_TIME, pc.and_(plain.is_valid(), millis.is_null()))
     else:
         raise UnfitColumnError(f"holds {column.type}, but a time is a timestamp, an integer in ms or ISO 8601 text")
     return _check(
         millis,
         *faults,
         *_faults("is missing", column.is_null()),
-        *_faults("lies before 1973, which looks like seconds: times are milliseconds", pc.less(millis, EARLIEST_MS)),
-        *_faults("lies after 2286: times are milliseconds", pc.greater(millis, LATEST_MS)),
+        *_faults(f"{TOO_EARLY}, these may be seconds", pc.less(millis, EARLIEST_MS)),
+        *_faults(TOO_LATE, pc.greater(millis, LATEST_MS)),
     )
 
 
@@ -170,39 +167,6 @@ def _text(column: pa.ChunkedArray) -> Values:
         text = pa.chunked_array([pc.cast(number, pa.string())])
         return Values(text, _faults("is no whole number", plain.is_valid().to_numpy() & ~whole))
     raise UnfitColumnError(f"holds {column.type}, but this field is text or a whole number")
-
-
-def _whole_ms(moment: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Timestamps of any unit as int64 ms, a finer unit cut to the millisecond."""
-    return pc.cast(pc.cast(moment, pa.timestamp("ms", moment.type.tz), safe=False), pa.int64())
-
-
-def _parsed_ms(text: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Texts to int64 ms: all digits are ms, the rest is ISO 8601 with at most nine digits of a second; null where it is neither."""
-    blank = pa.scalar(None, pa.string())
-    naive = pc.match_substring_regex(text, _ISO_TEXT + "$")
-    zoned = pc.match_substring_regex(text, _ISO_TEXT + _ZONE_TEXT)
-    digits = pc.match_substring_regex(text, _INTEGER_TEXT)
-    return pc.coalesce(
-        _whole_ms(_timestamps(pc.if_else(naive, text, blank), pa.timestamp("ns"))),
-        _whole_ms(_timestamps(pc.if_else(zoned, text, blank), pa.timestamp("ns", "UTC"))),
-        pc.cast(pc.if_else(digits, text, blank), pa.int64()),
-    )
-
-
-def _timestamps(text: pa.ChunkedArray, moment: pa.DataType) -> pa.ChunkedArray:
-    """Texts of the right shape as timestamps, null where there is no such day or hour; only then row by row."""
-    try:
-        return pc.cast(text, moment)
-    except pa.ArrowInvalid:
-        return pa.chunked_array([pa.array([_timestamp_or_none(value, moment) for value in text], type=moment)])
-
-
-def _timestamp_or_none(text: pa.StringScalar, moment: pa.DataType) -> pa.Scalar | None:
-    try:
-        return text.cast(moment)
-    except pa.ArrowInvalid:
-        return None
 
 
 def _minor_units(currency: pa.ChunkedArray) -> npt.NDArray[np.float64] | float:

@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 
 from features.errors import UserError
 from features.history.columns import CANONICAL
+from features.times import LATEST_MS
 
 DEFAULT_DELAY = "7d"
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -33,10 +34,12 @@ def parse_labels_after(text: str | None, labelled: bool) -> int | None:
 
 
 def with_label_times(table: pa.Table, delay_ms: int | None) -> pa.Table:
-    """The canonical table with label_time = event_time + ``delay_ms`` for the frauds and null for all others; all null for None."""
+    """The canonical table with label_time = event_time + ``delay_ms`` for the frauds and null for all others; all null for None. A label
+    that would lie beyond all times that may be sent is never known either."""
     if delay_ms is None:
         known = pa.nulls(table.num_rows, pa.int64())
     else:
         known_at = pc.add(table.column("event_time"), pa.scalar(delay_ms, pa.int64()))
-        known = pc.if_else(pc.fill_null(table.column("is_fraud"), False), known_at, pa.scalar(None, pa.int64()))
+        sent = pc.and_(pc.fill_null(table.column("is_fraud"), False), pc.less_equal(known_at, LATEST_MS))
+        known = pc.if_else(sent, known_at, pa.scalar(None, pa.int64()))
     return table.set_column(CANONICAL.get_field_index("label_time"), CANONICAL.field("label_time"), known)

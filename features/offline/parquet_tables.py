@@ -17,6 +17,7 @@ from deltalake import DeltaTable, Schema
 from deltalake.exceptions import TableNotFoundError
 from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Transaction
 
+from features.errors import UserError
 from features.offline.storage import Storage
 
 DAY_FIELD = pa.field("date", pa.date32(), nullable=False)
@@ -24,6 +25,7 @@ DAY_FIELD = pa.field("date", pa.date32(), nullable=False)
 # Longer than any writer takes from a file to its commit: what nobody has committed by then is a killed compaction's.
 _ABANDONED_H = 24
 _READINGS = 5
+_CURRENCY = "tidemark.currency"
 _Result = TypeVar("_Result")
 
 
@@ -66,16 +68,31 @@ class TableState:
 class OfflineTable:
     """A table of the offline store; created by its first commit. ``schema`` has the columns without ``date``.
 
-    Columns that the schema has and the table lacks are added by the next commit; in rows from before they are null.
+    Columns that the schema has and the table lacks are added by the next commit; in rows from before they are null. So is ``currency``
+    (ISO 4217) if one is given: the table's properties say from then on that its amounts are in it.
     """
 
-    def __init__(self, store: Storage, name: str, schema: pa.Schema) -> None:
+    def __init__(self, store: Storage, name: str, schema: pa.Schema, currency: str | None = None) -> None:
         self.storage = store.at(name)
         self.schema = schema
+        self._currency = currency
 
     def exists(self) -> bool:
         """Whether anything was ever committed."""
         return bool(DeltaTable.is_deltatable(self.storage.url, dict(self.storage.delta_options())))
+
+    def currency(self) -> str | None:
+        """In which currency its amounts are; None if it doesn't say, as tables of 0.2.0, or isn't there."""
+        return self._open().metadata().configuration.get(_CURRENCY) if self.exists() else None
+
+    def require_currency(self, currency: str) -> None:
+        """Raises UserError if the table says that its amounts are in another one."""
+        theirs = self.currency()
+        if theirs not in (None, currency):
+            raise UserError(
+                f"the table {self.storage.url} is in {theirs}, but this deployment settles in {currency}; name its own offline store with "
+                f"--store or TIDEMARK_OFFLINE, or the deployment of {theirs} with TIDEMARK_HOME"
+            )
 
     def committed(self, writer: str) -> int | None:
         """The number of the writer's last commit, None before its first."""
@@ -100,8 +117,11 @@ class OfflineTable:
         """Makes the files count, at once, and those of the ``replaced`` days no longer; False if the writer has committed this number.
 
         Numbers of a writer must rise. ``positions`` are the writer's own notes, by name, of how far it has come; they are kept with the
-        table. Raises deltalake's CommitFailedError if another process commits as the same writer meanwhile.
+        table. Raises deltalake's CommitFailedError if another process commits as the same writer meanwhile, UserError if the table is in
+        another currency.
         """
+        if self._currency is not None:
+            self.require_currency(self._currency)
         table = self._open_or_create()
         last = table.transaction_version(writer)
         if last is not None and last >= number:
@@ -164,6 +184,9 @@ class OfflineTable:
         table.vacuum(retention_hours=_ABANDONED_H, dry_run=False, enforce_retention_duration=False, full=True)
         return joined
 
+    def _properties(self) -> dict[str, str]:
+        return {} if self._currency is None else {_CURRENCY: self._currency}
+
     def _with_day(self) -> pa.Schema:
         return pa.schema([*self.schema, DAY_FIELD])
 
@@ -176,9 +199,19 @@ class OfflineTable:
     def _open_or_create(self) -> DeltaTable:
         wanted = Schema.from_arrow(self._with_day())
         if not self.exists():
-            options = dict(self.storage.delta_options())
-            return DeltaTable.create(self.storage.url, schema=wanted, partition_by=[DAY_FIELD.name], mode="ignore", storage_options=options)
+            return DeltaTable.create(
+                self.storage.url,
+                schema=wanted,
+                partition_by=[DAY_FIELD.name],
+                mode="ignore",
+                storage_options=dict(self.storage.delta_options()),
+                configuration=self._properties(),
+                raise_if_key_not_exists=False,
+            )
         table = self._open()
+        if (properties := self._properties()) and _CURRENCY not in table.metadata().configuration:
+            table.alter.set_table_properties(properties, raise_if_not_exists=False)
+            table = self._open()
         present = {column.name for column in table.schema().fields}
         if added := [column for column in wanted.fields if column.name not in present]:
             table.alter.add_columns(added)

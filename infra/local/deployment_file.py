@@ -43,7 +43,7 @@ def read(home: Path) -> dict[str, Any]:
         return _former(home)
     except OSError as error:
         raise ServiceError(f"{file} can't be read ({error.strerror}); make it yours to read, or choose another TIDEMARK_HOME") from error
-    except ValueError as error:  # TOML's, or the encoding's
+    except (ValueError, RecursionError) as error:  # TOML's, or the encoding's
         raise _unusable(file, f"is not TOML ({error})") from error
     for name, value in content.items():
         if name not in (*_TEXTS, *_ADDRESSES, _PORTS):
@@ -111,6 +111,6 @@ def _former(home: Path) -> dict[str, Any]:
             }
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise ServiceError(f"{file} is damaged ({error}); remove it and run `tidemark up`") from error
     return kept

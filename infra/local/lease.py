@@ -67,7 +67,7 @@ class _locked:  # noqa: N801  # a block, not a thing
         content = os.pread(self._descriptor, 4_096, 0)
         try:
             return dict(json.loads(content)) if content.strip() else None
-        except ValueError:  # whoever wrote it died at it
+        except (ValueError, TypeError, RecursionError):  # whoever wrote it died at it
             return None
 
     def write(self, owner: dict[str, object] | None) -> None:

@@ -20,6 +20,20 @@ def is_free(port: int) -> bool:
     return True
 
 
+def why_not_bound(host: str, port: int) -> str:
+    """Why no server could listen there now; empty if one could."""
+    if not 0 < port < 1 << 16:
+        return "a port lies between 1 and 65535"
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as candidate:
+            candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            candidate.bind(address)
+    except (OSError, UnicodeError) as error:
+        return getattr(error, "strerror", None) or str(error)
+    return ""
+
+
 def accepts(host: str, port: int, timeout: float = 1.0) -> bool:
     """Whether something accepts a TCP connection there within `timeout` seconds."""
     try:

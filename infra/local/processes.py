@@ -122,7 +122,7 @@ def _recorded(slot: Slot) -> tuple[int, str] | None:
     try:
         written = json.loads(slot.pid_file.read_text())
         return int(written["pid"]), str(written["identity"])
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError, KeyError, TypeError):
         return None
 
 

@@ -147,7 +147,7 @@ def _verdict_on_record(version: str, role: str, tracking_uri: str) -> GateVerdic
     written = tags.get(f"{_GATE}{role}", tags.get(f"{_GATE}{CHAMPION}"))
     try:
         return None if written is None else msgspec.json.decode(written, type=GateVerdict)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return None
 
 

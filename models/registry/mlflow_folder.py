@@ -11,13 +11,13 @@ from types import MappingProxyType
 from typing import Any
 
 import msgspec
-import xgboost as xgb
 
 from features.definitions import FEATURE_SETS, FeatureSet
 from features.errors import UserError
 from models.policy import Policy
 from models.registry.record import Digests
 from models.scoring import Scorer, feature_difference
+from models.xgboost_import import xgb
 
 MODEL_FILE, POLICY_FILE, FEATURES_FILE, MLMODEL_FILE = "model.ubj", "policy.json", "features.json", "MLmodel"
 _TRAIN_ANEW = "train one anew with tidemark train"
@@ -58,14 +58,24 @@ def read_folder(folder: Path, name: str, version: str, registered: dict[str, str
     or its features are not those that this program computes.
     """
     title = f"model {name} {version}"
-    contents = {file: _read(folder / file, title) for file in (MODEL_FILE, POLICY_FILE, FEATURES_FILE)}
+    return scorer_of(read_files(folder, title), name, version, _metadata(folder, title), registered)
+
+
+def read_files(folder: Path, title: str) -> dict[str, bytes]:
+    """What makes the model, by file. Raises UserError if a file is missing."""
+    return {file: _read(folder / file, title) for file in (MODEL_FILE, POLICY_FILE, FEATURES_FILE)}
+
+
+def scorer_of(contents: Mapping[str, bytes], name: str, version: str, *stated: Mapping[str, Any] | None) -> Scorer:
+    """The scorer of these files, whose digests must be those ``stated`` anywhere. Raises as ``read_folder``."""
+    title = f"model {name} {version}"
     try:
         policy = Policy.from_json(contents[POLICY_FILE])
         features = msgspec.json.decode(contents[FEATURES_FILE], type=FeaturesFile)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"the policy or the features of {title} can't be read ({error}); {_TRAIN_ANEW}") from None
     found = Digests(hashlib.sha256(contents[MODEL_FILE]).hexdigest(), policy.digest, features.digest).as_tags()
-    for source in (_metadata(folder, title), registered):
+    for source in stated:
         if source is not None:
             _require_equal(found, source, title)
     _require_known(features, title)
@@ -113,7 +123,7 @@ def _read(file: Path, title: str) -> bytes:
         raise UserError(f"{title} has no readable {file.name} ({error.strerror}); give a model that tidemark train has made") from None
 
 
-def _require_equal(found: dict[str, str], stated: dict[str, Any], title: str) -> None:
+def _require_equal(found: dict[str, str], stated: Mapping[str, Any], title: str) -> None:
     for key, digest in found.items():
         if stated.get(key) != digest:
             part = key.removesuffix("_digest")

@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING
 
 from features.definitions import FeatureSet
 from features.errors import UserError
-from models.learners.trained import Trained
 from models.registry import long_tags, mlflow_client
-from models.registry.mlflow_folder import MLMODEL_FILE, read_folder, write_folder
+from models.registry.mlflow_folder import MLMODEL_FILE, read_files, read_folder, write_folder
 from models.registry.mlflow_record import log_run
+from models.registry.model_copy import ModelCopy, digests_of
 from models.registry.record import MODEL_NAME, Registered, Role, TrainingRecord
 from models.scoring import Scorer
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
+
+    from models.learners.trained import Trained
 
 EXPERIMENT = "tidemark"
 CHAMPION, CHALLENGER, SHADOW = "champion", "challenger", "shadow"
@@ -35,7 +37,7 @@ _LONGEST_DESCRIPTION = 4_500
 
 
 def register(
-    trained: Trained,
+    trained: "Trained",
     feature_set: FeatureSet,
     tracking_uri: str,
     tags: Mapping[str, str] | None = None,
@@ -81,6 +83,11 @@ def load(uri: str, tracking_uri: str) -> Scorer:
         )
     mlflow_client.quiet()
     return read_folder(folder, MODEL_NAME, "unregistered")
+
+
+def fetch(version: str, tracking_uri: str) -> tuple[Scorer, ModelCopy]:
+    """The scorer of a version, and a copy of it that serves without the registry. Raises as ``load``."""
+    return _fetch(_version(MODEL_NAME, False, version, tracking_uri), tracking_uri)
 
 
 def load_digest(model_digest: str, tracking_uri: str) -> Scorer:
@@ -158,7 +165,7 @@ def ensure_registered_model(client: "MlflowClient") -> None:
 
 
 def _log(
-    client: "MlflowClient", run_id: str, trained: Trained, feature_set: FeatureSet, tags: dict[str, str], record: TrainingRecord | None
+    client: "MlflowClient", run_id: str, trained: "Trained", feature_set: FeatureSet, tags: dict[str, str], record: TrainingRecord | None
 ) -> Registered:
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
@@ -218,12 +225,18 @@ def _is_contended(client: "MlflowClient", version: int) -> bool:
 
 
 def _load_version(version: "ModelVersion", tracking_uri: str) -> Scorer:
+    return _fetch(version, tracking_uri)[0]
+
+
+def _fetch(version: "ModelVersion", tracking_uri: str) -> tuple[Scorer, ModelCopy]:
     from mlflow.artifacts import download_artifacts
 
     source = mlflow_client.connect(tracking_uri).get_model_version_download_uri(version.name, version.version)
     with tempfile.TemporaryDirectory(prefix="tidemark-model-") as scratch:
-        folder = download_artifacts(source, dst_path=scratch, tracking_uri=tracking_uri)
-        return read_folder(Path(folder), version.name, str(version.version), dict(version.tags))
+        folder = Path(download_artifacts(source, dst_path=scratch, tracking_uri=tracking_uri))
+        name, number, tags = version.name, str(version.version), dict(version.tags)
+        scorer = read_folder(folder, name, number, tags)
+        return scorer, ModelCopy(name, number, digests_of(tags), read_files(folder, f"model {name} {number}"))
 
 
 def _version(name: str, is_alias: bool, which: str, tracking_uri: str) -> "ModelVersion":

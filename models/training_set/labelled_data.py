@@ -44,7 +44,8 @@ class DataRequest:
 class LabelledData:
     """Transactions with labels: what they are called, which are asked for (``begin`` to before ``end``, ms), what was known when
     (``as_of``), how late labels come (``labels_after``, ms), and ``rows_of``, their training set as a feature set sees it. Of a past moment
-    it can be had only if it is ``relabelled``. ``weighting`` is what the rows have."""
+    it can be had only if it is ``relabelled``. ``weighting`` is what the rows have. ``duplicates`` and ``conflicts`` were left out: rows
+    that are another's once more, or have its id and other content."""
 
     name: str
     begin: int
@@ -55,6 +56,8 @@ class LabelledData:
     rows_of: "RowsOf"
     weighting: Weighting
     relabelled: bool = True
+    duplicates: int = 0
+    conflicts: int = 0
 
 
 class RowsOf(Protocol):

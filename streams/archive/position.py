@@ -24,7 +24,7 @@ def offsets_in(text: str, topic: str) -> Offsets:
     line = text.strip().rpartition("\n")[2]
     try:
         return {int(partition): int(offset) for partition, offset in json.loads(line)[topic].items()}
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
         raise ValueError(f"{line[:200]!r} are no offsets of {topic}") from None
 
 

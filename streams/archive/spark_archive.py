@@ -18,6 +18,8 @@ from streams.archive.position import CheckpointPosition, Offsets, as_starting_of
 from streams.archive.spark_checkpoint import Checkpoint
 from streams.archive.spark_task import RESULT, ArchiveTask
 from streams.kafka.client import KafkaClients
+from streams.messages.record import UNSTAMPED
+from streams.messages.topics import STAMPED
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -31,24 +33,26 @@ SPARK_SETTINGS = {
 }
 _LOOK_EVERY_S = 0.1
 
-Report = Callable[[str, int], None]
-"""Gets each batch that was committed: its topic, and how many rows."""
+Report = Callable[[str, int, int], None]
+"""Gets each batch that was committed: its topic, how many rows, and how many of these are of refused records."""
 
 
 class TopicArchive:
-    """One topic on its way into its table. ``partitions`` is how many the topic has; ``currency`` is the deployment's."""
+    """One topic on its way into its table. ``partitions`` is how many the topic has; ``currency`` and ``answer_key`` are the
+    deployment's."""
 
-    def __init__(self, name: str, store: Storage, kafka: KafkaClients, partitions: int, currency: str) -> None:
+    def __init__(self, name: str, store: Storage, kafka: KafkaClients, partitions: int, currency: str, answer_key: str) -> None:
         self.name = name
         self.failure: BaseException | None = None
         self._kafka = kafka
         self._partitions = partitions
-        self._currency = currency
-        self._table = OfflineTable(store, name, ARCHIVED[name].schema)
+        self._currency, self._answer_key = currency, answer_key
+        self._table = OfflineTable(store, name, ARCHIVED[name].schema, currency)
         self._checkpoint = Checkpoint(store.at("_checkpoints", WRITER, name), name)
 
     def check(self) -> None:
-        """Raises UserError if checkpoint and table disagree."""
+        """Raises UserError if checkpoint and table disagree, or the table is in another currency."""
+        self._table.require_currency(self._currency)
         position = self._checkpoint.position()
         if position is not None:
             self._require_agreement(self._held(), position)
@@ -70,7 +74,9 @@ class TopicArchive:
             "maxOffsetsPerTrigger": str(ARCHIVED[self.name].at_once),
         }
         records = spark.readStream.format("kafka").options(**source).load()
-        records = records.selectExpr("partition", "offset", "unix_millis(timestamp) AS timestamp", "key", "value", "headers")
+        # As everywhere, what a sender has put where the broker should stamp is not believed.
+        stamp = f"IF(timestampType = 1, unix_millis(timestamp), {UNSTAMPED})" if self.name in STAMPED else "unix_millis(timestamp)"
+        records = records.selectExpr("partition", "offset", f"{stamp} AS timestamp", "key", "value", "headers")
         writer = records.writeStream.queryName(self.name).option("checkpointLocation", self._checkpoint.storage.spark_url)
         writer = writer.foreachBatch(lambda batch, number: self._take(batch, number, report))
         return (writer.trigger(availableNow=True) if every_s is None else writer.trigger(processingTime=f"{every_s} seconds")).start()
@@ -81,12 +87,13 @@ class TopicArchive:
             if held == end:
                 return
             self._require_agreement(held, CheckpointPosition(number, self._checkpoint.begin(number)))
-            task = ArchiveTask(self.name, self._table.storage, self._partitions, self._currency)
-            files = [WrittenFile(*row) for row in batch.mapInArrow(task, RESULT).collect()]
+            task = ArchiveTask(self.name, self._table.storage, self._partitions, self._currency, self._answer_key)
+            written = batch.mapInArrow(task, RESULT).collect()
+            files = [WrittenFile(row.path, row.day, row.rows, row.bytes) for row in written]
             # How many offsets lie before its end: a number that rises from batch to batch, whatever becomes of the checkpoint.
             committed = self._table.commit(files, WRITER, sum(end.values()), positions={str(p): offset for p, offset in end.items()})
             if committed:
-                report(self.name, sum(file.rows for file in files))
+                report(self.name, sum(file.rows for file in files), sum(row.refused for row in written))
         except BaseException as error:
             self.failure = error
             raise

@@ -1,7 +1,7 @@
 """What runs in Spark's Python workers for the archive: records become rows, and rows become files that don't count yet."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -13,8 +13,10 @@ from streams.archive.archived_topics import ARCHIVED
 from streams.archive.rows.tables import LogPartition, by_day
 from streams.messages.record import LogRecord
 
-RESULT = "path string, day date, rows long, bytes long"
-_RESULT_SCHEMA = pa.schema([("path", pa.string()), ("day", pa.date32()), ("rows", pa.int64()), ("bytes", pa.int64())])
+RESULT = "path string, day date, rows long, bytes long, refused long"
+_RESULT_SCHEMA = pa.schema(
+    [("path", pa.string()), ("day", pa.date32()), ("rows", pa.int64()), ("bytes", pa.int64()), ("refused", pa.int64())]
+)
 # About what a task keeps in memory before it writes files.
 _MOST_BYTES = 128 << 20
 
@@ -23,19 +25,21 @@ _MOST_BYTES = 128 << 20
 class ArchiveTask:
     """For ``mapInArrow`` over partition, offset, timestamp (ms), key, value and headers of a topic's records, each partition's in order.
 
-    It gives the files written, as ``RESULT``. ``partitions`` is how many the topic has.
+    It gives the files written, and how many of their rows are of refused records, as ``RESULT``. ``partitions`` is how many the topic has,
+    ``answer_key`` what seals are checked by.
     """
 
     topic: str
     table: Storage
     partitions: int
     currency: str
+    answer_key: str = field(repr=False)
 
     def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Writes them; the names of the files follow from the records."""
         for partition, offset, rows in self._pieces(batches):
             stem = f"{self.topic}-{partition}-{offset:020d}"
-            yield _result([write_file(self.table, day, stem, of_day) for day, of_day in by_day(rows)])
+            yield _result([(write_file(self.table, day, stem, of_day), _refused(of_day)) for day, of_day in by_day(rows)])
 
     def _pieces(self, batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[int, int, pa.Table]]:
         """Partition, first offset and rows of consecutive records of one partition."""
@@ -47,7 +51,7 @@ class ArchiveTask:
                 gathered, size = [], 0
             if not gathered:
                 partition, first = number, records[0].offset
-            rows = ARCHIVED[self.topic].rows(LogPartition(number, self.partitions, self.currency), records)
+            rows = ARCHIVED[self.topic].rows(LogPartition(number, self.partitions, self.currency, self.answer_key), records)
             gathered.append(rows)
             size += rows.nbytes
         if gathered:
@@ -72,6 +76,10 @@ def _headers(column: pa.ListArray) -> list[list[tuple[str, bytes]]]:
     return [pairs[begin:end] for begin, end in pairwise(column.offsets.to_pylist())]
 
 
-def _result(files: list[WrittenFile]) -> pa.RecordBatch:
-    rows = [{"path": file.path, "day": file.day, "rows": file.rows, "bytes": file.bytes} for file in files]
+def _refused(rows: pa.Table) -> int:
+    return len(rows) - int(rows["refused"].null_count)
+
+
+def _result(files: list[tuple[WrittenFile, int]]) -> pa.RecordBatch:
+    rows = [{"path": file.path, "day": file.day, "rows": file.rows, "bytes": file.bytes, "refused": refused} for file, refused in files]
     return pa.RecordBatch.from_pylist(rows, _RESULT_SCHEMA)

@@ -97,8 +97,7 @@ class Auditor:
     def states(self, wanted: Sequence[StateAt]) -> dict[StateAt, bytes | None]:
         """Encoded states as of any positions that the logs have by now."""
         behind = [state for state in wanted if not self.recomputation.ask(state)]
-        for observed in self._bring(self.recomputation, *_up_to([state for state in wanted if state not in behind])):
-            self.audit.observe(observed)
+        self.bring_to(*_up_to([state for state in wanted if state not in behind]))
         found = {state: self.recomputation.states.pop(state) for state in wanted if state not in behind}
         if behind:
             again = Recomputation(self._feature_set, self._shape)
@@ -109,6 +108,13 @@ class Auditor:
             found |= again.states
         return found
 
+    def bring_to(self, sources: Mapping[int, int], targets: Mapping[int, int]) -> None:
+        """Recomputes up to these positions of ``transactions`` and of ``transactions.by-merchant``, by partition, or further."""
+        for observed in self._bring(self.recomputation, sources, targets):
+            for observe in self._observers:
+                observe(observed)
+            self.audit.observe(observed)
+
     def history(self, scored: Scored) -> History | None:
         """All that the decision's keys had seen when it was made; None if by the logs there was nothing to decide."""
         return self._histories([scored]).get(scored.place)
@@ -116,10 +122,7 @@ class Auditor:
     def _settle(self, expected: int) -> None:
         if not expected:
             return
-        for observed in self._bring(self.recomputation, *self.audit.needs(expected)):
-            for observe in self._observers:
-                observe(observed)
-            self.audit.observe(observed)
+        self.bring_to(*self.audit.needs(expected))
         self._unexamined += self.audit.settle(expected)
         self._taken -= expected
 
@@ -185,6 +188,7 @@ class Auditor:
                 batches.decode_order(record.value or b"", record.headers, (target, record.offset))
                 for records in self._read(BY_MERCHANT.name, target, recomputation.ordered[target], until)
                 for record in records
+                if self._shape.seal.is_ours(BY_MERCHANT.name, target, record)
             ]
             read[target] = order
             for batch in order:

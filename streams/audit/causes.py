@@ -6,7 +6,7 @@ What makes the very vector that was served is the cause. Only that one transacti
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -18,8 +18,14 @@ from streams.audit.dossier import History
 from streams.audit.recomputation import Applied
 from streams.messages.events import Label, Transaction
 
-Cause = Literal["late", "duplicate", "code version", "definition version", "missing event", "lag", "float", "unknown"]
-CAUSES: tuple[Cause, ...] = ("late", "duplicate", "code version", "definition version", "missing event", "lag", "float", "unknown")
+# fmt: off
+Cause = Literal[
+    "late", "duplicate", "code version", "definition version", "missing event", "lag", "float", "unknown",
+    "undecided", "missing decision", "repeated decision", "differing decision", "foreign decision",
+]
+# fmt: on
+CAUSES: tuple[Cause, ...] = get_args(Cause)
+OF_COMPLETENESS = CAUSES[CAUSES.index("undecided") :]
 
 # Of so many of a key's newest events each is left out, or counted twice, by itself.
 _EVENTS = 300

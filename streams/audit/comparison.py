@@ -132,11 +132,6 @@ class Audit:
             self._recomputation.states.pop(state, None)
         return found
 
-    @property
-    def undecided(self) -> int:
-        """How many transactions were recomputed for which no decision was found in the log."""
-        return sum(len(observed.rows) for observed in self._observed)
-
     def _chosen(self, rows: pa.Table) -> pa.Table:
         if self._portion >= 1.0:
             return rows

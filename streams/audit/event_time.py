@@ -13,9 +13,10 @@ import numpy as np
 
 from features.arrays import Float32, Int64, Lateness, RecordKind
 from features.definitions import Entity, FeatureSet
-from features.labels import LabelBook
+from features.labels import Effect, LabelBook
 from features.oracle import BOTH
 from features.state import EntityState
+from features.tiles import NEVER
 from features.vector import device_hashes
 from streams.audit.recomputation import Applied
 from streams.messages.events import Label
@@ -48,6 +49,7 @@ class EventTime:
     _rows: dict[Entity, list[Int64]] = field(default_factory=lambda: {"user": [], "merchant": []})
     _states: dict[Entity, EntityState] = field(init=False)
     _labels: dict[int, Label] = field(default_factory=dict)
+    _effects: dict[int, Effect] = field(default_factory=dict)
     _served: list[tuple[Int64, Float32]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -55,7 +57,7 @@ class EventTime:
 
     def learned(self, source: int, events: Sequence[Applied]) -> None:
         """See ``recomputation.Watcher``."""
-        self._labels.update({_place(applied): applied.event for applied in events if isinstance(applied.event, Label)})
+        self._labels.update({_place(applied): applied.sent for applied in events if applied.sent is not None})
         self._append("user", events, [applied.offset for applied in events])
 
     def ordered(self, target: int, events: Sequence[Applied]) -> None:
@@ -121,9 +123,17 @@ class EventTime:
         self._rows[entity] = []
         rows = rows[np.lexsort((rows[:, 2], rows[:, 1], rows[:, 0]))]
         of = {name: rows[:, column] for column, name in enumerate(_Row._fields)}
-        fraud = self._frauds(of["place"], of["kind"])
-        fraud[np.isin(of["place"], too_late)] = 0
         state = self._states[entity]
+        if entity == "user":
+            self._place_labels(of)
+        labels = np.flatnonzero(of["kind"] == RecordKind.LABEL)
+        effects = [self._effects[place] for place in of["place"][labels].tolist()]
+        fraud = np.zeros(len(rows), np.int64)
+        fraud[labels] = [effect.fraud for effect in effects]
+        fraud[np.isin(of["place"], too_late)] = 0
+        of["time"][labels] = [effect.event_time for effect in effects]
+        if entity == "merchant":
+            of["slot"][labels] = state.slots([effect.merchant_id for effect in effects])
         features, late = [], []
         for begin in range(0, len(rows), _CHUNK):
             here = slice(begin, begin + _CHUNK)
@@ -134,14 +144,16 @@ class EventTime:
         made = np.concatenate(features) if features else np.zeros((0, state.width), np.float32)
         return of["place"][of["kind"] == RecordKind.TRANSACTION], made, np.concatenate([*late, np.zeros(0, np.int64)])
 
-    def _frauds(self, places: Int64, kind: Int64) -> Int64:
-        """What each label adds, in this order."""
-        book, fraud = LabelBook(), np.zeros(len(places), np.int64)
-        for row in np.flatnonzero(kind == RecordKind.LABEL).tolist():
-            label = self._labels[int(places[row])]
-            labelled = (label.transaction_id, label.event_time, label.merchant_id)
-            fraud[row] = book.delta(label.user_id, labelled, label.label_time, label.is_fraud)
-        return fraud
+    def _place_labels(self, of: Mapping[str, Int64]) -> None:
+        """Finds where each label acts and what it adds, in this order of the users' events."""
+        book, users = LabelBook(), self._states["user"]
+        newest = np.maximum.accumulate(np.where(of["kind"] == RecordKind.TRANSACTION, of["time"], NEVER))
+        for row in np.flatnonzero(of["kind"] == RecordKind.LABEL).tolist():
+            place = int(of["place"][row])
+            label, floor = self._labels[place], users.floor_by(int(newest[row]))
+            self._effects[place] = book.take(
+                label.user_id, label.transaction_id, label.event_time, label.merchant_id, label.label_time, label.is_fraud, floor
+            )
 
 
 def text(report: Mapping[str, object], most: int = 8) -> list[str]:

@@ -2,7 +2,8 @@
 
 import heapq
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -15,18 +16,24 @@ from features.online.feast_store import KeyState, OnlineReader, OnlineStoreError
 from models.registry import mlflow_registry
 from streams.audit import store as store_audit
 from streams.audit.auditor import Auditor
+from streams.audit.completeness import Completeness, Incomplete, Places
 from streams.audit.explanation import explanation
 from streams.audit.recomputation import Shape, Watcher
 from streams.audit.scored import Scored
 from streams.audit.store import KeyName, StoreMismatch
-from streams.config import DeploymentConfig
+from streams.config import INGEST, SCORE, DeploymentConfig
 from streams.kafka.admin import partition_count
 from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
-from streams.messages import scoring_log
+from streams.kafka.out_of_range import START_OVER
+from streams.messages import batches, scoring_log
+from streams.messages.dead_letters import letter_in
 from streams.messages.events import Decision, decode_decision
 from streams.messages.partitioner import partition_of
-from streams.messages.topics import BY_MERCHANT, DECISIONS, SCORING_LOG, STATE_MERCHANTS, STATE_USERS, TRANSACTIONS
+from streams.messages.record import SourcePosition
+from streams.messages.refusals import RefusedError, readable
+from streams.messages.seal import Seal
+from streams.messages.topics import BY_MERCHANT, DEAD_LETTERS, DECISIONS, SCORING_LOG, STATE_MERCHANTS, STATE_USERS, TRANSACTIONS, Topic
 from streams.score import Observed
 from streams.state.saved_state import given_up
 
@@ -34,6 +41,8 @@ from streams.state.saved_state import given_up
 _ROUND, _AHEAD_KB = 50_000, 8_192
 _STORE_TIMEOUT_S = 2.0
 _LOOK_AGAIN_S = 0.5
+# A broker ends those of a dead worker within 6 s; one of somebody else's may stay open for long.
+_TRANSACTION_S = 15.0
 
 
 class KafkaAudit:
@@ -51,23 +60,41 @@ class KafkaAudit:
         observers: Sequence[Callable[[Observed], None]] = (),
     ) -> None:
         self._config = config
+        self._seal = Seal(config.answer_key)
         self._kafka = kafka = KafkaClients.of(config)
         partitions = range(partition_count(kafka, SCORING_LOG.name))
         self._log = KafkaLog(kafka, f"{config.application}-audit")
+        self._all_records = KafkaLog(kafka, self._log.group, committed_only=False)
+        self._stages = {stage: KafkaLog(kafka, config.group(stage)) for stage in (INGEST, SCORE)}
         self._scorer_of = cache(lambda digest: mlflow_registry.load_digest(digest, config.mlflow))
         self._scoring_logs = {partition: KafkaLog(kafka, self._log.group, ahead_kb=_AHEAD_KB) for partition in partitions}
         self.positions = {partition: log.bounds(SCORING_LOG.name, partition)[0] for partition, log in self._scoring_logs.items()}
         self.shape = self._shape()
-        transactions = self._require_whole()
+        transactions = self._require_whole(TRANSACTIONS, BY_MERCHANT)
         portion = 1.0 if sample is None else min(1.0, sample / max(1, transactions))
-        self.auditor = Auditor(config.feature_set, self.shape, self._log.read, self._scorer_of, portion, oracle_share, watchers, observers)
+        feature_set = config.feature_set
+        self.completeness = Completeness(
+            config.currency, feature_set.digest, lambda digest, probability: self._scorer_of(digest).judged(probability)
+        )
+        self._published = dict.fromkeys(range(partition_count(kafka, DECISIONS.name)), 0)
+        self._stood: dict[str, dict[int, int]] = {stage: {} for stage in self._stages}
+        observing = (self.completeness.compute, *observers)
+        self.auditor = Auditor(feature_set, self.shape, self._log.read, self._scorer_of, portion, oracle_share, watchers, observing)
 
     def catch_up(self, advance: Callable[[int], None] = lambda _: None) -> int:
-        """Takes what the scoring log has by now; ``advance`` gets the number of rows now and then. Returns how many there were."""
-        ends = {partition: log.bounds(SCORING_LOG.name, partition)[1] for partition, log in self._scoring_logs.items()}
+        """Takes what scoring-log and decisions have by now; ``advance`` gets the number of rows now and then. Returns how many there were.
+
+        Raises UserError if one of the two has lost its beginning.
+        """
+        self._require_whole(SCORING_LOG, DECISIONS)
+        # In this order: what is decided up to the positions lies before the ends, and what is published before the ends is logged.
+        self._stood = {stage: self._committed(stage) for stage in self._stages}
+        published = self._ends(DECISIONS.name, self._published)
+        ends = self._ends(SCORING_LOG.name, self._scoring_logs)
         taken, round_, held = 0, list[pa.Table](), 0
         # In the order in which they were decided: what is far ahead on one partition would have to wait for the others.
         for _, rows in heapq.merge(*map(self._dated_rows, ends, ends.values()), key=lambda dated: dated[0]):
+            self.completeness.log(rows)
             round_.append(rows)
             held += len(rows)
             if held >= _ROUND:
@@ -78,7 +105,19 @@ class KafkaAudit:
             self.auditor.take(round_)
             advance(held)
         self.positions = ends
+        self._read_published(published, logged=True)
+        self._read_published(self._ends(DECISIONS.name, self._published), logged=False)
         return taken + held
+
+    def check_complete(self) -> list[Incomplete]:
+        """What is not decided, up to where the stages stood when the logs were looked at last, or not published; what is new."""
+        ingested, scored = self._stood[INGEST], self._stood[SCORE]
+        self.auditor.bring_to(ingested, scored)
+        recomputed = self.auditor.recomputation
+        suspects = self.completeness.undecided(list(recomputed.unnamed()), ingested, self._waiting(recomputed.ordered))
+        refused = self._refused() if suspects else set()
+        found = self.completeness.note_undecided([place for place in suspects if place not in refused])
+        return found + self.completeness.missing()
 
     def check_store(self, most: int, patience_s: float) -> tuple[int, list[StoreMismatch]]:
         """Compares up to ``most`` users' and merchants' states with what the online store serves; one that is merely behind is given
@@ -125,39 +164,86 @@ class KafkaAudit:
         for records in self._log.read(DECISIONS.name, partition, *self._log.bounds(DECISIONS.name, partition)):
             for record in records:
                 if scored.transaction_id.encode() in (record.value or b""):
-                    decision = decode_decision(record.value or b"")
-                    if (decision.source.partition, decision.source.offset) == scored.place:
-                        return decision
+                    with suppress(RefusedError):
+                        decision = readable(record.value, decode_decision)
+                        if (decision.source.partition, decision.source.offset) == scored.place:
+                            return decision
         return None
 
     def close(self) -> None:
         """Lets go of the connections."""
-        for log in (self._log, *self._scoring_logs.values()):
+        for log in (self._log, self._all_records, *self._stages.values(), *self._scoring_logs.values()):
             log.close()
+
+    def _committed(self, stage: str) -> dict[int, int]:
+        """A stage's positions, by partition."""
+        topic, count = (TRANSACTIONS, self.shape.sources) if stage == INGEST else (BY_MERCHANT, self.shape.targets)
+        return {partition: self._stages[stage].committed(topic.name, partition) or 0 for partition in range(count)}
+
+    def _ends(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+        """The ends of a topic, once all transactions are over that were under way."""
+        return {partition: self._end(topic, partition) for partition in partitions}
+
+    def _end(self, topic: str, partition: int) -> int:
+        _, last = self._all_records.bounds(topic, partition)
+        deadline = time.monotonic() + _TRANSACTION_S
+        while (end := self._log.bounds(topic, partition)[1]) < last and time.monotonic() < deadline:
+            time.sleep(_LOOK_AGAIN_S)
+        return end
+
+    def _read_published(self, ends: Mapping[int, int], *, logged: bool) -> None:
+        """Takes the decisions up to these ends; see ``Completeness.publish``."""
+        self.completeness.publish([], logged=logged)
+        for partition, end in ends.items():
+            for records in self._log.read(DECISIONS.name, partition, self._published[partition], end):
+                self.completeness.publish([record.value or b"" for record in records], logged=logged)
+            self._published[partition] = max(self._published[partition], end)
+
+    def _waiting(self, ordered: Sequence[int]) -> Places:
+        """The transactions that lie on transactions.by-merchant behind what the stage had decided."""
+        waiting = Places(np.bool_)
+        for target, begin in enumerate(ordered):
+            _, end = self._log.bounds(BY_MERCHANT.name, target)
+            for records in self._log.read(BY_MERCHANT.name, target, begin, end):
+                for record in records:
+                    if self._seal.is_ours(BY_MERCHANT.name, target, record):
+                        rows = batches.decode_order(record.value or b"", record.headers, (target, record.offset)).rows
+                        waiting.set(rows["source"].to_numpy().astype(np.int64), rows["offset"].to_numpy(), True)
+        return waiting
+
+    def _refused(self) -> set[SourcePosition]:
+        """The records of transactions of which there are dead letters."""
+        found = set()
+        for partition in range(partition_count(self._kafka, DEAD_LETTERS.name)):
+            for records in self._log.read(DEAD_LETTERS.name, partition, *self._log.bounds(DEAD_LETTERS.name, partition)):
+                letters = filter(None, (letter_in(record.value) for record in records))
+                found |= {(letter.partition, letter.offset) for letter in letters if letter.topic == TRANSACTIONS.name}
+        return found
 
     def _dated_rows(self, partition: int, end: int) -> Iterator[tuple[int, pa.Table]]:
         for records in self._scoring_logs[partition].read(SCORING_LOG.name, partition, self.positions[partition], end):
             for record in records:
-                yield record.timestamp, scoring_log.decode(record.value or b"")
+                if self._seal.is_ours(SCORING_LOG.name, partition, record):
+                    yield record.timestamp, scoring_log.decode(record.value or b"")
 
     def _shape(self) -> Shape:
         counts = [partition_count(self._kafka, topic.name) for topic in (TRANSACTIONS, BY_MERCHANT)]
-        failed = [
-            frozenset(place for partition in range(count) for place in given_up(self._log.newest(states.name, partition)))
+        users, merchants = (
+            frozenset(place for partition in range(count) for place in given_up(self._log.newest(states.name, partition, self._seal)))
             for states, count in zip((STATE_USERS, STATE_MERCHANTS), counts, strict=True)
-        ]
-        return Shape(self._config.currency, counts[0], counts[1], *failed)
+        )
+        return Shape(self._config.currency, counts[0], counts[1], users, merchants, self._seal)
 
-    def _require_whole(self) -> int:
-        """How many records the log of transactions has."""
+    def _require_whole(self, *topics: Topic) -> int:
+        """How many records the log of transactions has, if it is one of these, none of which may have lost its beginning."""
         total = 0
-        for topic, count in ((TRANSACTIONS, self.shape.sources), (BY_MERCHANT, self.shape.targets)):
-            for partition in range(count):
+        for topic in topics:
+            for partition in range(partition_count(self._kafka, topic.name)):
                 begin, end = self._log.bounds(topic.name, partition)
                 if begin > 0:
                     raise UserError(
-                        f"{topic.name}[{partition}] begins at offset {begin}: the log has lost what vectors must be recomputed from; raise "
-                        "retention.ms, and to audit what comes from now on replay the history into a new application"
+                        f"{topic.name}[{partition}] begins at offset {begin}: the log has lost what an audit must look at; raise "
+                        f"retention.ms, and to audit what comes from now on {START_OVER}"
                     )
                 total += end if topic is TRANSACTIONS else 0
         return total

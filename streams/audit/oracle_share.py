@@ -8,7 +8,7 @@ import numpy as np
 
 from features.arrays import Float32
 from features.definitions import Entity, FeatureSet
-from features.oracle import Key, Oracle
+from features.oracle import Key, Oracle, PlacedLabel
 from streams.audit.recomputation import Applied, Shape
 from streams.messages.events import Label, Transaction
 from streams.messages.record import SourcePosition
@@ -41,6 +41,7 @@ class OracleShare:
         self._users = [Oracle.of(self.feature_set) for _ in range(self.shape.sources)]
         self._merchants = [Oracle.of(self.feature_set, self.shape.sources) for _ in range(self.shape.targets)]
         self._late: set[SourcePosition] = set()
+        self._placed: dict[SourcePosition, PlacedLabel] = {}
         self._halves: dict[Entity, dict[SourcePosition, Float32]] = {"user": {}, "merchant": {}}
 
     def learned(self, source: int, events: Sequence[Applied]) -> None:
@@ -49,11 +50,12 @@ class OracleShare:
         for applied in events:
             event, chosen = applied.event, self._is_chosen(applied.event.user_id)
             if isinstance(event, Label):
-                # The user alone decides whether a label comes too late, for the merchant too.
-                if oracle.is_beyond_horizon(event):
+                # The user's labels alone decide where one acts and whether it comes too late, for the merchant too.
+                self._placed[source, applied.offset] = placed = oracle.place(applied.sent or event)
+                if oracle.is_beyond_horizon(placed):
                     self._late.add((source, applied.offset))
                 elif chosen:
-                    oracle.note_label(event, ("user",))
+                    oracle.note_label(placed, ("user",))
             elif chosen:
                 self._observe("user", oracle, oracle.users.get(event.user_id), applied, 0)
                 oracle.apply_transaction(event, 0, ("user",))
@@ -67,8 +69,9 @@ class OracleShare:
         for applied in events:
             event, chosen, place = applied.event, self._is_chosen(applied.event.merchant_id), (applied.source, applied.offset)
             if isinstance(event, Label):
-                if chosen and place not in self._late:
-                    oracle.note_label(event, ("merchant",))
+                placed = self._placed.pop(place)
+                if place not in self._late and self._is_chosen(placed.merchant_id):
+                    oracle.note_label(placed, ("merchant",))
                 self._late.discard(place)
             elif chosen:
                 self._observe("merchant", oracle, oracle.merchants.get(event.merchant_id), applied, applied.source)

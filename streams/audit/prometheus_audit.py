@@ -30,7 +30,8 @@ class AuditMetrics:
         """Brings the figures to where the audit, and that of the online store, stand."""
         audited = audit.auditor.audit.tally.audited
         self._decisions.inc(audited - self._counted)
-        causes = Counter({cause or "unknown": count for cause, count in audit.auditor.findings.causes.items()}) + in_store
+        causes: Counter[str] = Counter({cause or "unknown": count for cause, count in audit.auditor.findings.causes.items()})
+        causes += in_store + Counter({str(cause): count for cause, count in audit.completeness.causes.items()})
         for cause, count in (causes - self._counted_causes).items():
             self._mismatches.labels(cause).inc(count)
         self._counted, self._counted_causes = audited, causes

@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import pyarrow as pa
+from msgspec import structs
 
 from features.arrays import RecordKind
 from features.definitions import Entity, FeatureSet
@@ -19,8 +20,9 @@ from streams.ingest import ingest
 from streams.messages import batches
 from streams.messages.batches import Batch
 from streams.messages.events import Label, Transaction
-from streams.messages.headers import HEADER
+from streams.messages.headers import seq_of
 from streams.messages.record import Record, SourcePosition
+from streams.messages.seal import Seal
 from streams.messages.topics import TRANSACTIONS
 from streams.messages.validation import Validator
 from streams.score import Observed, admit, advance
@@ -35,7 +37,8 @@ _BATCHES = 64
 
 class Applied(NamedTuple):
     """One event as it was applied: where it stands on ``transactions``, at which offset of the merchants' log (−1 for a user's own side),
-    its place in a replay if it came from one, what a label adds to its tile (+1, 0 or −1), and the message."""
+    its place in a replay if it came from one, what a label adds to its tile (+1, 0 or −1), and the message: a label where it acts, and as
+    it was ``sent``."""
 
     source: int
     offset: int
@@ -43,6 +46,16 @@ class Applied(NamedTuple):
     seq: int | None
     fraud: int
     event: Transaction | Label
+    sent: Label | None = None
+
+
+class _Row(NamedTuple):
+    """What INGEST has made of a record, by the names of a batch's columns."""
+
+    kind: int
+    event_time: int
+    merchant_id: str
+    fraud: int
 
 
 class Watcher(Protocol):
@@ -67,13 +80,14 @@ class StateAt(NamedTuple):
 @dataclass(frozen=True)
 class Shape:
     """What the logs of a deployment are like: the settlement currency, partitions of ``transactions`` (sources) and of
-    ``transactions.by-merchant`` (targets), and the records that each stage has given up."""
+    ``transactions.by-merchant`` (targets), the records that each stage has given up, and what seals are checked by."""
 
     currency: str
     sources: int
     targets: int
     failed_users: frozenset[SourcePosition] = frozenset()
     failed_merchants: frozenset[SourcePosition] = frozenset()
+    seal: Seal = field(default_factory=Seal, repr=False)
 
 
 @dataclass
@@ -95,9 +109,9 @@ class Recomputation:
 
     def __post_init__(self) -> None:
         shape = self.shape
-        validators = [Validator(TRANSACTIONS.name, source, shape.sources, shape.currency) for source in range(shape.sources)]
+        validators = [Validator(TRANSACTIONS.name, source, shape.sources, shape.currency, shape.seal) for source in range(shape.sources)]
         self.users = [IngestState(self.feature_set, validator, shape.targets) for validator in validators]
-        self.merchants = [ScoreState(self.feature_set, shape.targets, shape.sources) for _ in range(shape.targets)]
+        self.merchants = [ScoreState(self.feature_set, shape.targets, shape.sources, shape.currency) for _ in range(shape.targets)]
         for user in self.users:
             user.failed = set(shape.failed_users)
         for merchant in self.merchants:
@@ -140,32 +154,40 @@ class Recomputation:
         self.ordered[target] = max(self.ordered[target], until)
         self._answer("merchant", target)
 
+    def unnamed(self) -> Iterator[pa.RecordBatch]:
+        """Recomputed rows, in pieces, that no order has named so far."""
+        for waiting in self._waiting.values():
+            yield from waiting.rows
+
     def _learn(self, source: int, records: Sequence[Record]) -> None:
         state = self.users[source]
-        accepted: dict[int, tuple[int, int]] = {}
+        accepted: dict[int, _Row] = {}
         for sent in ingest([(state, records)], Counter()):
             rows = batches.decode(sent.value, sent.headers, (sent.partition, 0), self._schema, self.feature_set).rows
             self._waiting[sent.partition, source].append(rows)
             if self.watchers:
-                accepted |= dict(
-                    zip(rows["offset"].to_pylist(), zip(rows["kind"].to_pylist(), rows["fraud"].to_pylist(), strict=True), strict=True)
-                )
+                columns = (rows[name].to_pylist() for name in _Row._fields)
+                accepted |= dict(zip(rows["offset"].to_pylist(), map(_Row, *columns), strict=True))
         if self.feature_set.devices:
             for record in records:
-                if record.headers and HEADER in dict(record.headers):
+                if record.headers and state.validator.opened(record).answer is not None:
                     self.devices[source, record.offset] = state.validator.transaction(record).device_id
         if self.watchers:
             self._tell_learned(source, records, accepted)
 
-    def _tell_learned(self, source: int, records: Sequence[Record], accepted: dict[int, tuple[int, int]]) -> None:
+    def _tell_learned(self, source: int, records: Sequence[Record], accepted: dict[int, _Row]) -> None:
         validator, events = self.users[source].validator, []
         for record in records:
-            kind, fraud = accepted.get(record.offset, (RecordKind.REFUSED, 0))
-            if kind == RecordKind.REFUSED:
+            row = accepted.get(record.offset)
+            if row is None or row.kind == RecordKind.REFUSED:
                 continue
-            event = validator.label(record) if kind == RecordKind.LABEL else validator.transaction(record)
-            seq = dict(record.headers).get("seq") if record.headers else None
-            applied = Applied(source, record.offset, -1, None if seq is None else int(seq), fraud, event)
+            sent = validator.label(record) if row.kind == RecordKind.LABEL else None
+            event = (
+                validator.transaction(record)
+                if sent is None
+                else structs.replace(sent, event_time=row.event_time, merchant_id=row.merchant_id)
+            )
+            applied = Applied(source, record.offset, -1, seq_of(record), row.fraud, event, sent)
             events.append(applied)
             self._events[source, record.offset] = applied
         for watcher in self.watchers:

@@ -1,10 +1,13 @@
 """What an audit found, as a JSON object and as text."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from streams.audit.auditor import Auditor
+from streams.audit.causes import OF_COMPLETENESS, Cause
+from streams.audit.completeness import Completeness
 from streams.audit.scored import Difference, Mismatch
 from streams.audit.store import StoreMismatch
 from streams.messages.code_digest import code_digest
@@ -14,10 +17,14 @@ _EXAMPLES = 20
 _FEATURES = 5
 
 
-def report(auditor: Auditor, positions: Mapping[int, int], checked: int, in_store: Sequence[StoreMismatch]) -> dict[str, Any]:
+def report(
+    auditor: Auditor, complete: Completeness, positions: Mapping[int, int], checked: int, in_store: Sequence[StoreMismatch]
+) -> dict[str, Any]:
     """Counts, causes, examples, positions and digests; ``positions`` are those on the scoring log, ``checked`` keys of the store."""
     tally, findings, recomputation = auditor.audit.tally, auditor.findings, auditor.recomputation
-    causes = findings.causes + type(findings.causes)(mismatch.cause for mismatch in in_store)
+    causes = Counter[Cause | None](mismatch.cause for mismatch in in_store)
+    causes += findings.causes
+    causes.update(complete.causes)
     return {
         "audited": tally.audited,
         "by_stream": tally.stream,
@@ -25,13 +32,19 @@ def report(auditor: Auditor, positions: Mapping[int, int], checked: int, in_stor
         "degraded": tally.degraded,
         "repeated": tally.repeated,
         "other_features": dict(tally.other_features),
-        "undecided": auditor.audit.undecided,
+        "undecided": complete.causes["undecided"],
         "events_skipped": recomputation.skipped,
         "oracle": dict(auditor.checked),
         "mismatches": findings.mismatches,
         "causes": {cause or "not looked for": count for cause, count in causes.items()},
         "examples": [_example(mismatch) for mismatch in findings.examples[:_EXAMPLES]],
         "store": {"keys": checked, "mismatches": len(in_store), "examples": [_in_store(one) for one in in_store[:_EXAMPLES]]},
+        "complete": {
+            "decisions": complete.decisions,
+            "mismatches": complete.mismatches,
+            **{cause.replace(" ", "_"): complete.causes[cause] for cause in OF_COMPLETENESS},
+            "examples": [{"about": one.where, "cause": one.cause, "sentence": one.sentence} for one in complete.examples[:_EXAMPLES]],
+        },
         "positions": {
             SCORING_LOG.name: {str(partition): offset for partition, offset in positions.items()},
             TRANSACTIONS.name: {str(partition): offset for partition, offset in enumerate(recomputation.learned)},
@@ -46,7 +59,22 @@ def report(auditor: Auditor, positions: Mapping[int, int], checked: int, in_stor
 
 def passed(found: Mapping[str, Any]) -> bool:
     """Whether nothing differs."""
-    return not found["mismatches"] and not found["store"]["mismatches"]
+    return not mismatches(found)
+
+
+def mismatches(found: Mapping[str, Any]) -> int:
+    """How much differs: of what is recomputed, of what must be decided and published, of the online store."""
+    return sum(part["mismatches"] for part in (found, found["complete"], found["store"]))
+
+
+def nothing_audited(found: Mapping[str, Any]) -> str:
+    """Why nothing was compared, "" if something was."""
+    if found["audited"]:
+        return ""
+    if not is_conclusive(found):
+        return f"no decision on {found['features']} was in the sample; use --all"
+    others = [f"{count:,} on {name}, audit these with --features {name}" for name, count in found["other_features"].items()]
+    return f"nothing was decided on {found['features']} yet{'; there are decisions, ' if others else ''}{', '.join(others)}"
 
 
 def is_conclusive(found: Mapping[str, Any]) -> bool:
@@ -56,16 +84,15 @@ def is_conclusive(found: Mapping[str, Any]) -> bool:
 
 def text(found: Mapping[str, Any]) -> list[str]:
     """The report for people, a line each."""
-    oracle, store = found["oracle"], found["store"]
+    oracle, store, complete = found["oracle"], found["store"], found["complete"]
     lines = [
         f"{found['audited']:,} decisions recomputed ({found['by_api']:,} of the API), {found['mismatches']:,} not reproduced bit for bit",
         f"{oracle['halves']:,} half vectors also by the oracle, {oracle['first_seen']:,} of keys never seen before and "
         f"{oracle['with_frauds']:,} of keys with frauds",
+        f"{complete['decisions']:,} decisions compared with {SCORING_LOG.name}, {complete['mismatches']:,} wrong, foreign or missing "
+        f"({complete['undecided']:,} of valid transactions that were never decided)",
         f"{store['keys']:,} keys of the online store compared, {store['mismatches']:,} wrong",
     ]
-    if not found["audited"]:
-        nothing = f"nothing was decided on {found['features']} yet"
-        lines.append(nothing if is_conclusive(found) else f"no decision on {found['features']} was in the sample; use --all")
     for name, count in found["other_features"].items():
         lines.append(f"not audited: {count:,} decisions on {name}; audit these with --features {name}")
     if found["events_skipped"]:
@@ -77,6 +104,7 @@ def text(found: Mapping[str, Any]) -> list[str]:
         more = len(example["differences"]) - len(differing)
         if differing:
             lines.append(f"    {'; '.join(differing)}{f'; and {more} more' if more > 0 else ''}")
+    lines += [f"  {example['about']}: {example['cause']}, {example['sentence']}" for example in complete["examples"][:_FEATURES]]
     return lines
 
 

@@ -14,6 +14,7 @@ from streams.kafka.client import KafkaClients
 from streams.kafka.positions import Positions
 from streams.kafka.producer import Membership, StageProducer
 from streams.kafka.stall import StallWatch
+from streams.messages.seal import Seal
 from streams.messages.topics import Topic
 
 # Waiting for acknowledgements costs a round trip, so it is done this often rather than for every turn.
@@ -43,9 +44,9 @@ class Delivery(Protocol):
 class AtLeastOnce:
     """Records are sent as they come, and positions follow once all are acknowledged: after a failure some are sent again."""
 
-    def __init__(self, kafka: KafkaClients, group: str, source: Topic, states: Topic) -> None:
+    def __init__(self, kafka: KafkaClients, group: str, source: Topic, states: Topic, seal: Seal) -> None:
         self._producer = StageProducer(kafka)
-        self._saves = ExactlyOnce(kafka, group, source, states)
+        self._saves = ExactlyOnce(kafka, group, source, states, seal)
         self._reached: dict[int, int] = {}
         self._settled: dict[int, int] = {}
         self._settled_at = 0.0
@@ -85,8 +86,8 @@ class AtLeastOnce:
 class ExactlyOnce:
     """Records, states and positions of a turn become visible at once or never, to those who read committed records."""
 
-    def __init__(self, kafka: KafkaClients, group: str, source: Topic, states: Topic) -> None:
-        self._source, self._states = source, states
+    def __init__(self, kafka: KafkaClients, group: str, source: Topic, states: Topic, seal: Seal) -> None:
+        self._source, self._states, self._seal = source, states, seal
         # Nobody else's: a former owner is fenced by the group's generation, not by this.
         self._producer = StageProducer(kafka, transactional_id=f"{group}-{uuid.uuid4()}")
         self._producer.fence()
@@ -115,7 +116,8 @@ class ExactlyOnce:
             if send is not None:
                 send(self._producer)
             for record in states:
-                self._producer.send(self._states.name, record.value, record.key, record.partition)
+                seal = self._seal.header(self._states.name, record.partition, record.key, record.value)
+                self._producer.send(self._states.name, record.value, record.key, record.partition, [seal])
             self._producer.add_positions(self._source.name, positions, self._membership)
             self._producer.commit()
         return {}

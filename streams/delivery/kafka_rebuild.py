@@ -5,7 +5,6 @@ whole log, up to where the stages stand. The workers of that feature set then go
 as nobody else has moved on.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -21,6 +20,7 @@ from streams.kafka.log import KafkaLog
 from streams.kafka.producer import StageProducer
 from streams.messages import batches
 from streams.messages.record import LogRecord, Record
+from streams.messages.seal import Seal
 from streams.messages.topics import BY_MERCHANT, STATE_MERCHANTS, STATE_USERS, TRANSACTIONS, Topic
 from streams.messages.validation import Validator
 from streams.score import relearn
@@ -29,8 +29,6 @@ from streams.state.saved_state import Savable, start_over
 from streams.state.users import IngestState
 
 _CHUNK_KEYS = 20_000
-# A killed worker is a member until its session is over.
-_SESSION_S = 10.0
 _TIMEOUT_S = 15
 
 
@@ -40,7 +38,7 @@ def rebuild(config: DeploymentConfig, report: Callable[[str], None]) -> None:
     Raises UserError, before anything is written, if workers run, if SCORE hasn't decided yet what INGEST has sent, or if the logs have
     lost their beginning.
     """
-    _require_no_workers(config)
+    Groups(KafkaClients.of(config), _TIMEOUT_S).require_nobody([config.group(stage) for stage in (INGEST, SCORE)])
     users = _Side(config, INGEST, TRANSACTIONS, STATE_USERS)
     merchants = _Side(config, SCORE, BY_MERCHANT, STATE_MERCHANTS)
     try:
@@ -48,11 +46,11 @@ def rebuild(config: DeploymentConfig, report: Callable[[str], None]) -> None:
         merchants.require_whole()
         merchants.require_drained()
         for partition in range(users.count):
-            validator = Validator(TRANSACTIONS.name, partition, users.count, config.currency)
+            validator = Validator(TRANSACTIONS.name, partition, users.count, config.currency, Seal(config.answer_key))
             state = IngestState(config.feature_set, validator, merchants.count)
             users.build(partition, state, partial(reapply, state), report)
         for partition in range(merchants.count):
-            merchant_state = ScoreState(config.feature_set, merchants.count, users.count)
+            merchant_state = ScoreState(config.feature_set, merchants.count, users.count, config.currency)
             merchants.build(partition, merchant_state, partial(_relearn, merchant_state, partition), report)
     finally:
         users.close()
@@ -66,6 +64,7 @@ class _Side:
         kafka = KafkaClients.of(config)
         self.count = partition_count(kafka, source.name)
         self._source, self._states = source, states
+        self._seal = Seal(config.answer_key)
         self._log = KafkaLog(kafka, config.group(stage))
         self._producer = StageProducer(kafka, transactional_id=f"{config.group(stage)}-rebuild")
         self._producer.fence()
@@ -90,15 +89,20 @@ class _Side:
 
     def build(self, partition: int, state: Savable, learn: Callable[[Sequence[LogRecord]], None], report: Callable[[str], None]) -> None:
         position = self._positions[partition]
-        saver = start_over(state, self._log.newest(self._states.name, partition))
+        saver = start_over(state, self._log.newest(self._states.name, partition, self._seal))
+        saver.source_id = self._log.topic_id(self._source.name) or ""
         for records in self._log.read(self._source.name, partition, 0, position):
-            learn(records)
+            learn([record for record in records if self._counts(partition, record)])
         while saver.in_round or saver.saved != position:
             self._producer.begin()
             for key, value in saver.chunk(position, _CHUNK_KEYS):
-                self._producer.send(self._states.name, value, key, partition)
+                seal = self._seal.header(self._states.name, partition, key, value)
+                self._producer.send(self._states.name, value, key, partition, [seal])
             self._producer.commit()
         report(f"{self._states.name}[{partition}]: {len(state.entity):,} keys as of offset {position:,}")
+
+    def _counts(self, partition: int, record: LogRecord) -> bool:
+        return self._source is not BY_MERCHANT or self._seal.is_ours(BY_MERCHANT.name, partition, record)
 
     def close(self) -> None:
         self._producer.close()
@@ -111,15 +115,6 @@ def _relearn(state: ScoreState, partition: int, records: Sequence[LogRecord]) ->
 
 def decode_any(record: Record, partition: int) -> batches.Batch:
     """A record of transactions.by-merchant as a batch, whichever feature set it was made for."""
-    feature_set: FeatureSet = feature_set_of(dict(record.headers)["features"].decode())
+    feature_set: FeatureSet = feature_set_of(dict(record.headers)[batches.FEATURES].decode())
     schema = batches.batch_schema(feature_set)
     return batches.decode(record.value or b"", record.headers, (partition, record.offset), schema, feature_set)
-
-
-def _require_no_workers(config: DeploymentConfig) -> None:
-    groups = Groups(KafkaClients.of(config), _TIMEOUT_S)
-    deadline = time.monotonic() + _SESSION_S
-    while busy := groups.busy([config.group(stage) for stage in (INGEST, SCORE)]):
-        if time.monotonic() > deadline:
-            raise UserError(f"group {' and '.join(busy)} has members; stop all workers first")
-        time.sleep(0.5)

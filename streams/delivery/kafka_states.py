@@ -9,12 +9,14 @@ from features.arrays import Int64
 from features.errors import UserError
 from features.windows import UNPROJECTED
 from streams.kafka.log import KafkaLog
+from streams.kafka.out_of_range import START_OVER, require_within
 from streams.kafka.producer import Membership
 from streams.messages.record import LogRecord, SourcePosition
+from streams.messages.seal import Seal
 from streams.messages.topics import Topic
 from streams.online.feast_projector import Projector, offer_changes
 from streams.state import saved_state
-from streams.state.saved_state import Savable, Saver
+from streams.state.saved_state import Restored, Savable, Saver
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +44,8 @@ class StateRecord(NamedTuple):
 class PartitionStates(Generic[State]):
     """The states by partition, and up to where each has applied its partition of ``source``.
 
-    ``create`` makes an empty state of a partition, ``reapply`` brings one on without sending anything. ``repeatable``: sending again what
-    was sent does no harm, so a stage whose committed positions are lost may go on from what it saved.
+    ``create`` makes an empty state of a partition, ``reapply`` brings one on without sending anything; what was saved counts by ``seal``.
+    ``repeatable``: sending again what was sent does no harm, so a stage whose committed positions are lost may go on from what it saved.
     """
 
     def __init__(
@@ -53,10 +55,11 @@ class PartitionStates(Generic[State]):
         topic: Topic,
         create: Callable[[int], State],
         reapply: Callable[[int, State, Sequence[LogRecord]], None],
+        seal: Seal,
         *,
         repeatable: bool,
     ) -> None:
-        self._log, self._source, self._topic = log, source, topic
+        self._log, self._source, self._topic, self._seal = log, source, topic, seal
         self._create, self._reapply = create, reapply
         self._repeatable = repeatable
         self._states: dict[int, State] = {}
@@ -66,6 +69,7 @@ class PartitionStates(Generic[State]):
         self._began: dict[int, float] = {}
         self._saved_at = 0.0
         self._asked_at = 0.0
+        self._source_id = ""
         self.positions: dict[int, int] = {}
 
     def __getitem__(self, partition: int) -> State:
@@ -79,6 +83,7 @@ class PartitionStates(Generic[State]):
         """
         uninterrupted = self._generation is not None and membership.generation == self._generation + 1
         self._generation = membership.generation
+        self._source_id = self._log.topic_id(self._source.name) or ""
         committed = self._log.positions(self._source.name, partitions)
         kept = {number for number, position in committed.items() if uninterrupted and self.positions.get(number) == position}
         for number in set(self._states) - kept:
@@ -158,32 +163,45 @@ class PartitionStates(Generic[State]):
     def _chunk(self, number: int, most: int) -> list[StateRecord]:
         return [StateRecord(number, key, value) for key, value in self._savers[number].chunk(self.positions[number], most)]
 
+    def _require_source(self, restored: Restored, number: int, position: int, where: str) -> None:
+        """Raises UserError if the log is another than what was saved in ``where`` is about, or ends before that. What it has lost at its
+        beginning shows when it is read."""
+        if restored.source_id and self._source_id and restored.source_id != self._source_id:
+            raise UserError(
+                f"{where} was saved of another topic {self._source.name}, which was created again since, so its offsets mean something "
+                f"else; restore the broker's data from a copy, or {START_OVER}"
+            )
+        require_within(f"{self._source.name}[{number}]", where, position, lambda: (0, self._log.bounds(self._source.name, number)[1]))
+
     def _recover(self, number: int, position: int, committed: bool) -> None:
         began = time.monotonic()
         where = f"{self._topic.name}[{number}]"
         state = self._create(number)
-        restored = saved_state.restore(state, self._log.newest(self._topic.name, number), where)
+        restored = saved_state.restore(state, self._log.newest(self._topic.name, number, self._seal), where)
+        restored.saver.source_id = self._source_id
         begin, _ = self._log.bounds(self._source.name, number)
         if restored.saved is None:
             if committed and begin > 0 and position > begin:
                 raise UserError(
                     f"{where} holds no states, and {self._source.name}[{number}] begins at offset {begin}, so the log can't give them; "
-                    f"restore {self._topic.name} from a copy, or start a new application"
+                    f"restore the broker's data from a copy, or {START_OVER}"
                 )
         else:
             begin = restored.saved
+            source = f"{self._source.name}[{number}]"
             if not committed and self._repeatable:
-                position = begin
+                position = restored.latest
+            self._require_source(restored, number, max(begin, position), where)
             if not committed and not self._repeatable:
                 raise UserError(
-                    f"group {self._log.group} has no offset for {self._source.name}[{number}] (Kafka forgets those of a group that had no "
-                    f"member for offsets.retention.minutes), but {where} was saved at {begin}; set the group's offset to one above the "
-                    "highest that scoring-log names for this partition"
+                    f"group {self._log.group} has no offset for {source} (Kafka forgets those of a group that had no member for "
+                    f"offsets.retention.minutes), but {where} was saved at {begin}; set it to where the stage was with `tidemark offsets "
+                    "restore`"
                 )
             if begin > position:
                 raise UserError(
-                    f"{where} was saved at offset {begin} of {self._source.name}[{number}], group {self._log.group} stands at {position};"
-                    " set the group's offset forward again, or start a new application"
+                    f"{where} was saved at offset {begin} of {source}, group {self._log.group} stands at {position}, which is before; set "
+                    "it to where the stage was with `tidemark offsets restore`"
                 )
             self._unprojected[number] = restored.positions
         for records in self._log.read(self._source.name, number, begin, position):

@@ -1,15 +1,18 @@
-"""Creates the topics that are missing, and knows how many partitions they have."""
+"""Creates the topics that are missing, has the broker stamp those that it should, and knows how many partitions they have."""
 
 import logging
 import time
+from collections.abc import Sequence
 
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._metadata import ClusterMetadata
+from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
-from features.errors import UserError
+from features.errors import UnavailableError, UserError
 from streams.kafka.client import KafkaClients, KafkaError, KafkaException
-from streams.messages.topics import DEFAULT_PARTITIONS, TOPICS
+from streams.messages.topics import DEFAULT_PARTITIONS, STAMPED, STAMPING, TOPICS
 
 _TIMEOUT_S = 15
 _LOOK_S = 1.0
@@ -20,7 +23,8 @@ _silent.propagate = False
 
 
 def create_missing(kafka: KafkaClients, partitions: int = DEFAULT_PARTITIONS) -> None:
-    """Creates every topic of ``topics.TOPICS`` that the broker lacks; existing ones are left as they are.
+    """Creates every topic of ``topics.TOPICS`` that the broker lacks; existing ones are left as they are, but that the broker is to stamp
+    the records of ``topics.STAMPED``.
 
     Raises UserError if the broker can't be reached or refuses.
     """
@@ -39,10 +43,29 @@ def create_missing(kafka: KafkaClients, partitions: int = DEFAULT_PARTITIONS) ->
         ]
         for created in admin.create_topics(missing, operation_timeout=_TIMEOUT_S).values() if missing else ():
             _unless_exists(created)
+        _have_stamped(admin, [name for name in present if name in STAMPED])
     except KafkaException as error:
         raise UserError(
             f"Kafka at {kafka.servers} did not create the topics ({error.args[0].str()}); check that it runs and allows it"
         ) from error
+
+
+def _have_stamped(admin: AdminClient, names: Sequence[str]) -> None:
+    """Sets how these topics' records are stamped, where it is otherwise and one may look. Raises KafkaException."""
+    asked = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    otherwise = []
+    for resource, described in admin.describe_configs(asked, request_timeout=_TIMEOUT_S).items() if asked else ():
+        try:
+            if described.result()[STAMPING[0]].value != STAMPING[1]:
+                otherwise.append(resource)
+        except KafkaException as error:
+            # Whoever may not look leaves it at that: records that the broker doesn't stamp are refused, with what to set.
+            if error.args[0].code() not in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED):
+                raise
+    wanted = ConfigEntry(*STAMPING, incremental_operation=AlterConfigOpType.SET)
+    changes = [ConfigResource(ResourceType.TOPIC, resource.name, incremental_configs=[wanted]) for resource in otherwise]
+    for changed in admin.incremental_alter_configs(changes, request_timeout=_TIMEOUT_S).values() if changes else ():
+        changed.result()
 
 
 def partition_count(kafka: KafkaClients, topic: str) -> int:
@@ -61,7 +84,8 @@ def partition_counts(kafka: KafkaClients) -> dict[str, int]:
 def connect(kafka: KafkaClients, timeout: float = _TIMEOUT_S) -> tuple[AdminClient, ClusterMetadata]:
     """A client that has reached the cluster, and all its topics: one that is asked for by name might be created by that.
 
-    Raises UserError if no broker answers within ``timeout`` s, and at once if one refuses the credentials or the certificate.
+    Raises UnavailableError if no broker answers within ``timeout`` s, and UserError at once if one refuses the credentials or the
+    certificate.
     """
     refused: list[KafkaError] = []
     admin = kafka.admin({"error_cb": refused.append}, _silent)
@@ -77,7 +101,7 @@ def connect(kafka: KafkaClients, timeout: float = _TIMEOUT_S) -> tuple[AdminClie
                 if reason.code() in (KafkaError._AUTHENTICATION, KafkaError._SSL):
                     raise UserError(_refusal(kafka, reason)) from error
             if time.monotonic() >= deadline:
-                raise UserError(_silence(kafka, error.args[0])) from error
+                raise UnavailableError(_silence(kafka, error.args[0])) from error
 
 
 _CORRECT = "correct {} in the file that TIDEMARK_KAFKA_SECURITY names"

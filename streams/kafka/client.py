@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streams.config import DeploymentConfig
 from streams.kafka.security import aiokafka_options, java_options
 
-__all__ = ["Consumer", "KafkaClients", "KafkaError", "KafkaException", "Message", "Producer", "TopicPartition"]
+__all__ = ["TIMESTAMP_LOG_APPEND_TIME", "Consumer", "KafkaClients", "KafkaError", "KafkaException", "Message", "Producer", "TopicPartition"]
 
 
 @dataclass(frozen=True)

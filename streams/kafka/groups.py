@@ -1,16 +1,21 @@
 """Who is in a consumer group, as its coordinator knows it."""
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Mapping, Sequence
 
 from confluent_kafka import ConsumerGroupState
 from confluent_kafka.admin._group import ConsumerGroupDescription
 
+from features.errors import UserError
 from streams.kafka.admin import connect
 from streams.kafka.client import KafkaClients, KafkaError, KafkaException
 
 # What a broker that has just started, or never saw the group, answers about it.
 _NO_MEMBERS = {KafkaError.GROUP_ID_NOT_FOUND, KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS}
 _NO_MEMBERS |= {KafkaError.COORDINATOR_NOT_AVAILABLE}
+
+
+_SESSION_S = 10.0
 
 
 class Groups:
@@ -34,6 +39,14 @@ class Groups:
         """Those of the groups that have members, or are about to."""
         idle = (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD)
         return [group for group, found in self._described(groups).items() if found.state not in idle]
+
+    def require_nobody(self, groups: Sequence[str]) -> None:
+        """Raises UserError if any of the groups still has members after some seconds: a killed worker is one until its session is over."""
+        deadline = time.monotonic() + _SESSION_S
+        while busy := self.busy(groups):
+            if time.monotonic() > deadline:
+                raise UserError(f"group {' and '.join(busy)} {'have' if len(busy) > 1 else 'has'} members; stop all workers first")
+            time.sleep(0.5)
 
     def own(self, partitions: Mapping[str, int]) -> bool:
         """Whether each group is settled and its members own so many partitions; False too while a broker loads its groups."""

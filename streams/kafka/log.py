@@ -1,12 +1,23 @@
 """Reading a topic's partition again: from where, up to where, and what a stage had committed."""
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
+from operator import methodcaller
 from typing import TypeVar
 
-from features.errors import UserError
-from streams.kafka.client import KafkaClients, KafkaError, KafkaException, Message, TopicPartition
-from streams.messages.record import LogRecord
+from confluent_kafka import TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from features.errors import UnavailableError, UserError
+from streams.kafka.client import TIMESTAMP_LOG_APPEND_TIME, KafkaClients, KafkaError, KafkaException, Message, TopicPartition
+from streams.kafka.out_of_range import START_OVER, require_within
+from streams.kafka.positions import Positions, signature, signed
+from streams.messages.record import UNSTAMPED, LogRecord
+from streams.messages.seal import Seal
+from streams.messages.topics import STAMPED
+
+logger = logging.getLogger(__name__)
 
 # Longer than a broker takes to abort the transaction that a killed process left open.
 _TIMEOUT_S = 30
@@ -22,18 +33,35 @@ _PASSING = {
     KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.UNKNOWN_TOPIC_OR_PART,
 }
+# The log no longer has, or not yet, what is asked for; whatever else stops a reader may pass.
+_BEYOND = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._NO_OFFSET}
 _Answer = TypeVar("_Answer")
+# By a name that isn't UTF-8 the library returns a result and sets an error besides: of a call in Python's own bytecode the interpreter may
+# notice that only lines later, of one by C it does at once.
+_headers = methodcaller("headers")
 
 
 def record_of(message: Message) -> LogRecord:
-    """A consumed message without error as a record."""
+    """A consumed message without error as a record.
+
+    A header whose name isn't UTF-8 leaves the record without headers: none of ours is such, and the library reads all or none.
+    """
+    try:
+        headers = _headers(message) or []
+    except SystemError as error:
+        if not isinstance(error.__cause__, UnicodeDecodeError):
+            raise
+        headers = []
+    stamp, timestamp = message.timestamp()
+    if stamp != TIMESTAMP_LOG_APPEND_TIME and message.topic() in STAMPED:
+        timestamp = UNSTAMPED
     # Offset and headers are typed for every kind of message; this one was consumed. ``cast`` would be a call more for each.
     return LogRecord(
         message.offset(),  # type: ignore[arg-type]
-        message.timestamp()[1],
+        timestamp,
         message.key(),
         message.value(),
-        message.headers() or [],  # type: ignore[arg-type]
+        headers,
     )
 
 
@@ -45,6 +73,8 @@ class KafkaLog:
 
     def __init__(self, kafka: KafkaClients, group: str, *, committed_only: bool = True, ahead_kb: int = 65_536) -> None:
         self.group = group
+        self._kafka = kafka
+        self._admin: AdminClient | None = None
         self._consumer = kafka.consumer(
             {
                 "group.id": group,
@@ -61,26 +91,60 @@ class KafkaLog:
 
     def committed(self, topic: str, partition: int) -> int | None:
         """The group's next offset to process, None before the first commit; waits for a transaction under way to end."""
+        return self._committed(topic, partition)[0]
+
+    def is_ours(self, topic: str, partition: int) -> bool:
+        """Whether the group's offset was committed by Tidemark; also if there is none."""
+        position, text = self._committed(topic, partition)
+        return position is None or text == signature(position)
+
+    def _committed(self, topic: str, partition: int) -> tuple[int | None, str]:
         found = self._patiently(lambda: self._consumer.committed([TopicPartition(topic, partition)], timeout=_TIMEOUT_S)[0])
-        return found.offset if found.offset >= 0 else None
+        try:
+            text = found.metadata or ""
+        except UnicodeDecodeError:  # another tool's, with whatever lies behind it
+            text = ""
+        return (found.offset if found.offset >= 0 else None), text
 
     def positions(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
         """The group's next offset to process of each partition; the first that is kept before its first commit. Waits as ``committed``.
 
-        Raises UserError if the log has lost records that were not processed.
+        Raises UserError if another tool has set one, or if the log doesn't have it: it has lost its end, or records that weren't processed.
         """
         return {partition: self._position(topic, partition) for partition in partitions}
 
     def _position(self, topic: str, partition: int) -> int:
-        begin, _ = self.bounds(topic, partition)
-        position = self.committed(topic, partition)
-        if position is not None and position < begin:
+        position, text = self._committed(topic, partition)
+        if position is None:
+            return self.bounds(topic, partition)[0]
+        where, whose = f"{topic}[{partition}]", f"group {self.group}"
+        if text != signature(position):
             raise UserError(
-                f"{topic}[{partition}] begins at offset {begin}, but group {self.group} has only processed what lies before {position}: "
-                f"retention has removed {begin - position} offsets unread; raise retention.ms of {topic}, replay what was removed from an "
-                f"archive if you have one, and set the group's offset of this partition to {begin}"
+                f"{whose}'s offset {position} of {where} was not set by this version of Tidemark: records before it may not be processed, "
+                "or others be processed twice; stop all workers and set it to where the stage was with `tidemark offsets restore`"
             )
-        return begin if position is None else position
+        require_within(where, whose, position, lambda: self.bounds(topic, partition))
+        return position
+
+    def commit(self, topic: str, positions: Positions) -> None:
+        """Sets the group's offsets, which nobody may be using. Raises KafkaException if the group has members."""
+        for done in self._consumer.commit(offsets=signed(topic, positions), asynchronous=False) or ():
+            if done.error is not None:
+                raise KafkaException(done.error)
+
+    def topic_id(self, topic: str) -> str | None:
+        """What tells a topic from one of the same name that is created after it, "" if the broker has no such thing; None if there is no
+        topic of that name."""
+        if self._admin is None:
+            self._admin = self._kafka.admin({"log_level": 0})
+        (asked,) = self._admin.describe_topics(TopicCollection([topic]), request_timeout=_TIMEOUT_S).values()
+        try:
+            found = asked.result().topic_id
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                return None
+            raise
+        return "" if found.get_most_significant_bits() == found.get_least_significant_bits() == 0 else str(found)
 
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """The first offset that is kept, and the last stable offset (the end of what is committed)."""
@@ -89,7 +153,7 @@ class KafkaLog:
     def read(self, topic: str, partition: int, begin: int, end: int) -> Iterator[list[LogRecord]]:
         """Yields the records with offsets from ``begin`` up to before ``end``, in order, some thousand at a time.
 
-        Raises UserError if the log no longer has ``begin``.
+        Raises UserError if the log no longer has ``begin``, UnavailableError if it can't be read now.
         """
         if begin >= end:
             return
@@ -103,10 +167,14 @@ class KafkaLog:
                     # The log may end in markers of transactions, which have offsets but are no records.
                     if error is not None and error.code() == KafkaError._PARTITION_EOF:
                         position = end
+                    elif error is not None and error.code() not in _BEYOND:
+                        raise UnavailableError(
+                            f"{topic}[{partition}] can't be read ({error.str()}); see that Kafka runs and can be reached"
+                        )
                     elif error is not None:
                         raise UserError(
-                            f"{topic}[{partition}] can't be read from offset {begin} ({error.str()}); what the state needs is "
-                            "no longer in the log: raise the topic's retention and start from an empty state"
+                            f"{topic}[{partition}] can't be read from offset {begin} ({error.str()}): what the state needs is no longer "
+                            f"in the log; raise retention.ms of {topic}, and {START_OVER}"
                         )
                     elif (record := record_of(message)).offset < end:
                         records.append(record)
@@ -118,15 +186,21 @@ class KafkaLog:
         finally:
             self._consumer.unassign()
 
-    def newest(self, topic: str, partition: int) -> dict[bytes, bytes]:
-        """The newest value of each key that a partition of a compacted topic holds; keys that were removed are not among them."""
+    def newest(self, topic: str, partition: int, seal: Seal) -> dict[bytes, bytes]:
+        """The newest value of each key that a partition of a compacted topic of ours holds; keys that were removed are not among them, nor
+        what others wrote."""
         found: dict[bytes, bytes] = {}
+        foreign = 0
         for records in self.read(topic, partition, *self.bounds(topic, partition)):
             for record in records:
-                if record.value is None:
+                if not seal.is_ours(topic, partition, record):
+                    foreign += 1
+                elif record.value is None:
                     found.pop(record.key or b"", None)
                 else:
                     found[record.key or b""] = record.value
+        if foreign:
+            logger.warning("%d records of %s[%d] are ignored: this deployment did not write them", foreign, topic, partition)
         return found
 
     def leader(self, topic: str, partition: int) -> tuple[str, int]:

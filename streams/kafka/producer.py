@@ -2,11 +2,12 @@
 
 import logging
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from streams.kafka.client import KafkaClients, KafkaError, KafkaException, Message, TopicPartition
+from streams.kafka.client import KafkaClients, KafkaError, KafkaException, Message
+from streams.kafka.positions import Positions, signed
 from streams.messages.partitioner import PRODUCER_SETTING
 
 logger = logging.getLogger(__name__)
@@ -112,13 +113,12 @@ class StageProducer:
         self._producer.begin_transaction()
         self._in_transaction = True
 
-    def add_positions(self, topic: str, positions: Mapping[int, int], membership: Membership) -> None:
+    def add_positions(self, topic: str, positions: Positions, membership: Membership) -> None:
         """Makes the group's positions (next offsets, by partition) in ``topic`` part of the transaction.
 
         Raises KafkaException if the membership is a former one.
         """
-        offsets = [TopicPartition(topic, partition, position) for partition, position in positions.items()]
-        self._producer.send_offsets_to_transaction(offsets, membership.to_bytes(), _FLUSH_S)
+        self._producer.send_offsets_to_transaction(signed(topic, positions), membership.to_bytes(), _FLUSH_S)
 
     def commit(self) -> None:
         """Commits the transaction. Raises KafkaException if it did not, or it is unknown, DeliveryError if a record was refused."""

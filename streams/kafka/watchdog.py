@@ -1,4 +1,5 @@
-"""Ends a stage's process whose positions stand still though there is something to read, and tells what else it may wait for."""
+"""Ends a stage's process whose positions stand still though there is something to read, or which the log doesn't have any more, and tells
+what else it may wait for."""
 
 import logging
 import math
@@ -6,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
+from features.errors import UnavailableError
 from streams.config import DeploymentConfig
 from streams.kafka.client import KafkaClients, KafkaException
 from streams.kafka.log import KafkaLog
@@ -23,7 +25,8 @@ class Watchdog:
 
     ``positions`` gives the next offset of each, none while it can't be expected to move. A position that stands still for ``patience``
     seconds with committed records beyond it means that the process is stuck: ``end`` is called. One at the last stable offset with records
-    beyond that is held back by somebody's open transaction; that is reported after ``held_back`` seconds, with the fix.
+    beyond that is held back by somebody's open transaction; that is reported after ``held_back`` seconds, with the fix. One beyond the end
+    for so long as well, or a topic that is gone or was created again, also means ``end``: started again, the stage refuses with what to do.
     """
 
     def __init__(
@@ -41,6 +44,8 @@ class Watchdog:
         self._positions, self._end = positions, end
         self._patience, self._held_back, self._look_every = patience, held_back, look_every
         self._since: dict[int, tuple[int, float]] = {}
+        self._topic_id: str | None = None
+        self._lacking_since: dict[int | None, float] = {}
         self._reported_at = -math.inf
         self._closing = threading.Event()
         threading.Thread(target=self._run, name="watchdog", daemon=True).start()
@@ -54,13 +59,24 @@ class Watchdog:
         while not self._closing.wait(self._look_every):
             try:
                 self._look(stable, all_records)
-            except (KafkaException, OSError) as error:
+            except (KafkaException, UnavailableError, OSError) as error:
                 # Without the broker there is nothing to be behind.
                 self._since.clear()
+                self._lacking_since.clear()
                 logger.info("the watchdog could not look: %s", error)
 
     def _look(self, stable: KafkaLog, all_records: KafkaLog) -> None:
         now, positions = time.monotonic(), self._positions()
+        # Of a topic that is gone the group assigns nothing, so that there may be no positions.
+        topic_id = stable.topic_id(self._topic)
+        self._topic_id = self._topic_id or topic_id
+        another = topic_id is None or topic_id != self._topic_id
+        if self._lacks(None, another, now):
+            logger.error("topic %s %s; the stage ends", self._topic, "is gone" if topic_id is None else "was created again")
+            self._end()
+        if another:
+            # Its partitions could not be looked at, or mean nothing.
+            return
         self._since = {
             number: known if (known := self._since.get(number)) is not None and known[0] == position else (position, now)
             for number, position in positions.items()
@@ -70,6 +86,9 @@ class Watchdog:
             if still < min(self._patience, self._held_back):
                 continue
             _, end = stable.bounds(self._topic, number)
+            if self._lacks(number, end < position, now):
+                logger.error("%s[%d] ends at %d, before the stage's position %d; the stage ends", self._topic, number, end, position)
+                self._end()
             if end > position and stable.has_records(self._topic, number, position):
                 if still >= self._patience:
                     logger.error("%s[%d] stands still at %d for %.0f s, the log ends at %d", self._topic, number, position, still, end)
@@ -79,6 +98,13 @@ class Watchdog:
                 if last > max(position, end):
                     self._reported_at = now
                     self._tell(stable, number, end)
+
+    def _lacks(self, what: int | None, lacking: bool, now: float) -> bool:
+        """Whether the log has lacked this partition's position, or (None) the topic has been another or none, for ``held_back`` seconds."""
+        if not lacking:
+            self._lacking_since.pop(what, None)
+            return False
+        return now - self._lacking_since.setdefault(what, now) >= self._held_back
 
     def _tell(self, stable: KafkaLog, number: int, end: int) -> None:
         try:

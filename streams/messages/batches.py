@@ -3,7 +3,7 @@
 One Kafka record is one batch for one merchant partition. Its rows come from one or more source partitions and stand, for each of them, in
 source order. The headers name the feature set and, for each source, ``previous``: the offset of the last earlier source record with a row
 for the same merchant partition (−1 if there is none). Both follow from the source log alone, so a row sent twice is recognised and a
-missing one shows as a gap.
+missing one shows as a gap. A seal (``seal.py``) shows that the record is INGEST's: others are ignored.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +16,7 @@ from features.definitions import FeatureSet
 
 TRANSACTION, LABEL, REFUSED = 0, 1, 2
 
+PREVIOUS, FEATURES = "tidemark-previous", "tidemark-features"
 # A third of what a broker takes by default, for the headers and an estimate that errs.
 _MOST_BYTES = 300_000
 
@@ -69,8 +70,8 @@ def encode(rows: pa.RecordBatch) -> bytes:
 def headers(previous: Mapping[int, int], feature_set: FeatureSet) -> list[tuple[str, bytes]]:
     """The headers that go with a batch."""
     return [
-        ("previous", ",".join(f"{source}:{offset}" for source, offset in previous.items()).encode()),
-        ("features", feature_set.digest.encode()),
+        (PREVIOUS, ",".join(f"{source}:{offset}" for source, offset in previous.items()).encode()),
+        (FEATURES, feature_set.digest.encode()),
     ]
 
 
@@ -79,9 +80,9 @@ def decode(
 ) -> Batch:
     """The batch of one record. Raises ValueError if it was made for another feature set."""
     named = dict(record_headers)
-    if named["features"].decode() != feature_set.digest:
+    if named[FEATURES].decode() != feature_set.digest:
         raise ValueError(
-            f"the batch at {position} of transactions.by-merchant was made for features {named['features'][:12].decode()}, "
+            f"the batch at {position} of transactions.by-merchant was made for features {named[FEATURES][:12].decode()}, "
             f"this worker computes {feature_set.name} ({feature_set.digest[:12]}); run INGEST and SCORE with one feature set"
         )
     rows = pa.ipc.read_record_batch(pa.py_buffer(value), schema)
@@ -99,5 +100,5 @@ def decode_order(value: bytes, record_headers: Sequence[tuple[str, bytes]], posi
 
 
 def _previous(record_headers: Sequence[tuple[str, bytes]]) -> dict[int, int]:
-    pairs = (pair.split(":") for pair in dict(record_headers)["previous"].decode().split(","))
+    pairs = (pair.split(":") for pair in dict(record_headers)[PREVIOUS].decode().split(","))
     return {int(source): int(offset) for source, offset in pairs}

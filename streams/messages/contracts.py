@@ -77,11 +77,6 @@ def _message(message: type) -> dict[str, Any]:
         "summary": (message.__doc__ or "").splitlines()[0],
         "payload": {"schemaFormat": "application/schema+json;version=draft-07", "schema": inlined(message)},
         **({"bindings": {"kafka": {"key": {"type": "string", "description": "user_id"}}}} if keyed else {}),
-        **(
-            {"headers": {"type": "object", "properties": {"type": {"const": "label", "description": "set on a label on transactions"}}}}
-            if message is LabelMessage
-            else {}
-        ),
     }
 
 

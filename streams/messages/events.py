@@ -101,7 +101,7 @@ class DeadLetter(Struct, gc=False):
     offset: int
     reason: str
     sentence: str
-    key_base64: str | None
+    key_base64: Annotated[str | None, Meta(description="the first 1 kB of the key")]
     value_base64: Annotated[str | None, Meta(description="the first 256 kB of the value")]
     value_bytes: int
     value_digest: Annotated[str | None, Meta(description="SHA-256 of the whole value, hexadecimal")]

@@ -7,10 +7,14 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from msgspec import Struct
 
+from features.times import in_another_unit, milliseconds
 from streams.messages.events import Label, Transaction, User
-from streams.messages.wire import LabelMessage, TransactionMessage, UserMessage, milliseconds
+from streams.messages.wire import LabelMessage, TransactionMessage, UserMessage
 
 Settled = TypeVar("Settled", bound=Struct)
+
+# So much of a text that is no time is shown.
+_SHOWN = 40
 
 
 class _Kind(Generic[Settled]):
@@ -28,14 +32,29 @@ class _Kind(Generic[Settled]):
     def settle(self, value: bytes) -> tuple[Settled, bool]:
         """The message, and whether it was sent as it is. Raises as ``Reader``."""
         sent = self._decode_sent(value)
-        texts = [field for field in self._times if isinstance(getattr(sent, field), str)]
-        for field in texts:
-            try:
-                setattr(sent, field, milliseconds(getattr(sent, field)))
-            except ValueError as error:
-                raise ValueError(f"{field}: {error}") from None
+        texts = 0
+        for field in self._times:
+            written = getattr(sent, field)
+            texts += isinstance(written, str)
+            if written is not None:
+                setattr(sent, field, _settled(field, written))
         self._complete(sent)
         return self._settled(*self._values(sent)), not texts
+
+
+def _settled(field: str, written: int | str) -> int:
+    try:
+        return milliseconds(written)
+    except ValueError as error:
+        start = repr(written[:_SHOWN]) if isinstance(written, str) else str(written) if abs(written) < 10**_SHOWN else "the number"
+        fix = in_another_unit(_number(written)) or "send int milliseconds or for example 2026-01-31T09:30:00+01:00"
+        raise ValueError(f"{field} {start} {error}; {fix}") from None
+
+
+def _number(written: int | str) -> int:
+    if isinstance(written, int):
+        return written
+    return int(written) if len(written) <= _SHOWN and written.isascii() and written.isdecimal() else 0
 
 
 def _complete_user(sent: UserMessage) -> None:
@@ -48,8 +67,8 @@ _USER = _Kind(User, UserMessage, ("created_at", "updated_at"), _complete_user)
 
 
 class Reader(Generic[Settled]):
-    """Reads messages of one type from JSON. Raises msgspec's errors for what is none, ValueError that names the field for a text that is
-    no time. Pure but for its memory of which form of times came last: whoever sends them keeps to one."""
+    """Reads messages of one type from JSON. Raises msgspec's errors for what is none, ValueError that names the field for what is no
+    time. Pure but for its memory of which form of times came last: whoever sends them keeps to one."""
 
     def __init__(self, kind: _Kind[Settled]) -> None:
         self._kind = kind

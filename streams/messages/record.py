@@ -5,9 +5,12 @@ from typing import Protocol
 
 from msgspec import Struct
 
+UNSTAMPED = -1
+"""The timestamp of a record of a topic that the broker should stamp, and didn't: what its sender has put there is not believed."""
+
 
 class Record(Protocol):
-    """A record as a Kafka consumer hands it out; ``timestamp`` in ms."""
+    """A record as a Kafka consumer hands it out; ``timestamp`` in ms, or UNSTAMPED."""
 
     @property
     def offset(self) -> int: ...  # noqa: D102
@@ -26,7 +29,7 @@ class Record(Protocol):
 
 
 class LogRecord(Struct, frozen=True, gc=False, array_like=True):
-    """One record; ``timestamp`` in ms."""
+    """One record; ``timestamp`` in ms, or UNSTAMPED."""
 
     offset: int
     timestamp: int

@@ -5,7 +5,9 @@ from typing import TypeVar
 
 import msgspec
 
+from streams.messages import diagnosis
 from streams.messages.events import Label, Transaction, User
+from streams.messages.nesting import MAX_NESTING, is_too_deep
 
 MAX_VALUE_BYTES = 1 << 20
 MAX_AHEAD_MS = 5 * 60_000
@@ -30,13 +32,15 @@ def readable(value: bytes | None, read: Callable[[bytes], Message]) -> Message:
         raise RefusedError("null_value", "the record has no value; send a JSON object")
     if len(value) > MAX_VALUE_BYTES:
         raise RefusedError("too_large", f"the value has {len(value)} bytes, at most {MAX_VALUE_BYTES} are taken")
+    if is_too_deep(value):
+        raise RefusedError("not_json", f"the value is nested too deeply, by more than {MAX_NESTING} levels; send a flat JSON object")
     try:
         return read(value)
     except msgspec.ValidationError as error:
         missing = "missing required field" in str(error)
-        raise RefusedError("missing_field" if missing else "invalid_field", f"{error}; see the schema in docs/schemas") from None
+        raise RefusedError("missing_field" if missing else "invalid_field", diagnosis.unfit(value, error)) from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise RefusedError("not_json", f"the value is no JSON: {error}") from None
+        raise RefusedError("not_json", diagnosis.not_json(value, error)) from None
     except ValueError as error:
         raise RefusedError("invalid_field", str(error)) from None
 
@@ -47,15 +51,16 @@ def check_transaction(transaction: Transaction, now: int, currency: str, clock: 
     if transaction.event_time > now + most_ahead:
         raise _ahead("event_time", transaction.event_time, now, clock, most_ahead)
     if transaction.currency != currency:
-        raise RefusedError(
-            "foreign_currency", f"currency {transaction.currency} is not this deployment's {currency}; convert before sending"
-        )
+        raise RefusedError("foreign_currency", diagnosis.foreign_currency(transaction.currency, currency))
 
 
 def check_label(label: Label, now: int) -> None:
-    """Raises RefusedError for a label of a transaction that lies ahead of ``now``, the broker's time in ms: event_time_ahead."""
-    if label.event_time > now + MAX_AHEAD_MS:
-        raise _ahead("event_time", label.event_time, now)
+    """Raises RefusedError for a label that lies ahead of ``now``, the broker's time in ms, or whose transaction does: event_time_ahead,
+    label_time_ahead. Only a label still newer can take one back, so one from the far future would stand for ever. A label may be older
+    than its transaction."""
+    for field in ("event_time", "label_time"):
+        if (time := getattr(label, field)) > now + MAX_AHEAD_MS:
+            raise _ahead(field, time, now)
 
 
 def check_user(user: User, now: int) -> None:

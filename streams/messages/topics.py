@@ -35,7 +35,8 @@ class Topic:
 DEFAULT_PARTITIONS = 4
 
 # The broker stamps these, so that "event_time lies in the future" has one meaning for every reader of the log.
-_STAMPED_BY_BROKER = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(_MAX_MESSAGE_BYTES)}
+STAMPING = ("message.timestamp.type", "LogAppendTime")
+_STAMPED_BY_BROKER = {STAMPING[0]: STAMPING[1], "max.message.bytes": str(_MAX_MESSAGE_BYTES)}
 # A recovery reads all of a partition: what is overwritten should go soon, and the active segment is never compacted.
 _COMPACTED_SOON = {
     "segment.bytes": str(32 << 20),
@@ -48,7 +49,7 @@ _LARGE = {"max.message.bytes": str(_MAX_MESSAGE_BYTES)}
 TRANSACTIONS = Topic(
     "transactions",
     "user_id",
-    "transactions to score and, with the header type: label, labels: everything about a user in one order",
+    "transactions to score and, copied by Tidemark, labels: everything about a user in one order",
     TransactionMessage,
     90 * _DAY_MS,
     config=_STAMPED_BY_BROKER,
@@ -108,4 +109,14 @@ STATE_MERCHANTS = Topic(
     config=_COMPACTED_SOON | _LARGE,
 )
 
-TOPICS = (TRANSACTIONS, LABELS, USERS, BY_MERCHANT, DECISIONS, DEAD_LETTERS, SCORING_LOG, USER_RISK, STATE_USERS, STATE_MERCHANTS)
+DEPLOYMENT = Topic(
+    "deployment", "what it is", "the deployment's currency and feature set", None, None, partitions=1, config=_COMPACTED_SOON
+)
+
+TOPICS = (
+    *(TRANSACTIONS, LABELS, USERS, BY_MERCHANT, DECISIONS, DEAD_LETTERS, SCORING_LOG, USER_RISK, STATE_USERS, STATE_MERCHANTS),
+    DEPLOYMENT,
+)
+
+STAMPED = frozenset(topic.name for topic in TOPICS if STAMPING in topic.config.items())
+"""The topics whose records the broker stamps."""

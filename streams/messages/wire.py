@@ -1,21 +1,27 @@
-"""Messages as others send them: a time is int milliseconds UTC or ISO 8601 text. ``readers.py`` makes those of ``events.py`` of them.
+"""Messages as others send them: a time is int milliseconds UTC or text (``features/times.py``). ``readers.py`` makes those of ``events.py``
+of them.
 
 Amounts are int minor units of the deployment's one currency, ids strings. Readers ignore unknown fields, so that fields may be added.
 """
 
-from datetime import datetime
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
-Id = Annotated[str, Meta(min_length=1, max_length=256, description="an identifier")]
-Word = Annotated[str, Meta(max_length=256)]
-Millis = Annotated[int, Meta(ge=10**11, le=10**13, description="milliseconds since 1970-01-01 UTC")]
+from features.times import EARLIEST_MS, LATEST_MS
+
+MAX_ID_CHARACTERS = 256
+Id = Annotated[str, Meta(min_length=1, max_length=MAX_ID_CHARACTERS, description="an identifier")]
+Word = Annotated[str, Meta(max_length=MAX_ID_CHARACTERS)]
+_MILLIS = "milliseconds since 1970-01-01 UTC"
+Millis = Annotated[int, Meta(ge=EARLIEST_MS, le=LATEST_MS, description=_MILLIS)]
 Amount = Annotated[int, Meta(ge=0, le=10**12, description="minor units of the deployment's currency")]
 # Matching a pattern would take as long as all the rest of decoding; a deployment takes only one currency anyway.
 Currency = Annotated[str, Meta(min_length=3, max_length=3, description="ISO 4217 code", extra_json_schema={"pattern": "^[A-Z]{3}$"})]
-IsoTime = Annotated[str, Meta(description="ISO 8601 with an offset, for example 2026-01-31T09:30:00+01:00")]
-Time = Millis | IsoTime
+# Its range is checked once it is settled, as a text's is, so that both are refused alike.
+_UnsettledMillis = Annotated[int, Meta(description=_MILLIS, extra_json_schema={"minimum": EARLIEST_MS, "maximum": LATEST_MS})]
+TimeText = Annotated[str, Meta(description="ISO 8601, for example 2026-01-31T09:30:00+01:00; without an offset UTC")]
+Time = _UnsettledMillis | TimeText
 
 
 class TransactionMessage(Struct, gc=False):
@@ -54,19 +60,3 @@ class UserMessage(Struct, gc=False):
     country: Word
     segment: Word
     updated_at: Time | None = None
-
-
-def milliseconds(moment: int | str) -> int:
-    """A time on the wire as int ms UTC. Raises ValueError for text that isn't ISO 8601 with an offset, or is out of range."""
-    if isinstance(moment, int):
-        return moment
-    try:
-        parsed = datetime.fromisoformat(moment)
-    except ValueError:
-        raise ValueError(f"{moment!r} is no ISO 8601 time; send int milliseconds or for example 2026-01-31T09:30:00+01:00") from None
-    if parsed.tzinfo is None:
-        raise ValueError(f"{moment!r} has no offset; add Z or +hh:mm, or send int milliseconds UTC")
-    whole = round(parsed.timestamp() * 1000)
-    if not 10**11 <= whole <= 10**13:
-        raise ValueError(f"{moment!r} lies outside 1973 to 2286")
-    return whole

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from features.online.snapshot import Profile
+from streams.blame import refusal
 from streams.messages.record import Record
 from streams.messages.refusals import RefusedError
 from streams.messages.validation import Validator
@@ -17,21 +18,23 @@ def fold(records: Iterable[Record], validator: Validator, profiles: dict[str, Pr
     refused = []
     for record in records:
         try:
-            if record.value is None and record.key is not None:
-                profiles[_name(record.key)] = None
-                counts["removed"] += 1
-            else:
-                user = validator.user(record)
-                profiles[user.user_id] = Profile(user.updated_at, user.created_at, user.country, user.segment)
-                counts["profiles"] += 1
+            name, profile = _profile(record, validator)
+            profiles[name] = profile
+            counts["removed" if profile is None else "profiles"] += 1
         except RefusedError as error:
             counts[f"refused.{error.reason}"] += 1
             refused.append(validator.dead_letter(record, error))
     return refused
 
 
-def _name(key: bytes) -> str:
+def _profile(record: Record, validator: Validator) -> tuple[str, Profile | None]:
+    """The user's name and profile. Raises RefusedError, also for a record on which anything unforeseen fails."""
     try:
-        return key.decode()
-    except UnicodeDecodeError:
-        raise RefusedError("wrong_key", f"the record's key must be a user_id in UTF-8, it is {key!r}") from None
+        if record.value is None and record.key is not None:
+            return validator.removed(record), None
+        user = validator.user(record)
+        return user.user_id, Profile(user.updated_at, user.created_at, user.country, user.segment)
+    except RefusedError:
+        raise
+    except Exception as error:
+        raise refusal(error, "PROFILES") from error

@@ -1,8 +1,9 @@
 """Replays a history onto ``transactions``: its labels in place among its transactions, in order, at full speed or paced.
 
-A record is keyed by its user and carries the headers ``seq`` (its place in the replay, decimal), ``type: label`` if it is one, and where
-a rate is given ``sent_at`` (ms UTC, decimal): when it was due, whenever it was really sent. An aligned replay's carry its name before that,
-and a record on each partition says where it ends (``streams/replay/aligned/merge.py``).
+A record is keyed by its user and carries the headers ``tidemark-seq`` (its place in the replay, decimal), ``tidemark-label`` if it is one,
+and where a rate is given ``tidemark-sent-at`` (ms UTC, decimal): when it was due, whenever it was really sent. An aligned replay's carry
+``tidemark-replay``, its name and the place, instead of the first, and a record on each partition says where it ends
+(``streams/replay/aligned/merge.py``).
 """
 
 import time
@@ -15,12 +16,15 @@ import pyarrow as pa
 from features.arrays import Float64, RecordKind
 from streams.kafka.admin import partition_count
 from streams.kafka.client import KafkaClients, KafkaError, KafkaException, Message, Producer
-from streams.messages.headers import END_HEADER, Headers, headers_of
+from streams.messages.headers import SENT_AT, SEQ, Mark, MarkKind, label_header, mark_header
 from streams.messages.partitioner import PRODUCER_SETTING
+from streams.messages.seal import Seal
 from streams.messages.topics import TRANSACTIONS
 from streams.replay.encode import encode_labels, encode_transactions
 from streams.replay.pacing import MAX_RATE, Rate, due_ms
 from streams.replay.plan import ReplayPlan
+
+Headers = list[tuple[str, str | bytes | None]]
 
 # Encoded at once: few enough (some 5 ms) not to delay paced records that fall due meanwhile.
 _BLOCK = 8_192
@@ -29,7 +33,6 @@ _LONGEST_NAP_S = 0.05
 # Paced records aren't due before the producer had time to connect.
 _LEAD_S = 0.25
 _LINGER_MS, _LINGER_PACED_MS = 20, 5
-LABEL_HEADER = ("type", b"label")
 _SETTINGS = {
     "enable.idempotence": True,
     "compression.type": "lz4",
@@ -109,7 +112,6 @@ class _Clock:
     """When records fall due; without ``due`` (ms after the start) they all are at once."""
 
     due: Float64 | None
-    aligned: str | None = None
     start: float = field(init=False)
     start_ms: float = field(init=False)
 
@@ -129,13 +131,28 @@ class _Clock:
             time.sleep(min(_LONGEST_NAP_S, max(0.001, (self.due[index] - elapsed) / 1000)))
         return None
 
-    def headers(self, index: int, seq: int, is_label: bool) -> Headers:
-        """The headers of the record at ``index`` of the plan, whose place in the replay is ``seq``."""
-        headers: Headers = [("seq", b"%d" % seq)] if self.aligned is None else headers_of(self.aligned, seq)
+    def moment(self, index: int) -> bytes | None:
+        """When record ``index`` of the plan is due, ms UTC in decimal; None if at once."""
+        return None if self.due is None else b"%d" % (self.start_ms + self.due[index])
+
+
+@dataclass(frozen=True)
+class _Marking:
+    """Makes the headers of a replay's records; ``aligned`` names an aligned one."""
+
+    seal: Seal
+    aligned: str | None
+
+    def headers(self, key: bytes, value: bytes, seq: int, is_label: bool, due: bytes | None) -> Headers:
+        """Those of the record whose place in the replay is ``seq``."""
+        if self.aligned is None:
+            headers: Headers = [(SEQ, b"%d" % seq)]
+        else:
+            headers = [mark_header(self.seal, Mark(self.aligned, seq), key, value)]
         if is_label:
-            headers.append(LABEL_HEADER)
-        if self.due is not None:
-            headers.append(("sent_at", b"%d" % (self.start_ms + self.due[index])))
+            headers.append(label_header(self.seal, key, value))
+        if due is not None:
+            headers.append((SENT_AT, due))
         return headers
 
 
@@ -154,6 +171,7 @@ def replay(
     table: pa.Table,
     plan: ReplayPlan,
     kafka: KafkaClients,
+    seal: Seal,
     rate: Rate = MAX_RATE,
     advance: Callable[[int], None] = lambda records: None,
     stopped: Callable[[], bool] = lambda: False,
@@ -162,9 +180,9 @@ def replay(
     """Send the records of ``plan``, rows of the canonical ``table``, and wait until each is acknowledged or given up.
 
     ``advance`` gets how many more records were handed over; when ``stopped`` turns true nothing more is, and what was is still flushed.
-    After the first failed delivery nothing more is sent either, for the order would be broken. An ``aligned`` replay's records say that
-    they are its, and once all are acknowledged a record on each partition marks its end. Raises UserError, before anything is sent, if the
-    broker can't be reached or lacks the topic.
+    After the first failed delivery nothing more is sent either, for the order would be broken. ``seal`` makes labels count, and the marks
+    of an ``aligned`` replay, whose records say that they are its; once all are acknowledged a record on each partition marks its end.
+    Raises UserError, before anything is sent, if the broker can't be reached or lacks the topic.
     """
     partition_count(kafka, TRANSACTIONS.name)
     due = due_ms(rate, plan.time)
@@ -177,14 +195,14 @@ def replay(
         return stopped() or deliveries.failed > 0
 
     blocks = _blocks(table.combine_chunks(), plan)
-    clock = _Clock(due, None if aligned is None else aligned.replay)
-    handed_over = _send(producer, deliveries, blocks, clock, advance, over)
+    clock, marking = _Clock(due), _Marking(seal, None if aligned is None else aligned.replay)
+    handed_over = _send(producer, deliveries, blocks, clock, marking, advance, over)
     while producer.flush(1.0):
         pass
     if aligned is not None and handed_over == len(plan) and not deliveries.failed:
         for partition in aligned.partitions:
-            headers = [*headers_of(aligned.replay, aligned.records), END_HEADER]
-            producer.produce(TRANSACTIONS.name, None, None, partition, headers=headers, on_delivery=deliveries.end)
+            end = mark_header(seal, Mark(aligned.replay, aligned.records, MarkKind.END), partition=partition)
+            producer.produce(TRANSACTIONS.name, None, None, partition, headers=[end], on_delivery=deliveries.end)
         while producer.flush(1.0):
             pass
     seconds = max(time.monotonic() - clock.start, 1e-3)
@@ -218,6 +236,7 @@ def _send(
     deliveries: _Deliveries,
     blocks: Iterator[_Block],
     clock: _Clock,
+    marking: _Marking,
     advance: Callable[[int], None],
     stopped: Callable[[], bool],
 ) -> int:
@@ -233,8 +252,9 @@ def _send(
             for index in range(sent - block.begin, until - block.begin):
                 is_label = block.is_label[index]
                 report = deliveries.label if is_label else deliveries.transaction
-                headers = clock.headers(block.begin + index, block.seq[index], is_label)
-                if not _hand_over(producer, block.keys[index], block.values[index], headers, report):
+                key, value = block.keys[index], block.values[index]
+                headers = marking.headers(key, value, block.seq[index], is_label, clock.moment(block.begin + index))
+                if not _hand_over(producer, key, value, headers, report):
                     return block.begin + index + 1
             advance(until - sent)
             sent = until

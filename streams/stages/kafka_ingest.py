@@ -14,8 +14,9 @@ from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.kafka.positions import Positions, reached
 from streams.kafka.producer import StageProducer
-from streams.messages.headers import must_be_merged
+from streams.messages.headers import MarkKind, mark_of
 from streams.messages.record import Record
+from streams.messages.seal import Seal
 from streams.messages.topics import BY_MERCHANT, STATE_USERS, TRANSACTIONS
 from streams.messages.validation import Validator
 from streams.online.feast_projector import open_projector
@@ -33,15 +34,17 @@ class IngestWorker(StatefulStage[IngestState]):
 
     def __init__(self, config: DeploymentConfig) -> None:
         self._config = config
+        self._seal = Seal(config.answer_key)
+        self._abandoned: set[str] = set()
         clients = KafkaClients.of(config)
         self._partition_count = partition_count(clients, TRANSACTIONS.name)
         self._merchant_partitions = partition_count(clients, BY_MERCHANT.name)
         log = KafkaLog(clients, config.group(INGEST))
         super().__init__(
             log,
-            AtLeastOnce(clients, config.group(INGEST), TRANSACTIONS, STATE_USERS),
+            AtLeastOnce(clients, config.group(INGEST), TRANSACTIONS, STATE_USERS, self._seal),
             open_projector(config, INGEST),
-            PartitionStates(log, TRANSACTIONS, STATE_USERS, self._create, _reapply, repeatable=True),
+            PartitionStates(log, TRANSACTIONS, STATE_USERS, self._create, _reapply, self._seal, repeatable=True),
         )
 
     def process(self, records: Mapping[int, Sequence[Record]]) -> Positions:
@@ -50,13 +53,29 @@ class IngestWorker(StatefulStage[IngestState]):
         Raises UserError if a record belongs to an aligned replay, for then its place among those of other partitions matters.
         """
         for partition, read in records.items():
-            unmerged = next((record for record in read if record.headers and must_be_merged(record)), None)
-            if unmerged is not None:
-                raise UserError(
-                    f"{TRANSACTIONS.name}[{partition}] has an aligned replay at offset {unmerged.offset} that was not finished; finish it "
-                    "with the `tidemark replay --aligned` that began it, while workers run with --stages labels,score"
-                )
+            for record in read:
+                if record.headers:
+                    self._require_not_to_be_merged(partition, record)
         return self._process(records, None)
+
+    def _require_not_to_be_merged(self, partition: int, record: Record) -> None:
+        mark = mark_of(record, partition, self._seal)
+        if mark is None or mark.is_last or mark.replay in self._abandoned:
+            return
+        self._abandoned |= self._abandoned_after(partition, record.offset)
+        if mark.replay not in self._abandoned:
+            raise UserError(
+                f"{TRANSACTIONS.name}[{partition}] has records of the aligned replay {mark.replay} from offset {record.offset} on, which "
+                "was not finished; finish it with the `tidemark replay --aligned` that began it, while workers run with "
+                f"--stages labels,score, or have what was sent of it taken where it stands: tidemark replay --abandon {mark.replay}"
+            )
+
+    def _abandoned_after(self, partition: int, offset: int) -> set[str]:
+        """The replays that the rest of the partition says are abandoned."""
+        _, end = self._log.bounds(TRANSACTIONS.name, partition)
+        rest = (record for read in self._log.read(TRANSACTIONS.name, partition, offset, end) for record in read)
+        marks = (mark_of(record, partition, self._seal) for record in rest if record.value is None)
+        return {mark.replay for mark in marks if mark is not None and mark.kind is MarkKind.ABANDONED}
 
     def process_aligned(self, records: Mapping[int, Sequence[Record]], order: Mapping[int, Int64]) -> Positions:
         """As ``process``, for records whose rows are sent in this order."""
@@ -65,40 +84,42 @@ class IngestWorker(StatefulStage[IngestState]):
     def _process(self, records: Mapping[int, Sequence[Record]], order: Order) -> Positions:
         try:
             sent = self._ingest(records, order)
-        except Exception:
+        except Exception as error:
             logger.exception("INGEST failed on %d records", sum(map(len, records.values())))
-            sent = self._ingest_but_culprits(records, order)
+            sent = self._ingest_but_culprits(records, order, error)
         positions = reached(records)
         self._states.advance(positions)
 
         def send(producer: StageProducer) -> None:
             for routed in sent:
-                producer.send(BY_MERCHANT.name, routed.value, partition=routed.partition, headers=routed.headers)
+                seal = self._seal.header(BY_MERCHANT.name, routed.partition, None, routed.value, routed.headers)
+                producer.send(BY_MERCHANT.name, routed.value, partition=routed.partition, headers=[*routed.headers, seal])
 
         return self._finish(send, positions)
 
     def _ingest(self, records: Mapping[int, Sequence[Record]], order: Order) -> list[Routed]:
         turn = [(self._states[partition], read) for partition, read in records.items()]
-        return ingest(turn, self.counts, None if order is None else [order[number][: len(read)] for number, read in records.items()])
+        return ingest(turn, self.counts, None if order is None else [order[number] for number in records])
 
-    def _ingest_but_culprits(self, records: Mapping[int, Sequence[Record]], order: Order) -> list[Routed]:
+    def _ingest_but_culprits(self, records: Mapping[int, Sequence[Record]], order: Order, failure: Exception) -> list[Routed]:
         """As ``_ingest``, but records that can't be processed are refused."""
-        items = [(partition, record) for partition, read in records.items() for record in read]
+        items = [(partition, row) for partition, read in records.items() for row in range(len(read))]
 
-        def attempt(n: int) -> list[Routed]:
-            turn: dict[int, list[Record]] = {}
-            for partition, record in items[:n]:
-                turn.setdefault(partition, []).append(record)
-            return self._ingest(turn, order)
+        def attempt(begin: int, end: int) -> list[Routed]:
+            rows: dict[int, list[int]] = {}
+            for partition, row in items[begin:end]:
+                rows.setdefault(partition, []).append(row)
+            turn = {partition: [records[partition][row] for row in here] for partition, here in rows.items()}
+            return self._ingest(turn, None if order is None else {partition: order[partition][here] for partition, here in rows.items()})
 
         def place_of(number: int) -> tuple[int, tuple[int, int]]:
-            partition, record = items[number]
-            return partition, (partition, record.offset)
+            partition, row = items[number]
+            return partition, (partition, records[partition][row].offset)
 
-        return self._without_culprits(records, len(items), attempt, place_of)
+        return self._without_culprits(records, len(items), attempt, place_of, failure)
 
     def _create(self, partition: int) -> IngestState:
-        validator = Validator(TRANSACTIONS.name, partition, self._partition_count, self._config.currency)
+        validator = Validator(TRANSACTIONS.name, partition, self._partition_count, self._config.currency, self._seal)
         return IngestState(self._config.feature_set, validator, self._merchant_partitions)
 
 

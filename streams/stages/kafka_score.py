@@ -9,9 +9,10 @@ from dataclasses import replace
 import pyarrow as pa
 
 from models.experiments.variant import Variant
-from streams.config import SCORE, DeploymentConfig
+from streams.config import INGEST, SCORE, DeploymentConfig
 from streams.control.mlflow_champion import Champion
 from streams.delivery.kafka_delivery import ExactlyOnce
+from streams.delivery.kafka_gaps import GapWatch
 from streams.delivery.kafka_states import PartitionStates, StateRecord
 from streams.kafka.admin import partition_count
 from streams.kafka.client import KafkaClients
@@ -21,6 +22,7 @@ from streams.kafka.producer import Membership, StageProducer
 from streams.messages import batches
 from streams.messages.batches import Batch
 from streams.messages.record import Record
+from streams.messages.seal import Seal
 from streams.messages.topics import BY_MERCHANT, DEAD_LETTERS, DECISIONS, SCORING_LOG, STATE_MERCHANTS, TRANSACTIONS
 from streams.online.feast_projector import open_projector
 from streams.score import Observed, advance, decide_each
@@ -40,18 +42,20 @@ class ScoreWorker(StatefulStage[ScoreState]):
 
     def __init__(self, config: DeploymentConfig) -> None:
         self._config = config
+        self._seal = Seal(config.answer_key)
         self._schema = batches.batch_schema(config.feature_set)
         clients = KafkaClients.of(config)
         self._partition_count = partition_count(clients, BY_MERCHANT.name)
         self._sources = partition_count(clients, TRANSACTIONS.name)
-        self._champion = Champion(config.mlflow, config.feature_set)
+        self._champion = Champion(config.mlflow, config.feature_set, config.home)
         self._variants: dict[int, Variant] = {}
         log = KafkaLog(clients, config.group(SCORE))
+        self._gaps = GapWatch(KafkaLog(clients, config.group(INGEST)), log)
         super().__init__(
             log,
-            ExactlyOnce(clients, config.group(SCORE), BY_MERCHANT, STATE_MERCHANTS),
+            ExactlyOnce(clients, config.group(SCORE), BY_MERCHANT, STATE_MERCHANTS, self._seal),
             open_projector(config, SCORE),
-            PartitionStates(log, BY_MERCHANT, STATE_MERCHANTS, self._create, self._reapply, repeatable=False),
+            PartitionStates(log, BY_MERCHANT, STATE_MERCHANTS, self._create, self._reapply, self._seal, repeatable=False),
         )
 
     def ready(self) -> bool:
@@ -66,52 +70,69 @@ class ScoreWorker(StatefulStage[ScoreState]):
     def end(self) -> None:
         """Closes the connections."""
         super().end()
+        self._gaps.close()
         self._champion.close()
+
+    def tick(self) -> Positions:
+        """Saves and projects if it is time. Raises UserError if rows are missing for good."""
+        self._look_for_gaps()
+        return super().tick()
 
     def process(self, records: Mapping[int, Sequence[Record]]) -> Positions:
         """Decides, then delivers; nothing is begun before all outputs are there."""
         turn = {partition: self._decode(partition, read) for partition, read in records.items()}
         try:
             observed = self._advance(turn)
-        except Exception:
+        except Exception as error:
             logger.exception("SCORE failed on %d batches", sum(map(len, turn.values())))
-            observed = self._advance_but_culprits(turn)
+            observed = self._advance_but_culprits(turn, error)
         variant = self._champion.current()
         outcome = decide_each(observed, variant, self._config.currency, time.time_ns() // 1_000_000, _tell_failure)
         positions = reached(records)
         self._states.advance(positions)
         changed = self._note_variant(variant, {partition: read[0].offset for partition, read in records.items()})
 
+        number = min(records)
+
         def send(producer: StageProducer) -> None:
             producer.send_all(DECISIONS.name, outcome.decisions)
             for letter in outcome.dead_letters:
                 producer.send(DEAD_LETTERS.name, letter)
             for stretch in outcome.log:
-                producer.send(SCORING_LOG.name, stretch, partition=min(records))
+                producer.send(
+                    SCORING_LOG.name, stretch, partition=number, headers=[self._seal.header(SCORING_LOG.name, number, None, stretch)]
+                )
 
-        return self._finish(send, positions, changed)
+        safe = self._finish(send, positions, changed)
+        self._look_for_gaps()
+        return safe
+
+    def _look_for_gaps(self) -> None:
+        positions = self._states.positions
+        self._gaps.look({partition: self._states[partition].gaps for partition in positions}, positions)
 
     def _advance(self, turn: Mapping[int, Sequence[Batch]]) -> Observed:
         return advance([(self._states[partition], read) for partition, read in turn.items()], self.counts)
 
-    def _advance_but_culprits(self, turn: Mapping[int, Sequence[Batch]]) -> Observed:
+    def _advance_but_culprits(self, turn: Mapping[int, Sequence[Batch]], failure: Exception) -> Observed:
         """As ``_advance``, but rows that can't be processed are refused."""
         items = [(partition, batch, row) for partition, read in turn.items() for batch in read for row in range(len(batch.rows))]
 
-        def attempt(n: int) -> Observed:
+        def attempt(begin: int, end: int) -> Observed:
             part: dict[int, list[Batch]] = {}
             for partition, read in turn.items():
                 for batch in read:
-                    if n > 0:
-                        part.setdefault(partition, []).append(replace(batch, rows=batch.rows.slice(0, n)))
-                    n -= len(batch.rows)
+                    if begin < len(batch.rows) and end > 0:
+                        first = max(begin, 0)
+                        part.setdefault(partition, []).append(replace(batch, rows=batch.rows.slice(first, end - first)))
+                    begin, end = begin - len(batch.rows), end - len(batch.rows)
             return self._advance(part)
 
         def place_of(number: int) -> tuple[int, tuple[int, int]]:
             partition, batch, row = items[number]
             return partition, (batch.rows["source"][row].as_py(), batch.rows["offset"][row].as_py())
 
-        return self._without_culprits(turn, len(items), attempt, place_of)
+        return self._without_culprits(turn, len(items), attempt, place_of, failure)
 
     def _note_variant(self, variant: Variant, begins: Mapping[int, int]) -> list[StateRecord]:
         """Says from which offset on a partition is decided by another model or control revision than before."""
@@ -124,7 +145,7 @@ class ScoreWorker(StatefulStage[ScoreState]):
         return changed
 
     def _create(self, partition: int) -> ScoreState:
-        return ScoreState(self._config.feature_set, self._partition_count, self._sources)
+        return ScoreState(self._config.feature_set, self._partition_count, self._sources, self._config.currency)
 
     def _reapply(self, partition: int, state: ScoreState, records: Sequence[Record]) -> None:
         advance([(state, self._decode(partition, records))], Counter())
@@ -133,7 +154,14 @@ class ScoreWorker(StatefulStage[ScoreState]):
         return [
             batches.decode(record.value or b"", record.headers, (partition, record.offset), self._schema, self._config.feature_set)
             for record in records
+            if self._is_ours(partition, record)
         ]
+
+    def _is_ours(self, partition: int, record: Record) -> bool:
+        is_ours = self._seal.is_ours(BY_MERCHANT.name, partition, record)
+        if not is_ours:
+            self.counts["ignored.batches"] += 1
+        return is_ours
 
 
 def _tell_failure(rows: pa.RecordBatch, error: Exception) -> None:

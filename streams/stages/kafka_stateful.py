@@ -77,11 +77,12 @@ class StatefulStage(ABC, Generic[State]):
         self,
         partitions: Collection[int],
         size: int,
-        attempt: Callable[[int], Outcome],
+        attempt: Callable[[int, int], Outcome],
         place_of: Callable[[int], tuple[int, SourcePosition]],
+        failure: Exception,
     ) -> Outcome:
-        """What ``attempt(size)`` returns once the items at fault are refused; it has failed once before. ``place_of`` an item: the
-        partition whose state is to refuse it, and its position on ``transactions``."""
+        """What ``attempt(0, size)`` returns once the items at fault are refused; it has failed once before, with ``failure``. ``place_of``
+        an item: the partition whose state is to refuse it, and its position on ``transactions``. Raises what no record is at fault for."""
 
         def give_up(number: int, error: Exception) -> None:
             partition, place = place_of(number)
@@ -89,4 +90,4 @@ class StatefulStage(ABC, Generic[State]):
             # A successor must refuse it too, so that is on record before anything is sent.
             self._delivery.save([self._states.fail(partition, place)])
 
-        return process_but_culprits(size, attempt, lambda: self._states.undo(partitions), give_up)
+        return process_but_culprits(size, attempt, lambda: self._states.undo(partitions), give_up, failure)

@@ -30,23 +30,28 @@ SavedRecord = tuple[bytes, bytes | None]
 _AT, _KEY, _SEEN, _FAILED, _VARIANT = b"/at", b"/key/", b"/seen/", b"failed/", b"/variant/"
 
 
-class StageProgress(msgspec.Struct, frozen=True):
+class StageProgress(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a partition knows beside its keys.
 
     ``marks`` are INGEST's last offset for each merchant partition, or SCORE's last of each source partition; ``counterparts`` is how many
-    of those there are, ``partitions`` how many the topic has that the stage reads. ``clock``: see ``EntityState.clock``.
+    of those there are, ``partitions`` how many the topic has that the stage reads. ``clock``: see ``EntityState.clock``. ``currency`` is
+    the deployment's (ISO 4217), in whose minor units amounts are; empty in what 0.2.0 saved, which did not say it. ``gaps``: see
+    ``merchants.Gap``.
     """
 
     partitions: int
     counterparts: int
     marks: dict[int, int]
     clock: list[int]
+    currency: str = ""
+    gaps: dict[int, tuple[int, int, int]] = {}
 
 
-class _At(msgspec.Struct, frozen=True):
+class _At(msgspec.Struct, frozen=True, omit_defaults=True):
     saved: int
     # The name that saved states have it by.
     progress: StageProgress = msgspec.field(name="standing")
+    source_id: str = ""
 
 
 class _Kept(msgspec.Struct, frozen=True, array_like=True):
@@ -83,8 +88,9 @@ class Savable(Protocol):
     def progress(self) -> StageProgress:
         """What is known beside the keys."""
 
-    def labels(self, names: Sequence[str], horizons: Sequence[int]) -> list[bytes]:
-        """What is kept of these keys beside their state; see ``LabelBook.encode``."""
+    def labels(self, names: Sequence[str], since: int) -> list[bytes]:
+        """What is kept of these keys beside their state, the log being applied again from ``since`` at the earliest; see
+        ``LabelBook.encode``."""
 
     def news(self) -> tuple[list[Piece], list[tuple[int, int]]]:
         """See ``TransactionMemory.news``."""
@@ -97,11 +103,12 @@ class Saver:
     """Saves one partition's state, a chunk at a time.
 
     What ``chunk`` gives must be written, in order, in a transaction that commits the position it was given, or one beyond. Everything
-    before ``saved`` is saved; None if nothing ever was.
+    before ``saved`` is saved; None if nothing ever was. ``source_id`` tells the topic whose positions these are from any other.
     """
 
     def __init__(self, state: Savable, saved: int | None = None, leftover: Iterable[bytes] = ()) -> None:
         self.saved = saved
+        self.source_id = ""
         self._state = state
         self._prefix = _prefix(state.entity)
         self._leftover = set(leftover)
@@ -122,7 +129,7 @@ class Saver:
         entity = self._state.entity
         entity.mark_unchanged(slots, UNSAVED)
         names = [entity.names[slot] for slot in slots.tolist()]
-        labels = self._state.labels(names, entity.horizons(slots).tolist())
+        labels = self._state.labels(names, self.saved or 0)
         key = self._prefix + _KEY
         records += [
             (key + name.encode(), _encode(_Kept(position, state, of_user)))
@@ -130,7 +137,7 @@ class Saver:
         ]
         if not len(round_.slots):
             records += [(key, None) for key in round_.gone]
-            records.append((self._prefix + _AT, _encode(_At(round_.position, round_.progress))))
+            records.append((self._prefix + _AT, _encode(_At(round_.position, round_.progress, self.source_id))))
             self.saved, self._round = round_.position, None
         return records
 
@@ -157,19 +164,26 @@ class _Round:
 class Restored:
     """A state as it was saved: apply the log from ``saved`` on, from its beginning if that is None, for then nothing was.
 
-    ``positions`` (int64) are those at which each slot was encoded.
+    ``positions`` (int64) are those at which each slot was encoded. ``source_id``: see ``Saver``; "" if it isn't known.
     """
 
     saver: Saver
     saved: int | None
     positions: Int64
+    source_id: str = ""
+
+    @property
+    def latest(self) -> int:
+        """The position up to which the log must be applied before anything may be sent: some keys have seen all before it. The stage had
+        come that far. 0 if nothing was saved."""
+        return max(self.saved or 0, int(self.positions.max(initial=0)))
 
 
 def restore(state: Savable, records: Mapping[bytes, bytes], where: str) -> Restored:
     """Puts a state without keys where the newest ``records`` of each key say.
 
-    ``where`` names the topic and partition in errors. Raises UserError if what was saved belongs to another feature set or another number
-    of partitions.
+    ``where`` names the topic and partition in errors. Raises UserError if what was saved belongs to another feature set, currency or
+    number of partitions.
     """
     prefix = _prefix(state.entity)
     found = records.get(prefix + _AT)
@@ -177,6 +191,7 @@ def restore(state: Savable, records: Mapping[bytes, bytes], where: str) -> Resto
         _refuse_others(state.entity, records, where)
         return Restored(start_over(state, records), None, np.empty(0, np.int64))
     at = _decode_at(found)
+    _refuse_other_currency(state.progress(), at.progress, where)
     _refuse_other_counts(state.progress(), at.progress, where)
     names, kept = [], []
     key, seen = prefix + _KEY, prefix + _SEEN
@@ -196,7 +211,7 @@ def restore(state: Savable, records: Mapping[bytes, bytes], where: str) -> Resto
     state.entity.restore(names, [one.state for one in kept])
     state.resume(at.progress, pieces, {name: one.labels for name, one in zip(names, kept, strict=True) if one.labels})
     state.ahead = {name: one.position for name, one in zip(names, kept, strict=True) if one.position > at.saved}
-    return Restored(Saver(state, at.saved, leftover), at.saved, np.array([one.position for one in kept], np.int64))
+    return Restored(Saver(state, at.saved, leftover), at.saved, np.array([one.position for one in kept], np.int64), at.source_id)
 
 
 def start_over(state: Savable, records: Mapping[bytes, bytes]) -> Saver:
@@ -248,10 +263,18 @@ def _name_of(digest: str) -> str:
     return f"{known} ({digest})"
 
 
+def _refuse_other_currency(here: StageProgress, then: StageProgress, where: str) -> None:
+    if then.currency not in ("", here.currency):
+        raise UserError(
+            f"{where} holds states of amounts in {then.currency}, this worker settles in {here.currency}; run the workers in "
+            f"{then.currency} (TIDEMARK_CURRENCY), or give the deployment in {here.currency} a Kafka of its own"
+        )
+
+
 def _refuse_other_counts(here: StageProgress, then: StageProgress, where: str) -> None:
     if (here.partitions, here.counterparts) != (then.partitions, then.counterparts):
         raise UserError(
             f"{where} was saved when the stage's topic had {then.partitions} partitions and its counterpart {then.counterparts}, now they "
-            f"have {here.partitions} and {here.counterparts}; keys have moved between partitions, so the states are no longer theirs: "
-            "go back to the former numbers, or replay the transactions into a new application with new topics"
+            f"have {here.partitions} and {here.counterparts}; keys have moved between partitions, so the states are no longer theirs; "
+            "start over with empty topics as docs/reliability.md has it"
         )

@@ -56,11 +56,18 @@ class IngestState:
 
     def progress(self) -> StageProgress:
         """See ``saved_state.Savable``."""
-        return StageProgress(self.validator.partitions, self.merchant_partitions, dict(enumerate(self.previous)), self.users.clock)
+        return StageProgress(
+            self.validator.partitions,
+            self.merchant_partitions,
+            dict(enumerate(self.previous)),
+            self.users.clock,
+            self.validator.currency,
+        )
 
-    def labels(self, names: Sequence[str], horizons: Sequence[int]) -> list[bytes]:
+    def labels(self, names: Sequence[str], since: int) -> list[bytes]:
         """See ``saved_state.Savable``."""
-        return [self.book.encode(name, horizon) for name, horizon in zip(names, horizons, strict=True)]
+        floor = self.users.floor_by()
+        return [self.book.encode(name, floor, since) for name in names]
 
     def news(self) -> tuple[list[Piece], list[tuple[int, int]]]:
         """See ``saved_state.Savable``."""

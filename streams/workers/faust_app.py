@@ -4,7 +4,6 @@ import faulthandler
 import logging
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any, cast
@@ -14,13 +13,15 @@ from aiokafka.errors import CommitFailedError, IllegalStateError
 from faust.serializers.schemas import Schema
 
 from streams.config import DeploymentConfig
+from streams.control import kafka_facts
 from streams.kafka.client import KafkaClients
 from streams.kafka.positions import Positions
 from streams.kafka.stall import exit_now
 from streams.kafka.watchdog import Watchdog
-from streams.workers import stage_metrics
+from streams.workers import notes, stage_metrics
 from streams.workers.faust_transport import SCHEME, BatchesApp, Consumer
 from streams.workers.partitions import Partitions
+from streams.workers.refusal_log import RefusalLog
 from streams.workers.stages import STAGES, Stage
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,8 @@ logger = logging.getLogger(__name__)
 # A killed worker's partitions move once its session has timed out; a broker accepts no less than 6 s by default.
 _SESSION_S = 6.0
 _HEARTBEAT_S = 1.0
+
+_METADATA_MS = 5_000
 
 # Whoever ends a worker waits for 10 s.
 _END_S = 8.0
@@ -60,11 +63,14 @@ def create_app(stage: Stage, config: DeploymentConfig, fail: Callable[[BaseExcep
         broker_rebalance_timeout=30.0,
         # Recovery may keep a partition from being polled; its worker is alive all the same.
         broker_max_poll_interval=3600.0,
+        # A member that joins before it knows the topic is given nothing, and asks again only so often.
+        consumer_metadata_max_age_ms=_METADATA_MS,
         stream_wait_empty=False,
         stream_buffer_maxsize=_MOST_BUFFERED,
     )
     app.fetching = stage.fetching
     app.kafka = KafkaClients.of(config)
+    app.fail = fail
 
     async def commit(positions: Positions) -> None:
         try:
@@ -73,10 +79,12 @@ def create_app(stage: Stage, config: DeploymentConfig, fail: Callable[[BaseExcep
             # The group is rebalancing: the next owner starts from the positions before, and sends some things twice.
             logger.info("positions %s of %s not committed: %s", dict(positions), stage.topic.name, error)
 
+    kafka_facts.require_of(config)
     worker = stage.connect(config)
     if config.metrics:
         stage_metrics.serve(config.metrics, list(STAGES).index(stage.name), stage.name, worker.counts)
-    partitions = Partitions(worker, stage.limit, commit, fail)
+    refusals = RefusalLog(worker.counts)
+    partitions = Partitions(worker, stage.limit, commit, fail, notes.come_up)
     app.idle = partitions.idle
 
     watchdog = Watchdog(config, stage.topic, partitions.positions, exit_now)
@@ -95,6 +103,7 @@ def create_app(stage: Stage, config: DeploymentConfig, fail: Callable[[BaseExcep
     async def stopping(*_arguments: Any, **_: Any) -> None:
         watchdog.close()
         await partitions.end()
+        refusals.close()
 
     @app.agent(app.topic(stage.topic.name, schema=_Untouched()), name=f"{stage.name}.records")
     async def records(stream: Any) -> None:
@@ -126,12 +135,11 @@ def _end_for_certain() -> None:
 
 
 def main(stage_name: str, config: DeploymentConfig) -> None:
-    """Runs one stage until SIGTERM; exits with status 1 if a partition can't go on."""
+    """Runs one stage until SIGTERM. If a partition can't go on it ends in order, and raises what the first failed with."""
     failures: list[BaseException] = []
 
     def fail(error: BaseException) -> None:
         if not failures:
-            logger.error("stage %s can't go on: %s", stage_name, error, exc_info=error)
             os.kill(os.getpid(), signal.SIGTERM)
         failures.append(error)
 
@@ -144,4 +152,4 @@ def main(stage_name: str, config: DeploymentConfig) -> None:
         if not failures:
             raise ended
     if failures:
-        sys.exit(1)
+        raise failures[0]

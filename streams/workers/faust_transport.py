@@ -8,7 +8,7 @@ consumer, aiokafka's, is the group's member and knows the positions; the records
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar, cast
 
@@ -22,7 +22,9 @@ from faust.transport.drivers.aiokafka import Producer as KafkaProducer
 from faust.transport.drivers.aiokafka import Transport as KafkaTransport
 from faust.types import TP, ConsumerMessage, Message
 
+from features.errors import UserError
 from streams.kafka.client import KafkaClients
+from streams.kafka.positions import terminated_signature
 from streams.kafka.producer import Membership
 from streams.kafka.reader import Fetching, PartitionReader
 from streams.messages.record import LogRecord
@@ -36,7 +38,8 @@ _CREATE_TIME = 0
 
 
 class BatchesApp(faust.App):
-    """A Faust app connecting as ``kafka`` says, whose consumer reads as ``fetching`` says; ``idle`` is set while no turn is under way.
+    """A Faust app connecting as ``kafka`` says, whose consumer reads as ``fetching`` says; ``idle`` is set while no turn is under way, and
+    ``fail`` is called if the log doesn't have what is to be read.
 
     The broker answers for all partitions at once. So at low rates its wait is what gathers a batch, and partitions work in step.
     """
@@ -44,6 +47,7 @@ class BatchesApp(faust.App):
     kafka: KafkaClients
     fetching: Fetching
     idle: threading.Event
+    fail: Callable[[BaseException], None]
 
     def _create_directories(self) -> None:
         """None: Faust's are for its tables, of which we have none, and it would make them wherever the worker was started."""
@@ -102,7 +106,12 @@ class ConsumerThread(AIOKafkaConsumerThread):
         if self._reader is None:
             self._reader = self._open_reader(next(iter(states)).topic)
         positions = {tp.partition: state.position for tp, state in states.items()}
-        fetched = self._reader.read(positions, timeout, self._gather)
+        try:
+            fetched = self._reader.read(positions, timeout, self._gather)
+        except UserError as error:
+            cast(BatchesApp, self.app).fail(error)
+            time.sleep(timeout)
+            return {}
         if not (self.consumer.flow_active and assignment.active and self.app.consumer_generation_id == generation):
             return {}
         found = {tp: fetched[tp.partition] for tp in states if tp.partition in fetched}
@@ -130,7 +139,10 @@ class ConsumerThread(AIOKafkaConsumerThread):
 
     async def commit_positions(self, topic: str, positions: Mapping[int, int]) -> None:
         """Commits the next offsets to read as a member of the group, so that a stalled former owner is refused."""
-        offsets = {TopicPartition(topic, partition): OffsetAndMetadata(position, "") for partition, position in positions.items()}
+        offsets = {
+            TopicPartition(topic, partition): OffsetAndMetadata(position, terminated_signature(position))
+            for partition, position in positions.items()
+        }
         await self.call_thread(self._ensure_consumer().commit, offsets)
 
     def membership(self) -> Membership:

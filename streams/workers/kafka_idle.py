@@ -1,14 +1,18 @@
 """Whether the stages have nothing left to do, whoever runs them."""
 
+import logging
 import time
 from collections.abc import Sequence
 
-from features.online.feast_store import OnlineWriter
+from features.errors import UnavailableError
+from features.online.feast_store import OnlineStoreError, OnlineWriter
 from streams.config import INGEST, PROFILES, SCORE, DeploymentConfig
 from streams.kafka.admin import partition_count
-from streams.kafka.client import KafkaClients
+from streams.kafka.client import KafkaClients, KafkaException
 from streams.kafka.log import KafkaLog
 from streams.workers.stages import STAGES
+
+logger = logging.getLogger(__name__)
 
 _PROJECTING = (INGEST, SCORE, PROFILES)
 
@@ -28,10 +32,19 @@ class IdleWatch:
         self._unchanged_s = unchanged_s
         self._seen: object = None
         self._since = 0.0
+        self._unanswered = False
 
     def idle(self) -> bool:
-        """True once every stage has committed the last record of its source, all is projected, and nothing changed for a while."""
-        positions = {stage: self._positions(stage) for stage in self._logs}
+        """True once every stage has committed the last record of its source, all is projected, and nothing changed for a while; False
+        also while Kafka or the online store doesn't answer."""
+        try:
+            positions = {stage: self._positions(stage) for stage in self._logs}
+        except (KafkaException, UnavailableError, OnlineStoreError) as error:
+            if not self._unanswered:
+                logger.warning("whether work is left can't be seen now: %s", error)
+            self._seen, self._unanswered = None, True
+            return False
+        self._unanswered = False
         now = time.monotonic()
         if positions != self._seen:
             self._seen, self._since = positions, now

@@ -68,14 +68,15 @@ class Partitions:
     """Feeds the partitions of one consumer group generation to the stage's worker, off the event loop.
 
     A turn takes what waits for all partitions; what arrives meanwhile is for the next. So turns grow with the load, and what a turn costs
-    is paid once for all partitions. ``idle`` is set while none is under way.
+    is paid once for all partitions. ``idle`` is set while none is under way. ``opened`` is called when all that was assigned is open.
     """
 
-    def __init__(self, worker: StageWorker, limit: Limit, commit: Commit, fail: Fail) -> None:
+    def __init__(self, worker: StageWorker, limit: Limit, commit: Commit, fail: Fail, opened: Callable[[], None] = lambda: None) -> None:
         self._worker = worker
         self._limit = limit
         self._commit = commit
         self._fail = fail
+        self._opened = opened
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="stage")
         self.idle = threading.Event()
         self.idle.set()
@@ -96,6 +97,8 @@ class Partitions:
         self._room.set()
         if self._queues:
             self._turns = asyncio.create_task(self._run(generation, self._queues, membership), name="turns")
+        else:
+            self._opened()
 
     async def revoke(self) -> None:
         """Lets the turn under way finish, drops what waits, and closes, so that the next owner finds everything committed."""
@@ -137,6 +140,7 @@ class Partitions:
         try:
             for number, position in (await self._call(self._worker.open, tuple(queues), membership)).items():
                 queues[number].next = position
+            self._opened()
             while self._generation == generation:
                 self._done = {number: queue.next for number, queue in queues.items()}
                 records = await self._take(queues)

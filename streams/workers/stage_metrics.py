@@ -6,6 +6,8 @@ from prometheus_client import CollectorRegistry, Metric, start_http_server
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
+from features.errors import UserError
+
 NAME = "tidemark_stage_records"
 
 
@@ -26,8 +28,13 @@ class StageCounts(Collector):
 
 
 def serve(address: str, place: int, stage: str, counts: Mapping[str, int]) -> None:
-    """Serves them at ``host:port``, ``place`` ports further, until the process ends. Raises OSError if that port is taken."""
+    """Serves them at ``host:port``, ``place`` ports further, until the process ends. Raises UserError if nothing can be served there."""
     host, _, port = address.rpartition(":")
     registry = CollectorRegistry()
     registry.register(StageCounts(stage, counts))
-    start_http_server(int(port) + place, host, registry)
+    try:
+        start_http_server(int(port) + place, host, registry)
+    except (OSError, OverflowError) as error:
+        raise UserError(
+            f"metrics can't be served at {host}:{int(port) + place} ({error}); give this worker another address with --metrics"
+        ) from error

@@ -1,7 +1,7 @@
 """One stage's process: ``python -m streams.workers.stage_process PARENT STAGE``, as ``streams/workers/worker.py`` starts it.
 
 PARENT is the process id to end with; a ``DeploymentConfig`` comes as JSON on standard input. On SIGQUIT it writes to stderr where each
-thread stands.
+thread stands. How it ended is its status, see ``streams/workers/statuses.py``.
 """
 
 import faulthandler
@@ -28,12 +28,15 @@ def run(before: Callable[[str], None] = lambda _stage: None, main: Callable[[str
 
     import uvloop
 
-    from features.errors import UserError
+    from features.errors import UnavailableError, UserError
     from streams.config import DeploymentConfig
+    from streams.kafka.outage import as_unavailable
     from streams.workers.garbage import collect_rarely
     from streams.workers.handover import receive
     from streams.workers.logs import log_to_stderr
+    from streams.workers.notes import leave
     from streams.workers.repeated_log import LeaveOutRepeated
+    from streams.workers.statuses import FAILED, REFUSED, UNAVAILABLE
 
     uvloop.install()
     collect_rarely()
@@ -48,11 +51,19 @@ def run(before: Callable[[str], None] = lambda _stage: None, main: Callable[[str
         from streams.workers.faust_app import main as take_turns
 
         main = take_turns
+    config = receive(DeploymentConfig)
     try:
-        main(sys.argv[2], receive(DeploymentConfig))
-    except UserError as error:
-        logging.getLogger(__name__).error("%s", error)
-        sys.exit(1)
+        main(sys.argv[2], config)
+    except Exception as error:
+        passing = error if isinstance(error, UnavailableError) else as_unavailable(error, config.kafka)
+        if passing is None and not isinstance(error, UserError):
+            logging.getLogger(__name__).error("stage %s can't go on: %s", sys.argv[2], error, exc_info=error)
+            sys.exit(FAILED)
+        sentence = str(passing or error)
+        # The worker says it, with what follows from it.
+        if not leave(sentence):
+            logging.getLogger(__name__).error("%s", sentence)
+        sys.exit(REFUSED if passing is None else UNAVAILABLE)
 
 
 if __name__ == "__main__":

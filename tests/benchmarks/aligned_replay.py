@@ -22,6 +22,7 @@ import numpy as np
 from api.cli.conventions import write_summary
 from streams.config import INGEST, LABELS_COPY, SCORE
 from streams.kafka.client import KafkaClients
+from streams.messages.seal import Seal
 from streams.replay.aligned.kafka_replay import name_of
 from streams.replay.kafka_replay import Aligned, replay
 from streams.replay.plan import plan_replay
@@ -42,7 +43,13 @@ def measure(way: str, sent: Workload, partitions: int, registry: str) -> dict[st
     with deployed(partitions, registry) as deployment:
         config, plan = deployment.config, plan_replay(sent.table)
         name = name_of(sent.source.file)
-        replay(sent.table, plan, KafkaClients.of(config), aligned=Aligned(name, len(plan), range(partitions)) if way == "aligned" else None)
+        replay(
+            sent.table,
+            plan,
+            KafkaClients.of(config),
+            Seal(config.answer_key),
+            aligned=Aligned(name, len(plan), range(partitions)) if way == "aligned" else None,
+        )
         ingest = (
             Worker(config, (INGEST,), "streams.replay.aligned.kafka_process", (name,), finite=True)
             if way == "aligned"

@@ -22,14 +22,14 @@ from tests.run.benchmark import measured
 
 @pytest.mark.slow
 def test_stream(tmp_path: Path) -> None:
-    found = measured(tmp_path, "stream", "--transactions", "40000", "--quick", "--variants", "exactly_once,replayed,many_keys")
+    found = measured(tmp_path, "stream", "--transactions", "40000", "--quick", "--variants", "exactly_once,replayed,many_keys,garbage")
     assert found["transactions"] == 40_000
     assert found["model"] == {"trees": 200, "max_depth": 5}
-    for name in ("exactly_once", "replayed", "many_keys"):
+    for name in ("exactly_once", "replayed", "many_keys", "garbage"):
         (run,) = found[name]["runs"]
         assert found[name]["tx_per_s"] == found[name]["spread"]["median"] == run["tx_per_s"] > 0
         assert run["decisions"] == run["distinct"] == found[name]["transactions"]
-        assert run["dead_letters"] == 0
+        assert run["dead_letters"] == (round((40_000 + found["labels"]) / 9) if name == "garbage" else 0)
         assert run["by_verdict"].get("review", 0) + run["by_verdict"].get("block", 0) <= 0.02 * 40_000
         assert {"ingest", "score", "kafka", "redis"} <= run["cpu_us_per_tx"].keys()
         assert run["memory_bytes"]["score"] > 50e6

@@ -166,13 +166,14 @@ def test_an_answer_is_the_streams_own_bit_for_bit(deployment: Deployment, api: A
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        (b"", "truncated"),
+        (b"", "empty"),
         (b"{", "truncated"),
         (b"[]", "object"),
         (b'{"transaction_id":"1"}', "event_time"),
         (transaction(1, currency="USD").value, "EUR"),
         (transaction(1, amount=-5).value, "$.amount"),
-        (transaction(1, event_time="2026-01-01T00:00:00").value, "offset"),
+        (transaction(1, event_time="2026-01-01T25:00:00").value, "no ISO 8601 time"),
+        (b'{"x":' + b"[" * 3_000 + b"]" * 3_000 + b"}", "nested too deeply"),
         (transaction(1, event_time=int(time.time() * 1000) + 60 * 60_000).value, "more than 4 min after"),
         (transaction(1, country="x" * (1 << 20)).value, "1048576"),
     ],

@@ -1,19 +1,39 @@
 """A deployment in dollars on fraud_v3: worker and API take both from deployment.toml, and `tidemark up` keeps them."""
 
 import json
+import re
 import socket
 import stat
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from infra.local import deployment_file
+from streams.kafka.admin import create_missing
+from streams.kafka.client import KafkaClients
 from streams.messages.events import DeadLetter, Decision
 from tests.made.records import transaction
 from tests.run.deployment import Deployment, champion, deployed, eventually
+
+WRITTEN = ("transactions", "labels", "decisions", "dead-letters", "deployment")
+
+
+@dataclass
+class Elsewhere(Deployment):
+    """Another home, as on another machine, that is pointed at the services of a deployment."""
+
+    facts: dict[str, str]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        key = {"TIDEMARK_ANSWER_KEY": self.config.answer_key}
+        services = {"TIDEMARK_KAFKA": self.config.kafka, "TIDEMARK_REDIS": self.config.redis, **key}
+        return {**super().environment, **services, **self.facts}
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +45,11 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
 
 def test_a_worker_takes_them_from_the_file(deployment: Deployment) -> None:
     deployment.send([transaction(1, currency="USD"), transaction(2, currency="EUR")])
-    deployment.work_until_idle()
+    done = deployment.tidemark("worker", "--until-idle", timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert re.search(
+        r"WARNING ingest: refused 1 record in the last \d+ s: foreign_currency 1; see `tidemark dead-letters`\n", done.stderr
+    ), "at the end at the latest"
     decided = {one.transaction_id: one.features_digest for one in deployment.messages("decisions", Decision)}
     assert decided == {"t1": deployment.config.feature_set.digest}
     (refused,) = deployment.messages("dead-letters", DeadLetter)
@@ -71,6 +95,59 @@ def test_up_keeps_them_and_refuses_others(deployment: Deployment) -> None:
     assert deployment_file.read(deployment.home) == content
 
 
+COMMANDS = (
+    ("worker", "--until-idle"),
+    ("archive", "--once"),
+    ("serve",),
+    ("replay", "FILE", "--columns", "tidemark"),
+    ("audit",),
+    ("explain", "t1"),
+    ("replay", "FILE", "--columns", "tidemark", "--aligned"),
+    ("simulate", "--topic", "--days", "1"),
+    ("rebuild-online",),
+)
+
+
+OTHER_CURRENCY = {"TIDEMARK_CURRENCY": "EUR", "TIDEMARK_FEATURES": "fraud_v3"}, ("settles in EUR", "in USD")
+OTHER_FEATURES = {"TIDEMARK_CURRENCY": "USD", "TIDEMARK_FEATURES": "fraud_v1"}, ("computes fraud_v1", "fraud_v3")
+
+
+@pytest.mark.parametrize(
+    ("command", "fact", "both"),
+    [
+        *((command, *OTHER_CURRENCY) for command in COMMANDS[:2]),
+        *(pytest.param(command, *OTHER_CURRENCY, marks=pytest.mark.slow) for command in COMMANDS[2:]),
+        *((command, *OTHER_FEATURES) for command in COMMANDS[:1]),
+    ],
+)
+def test_a_command_of_another_home_with_other_facts_does_nothing(
+    deployment: Deployment, tmp_path: Path, small_file: Path, command: tuple[str, ...], fact: dict[str, str], both: tuple[str, str]
+) -> None:
+    before = {topic: len(deployment.read(topic)) for topic in WRITTEN}
+    elsewhere = Elsewhere(tmp_path, deployment.config, fact)
+    refused = elsewhere.tidemark(*(str(small_file) if part == "FILE" else part for part in command))
+    assert refused.returncode == 2, refused.stderr
+    assert refused.stderr.startswith("error: this command ")
+    assert all(part in refused.stderr for part in both), refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    assert {topic: len(deployment.read(topic)) for topic in WRITTEN} == before
+    assert not (tmp_path / "offline").exists()
+
+
+def test_another_home_takes_the_facts_over_by_its_first_up(deployment: Deployment, tmp_path: Path) -> None:
+    (tmp_path / "another").mkdir()
+    without_key = Elsewhere(tmp_path / "another", deployment.config, {"TIDEMARK_ANSWER_KEY": "a key of its own, which nobody else knows"})
+    refused = without_key.tidemark("up")
+    assert (refused.returncode, "has another key than this home" in refused.stderr) == (2, True), refused.stderr
+    elsewhere = Elsewhere(tmp_path, deployment.config, {})
+    refused = elsewhere.tidemark("worker", "--until-idle")
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1), refused.stderr
+    up = elsewhere.tidemark("up")
+    assert up.returncode == 0, up.stderr
+    assert "feature set fraud_v3, currency USD" in up.stdout
+    assert deployment_file.read(tmp_path)["currency"] == "USD"
+
+
 def test_a_damaged_file_is_one_sentence(deployment: Deployment) -> None:
     file = deployment_file.path(deployment.home)
     written: Path = file.rename(file.with_suffix(".kept"))
@@ -81,3 +158,15 @@ def test_a_damaged_file_is_one_sentence(deployment: Deployment) -> None:
         written.replace(file)
     assert said.startswith(f"error: {file} is not TOML")
     assert len(said.splitlines()) == 1
+
+
+def test_topics_of_before_the_keys_are_no_ones_to_take_over(deployment: Deployment, tmp_path: Path) -> None:
+    """The last of the module: nothing is on record any more, as where a Tidemark before 0.3.0 has worked."""
+    admin = AdminClient({"bootstrap.servers": deployment.config.kafka})
+    admin.delete_topics(["deployment"])["deployment"].result(10)
+    eventually(lambda: "deployment" not in admin.list_topics(timeout=10).topics, 30, "the topic's end")
+    create_missing(KafkaClients.of(deployment.config))
+    refused = Elsewhere(tmp_path, deployment.config, {}).tidemark("up")
+    assert refused.returncode == 2, refused.stdout
+    assert "were used by a Tidemark before 0.3.0" in refused.stderr
+    assert "Traceback" not in refused.stderr

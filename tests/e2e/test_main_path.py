@@ -63,6 +63,7 @@ def once(records: list[LogRecord]) -> Counter[str]:
     return Counter(ids(records))
 
 
+@pytest.mark.slow
 def test_every_codec_and_bad_input_among_good_ones(deployment: Deployment) -> None:
     letters_before = deployment.messages("dead-letters", DeadLetter)
     good: list[LogRecord] = []
@@ -131,7 +132,7 @@ def test_what_the_stages_count_can_be_scraped(deployment: Deployment) -> None:
     assert 'tidemark_stage_records_total{stage="ingest",what="late"} 1.0' in ingest
     assert 'tidemark_stage_records_total{stage="score",what="late"} 1.0' in score
     assert again.returncode == 2
-    assert "give this worker other ports" in again.stderr
+    assert "Address already in use); give this worker another address with --metrics" in again.stderr
 
 
 def test_labels_sent_to_their_topic_count(deployment: Deployment) -> None:
@@ -227,6 +228,7 @@ def test_a_moved_alias_changes_the_model_without_a_restart(deployment: Deploymen
     assert len(digests) == 2
 
 
+@pytest.mark.slow
 def test_records_reach_a_stage_only_through_its_faust_agent(deployment: Deployment) -> None:
     """Runs INGEST's Faust app with its agent stopped: nothing moves; with it started again, everything does."""
     script = """

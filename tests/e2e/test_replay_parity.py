@@ -77,7 +77,7 @@ def test_an_audit_needs_the_whole_log(shared: Deployment, tmp_path: Path) -> Non
             removed.result(30)
         refused = deployment.tidemark("audit", "--dry-run")
     assert refused.returncode == 2
-    assert "transactions[1] begins at offset 5: the log has lost what vectors must be recomputed from" in refused.stderr
+    assert "transactions[1] begins at offset 5: the log has lost what an audit must look at" in refused.stderr
 
 
 def test_one_partition_agrees_with_the_backtest(shared: Deployment, tmp_path: Path, month: Path) -> None:

@@ -96,7 +96,7 @@ def test_a_stage_whose_password_is_wrong_says_so_in_one_line(kafka: SecuredKafka
     (line,) = said.decode().splitlines()
     assert "ERROR ingest: Kafka at" in line
     assert "refused the user or its password" in line
-    assert (process.returncode, WRONG in line) == (1, False)
+    assert (process.returncode, WRONG in line) == (2, False)
 
 
 @pytest.mark.parametrize("protocol", ["SASL_PLAINTEXT", "SASL_SSL", "SSL"])

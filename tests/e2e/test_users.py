@@ -41,10 +41,11 @@ def test_a_profile_is_what_the_newest_record_says(deployment: Deployment) -> Non
 
 
 def test_what_is_refused_is_a_dead_letter(deployment: Deployment) -> None:
-    deployment.send([user(0, "u2", country=7), user(0, "u2", segment="after")], "users")
+    deep = LogRecord(0, 0, b"u2", b'{"x":' + b"[" * 3_000 + b"]" * 3_000 + b"}", [])
+    deployment.send([user(0, "u2", country=7), deep, user(0, "u2", segment="after")], "users")
     eventually(lambda: profiles(deployment, "u2") == {"u2": (CREATED, "NL", "after")})
-    (letter,) = (found for found in deployment.messages("dead-letters", DeadLetter) if found.topic == "users")
-    assert letter.reason == "invalid_field"
+    letters = [found for found in deployment.messages("dead-letters", DeadLetter) if found.topic == "users"]
+    assert [letter.reason for letter in sorted(letters, key=lambda letter: letter.offset)] == ["invalid_field", "not_json"]
 
 
 def test_a_user_that_is_removed_is_gone_online(deployment: Deployment) -> None:

@@ -17,11 +17,14 @@ from streams.workers import handover
 from tests.faults.stage import Order
 from tests.run.deployment import ROOT, eventually
 
-STAGES = ("labels", "ingest", "score")
+STAGES = ("labels", "profiles", "ingest", "score")
 
 
 class Fleet:
-    """Some workers, each in a process group of its own. One that gives up is started again, as an init system would."""
+    """Some workers, each in a process group of its own. One that gives up is started again, as an init system would.
+
+    ``ended``: how many did, rather than being killed.
+    """
 
     def __init__(self, config: DeploymentConfig, folder: Path, sabotage: str = "") -> None:
         self._config = config
@@ -30,6 +33,7 @@ class Fleet:
         self._environment = {**os.environ, "TIDEMARK_FAULTS": str(folder), "TIDEMARK_SABOTAGE": sabotage}
         self._workers: list[subprocess.Popen[bytes]] = []
         self.most_memory: dict[str, int] = {}
+        self.ended = 0
 
     def __len__(self) -> int:
         return len(self._workers)
@@ -53,11 +57,26 @@ class Fleet:
         """Replaces workers that have ended, and notes the stages' memory."""
         for worker in [worker for worker in self._workers if worker.poll() is not None]:
             self._workers.remove(worker)
+            self.ended += worker.returncode >= 0
             self.add()
         for stage in STAGES:
             for pid in self.pids(stage):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     self.most_memory[stage] = max(self.most_memory.get(stage, 0), psutil.Process(pid).memory_info().rss)
+
+    def require_undisturbed(self) -> None:
+        """Fails if a worker has given up, or its log says that a stage ended."""
+        assert not self.ended, "a worker gave up"
+        restarted = [line for line in self.lines() if "ended with status" in line or "can't run" in line or "tried again" in line]
+        assert not restarted, restarted
+
+    def lines(self) -> Sequence[str]:
+        """What the workers have logged."""
+        return logged_lines(self._folder)
+
+    def memory(self, stage: str) -> int:
+        """Bytes that the processes of a stage hold now."""
+        return sum(psutil.Process(pid).memory_info().rss for pid in self.pids(stage))
 
     def watch(self, seconds: float) -> None:
         """Looks after the workers for a while."""
@@ -79,7 +98,7 @@ class Fleet:
 
     def kill_stage(self, stage: str) -> None:
         """kill -9 of one process of the stage."""
-        self._signal(self._any(stage), signal.SIGKILL)
+        self._signal(self.pid(stage), signal.SIGKILL)
 
     def kill_worker(self) -> None:
         """kill -9 of a whole worker at once."""
@@ -89,7 +108,7 @@ class Fleet:
 
     def stall(self, stage: str, seconds: float) -> None:
         """SIGSTOP of one process of the stage, and SIGCONT after a while."""
-        pid = self._any(stage)
+        pid = self.pid(stage)
         self._signal(pid, signal.SIGSTOP)
         self.watch(seconds)
         self._signal(pid, signal.SIGCONT)
@@ -122,7 +141,9 @@ class Fleet:
             worker.wait()
         self._workers = []
 
-    def _any(self, stage: str) -> int:
+    def pid(self, stage: str) -> int:
+        """The process id of one of the stage's, waited for."""
+
         def running() -> bool:
             # A worker may just have given up, after too many kills in a minute.
             self.look_after()

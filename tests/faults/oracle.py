@@ -27,8 +27,10 @@ from streams.kafka.log import KafkaLog
 from streams.messages import batches, scoring_log
 from streams.messages.events import DeadLetter, Decision, encode
 from streams.messages.record import LogRecord, SourcePosition
-from streams.messages.topics import BY_MERCHANT, DEAD_LETTERS, DECISIONS, SCORING_LOG, STATE_MERCHANTS, STATE_USERS, TRANSACTIONS
+from streams.messages.seal import Seal
+from streams.messages.topics import BY_MERCHANT, DEAD_LETTERS, DECISIONS, SCORING_LOG, STATE_MERCHANTS, STATE_USERS, TRANSACTIONS, USERS
 from streams.messages.validation import Validator
+from streams.online.profiles import fold
 from streams.score import Observed, advance, decide, gave_up
 from streams.state import saved_state
 from streams.state.merchants import ScoreState
@@ -92,6 +94,7 @@ class Oracle:
 
     def __init__(self, config: DeploymentConfig, versions: Sequence[str] = ("1",), failing: Mapping[str, int] | None = None) -> None:
         self._config = config
+        self._seal = Seal(config.answer_key)
         self._versions = versions
         self._log = KafkaLog(KafkaClients.of(config), "oracle")
         self._sources = partition_count(KafkaClients.of(config), TRANSACTIONS.name)
@@ -152,7 +155,9 @@ class Oracle:
         self._variants = [by_digest[digest] for digest in self._models]
 
     def _read_scoring_log(self) -> None:
-        for _, record in self._read(SCORING_LOG.name):
+        for partition, record in self._read(SCORING_LOG.name):
+            if not self._seal.is_ours(SCORING_LOG.name, partition, record):
+                continue
             table = scoring_log.decode(record.value or b"")
             hashes = _vector_hashes(table["vector"].combine_chunks().flatten().to_numpy().reshape(len(table), -1))
             sources, offsets = table["source_partition"].to_numpy(), table["source_offset"].to_numpy()
@@ -162,7 +167,7 @@ class Oracle:
                 self._outputs[source].vector[offsets[here]] = hashes[here]
 
     def _compute_users(self, source: int) -> None:
-        validator = Validator(TRANSACTIONS.name, source, self._sources, self._config.currency)
+        validator = Validator(TRANSACTIONS.name, source, self._sources, self._config.currency, self._seal)
         state = self._users[source] = IngestState(self._config.feature_set, validator, self._targets)
         counts: Counter[str] = Counter()
         state.failed = self._culprits["user"]
@@ -182,13 +187,14 @@ class Oracle:
         return batches.decode(routed.value, routed.headers, (routed.partition, 0), self._schema, self._config.feature_set)
 
     def _compute_merchants(self, target: int) -> None:
-        state = self._merchants[target] = ScoreState(self._config.feature_set, self._targets, self._sources)
+        state = self._merchants[target] = ScoreState(self._config.feature_set, self._targets, self._sources, self._config.currency)
         state.failed = self._culprits["merchant"]
         counts: Counter[str] = Counter()
         for records in self._records(BY_MERCHANT.name, target):
             read = [
                 batches.decode(record.value or b"", record.headers, (target, record.offset), self._schema, self._config.feature_set)
                 for record in records
+                if self._seal.is_ours(BY_MERCHANT.name, target, record)
             ]
             for batch in read:
                 self._compare_said_rows(target, batch.rows)
@@ -252,7 +258,16 @@ class Oracle:
             invented = np.flatnonzero((output.decided > 0) | (output.logged > 0))
             self.verdict.note("wrong", len(invented), f"decisions nobody asked for, on transactions[{source}] at {invented[:3]}")
 
+    def _expect_letters_of_users(self) -> None:
+        """One for each record of users that is refused; they are repeated if their stage dies, which it mustn't where there are any."""
+        count = partition_count(KafkaClients.of(self._config), USERS.name)
+        for partition in range(count):
+            validator = Validator(USERS.name, partition, count, self._config.currency)
+            for records in self._records(USERS.name, partition):
+                self._letters.update(fold(records, validator, {}, Counter()))
+
     def _compare_letters(self) -> None:
+        self._expect_letters_of_users()
         found = Counter(record.value or b"" for _, record in self._read(DEAD_LETTERS.name))
         self.verdict.dead_letters = sum(found.values())
         for letter, count in (self._letters - found).items():
@@ -269,7 +284,7 @@ class Oracle:
         for topic, by_partition in states:
             for partition, expected in by_partition.items():
                 found = self._empty(partition, expected)
-                if not restore(self._log, topic, partition, found):
+                if not restore(self._log, topic, partition, self._seal, found):
                     self.verdict.note("wrong_state", len(expected.entity), f"{topic}[{partition}] holds nothing")
                     continue
                 differing = _differences(contents(found), contents(expected))
@@ -278,7 +293,7 @@ class Oracle:
     def _empty(self, partition: int, like: IngestState | ScoreState) -> Savable:
         if isinstance(like, IngestState):
             return IngestState(self._config.feature_set, like.validator, self._targets)
-        return ScoreState(self._config.feature_set, self._targets, self._sources)
+        return ScoreState(self._config.feature_set, self._targets, self._sources, self._config.currency)
 
     def _compare_online(self) -> None:
         reader = OnlineReader(self._config.feast_path, timeout=2.0)
@@ -292,16 +307,15 @@ class Oracle:
             self.verdict.note("wrong_online", int(found is None or found.state != encoded), f"merchant {name}")
 
 
-def restore(log: KafkaLog, topic: str, partition: int, empty: Savable) -> bool:
+def restore(log: KafkaLog, topic: str, partition: int, seal: Seal, empty: Savable) -> bool:
     """Puts an empty state where a partition of the state topic says; False if that says nothing."""
-    return saved_state.restore(empty, log.newest(topic, partition), topic).saved is not None
+    return saved_state.restore(empty, log.newest(topic, partition, seal), topic).saved is not None
 
 
 def contents(state: Savable) -> dict[object, object]:
     """All that a state knows, by key or by kind, in canonical form."""
     entity = state.entity
-    horizons = entity.horizons(np.arange(len(entity))).tolist()
-    labels = dict(zip(entity.names, state.labels(entity.names, horizons), strict=True))
+    labels = dict(zip(entity.names, state.labels(entity.names, 2**62), strict=True))
     known: dict[object, object] = {("key", name): (encoded, labels[name]) for name, encoded in _encoded(entity)}
     known["progress"] = state.progress()
     if isinstance(state, IngestState):

@@ -6,11 +6,14 @@ that side effect has happened for the nth time from then on; the file is removed
 ``SABOTAGE``, the ways to break a promise.
 """
 
+import contextlib
 import os
+import resource
 import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +183,13 @@ def double_count() -> None:
     EntityState.apply = apply  # type: ignore[method-assign]
 
 
+def trust_everyone() -> None:
+    """Whoever reads a topic that only we write takes each record of it for ours."""
+    from streams.messages.seal import Seal
+
+    Seal.is_ours = lambda *_: True  # type: ignore[method-assign,assignment]
+
+
 def _change_decisions(change: Callable[[Sequence[Any]], list[Any]]) -> None:
     from dataclasses import replace
 
@@ -222,12 +232,47 @@ def fail_on_some() -> None:
     Scorer.score = score  # type: ignore[method-assign]
 
 
+def short_of_memory() -> None:
+    """No sabotage: the first INGEST gets no more memory than it has for a turn of thousands of records, as under a limit."""
+    from streams.stages import kafka_ingest
+
+    ingest, was_short = kafka_ingest.ingest, Path(os.environ["TIDEMARK_FAULTS"]) / "was-short"
+    if was_short.exists():
+        return
+
+    turns = count()
+
+    def limited(turn: Sequence[Any], *arguments: Any) -> Any:
+        # The first turns load the kernel: without memory for that, LLVM ends the process by itself.
+        if next(turns) < _WARM_TURNS or sum(len(records) for _, records in turn) <= _LARGE_TURN:
+            return ingest(turn, *arguments)
+        was_short.touch()
+        _, most = resource.getrlimit(resource.RLIMIT_AS)
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize(), most))
+        hoard = []
+        try:
+            # What the process has asked for and doesn't use would last for a while.
+            with contextlib.suppress(MemoryError):
+                while True:
+                    hoard.append(bytearray(_CHUNK))
+            return ingest(turn, *arguments)
+        finally:
+            hoard.clear()
+            resource.setrlimit(resource.RLIMIT_AS, (most, most))
+
+    kafka_ingest.ingest = limited
+
+
 _REST_S = 0.5
+_WARM_TURNS, _LARGE_TURN, _CHUNK = 20, 3_000, 1 << 15
 
 # Amounts that no other transaction has.
 FAILING = {"user": 1_000_001, "merchant": 1_000_002, "model": 1_000_003}
 
-SABOTAGE = {each.__name__: each for each in (acknowledge_early, drop_one, emit_twice, double_count, fail_on_some)}
+SABOTAGE = {
+    each.__name__: each for each in (acknowledge_early, drop_one, emit_twice, double_count, trust_everyone, fail_on_some, short_of_memory)
+}
 
 
 def _prepare(stage: str) -> None:

@@ -11,8 +11,9 @@ import msgspec
 from confluent_kafka import Producer
 
 from features.definitions import DAY, MINUTE
-from streams.messages.headers import LABEL_HEADER
+from streams.messages.headers import label_header
 from streams.messages.partitioner import PRODUCER_SETTING
+from streams.messages.seal import Seal
 from streams.messages.topics import LABELS, TRANSACTIONS
 
 # So long ago that months of silence can be put in between without running into the future.
@@ -40,9 +41,10 @@ class Traffic:
     users and merchants who are seen all the time there are some who come once, or again after months.
     """
 
-    def __init__(self, seed: int, users: int = 3_000, merchants: int = 600) -> None:
+    def __init__(self, seed: int, seal: Seal, users: int = 3_000, merchants: int = 600) -> None:
         self._random = Random(seed)
         self._users, self._merchants = users, merchants
+        self._seal = seal
         self._recent: deque[dict[str, object]] = deque(maxlen=20_000)
         self._held_back: list[dict[str, object]] = []
         self._number = 0
@@ -107,11 +109,14 @@ class Traffic:
     def _label(self, of: dict[str, object], is_fraud: bool) -> Message:
         keep = {name: of[name] for name in ("transaction_id", "user_id", "merchant_id", "event_time")}
         label_time = int(str(of["event_time"])) + self._random.randrange(1, 9) * DAY
+        if self._random.random() < 0.1:
+            # Acts where the first label of the transaction did all the same.
+            keep |= {"event_time": int(str(of["event_time"])) + 1, "merchant_id": str(self._recent[-1]["merchant_id"])}
         value = msgspec.json.encode({**keep, "label_time": label_time, "is_fraud": is_fraud})
         key = str(of["user_id"]).encode()
         if self._random.random() < 0.5:
             return Message(LABELS.name, key, value, [])
-        return Message(TRANSACTIONS.name, key, value, [LABEL_HEADER])
+        return Message(TRANSACTIONS.name, key, value, [label_header(self._seal, key, value)])
 
 
 def _transaction(made: dict[str, object]) -> Message:
@@ -121,10 +126,10 @@ def _transaction(made: dict[str, object]) -> Message:
 class Sender:
     """Sends traffic from a thread at ``rate`` records a second, which may be changed; ``sent`` counts them."""
 
-    def __init__(self, kafka: str, seed: int, rate: float) -> None:
+    def __init__(self, kafka: str, seed: int, seal: Seal, rate: float) -> None:
         self.rate = rate
         self.sent = 0
-        self._traffic = iter(Traffic(seed))
+        self._traffic = iter(Traffic(seed, seal))
         self._failed: list[str] = []
         self._producer = Producer(
             {"bootstrap.servers": kafka, "enable.idempotence": True, "delivery.timeout.ms": 300_000, "linger.ms": 5, **PRODUCER_SETTING}

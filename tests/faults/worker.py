@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 
+from features.errors import UserError
 from streams.config import DeploymentConfig
 from streams.workers.handover import receive
 from streams.workers.logs import log_to_stderr
@@ -18,6 +19,9 @@ if __name__ == "__main__":
     try:
         worker.start()
         fine = worker.run(stopping.is_set)
+    except UserError as error:
+        logging.getLogger(__name__).error("%s", error)
+        sys.exit(2)
     finally:
         worker.stop()
     sys.exit(0 if fine else 1)

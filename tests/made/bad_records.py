@@ -23,7 +23,7 @@ def changed(**fields: object) -> LogRecord:
 
 BAD = {
     "null value": (replaced(None), "null_value", "no value"),
-    "empty value": (replaced(b""), "not_json", "no JSON"),
+    "empty value": (replaced(b""), "not_json", "empty"),
     "not JSON": (replaced(b"{oops"), "not_json", "no JSON"),
     "not UTF-8": (replaced(b'{"transaction_id":"\xff"}'), "not_json", ""),
     "a list": (replaced(b"[]"), "invalid_field", "object"),
@@ -37,8 +37,7 @@ BAD = {
     "negative amount": (changed(amount=-1), "invalid_field", "$.amount"),
     "huge amount": (changed(amount=10**12 + 1), "invalid_field", "$.amount"),
     "foreign currency": (changed(currency="USD"), "foreign_currency", "EUR"),
-    "seconds": (changed(event_time=1_700_000_000), "invalid_field", "$.event_time"),
-    "no offset": (changed(event_time="2026-01-31T09:30:00"), "invalid_field", "offset"),
+    "seconds": (changed(event_time=1_700_000_000), "invalid_field", "looks like seconds"),
     "no time": (changed(event_time="yesterday"), "invalid_field", "ISO 8601"),
     "in the future": (changed(event_time=KAFKA_TIME + 5 * 60_000 + 1), "event_time_ahead", "5 min"),
     "too large": (changed(country="x" * (1 << 20)), "too_large", "at most 1048576"),

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from msgspec import structs
 
 from streams.messages.record import LogRecord
+from streams.messages.seal import Seal
 
 
 class LogInMemory:
@@ -31,10 +32,12 @@ class LogInMemory:
         for at in range(0, len(found), self._at_once):
             yield found[at : at + self._at_once]
 
-    def newest(self, topic: str, partition: int) -> dict[bytes, bytes]:
-        """The newest value of each key; keys that were removed are not among them."""
+    def newest(self, topic: str, partition: int, seal: Seal) -> dict[bytes, bytes]:
+        """The newest value of each key; keys that were removed are not among them, nor what carries no seal."""
         found: dict[bytes, bytes] = {}
         for record in self._topics[topic][partition]:
+            if not seal.is_ours(topic, partition, record):
+                continue
             if record.value is None:
                 found.pop(record.key or b"", None)
             else:

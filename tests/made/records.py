@@ -13,16 +13,16 @@ from models.scoring import Scorer
 from streams.ingest import Routed, ingest
 from streams.messages import batches
 from streams.messages.batches import Batch
+from streams.messages.headers import label_header
 from streams.messages.record import LogRecord
 from streams.messages.validation import Validator
 from streams.score import Observed, advance
 from streams.state.merchants import ScoreState
 from streams.state.users import IngestState
+from tests.made.seal import SEAL
 
 KAFKA_TIME = 1_800_000_000_000
 FRAUD_V1 = FEATURE_SETS["fraud_v1"]
-
-LABEL_HEADERS = [("type", b"label")]
 
 
 def transaction(
@@ -46,12 +46,12 @@ def label(offset: int, of: LogRecord, label_time: int, is_fraud: bool = True) ->
     message = msgspec.json.decode(of.value or b"")
     keep = {name: message[name] for name in ("transaction_id", "user_id", "merchant_id", "event_time")}
     value = msgspec.json.encode({**keep, "label_time": label_time, "is_fraud": is_fraud})
-    return LogRecord(offset, KAFKA_TIME, of.key, value, LABEL_HEADERS)
+    return LogRecord(offset, KAFKA_TIME, of.key, value, [label_header(SEAL, of.key, value)])
 
 
 def ingest_state(merchant_partitions: int = 1, partition: int = 0, partitions: int = 1, feature_set: FeatureSet = FRAUD_V1) -> IngestState:
     """An empty state of one source partition."""
-    return IngestState(feature_set, Validator("transactions", partition, partitions, "EUR"), merchant_partitions)
+    return IngestState(feature_set, Validator("transactions", partition, partitions, "EUR", SEAL), merchant_partitions)
 
 
 def routed(state: IngestState, records: Sequence[LogRecord], cuts: Iterable[int] = (), counts: Counter[str] | None = None) -> list[Routed]:
@@ -75,7 +75,7 @@ def advanced(state: ScoreState, read: Sequence[Batch], counts: Counter[str] | No
 
 def score_state(feature_set: FeatureSet = FRAUD_V1) -> ScoreState:
     """An empty state of one merchant partition."""
-    return ScoreState(feature_set, partitions=1, sources=1)
+    return ScoreState(feature_set, partitions=1, sources=1, currency="EUR")
 
 
 def scorer(feature_set: FeatureSet = FRAUD_V1, review: float = 0.5) -> Scorer:

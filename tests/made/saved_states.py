@@ -13,7 +13,7 @@ def contents(state: Savable) -> tuple[object, ...]:
     """All that a state knows, in canonical form."""
     entity = state.entity
     slots = np.arange(len(entity))
-    of_key = zip(entity.names, entity.encode(slots), state.labels(entity.names, entity.horizons(slots).tolist()), strict=True)
+    of_key = zip(entity.names, entity.encode(slots), state.labels(entity.names, 2**62), strict=True)
     memory = state.taken._taken if isinstance(state, IngestState) else None
     return {name: rest for name, *rest in of_key}, state.progress(), memory
 

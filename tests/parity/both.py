@@ -1,6 +1,7 @@
 """One log through the kernel, as the stream drives it, and through the oracle; and what counts as equal."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ from features.definitions import Entity, FeatureSet
 from features.labels import LabelBook
 from features.oracle import Oracle, OracleWindow
 from features.state import EntityState
+from features.tiles import NEVER
 from features.vector import assemble, device_hashes
 from tests.parity.logs import Chargeback, Log, Payment, Record, payments_of
 from tests.parity.windows import restated
@@ -28,9 +30,10 @@ class Kernel:
 
     def apply(self, batch: Log) -> Float32:
         """Applies the batch; returns the vector of each of its transactions."""
+        batch, effects = self._placed(batch)
         kind = np.array([RecordKind.LABEL if isinstance(record, Chargeback) else RecordKind.TRANSACTION for record in batch], np.int8)
         amount = np.array([record.amount if isinstance(record, Payment) else 0 for record in batch], np.int64)
-        fraud = np.array([self._delta(record) for record in batch], np.int64)
+        fraud = np.array(effects, np.int64)
         device = device_hashes([record.device_id if isinstance(record, Payment) else None for record in batch])
         time = _times(batch)
         asked = kind == RecordKind.TRANSACTION
@@ -67,15 +70,26 @@ class Kernel:
         for entity, state in self.states.items():
             other.states[entity].set_clock(state.clock)
         users = self.states["user"]
-        for user, horizon in zip(users.names, users.horizons(np.arange(len(users))).tolist(), strict=True):
-            other.labels.restore(user, self.labels.encode(user, horizon))
+        for user in users.names:
+            other.labels.restore(user, self.labels.encode(user, users.floor_by(), 0))
         return other
 
-    def _delta(self, record: Record) -> int:
-        if isinstance(record, Payment):
-            return 0
-        labelled = (record.transaction_id, record.event_time, record.merchant_id)
-        return self.labels.delta(record.user_id, labelled, record.label_time, record.is_fraud)
+    def _placed(self, batch: Log) -> tuple[Log, list[int]]:
+        """The batch with its labels where they act, and what each record adds."""
+        newest, records, frauds = NEVER, [], []
+        for record in batch:
+            fraud = 0
+            if isinstance(record, Payment):
+                newest = max(newest, record.event_time)
+            else:
+                floor = self.states["user"].floor_by(newest)
+                event_time, merchant_id, fraud = self.labels.take(
+                    record.user_id, record.transaction_id, record.event_time, record.merchant_id, record.label_time, record.is_fraud, floor
+                )
+                record = replace(record, event_time=event_time, merchant_id=merchant_id)
+            records.append(record)
+            frauds.append(fraud)
+        return records, frauds
 
     def _slots(self, entity: Entity, records: Iterable[Record]) -> npt.NDArray[np.int64]:
         return self.states[entity].slots([record.user_id if entity == "user" else record.merchant_id for record in records])

@@ -9,11 +9,12 @@ from confluent_kafka import Producer
 
 from features.arrays import RecordKind
 from features.definitions import MINUTE
+from streams.messages.headers import label_header
 from streams.messages.partitioner import PRODUCER_SETTING
 from streams.messages.topics import TRANSACTIONS
 from streams.replay.encode import encode_labels, encode_transactions
-from streams.replay.kafka_replay import LABEL_HEADER
 from streams.replay.plan import ReplayPlan, plan_replay
+from tests.made.seal import SEAL
 
 _BLOCK = 20_000
 
@@ -62,7 +63,7 @@ def send(table: pa.Table, plan: ReplayPlan, kafka: str) -> Iterator[int]:
                         TRANSACTIONS.name,
                         value,
                         key,
-                        headers=[LABEL_HEADER] if label else [],
+                        headers=[label_header(SEAL, key, value)] if label else [],
                         on_delivery=lambda error, _: failed.append(str(error)) if error else None,
                     )
                     break

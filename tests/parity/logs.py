@@ -3,7 +3,7 @@
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hypothesis import strategies as st
 
@@ -96,16 +96,19 @@ def payment_lists(draw: st.DrawFn, most: int = 30) -> list[Payment]:
 
 @st.composite
 def logs(draw: st.DrawFn, most: int = 30) -> Log:
-    """Transactions with labels anywhere among them: right, reversed, repeated, early, beyond every horizon, or of unknown transactions."""
+    """Transactions with labels anywhere among them: right, reversed, repeated, early, beyond every horizon, of unknown transactions, or
+    such as name another event time or merchant than their transaction."""
     payments = draw(payment_lists(most))
     log: list[Record] = list(payments)
     for _ in range(draw(st.integers(0, most // 2))):
         payment = draw(st.sampled_from(payments))
         if draw(st.integers(0, 9)) == 0:
-            # The same id always has the same event time.
             ghost = draw(st.integers(-20, 20))
             payment = Payment(f"ghost {ghost}", START + ghost * DAY, "user a", "shop a", 0)
         label_time = payment.event_time + draw(st.sampled_from([0, 1, DAY, 7 * DAY, 8 * DAY, 60 * DAY]))
+        if draw(st.integers(0, 3)) == 0:
+            apart = draw(st.sampled_from([-1, 1, HOUR, -DAY, 20 * DAY, 60 * DAY, -60 * DAY]))
+            payment = replace(payment, event_time=payment.event_time + apart, merchant_id=f"shop {draw(KEYS)}")
         log.insert(draw(st.integers(0, len(log))), Chargeback.of(payment, label_time, draw(st.booleans())))
     return log
 

@@ -30,11 +30,12 @@ from features.online.on_demand import vector
 from features.state import EntityState
 from features.vector import from_columns
 from infra.local import jars, java
+from streams.messages.headers import label_header
 from streams.messages.record import Record
 from streams.replay.encode import encode_labels, encode_transactions
-from streams.replay.kafka_replay import LABEL_HEADER
 from tests.made.archive import archive, records
 from tests.made.records import KAFKA_TIME, LogRecord, advanced, ingest_state, received, routed, score_state
+from tests.made.seal import SEAL
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -78,7 +79,7 @@ def by_stream(table: pa.Table, log: HistoryLog, feature_set: FeatureSet) -> Floa
         values[of_kind] = encode(table.take(pa.array(log.row[of_kind])))
     keys = table["user_id"].take(pa.array(log.row)).cast(pa.binary()).to_pylist()
     sent: list[Record] = [
-        LogRecord(offset, KAFKA_TIME, key, value, [LABEL_HEADER] if label else [])
+        LogRecord(offset, KAFKA_TIME, key, value, [label_header(SEAL, key, value)] if label else [])
         for offset, (key, value, label) in enumerate(zip(keys, values.tolist(), is_label.tolist(), strict=True))
     ]
     out = routed(ingest_state(merchant_partitions=3, feature_set=feature_set), sent, cuts=range(0, len(sent), 777))  # type: ignore[arg-type]

@@ -25,10 +25,13 @@ from models.policy import Policy
 from models.registry import mlflow_registry
 from models.registry.record import Registered
 from streams.config import DeploymentConfig
+from streams.control import kafka_facts
 from streams.kafka.admin import create_missing
 from streams.kafka.client import KafkaClients
+from streams.messages.facts import SettledFacts
 from streams.messages.partitioner import PRODUCER_SETTING
 from streams.workers.kafka_idle import IdleWatch
+from tests.made.seal import ANSWER_KEY, SEAL
 
 ROOT = Path(__file__).parents[2]
 
@@ -215,7 +218,10 @@ def deployed(home: Path, partitions: int = 4, features: str = "fraud_v1", curren
             _keep_off_the_usual_ports(home)
             endpoints = services.up(home)
             services.record(home, features=features, currency=currency)
-            create_missing(KafkaClients(endpoints.kafka), partitions)
+            (home / "answer.key").write_text(ANSWER_KEY)
+            kafka = KafkaClients(endpoints.kafka)
+            create_missing(kafka, partitions)
+            kafka_facts.settle(kafka, SEAL, SettledFacts(features, currency))
             write_feast_repo(endpoints.feast_repo, endpoints.redis)
             config = DeploymentConfig(
                 kafka=endpoints.kafka,
@@ -224,6 +230,7 @@ def deployed(home: Path, partitions: int = 4, features: str = "fraud_v1", curren
                 feast_repo=str(endpoints.feast_repo),
                 features=features,
                 currency=currency,
+                answer_key=ANSWER_KEY,
             )
             yield Deployment(home, config)
         finally:

@@ -17,9 +17,12 @@ from confluent_kafka.admin import AdminClient
 from features.online.feast_repo_writer import write as write_feast_repo
 from infra.local import services
 from streams.config import DeploymentConfig
+from streams.control import kafka_facts
 from streams.kafka.admin import create_missing
 from streams.kafka.client import KafkaClients
+from streams.messages.facts import SettledFacts
 from streams.messages.topics import TOPICS
+from tests.made.seal import ANSWER_KEY, SEAL
 from tests.run.deployment import Deployment, eventually
 
 PARTITIONS = 4
@@ -39,17 +42,23 @@ def emptied(of: Deployment, home: Path, partitions: int = PARTITIONS, features: 
     """The services of a deployment with topics anew, of so many partitions, an empty Redis, no group, no model; emptied afterwards too."""
     tracking = f"sqlite:///{home / 'mlflow.db'}"
     config = DeploymentConfig(
-        kafka=of.config.kafka, redis=of.config.redis, mlflow=tracking, feast_repo=str(home / "feast"), features=features
+        kafka=of.config.kafka,
+        redis=of.config.redis,
+        mlflow=tracking,
+        feast_repo=str(home / "feast"),
+        features=features,
+        answer_key=ANSWER_KEY,
     )
     with mock.patch.dict(os.environ, {**_outside(config), "TIDEMARK_MLFLOW": tracking}):
         _empty(config, partitions)
         services.up(home)
         services.record(home, features=features, currency=config.currency)
+        (home / "answer.key").write_text(ANSWER_KEY)
         write_feast_repo(config.feast_path, config.redis)
         try:
             yield Emptied(home, config)
         finally:
-            _empty(config, PARTITIONS)
+            _empty(of.config, PARTITIONS)
 
 
 def _outside(config: DeploymentConfig) -> dict[str, str]:
@@ -74,5 +83,6 @@ def _empty(config: DeploymentConfig, partitions: int) -> None:
         return ours <= set(admin.list_topics(timeout=10).topics)
 
     eventually(made, 30, "the topics")
+    kafka_facts.settle(KafkaClients.of(config), SEAL, SettledFacts(config.features, config.currency))
     with redis.Redis.from_url(config.redis) as client:
         client.flushall()

@@ -53,7 +53,7 @@ def users_state(source: int) -> IngestState:
 
 
 def merchants_state() -> ScoreState:
-    return ScoreState(V2, TARGETS, SOURCES)
+    return ScoreState(V2, TARGETS, SOURCES, "EUR")
 
 
 def sent_batches(target: int, sent: list[Routed]) -> list[Batch]:
@@ -121,6 +121,14 @@ class Stages(RuleBasedStateMachine):
     def label(self, back: int, is_fraud: bool, after: int) -> None:
         if self.made:
             self.append(label(0, self.made[-1 - back % len(self.made)], self.now + after * DAY, is_fraud))
+
+    @rule(back=st.integers(0, 30), is_fraud=st.booleans(), merchant=MERCHANTS, days=st.sampled_from([-60, -1, 0, 1, 60]))
+    def label_that_names_something_else(self, back: int, is_fraud: bool, merchant: int, days: int) -> None:
+        if self.made:
+            sent = label(0, self.made[-1 - back % len(self.made)], self.now, is_fraud)
+            message = msgspec.json.decode(sent.value or b"")
+            message |= {"merchant_id": f"m{merchant}", "event_time": message["event_time"] + days * DAY + 1}
+            self.append(structs.replace(sent, value=msgspec.json.encode(message)))
 
     @rule(user=USERS, merchant=MERCHANTS)
     def label_before_its_transaction(self, user: int, merchant: int) -> None:
@@ -237,6 +245,8 @@ class Stages(RuleBasedStateMachine):
             decided += [(*place, vector.tobytes()) for place, vector in zip(places, observed.vectors, strict=True)]
             refused.update(observed.refused)
             assert contents(owned_merchants.state) == contents(undisturbed)
+            # Whoever left one behind, its rows were sent again.
+            assert owned_merchants.state.gaps == {}
         assert sorted(self.decided) == sorted(decided)
         assert self.refused == refused
 

@@ -5,6 +5,8 @@ from dataclasses import fields, replace
 
 import msgspec
 import numpy as np
+import pytest
+import xgboost as xgb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
@@ -18,13 +20,13 @@ from streams.ingest import ingest
 from streams.messages import answer, scoring_log
 from streams.messages.batches import Batch
 from streams.messages.events import DeadLetter, Decision, Source
-from streams.messages.headers import HEADER
 from streams.messages.partitioner import partition_of
 from streams.messages.record import LogRecord
 from streams.score import admit, decide, decide_each
 from tests.made.decisions import decision
 from tests.made.records import FRAUD_V1, advanced, ingest_state, label, received, routed, score_state, scorer, transaction
 from tests.made.records_of_tables import START, as_table, history
+from tests.made.seal import answered
 
 CUTS = st.lists(st.integers(1, 80), max_size=8)
 
@@ -170,7 +172,7 @@ def test_what_the_api_told_is_what_the_stream_says() -> None:
     header = answer.encode(answer.Answer(given, vector.tobytes(), answer.StatePosition(0, 0), answer.StatePosition(-1, -1)))
     records = [
         transaction(0),
-        structs.replace(transaction(1, amount=500, time=START + HOUR), headers=[(HEADER, header)]),
+        answered(transaction(1, amount=500, time=START + HOUR), header),
         transaction(2),
     ]
     outcome = decide(advanced(score_state(), received(routed(ingest_state(), records))), Variant(scorer()), "EUR", 42)
@@ -221,7 +223,7 @@ def test_of_topic_and_api_the_first_in_the_log_wins() -> None:
     given = decision("t0", START, amount=1_000)
     vector = np.zeros(len(FRAUD_V1.names), np.float32)
     header = answer.encode(answer.Answer(given, vector.tobytes(), answer.StatePosition(0, 0), answer.StatePosition(-1, -1)))
-    by_api = structs.replace(transaction(0), headers=[(HEADER, header)])
+    by_api = answered(transaction(0), header)
     for first, second, origin, overruled in ((transaction(0), by_api, "stream", 1), (by_api, transaction(0), "api", 0)):
         records = [first, structs.replace(second, offset=1)]
         counts: Counter[str] = Counter()
@@ -292,6 +294,21 @@ def test_a_transaction_on_which_the_model_fails_costs_no_other_its_decision() ->
     assert decided == [offset for offset in range(20) if offset not in (4, 7, 11, 12)]
     logged = [offset for log in outcome.log for offset in scoring_log.decode(log)["source_offset"].to_pylist()]
     assert logged == decided
+
+
+@pytest.mark.parametrize("error", [MemoryError(), xgb.core.XGBoostError("std::bad_alloc")])
+def test_where_memory_runs_out_no_transaction_is_given_up(error: Exception) -> None:
+    class Short(Scorer):
+        def score(self, vectors: Float32) -> Scores:
+            if len(vectors) > 3:
+                raise error
+            return super().score(vectors)
+
+    model = scorer()
+    short = Short(**{field.name: getattr(model, field.name) for field in fields(model)})
+    observed = advanced(score_state(), received(routed(ingest_state(), [transaction(offset) for offset in range(20)])))
+    with pytest.raises(type(error)):
+        decide_each(observed, Variant(short), "EUR", 1, lambda _rows, _error: None)
 
 
 def merchant_frauds(records: list[LogRecord]) -> float:

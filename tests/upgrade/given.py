@@ -7,9 +7,9 @@ from msgspec import structs
 from features.definitions import DAY, FEATURE_SETS, HOUR, MINUTE
 from streams.messages import answer
 from streams.messages.events import Decision, Source
-from streams.messages.headers import HEADER
 from streams.messages.record import LogRecord
 from tests.made.records import label, transaction
+from tests.made.seal import answered
 
 START = 1_700_000_000_000
 ARRIVED = START + 51 * DAY
@@ -77,6 +77,6 @@ def log() -> list[LogRecord]:
         paid[8],
         label(0, paid[5], START + 49 * DAY),
         label(0, paid[6], START + 50 * DAY),
-        structs.replace(by_api, headers=[(HEADER, answer.encode(answer_of_the_api()))]),
+        answered(by_api, answer.encode(answer_of_the_api())),
     ]
     return [structs.replace(record, offset=n, timestamp=ARRIVED + n * 5 * MINUTE) for n, record in enumerate(order)]

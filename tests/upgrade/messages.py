@@ -19,11 +19,13 @@ from streams.ingest import Routed
 from streams.messages import answer, scoring_log
 from streams.messages.batches import Batch, batch_schema, decode
 from streams.messages.events import DeadLetter, Decision, Label, Transaction, User, UserRisk
+from streams.messages.headers import LABEL
 from streams.messages.readers import label_reader, transaction_reader, user_reader
 from streams.messages.record import LogRecord
 from streams.messages.topics import TOPICS
 from streams.score import Outcome, decide
 from tests.made.records import advanced, ingest_state, received, routed, score_state
+from tests.made.seal import ANSWER_KEY, sealed
 from tests.made.user_records import user
 from tests.upgrade.given import CURRENCY, FEATURE_SET, START, answer_of_the_api, log
 from tests.upgrade.golden import exact, exact_rows, packed, unpacked
@@ -89,14 +91,14 @@ def write_archive(folder: Path, scorer: Scorer) -> None:
     outcome = decided(scorer)
     contents = {
         "transactions": log(),
-        "labels": [record for record in log() if record.headers and record.headers[0][0] == "type"],
+        "labels": [record for record in log() if record.headers and record.headers[0][0] == LABEL],
         "users": [user(0), user(1, "u2", updated_at=START)],
         "decisions": [LogRecord(n, START, key, value, []) for n, (key, value) in enumerate(outcome.decisions)],
-        "scoring-log": [LogRecord(0, START, None, _logged(scorer), [])],
+        "scoring-log": [sealed("scoring-log", LogRecord(0, START, None, _logged(scorer), []))],
     }
     for topic, records in contents.items():
         table = OfflineTable(Storage.of(folder), topic, ARCHIVED[topic].schema)
-        rows = ARCHIVED[topic].rows(LogPartition(0, 1, CURRENCY), records)
+        rows = ARCHIVED[topic].rows(LogPartition(0, 1, CURRENCY, ANSWER_KEY), records)
         # One day, for each file takes thousands of bytes.
         ((day, _), *_) = by_day(rows)
         table.commit([write_file(table.storage, day, "0-0", rows)], "archive", 1)

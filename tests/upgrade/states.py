@@ -40,7 +40,7 @@ def files() -> dict[str, object]:
 
 def empty(stage: str) -> IngestState | ScoreState:
     """A state that knows nothing, of the numbers of partitions that the saved ones have."""
-    return ingest_state(2, feature_set=FEATURE_SET) if stage == "ingest" else ScoreState(FEATURE_SET, 2, 1)
+    return ingest_state(2, feature_set=FEATURE_SET) if stage == "ingest" else ScoreState(FEATURE_SET, 2, 1, "EUR")
 
 
 def batches(feature_set: FeatureSet = FEATURE_SET) -> list[Batch]:
@@ -77,7 +77,7 @@ def known_of_partition(state: Savable) -> dict[str, Any]:
     """All that a partition's state knows beside its keys, and those."""
     progress = state.progress()
     entity = state.entity
-    labels = state.labels(entity.names, entity.horizons(np.arange(len(entity))).tolist())
+    labels = state.labels(entity.names, 0)
     return {
         "keys": known(entity),
         "labels": {name: packed(label) for name, label in sorted(zip(entity.names, labels, strict=True))},
@@ -104,7 +104,7 @@ def saved_ingest() -> dict[bytes, bytes]:
 
 
 def saved_score() -> dict[bytes, bytes]:
-    state, topic = ScoreState(FEATURE_SET, 2, 1), Topic()
+    state, topic = ScoreState(FEATURE_SET, 2, 1, "EUR"), Topic()
     advance([(state, batches())], Counter())
     saver = Saver(state)
     while saver.saved != 3:
@@ -133,7 +133,7 @@ def goes_on(state: Savable, saved: int) -> dict[str, Any]:
 
 
 def _states(feature_set: FeatureSet) -> dict[str, Any]:
-    source, target = ingest_state(feature_set=feature_set), ScoreState(feature_set, 1, 1)
+    source, target = ingest_state(feature_set=feature_set), ScoreState(feature_set, 1, 1, "EUR")
     ingest([(source, log())], Counter())
     advance([(target, batches(feature_set))], Counter())
     return {
@@ -156,7 +156,7 @@ def _online() -> list[list[str]]:
     """The commands by which a user's and a merchant's states come into Redis."""
     state = ingest_state(feature_set=FRAUD_V1)
     ingest([(state, log())], Counter())
-    merchants = ScoreState(FRAUD_V1, 1, 1)
+    merchants = ScoreState(FRAUD_V1, 1, 1, "EUR")
     advance([(merchants, batches(FRAUD_V1))], Counter())
     written = [
         *hset_commands(snapshot(state.users, 0, 16, everything=True)),

@@ -3,9 +3,11 @@
 import pytest
 
 from streams.archive.archived_topics import ARCHIVED
+from streams.messages.record import LogRecord
 from streams.messages.topics import TOPICS
+from tests.made.seal import SEAL
 from tests.upgrade import messages
-from tests.upgrade.golden import HERE, holding, read
+from tests.upgrade.golden import HERE, holding, read, unpacked
 
 
 @pytest.mark.parametrize("version", holding("topics.json"))
@@ -14,14 +16,25 @@ def test_topics_keep_their_names_and_what_the_broker_does_to_them(version: str) 
     assert {name: now.get(name) for name in read(version, "topics.json")} == read(version, "topics.json")
 
 
-@pytest.mark.parametrize("version", holding("batches.json"))
+SEALED = [version for version in holding("batches.json") if version not in ("0.1.0", "0.2.0")]
+
+
+def test_a_batch_of_before_there_were_seals_is_nobodys() -> None:
+    """``tidemark up`` refuses topics with such records."""
+    for kept in read("0.2.0", "batches.json"):
+        headers = [(name, text.encode()) for name, text in kept["headers"]]
+        record = LogRecord(0, 0, None, unpacked(kept["value"]), headers)
+        assert not SEAL.is_ours("transactions.by-merchant", kept["partition"], record)
+
+
+@pytest.mark.parametrize("version", SEALED)
 def test_a_batch_for_score_is_read_to_the_same_rows(version: str) -> None:
     for kept in read(version, "batches.json"):
         found = messages.rows_of_batch(kept["value"], kept["headers"], kept["feature_set"])
         assert found == {"previous": kept["previous"], "rows": kept["rows"]}
 
 
-@pytest.mark.parametrize("version", holding("batches.json"))
+@pytest.mark.parametrize("version", SEALED)
 def test_a_batch_of_another_feature_set_is_refused_in_words(version: str) -> None:
     kept = read(version, "batches.json")[0]
     with pytest.raises(

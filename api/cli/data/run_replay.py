@@ -3,13 +3,16 @@
 import logging
 from pathlib import Path
 
-from api.cli.data.sending import known_kafka, report, send
+import typer
+
+from api.cli.data.sending import Target, report, send
 from api.cli.options import FileOptions
 from api.settings import Settings
 from features.errors import UserError
 from features.history.columns import parse_mapping
 from features.history.datafile import read_transactions
 from features.history.moments import day_range
+from streams.replay.aligned.kafka_marks import abandon
 from streams.replay.aligned.kafka_replay import name_of, replay_aligned
 from streams.replay.pacing import parse_rate
 from streams.replay.plan import plan_replay
@@ -29,13 +32,20 @@ def run(file: Path, options: FileOptions, rate: str, aligned: bool, summary: Pat
         )
     title = f"replaying {file.name}"
     if not aligned:
-        send(table, plan, known_kafka(), pace, title, summary)
+        send(table, plan, Target.known(), pace, title, summary)
         return
 
     log_to_stderr(logging.INFO)
-    config = Settings.resolve(require_services=True).stream_config()
+    config = Settings.resolve(require_services=True).agreed_config()
     name = name_of(file, options.columns, options.amount_unit, options.begin, options.end, options.labels_after)
     report(lambda advance, stopped: replay_aligned(table, plan, name, config, pace, advance, stopped), title, len(plan), summary)
+
+
+def give_up(name: str) -> None:
+    """As ``tidemark replay --abandon`` promises."""
+    config = Settings.resolve(require_services=True).stream_config()
+    sent = abandon(config, name)
+    typer.echo(f"aligned replay {name} is abandoned; workers take what was sent of it, at most {sent:,} records, where it stands")
 
 
 def _between(begin: str | None, end: str | None) -> str:

@@ -7,7 +7,7 @@ import typer
 
 from api.cli.conventions import progress, write_summary
 from api.cli.data.options import DEFAULT_DAYS, SimulateOptions
-from api.cli.data.sending import known_kafka, send
+from api.cli.data.sending import Target, send
 from features.errors import UserError
 from features.history.datafile import write_transactions
 from features.history.label_delay import parse_labels_after, with_label_times
@@ -35,9 +35,9 @@ def run(options: SimulateOptions) -> None:
     drift_at_ms = None if options.drift_at is None else day_ms("--drift-at", options.drift_at)
     spec = SimulationSpec(options.seed, options.users, options.merchants, start_ms, days, drift_at_ms, options.takeovers)
     if options.out is None:
-        kafka = known_kafka()
+        target = Target.known()
         table = with_label_times(simulate_table(spec), parse_labels_after(options.labels_after, labelled=True))
-        send(table, plan_replay(table, end_ms=start_ms + days * DAY_MS), kafka, pace, "simulating", options.summary)
+        send(table, plan_replay(table, end_ms=start_ms + days * DAY_MS), target, pace, "simulating", options.summary)
         return
     started = time.monotonic()
     with progress("simulating", total=None) as advance:

@@ -1,15 +1,17 @@
 """Sending a plan's records under a progress bar, and what is said of it."""
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import typer
 
+from api.answer_key import answer_key
 from api.cli.conventions import INTERRUPTED, progress, until_interrupted, write_summary
 from api.settings import Settings
 from streams.kafka.client import KafkaClients
+from streams.messages.seal import Seal
 from streams.replay.kafka_replay import ReplaySummary, replay
 from streams.replay.pacing import Rate
 from streams.replay.plan import ReplayPlan
@@ -17,14 +19,23 @@ from streams.replay.plan import ReplayPlan
 Replaying = Callable[[Callable[[int], None], Callable[[], bool]], ReplaySummary]
 
 
-def known_kafka() -> KafkaClients:
-    """What builds clients of the deployment's Kafka. Raises UserError if none is known."""
-    return Settings.resolve(require_services=False).require_kafka()
+@dataclass(frozen=True)
+class Target:
+    """Where records go, and what makes their labels count."""
+
+    kafka: KafkaClients
+    seal: Seal
+
+    @classmethod
+    def known(cls) -> "Target":
+        """The deployment's. Raises UserError if no Kafka, or no key, is known, or the Kafka is another deployment's."""
+        settings = Settings.resolve(require_services=False)
+        return cls(settings.agreed_kafka(), Seal(answer_key(settings.home)))
 
 
-def send(table: pa.Table, plan: ReplayPlan, kafka: KafkaClients, rate: Rate, title: str, summary: Path | None) -> None:
+def send(table: pa.Table, plan: ReplayPlan, target: Target, rate: Rate, title: str, summary: Path | None) -> None:
     """Sends a plan's records, as ``report`` says."""
-    report(lambda advance, stopped: replay(table, plan, kafka, rate, advance, stopped), title, len(plan), summary)
+    report(lambda advance, stopped: replay(table, plan, target.kafka, target.seal, rate, advance, stopped), title, len(plan), summary)
 
 
 def report(replaying: Replaying, title: str, records: int, summary: Path | None) -> None:

@@ -17,6 +17,7 @@ from features.history.datafile import read_transactions, write_transactions
 from features.history.moments import day_range, moment, span
 from models.registry import mlflow_registry
 from streams.replay.backtest import Backtest
+from streams.replay.repeats import each_once, left_out
 
 
 def run(file: Path, options: FileOptions, scores: Path, model: str, history: bool, summary: Path | None) -> None:
@@ -24,7 +25,8 @@ def run(file: Path, options: FileOptions, scores: Path, model: str, history: boo
     started = time.monotonic()
     start_ms, end_ms = day_range(options.begin, options.end)
     mapping = parse_mapping(options.columns, options.amount_unit)
-    table = read_transactions(file, mapping, options.labels_after)
+    once = each_once(read_transactions(file, mapping, options.labels_after))
+    table = once.table
     first, last = span(table, file)
     start_ms, end_ms = first if start_ms is None else start_ms, last + 1 if end_ms is None else end_ms
     if start_ms > last or end_ms <= first:
@@ -48,6 +50,8 @@ def run(file: Path, options: FileOptions, scores: Path, model: str, history: boo
     seconds = time.monotonic() - started
     done = {
         "transactions": rows,
+        "duplicates": once.duplicates,
+        "conflicts": once.conflicts,
         "decisions": {verdict: decisions[verdict] for verdict in ("approve", "review", "block")},
         "model": f"models:/{scorer.model_name}/{scorer.model_version}",
         "model_digest": scorer.model_digest,
@@ -58,4 +62,6 @@ def run(file: Path, options: FileOptions, scores: Path, model: str, history: boo
     }
     write_summary(summary, done)
     flagged = f"{decisions['review']:,} to review, {decisions['block']:,} to block"
+    if once.duplicates or once.conflicts:
+        typer.echo(left_out(once.duplicates, once.conflicts))
     typer.echo(f"{rows:,} transactions, {flagged}, by version {scorer.model_version}, in {seconds:.1f} s, in {scores}")

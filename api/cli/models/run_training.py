@@ -19,6 +19,7 @@ from models.training.mlflow_training import train_and_register
 from models.training.pipeline import TrainingPlan
 from models.training.summary import baseline_summary, training_summary
 from models.training_set.rows import TrainingSet
+from streams.replay.repeats import left_out
 
 
 def run_train(options: TrainingOptions, model: str) -> None:
@@ -28,6 +29,9 @@ def run_train(options: TrainingOptions, model: str) -> None:
     settings = Settings.resolve(require_services=False)
     given = data_requested(options, settings.home)
     plan = plan_requested(options, given)
+    repeats = {"duplicates": given.duplicates, "conflicts": given.conflicts}
+    if any(repeats.values()):
+        typer.echo(left_out(given.duplicates, given.conflicts))
     period = {"from": moment(plan.begin), "to": moment(plan.end), "as_of": moment(plan.as_of)}
     with progress("computing features", None) as advance:
 
@@ -37,7 +41,9 @@ def run_train(options: TrainingOptions, model: str) -> None:
         made_by, tags = provenance(options.author), {"data": given.name, **period}
         if baseline is not None:
             run, run_id = train_baseline(baseline, rows_of, plan, given.snapshot, made_by, settings.mlflow, tags)
-            write_summary(options.summary, {**baseline_summary(run, run_id, plan), "seconds": round(time.monotonic() - started, 3)})
+            write_summary(
+                options.summary, {**baseline_summary(run, run_id, plan), **repeats, "seconds": round(time.monotonic() - started, 3)}
+            )
             precision = run.baseline.out_of_fold.metrics()["validation_ap"]
             typer.echo(f"{model} is run {run_id} to compare with: average precision {precision:.3f}; it is no version of the registry")
             return
@@ -45,6 +51,7 @@ def run_train(options: TrainingOptions, model: str) -> None:
     rows = found.rows
     done = {
         **training_summary(found, registered, plan),
+        **repeats,
         "seconds": round(time.monotonic() - started, 3),
         "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }

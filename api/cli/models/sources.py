@@ -1,8 +1,9 @@
 """Whichever data a command names: a file, a folder that ``tidemark training-set`` has made, or else the archive."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from api.offline_store import offline_store
+from api.offline_store import archive_store, offline_store
 from features.errors import UserError
 from features.history.columns import parse_mapping
 from features.history.datafile import file_digest, read_numbers, read_transactions
@@ -14,6 +15,7 @@ from models.training_set.snapshot import DataSnapshot
 from streams.archive.served.parquet_folder import is_training_folder
 from streams.archive.served.parquet_labelled_data import data_of_archive, data_of_training_folder
 from streams.archive.served.parquet_tables import ServedArchive
+from streams.replay.repeats import each_once
 
 
 def data_of(
@@ -37,7 +39,7 @@ def data_of(
         weighting,
     )
     if data is None:
-        return data_of_archive(offline_store(home, store), request)
+        return data_of_archive(archive_store(home, store), request)
     if is_training_folder(data):
         return data_of_training_folder(data, request)
     return _data_of_file(data, columns, amount_unit, labels_after, request)
@@ -65,7 +67,9 @@ def _data_of_file(file: Path, columns: str, amount_unit: str | None, labels_afte
     if not mapping.labelled:
         raise UserError(f"--columns {columns} names no fraud column to learn from; add is_fraud=…")
     table = read_transactions(file, mapping, labels_after)
+    once = each_once(table)
     column = request.weighting.propensity
-    propensity = None if column is None else read_numbers(file, column, "--propensity")
+    propensity = None if column is None else read_numbers(file, column, "--propensity")[once.kept]
     snapshot = DataSnapshot((str(file),), table.num_rows, *span(table, file), file_digest(file))
-    return labelled_table(file.name, table, snapshot, request, propensity)
+    data = labelled_table(file.name, once.table, snapshot, request, propensity)
+    return replace(data, duplicates=once.duplicates, conflicts=once.conflicts)

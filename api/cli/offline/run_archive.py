@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import typer
 
+from api.answer_key import answer_key
 from api.cli.conventions import INTERRUPTED, progress, until_interrupted, write_summary
 from api.cli.offline.options import ArchiveOptions
 from api.offline_store import offline_store
@@ -29,11 +30,11 @@ def run(options: ArchiveOptions) -> None:
     interrupted = False
     if options.once or not options.compact:
         began = time.monotonic()
-        rows, interrupted = _archive(settings, place, options.memory, None if options.once else options.every)
+        rows, refused, interrupted = _archive(settings, place, options.memory, None if options.once else options.every)
         seconds = time.monotonic() - began
         total = sum(rows.values())
-        done |= {"rows": rows, "seconds": round(seconds, 3), "rate": round(total / seconds, 1)}
-        each = ", ".join(f"{topic} {count:,}" for topic, count in rows.items())
+        done |= {"rows": rows, "refused": refused, "seconds": round(seconds, 3), "rate": round(total / seconds, 1)}
+        each = ", ".join(f"{topic} {_counted(count, refused[topic])}" for topic, count in rows.items())
         typer.echo(f"{total:,} rows archived in {seconds:.1f} s, {total / seconds:,.0f}/s, in {place.url}: {each}")
     if options.compact and not interrupted:
         joined = _compact(place)
@@ -44,15 +45,15 @@ def run(options: ArchiveOptions) -> None:
         raise typer.Exit(INTERRUPTED)
 
 
-def _archive(settings: Settings, place: Storage, memory: str, every_s: float | None) -> tuple[Mapping[str, int], bool]:
-    """The rows archived of each topic, and whether it was stopped."""
-    kafka = settings.require_kafka()
+def _archive(settings: Settings, place: Storage, memory: str, every_s: float | None) -> tuple[Mapping[str, int], Mapping[str, int], bool]:
+    """The rows archived of each topic, those of them that are of refused records, and whether it was stopped."""
+    kafka, key = settings.agreed_kafka(), answer_key(settings.home)
     partitions = partition_counts(kafka)
     topics = _topics(partitions)
-    archives = [spark_archive.TopicArchive(topic, place, kafka, partitions[topic], settings.facts.currency) for topic in topics]
+    archives = [spark_archive.TopicArchive(topic, place, kafka, partitions[topic], settings.facts.currency, key) for topic in topics]
     for each in archives:
         each.check()
-    rows = Counter(dict.fromkeys(topics, 0))
+    rows, refused = Counter(dict.fromkeys(topics, 0)), Counter(dict.fromkeys(topics, 0))
     spark = spark_session.start(
         "tidemark archive",
         java.for_spark().executable,
@@ -64,17 +65,22 @@ def _archive(settings: Settings, place: Storage, memory: str, every_s: float | N
     )
     with until_interrupted(signal.SIGTERM) as stopped, progress("archiving", total=None) as advance:
 
-        def report(topic: str, count: int) -> None:
+        def report(topic: str, count: int, of_refused: int) -> None:
             rows[topic] += count
+            refused[topic] += of_refused
             advance(count)
             if every_s is not None and count:
-                typer.echo(f"{topic}: {count:,} rows")
+                typer.echo(f"{topic}: {_counted(count, of_refused)} rows")
 
         try:
             spark_archive.run(spark, archives, every_s, report, stopped)
         finally:
             spark.stop()
-        return rows, stopped()
+        return rows, refused, stopped()
+
+
+def _counted(rows: int, refused: int) -> str:
+    return f"{rows:,} ({refused:,} refused)" if refused else f"{rows:,}"
 
 
 def _topics(partitions: Mapping[str, int]) -> list[str]:

@@ -10,7 +10,7 @@ from api.cli.conventions import progress, write_summary
 from api.cli.offline.days import days_between
 from api.cli.offline.options import BackfillOptions
 from api.deployment import feature_set_of
-from api.offline_store import offline_store
+from api.offline_store import archive_store
 from features.backfill import spark_backfill
 from features.backfill.plan import plan_backfill
 from features.offline import spark_session
@@ -21,7 +21,7 @@ def run(options: BackfillOptions) -> None:
     """As ``tidemark backfill`` promises."""
     started = time.monotonic()
     home = services.home_from_environment()
-    place, feature_set = offline_store(home, options.store), feature_set_of(options.features)
+    place, feature_set = archive_store(home, options.store), feature_set_of(options.features)
     plan = plan_backfill(place, feature_set, *days_between(options.begin, options.end), options.views)
     missing = plan.missing
     if missing:

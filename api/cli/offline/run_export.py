@@ -6,7 +6,7 @@ from api.cli.conventions import progress, write_summary
 from api.cli.offline.days import days_between
 from api.cli.offline.options import ExportOptions
 from api.deployment import feature_set_of
-from api.offline_store import offline_store
+from api.offline_store import archive_store
 from features.backfill.export import export_backfill, export_served
 from features.offline.storage import Storage
 from infra.local import services
@@ -19,7 +19,7 @@ def run(options: ExportOptions) -> None:
     write = export_served if options.served else export_backfill
     with progress("transactions", None) as advance:
         done = write(
-            offline_store(services.home_from_environment(), options.store),
+            archive_store(services.home_from_environment(), options.store),
             feature_set,
             *days_between(begin, end),
             Storage.of(options.out),

@@ -9,7 +9,7 @@ import typer
 from api.cli.conventions import progress, write_summary
 from api.cli.offline.options import ScoreUsersOptions
 from api.cli.offline.user_history import ArchivedHistory, FileHistory
-from api.offline_store import offline_store
+from api.offline_store import archive_store, offline_store
 from api.settings import Settings
 from features.errors import UserError
 from features.history.columns import parse_mapping
@@ -20,6 +20,7 @@ from streams.kafka.admin import partition_count
 from streams.kafka.client import KafkaClients
 from streams.messages.topics import USER_RISK
 from streams.replay.backtest import feature_set_of
+from streams.replay.repeats import each_once, left_out
 from streams.user_risk.kafka_user_risk import publish
 from streams.user_risk.parquet_table import UserRiskTable
 
@@ -34,9 +35,9 @@ def run(options: ScoreUsersOptions) -> None:
     if options.engine not in ("auto", "local", "spark"):
         raise UserError(f"--engine {options.engine} is not an engine; use auto, local or spark")
     settings = Settings.resolve(require_services=False)
-    place = offline_store(settings.home, options.store)
+    place = (archive_store if options.data is None else offline_store)(settings.home, options.store)
     scorer = mlflow_registry.load(options.model, settings.mlflow)
-    kafka = settings.require_kafka() if options.topic else None
+    kafka = settings.agreed_kafka() if options.topic else None
     if kafka is not None:
         partition_count(kafka, USER_RISK.name)
     if options.data is None:
@@ -46,9 +47,10 @@ def run(options: ScoreUsersOptions) -> None:
     elif options.engine == "spark":
         raise UserError("--engine spark reads the archive; leave out --data, or use --engine local")
     else:
-        history = FileHistory(
-            options.data.name, read_transactions(options.data, parse_mapping(options.columns, options.amount_unit), options.labels_after)
-        )
+        once = each_once(read_transactions(options.data, parse_mapping(options.columns, options.amount_unit), options.labels_after))
+        if once.duplicates or once.conflicts:
+            typer.echo(left_out(once.duplicates, once.conflicts))
+        history = FileHistory(options.data.name, once.table)
     newest = history.newest(moment)
     if newest is None:
         raise UserError(f"{history.name} has no transaction before {_text_of(moment)}; change --as-of")

@@ -12,7 +12,7 @@ from api.cli.conventions import write_summary
 from api.cli.models.choices import immature_of
 from api.cli.offline.options import TrainingSetOptions
 from api.deployment import feature_set_of
-from api.offline_store import offline_store
+from api.offline_store import archive_store
 from api.settings import Settings
 from features.definitions import DAY
 from features.errors import UserError
@@ -35,7 +35,7 @@ def run(options: TrainingSetOptions) -> None:
     feature_set, young = feature_set_of(options.features), immature_of(options.immature)
     settings = Settings.resolve(require_services=False)
     start_ms, end_ms = day_range(options.begin, options.end)
-    archive = ServedArchive.of(offline_store(settings.home, options.store))
+    archive = ServedArchive.of(archive_store(settings.home, options.store))
     known = archive.last if options.as_of is None else day_ms("--as-of", options.as_of)
     delay = parse_labels_after(options.labels_after, True) or 0
     first, last = archive.first if start_ms is None else start_ms, archive.last + 1 if end_ms is None else end_ms

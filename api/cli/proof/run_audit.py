@@ -21,7 +21,7 @@ from streams.audit.kafka_audit import KafkaAudit
 from streams.audit.prometheus_audit import AuditMetrics
 
 _STORE_KEYS, _MOST_STORE_KEYS = 500, 20_000
-_LOOK_EVERY_S, _CHECK_STORE_EVERY_S = 1.0, 60.0
+_LOOK_EVERY_S, _LOOK_AT_ALL_EVERY_S = 1.0, 60.0
 
 
 def run(options: AuditOptions) -> None:
@@ -29,7 +29,7 @@ def run(options: AuditOptions) -> None:
     if options.event_time and options.follow:
         raise UserError("--event-time needs a log that is complete; leave out --follow")
     began = time.monotonic()
-    config = Settings.resolve(require_services=True).stream_config(options.features)
+    config = Settings.resolve(require_services=True).agreed_config(options.features)
     metrics = AuditMetrics()
     if options.metrics_port is not None:
         metrics.serve(options.metrics_port)
@@ -40,11 +40,12 @@ def run(options: AuditOptions) -> None:
         with progress("auditing", None) as advance:
             running.catch_up(advance)
         running.auditor.finish()
-        checked, in_store = running.check_store(keys, options.store_patience)
+        running.check_complete()
+        checked, in_store = _check_store(running, keys, options.store_patience)
         metrics.update(running, Counter(mismatch.cause for mismatch in in_store))
         if options.follow:
             checked, in_store = _follow(running, metrics.update, keys, options.store_patience)
-        found = report.report(running.auditor, running.positions, checked, in_store)
+        found = report.report(running.auditor, running.completeness, running.positions, checked, in_store)
     if disorder is not None:
         found["event_time"] = disorder.report()
     found |= {"command": " ".join(["tidemark", *sys.argv[1:]]), "seconds": round(time.monotonic() - began, 1)}
@@ -58,10 +59,12 @@ def run(options: AuditOptions) -> None:
             typer.echo(line)
     if not report.passed(found):
         raise typer.Exit(1)
+    if nothing := report.nothing_audited(found):
+        raise UserError(f"can't audit: {nothing}")
 
 
 def _follow(running: KafkaAudit, update: Callable[[KafkaAudit, Counter[str]], None], keys: int, patience: float) -> tuple[int, list[Any]]:
-    """Audits what comes until Ctrl-C; reports each mismatch at once."""
+    """Audits what comes until Ctrl-C; reports at once what differs, and each minute what is missing, or wrong in the online store."""
     checked, in_store = 0, list[Any]()
     looked = time.monotonic()
     with until_interrupted() as interrupted:
@@ -70,8 +73,10 @@ def _follow(running: KafkaAudit, update: Callable[[KafkaAudit, Counter[str]], No
                 time.sleep(_LOOK_EVERY_S)
             for mismatch in running.auditor.finish():
                 typer.echo(f"{mismatch.what} of {mismatch.scored.where}: {mismatch.cause}, {mismatch.sentence}")
-            if time.monotonic() > looked + _CHECK_STORE_EVERY_S:
-                checked, found = running.check_store(keys, patience)
+            if time.monotonic() > looked + _LOOK_AT_ALL_EVERY_S:
+                for incomplete in running.check_complete():
+                    typer.echo(f"{incomplete.where}: {incomplete.cause}, {incomplete.sentence}")
+                checked, found = _check_store(running, keys, patience)
                 known = {(one.entity, one.key) for one in in_store}
                 in_store += [one for one in found if (one.entity, one.key) not in known]
                 looked = time.monotonic()
@@ -79,7 +84,12 @@ def _follow(running: KafkaAudit, update: Callable[[KafkaAudit, Counter[str]], No
     return checked, in_store
 
 
+def _check_store(running: KafkaAudit, keys: int, patience: float) -> tuple[int, list[Any]]:
+    # Of a feature set on which nothing was decided the store need not know anything.
+    return running.check_store(keys if running.auditor.audit.tally.audited else 0, patience)
+
+
 def _record_verdict(found: dict[str, Any], tracking_uri: str) -> None:
-    mismatches = found["mismatches"] + found["store"]["mismatches"]
+    mismatches = report.mismatches(found)
     verdict = mlflow_audits.AuditVerdict(not mismatches, found["audited"], mismatches, datetime.now(UTC).isoformat(timespec="seconds"))
     mlflow_audits.record(found["features_digest"], verdict, tracking_uri)

@@ -11,7 +11,7 @@ from streams.audit import explanation
 
 def run(transaction_id: str, user: str | None, as_json: bool, features: str | None) -> None:
     """As ``tidemark explain`` promises."""
-    config = Settings.resolve(require_services=True).stream_config(features)
+    config = Settings.resolve(require_services=True).agreed_config(features)
     with auditing(config) as running:
         found = running.explain(transaction_id, user)
     if as_json:

@@ -4,19 +4,24 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import typer
+from msgspec import structs
 
+from api.answer_key import ensure
 from api.deployment import Facts, recorded_facts
 from api.offline_store import offline_store
 from api.outside_kafka import ASKING
 from api.settings import kafka_security
-from api.settling import settle
-from features.errors import redacted
+from api.settling import Record, settle
+from features.errors import UserError, redacted
 from features.online import feast_repo_writer
 from infra.local import jars, services
+from streams.control import kafka_facts
 from streams.kafka.admin import create_missing, partition_count
 from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
-from streams.messages.topics import TRANSACTIONS
+from streams.messages.facts import SettledFacts
+from streams.messages.seal import Seal
+from streams.messages.topics import BY_MERCHANT, TRANSACTIONS, Topic
 
 
 def run(partitions: int, features: str | None, currency: str | None) -> None:
@@ -24,14 +29,29 @@ def run(partitions: int, features: str | None, currency: str | None) -> None:
     home = services.home_from_environment()
     Facts.resolve(home, features, currency)  # before anything starts
     kafka = _bring_up(home, partitions)
-    facts = settle(home, features, currency, lambda: _has_transactions(kafka))
+    facts = settle(home, features, currency, _record(kafka, Seal(ensure(home))))
     typer.echo(f"feature set {facts.features}, currency {facts.currency}")
     if not recorded_facts(home):
         typer.echo(
-            "its transactions are from before 0.2.0, which recorded neither; if workers had other --features or --currency, run "
-            "`tidemark up` with them once",
+            "its transactions are from before 0.2.0, which recorded neither; no worker runs until you have run `tidemark up` once with the "
+            f"--features and --currency that its workers had, by default --features {facts.features} --currency {facts.currency}",
             err=True,
         )
+
+
+def _record(kafka: KafkaClients, seal: Seal) -> Record:
+    known = kafka_facts.settled(kafka, seal)
+    if known is None and _has_records(kafka, BY_MERCHANT):
+        raise UserError(
+            f"the topics on Kafka at {kafka.servers} were used by a Tidemark before 0.3.0, whose records this one can't tell from forged "
+            "ones; delete its topics, or name another Kafka in TIDEMARK_KAFKA, run `tidemark up` again, and replay the history (an archive "
+            "is read as before)"
+        )
+    return Record(
+        {} if known is None else structs.asdict(known),
+        lambda: _has_records(kafka, TRANSACTIONS),
+        lambda facts: kafka_facts.settle(kafka, seal, SettledFacts(facts.features, facts.currency)),
+    )
 
 
 def _bring_up(home: Path, partitions: int) -> KafkaClients:
@@ -64,10 +84,10 @@ def _bring_up(home: Path, partitions: int) -> KafkaClients:
     return kafka
 
 
-def _has_transactions(kafka: KafkaClients) -> bool:
+def _has_records(kafka: KafkaClients, topic: Topic) -> bool:
     """Whether any was ever sent, even if retention has removed it."""
     log = KafkaLog(kafka, "tidemark-up")
     try:
-        return any(log.bounds(TRANSACTIONS.name, number)[1] > 0 for number in range(partition_count(kafka, TRANSACTIONS.name)))
+        return any(log.bounds(topic.name, number)[1] > 0 for number in range(partition_count(kafka, topic.name)))
     finally:
         log.close()

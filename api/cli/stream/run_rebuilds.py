@@ -11,10 +11,13 @@ from api.settings import Settings
 from features.errors import UserError
 from features.online.feast_store import OnlineStoreError, OnlineWriter, forget
 from streams.config import INGEST, PROFILES, SCORE
+from streams.control import kafka_facts
 from streams.delivery.kafka_rebuild import rebuild
 from streams.kafka.admin import partition_count
 from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
+from streams.messages.facts import SettledFacts
+from streams.messages.seal import Seal
 from streams.workers.stages import STAGES
 
 _LOOK_EVERY_S = 0.5
@@ -22,7 +25,7 @@ _LOOK_EVERY_S = 0.5
 
 def run_online(timeout: float) -> None:
     """As ``tidemark rebuild-online`` promises."""
-    config = Settings.resolve(require_services=True).stream_config()
+    config = Settings.resolve(require_services=True).agreed_config()
 
     def with_records(stage: str) -> set[int]:
         """The partitions of which a worker has processed anything."""
@@ -55,8 +58,9 @@ def run_online(timeout: float) -> None:
 def run_state(features: str) -> None:
     """As ``tidemark rebuild-state`` promises."""
     settings = Settings.resolve(require_services=True)
-    config = settings.stream_config(features)
+    config = settings.agreed_config(features)
     rebuild(config, typer.echo)
+    kafka_facts.settle(KafkaClients.of(config), Seal(config.answer_key), SettledFacts(features, config.currency))
     record(settings.home, replace(settings.facts, features=features))
     typer.echo(f"states of {features} are built, and it is this deployment's feature set now; start the workers and the API again")
     overriding = os.environ.get(variable("features"), features)

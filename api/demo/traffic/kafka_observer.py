@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import suppress
 
 import msgspec
 
@@ -9,6 +10,7 @@ from api.demo.traffic.tally import Tally
 from features.errors import UserError
 from streams.kafka.client import KafkaClients, Message, TopicPartition
 from streams.messages.events import DeadLetter, Decision
+from streams.messages.refusals import RefusedError, readable
 from streams.messages.topics import DEAD_LETTERS, DECISIONS
 
 _TIMEOUT_S = 15
@@ -74,8 +76,9 @@ class Observer:
         error = message.error()
         if error is not None:
             raise UserError(f"the decisions can't be read from Kafka any more ({error.str()}); see `tidemark logs kafka`")
-        value = message.value() or b""
-        if message.topic() == DECISIONS.name:
-            self._tally.take_decision(self._decision(value), now)
-        else:
-            self._tally.take_dead_letter(self._dead_letter(value), now)
+        # What others have written there is not of this run.
+        with suppress(RefusedError):
+            if message.topic() == DECISIONS.name:
+                self._tally.take_decision(readable(message.value(), self._decision), now)
+            else:
+                self._tally.take_dead_letter(readable(message.value(), self._dead_letter), now)

@@ -9,9 +9,10 @@ from api.demo.traffic.offers import Offer, Way
 from api.demo.traffic.tally import Tally
 from features.errors import UserError
 from streams.kafka.client import KafkaClients, KafkaError, Message
+from streams.messages.headers import label_header
 from streams.messages.partitioner import PRODUCER_SETTING
+from streams.messages.seal import Seal
 from streams.messages.topics import TRANSACTIONS
-from streams.replay.kafka_replay import LABEL_HEADER
 
 # As quick as two cores keep up with: at full speed the partitions would drift weeks of event time apart, and merchants see them mixed.
 WARMING_RATE = 8_000.0
@@ -35,10 +36,12 @@ class Sender:
     """Sends from a thread of its own. The load is open: when a record is due is settled beforehand and does not move when one is late."""
 
     def __init__(
-        self, kafka: KafkaClients, offers: Iterator[Offer], tally: Tally, rate: float, by_api: Callable[[Offer, float], None]
+        self, kafka: KafkaClients, seal: Seal, offers: Iterator[Offer], tally: Tally, rate: float, by_api: Callable[[Offer, float], None]
     ) -> None:
-        """``rate`` is live transactions a second; ``by_api`` takes those that go through the API, with the time they are due."""
+        """``seal`` makes labels count; ``rate`` is live transactions a second; ``by_api`` takes those that go through the API, with the
+        time they are due."""
         self._producer = kafka.producer(_SETTINGS)
+        self._seal = seal
         self._offers = offers
         self._tally = tally
         self._rate = rate
@@ -145,7 +148,8 @@ class Sender:
         if offer.way is Way.API:
             self._by_api(offer, due)
             return
-        headers: list[tuple[str, str | bytes | None]] = [LABEL_HEADER] if offer.way is Way.LABEL else []
+        key = offer.user_id.encode()
+        headers: list[tuple[str, str | bytes | None]] = [label_header(self._seal, key, offer.value)] if offer.way is Way.LABEL else []
 
         def report(error: KafkaError | None, _message: Message) -> None:
             if error is None:
@@ -156,7 +160,7 @@ class Sender:
 
         while not self._stopping.is_set():
             try:
-                self._producer.produce(TRANSACTIONS.name, offer.value, offer.user_id.encode(), headers=headers, on_delivery=report)
+                self._producer.produce(TRANSACTIONS.name, offer.value, key, headers=headers, on_delivery=report)
             except BufferError:
                 self._producer.poll(0.05)
             else:

@@ -104,7 +104,11 @@ class Tally:
 
     def take_dead_letter(self, letter: DeadLetter, now: float) -> None:
         """Counts a dead letter, if it is of this run: even a bad record says whose it is."""
-        if f'"{self.run}-'.encode() in base64.b64decode(letter.value_base64 or ""):
+        try:
+            value = base64.b64decode(letter.value_base64 or "")
+        except ValueError:
+            return
+        if f'"{self.run}-'.encode() in value:
             with self.lock:
                 self.dead_letters[letter.reason] += 1
                 self.last_arrival = now

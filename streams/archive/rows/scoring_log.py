@@ -9,8 +9,11 @@ import pyarrow.compute as pc
 
 from features.definitions import FEATURE_SETS
 from streams.archive.rows.tables import POSITION, REFUSED, LogPartition, times
+from streams.blame import is_the_processes
 from streams.messages import scoring_log
 from streams.messages.record import LogRecord
+from streams.messages.seal import Seal
+from streams.messages.topics import SCORING_LOG
 
 # The feature of that name has the amount as the model saw it, as float32.
 _RENAMED = {"amount": "amount_minor"}
@@ -32,11 +35,15 @@ NaN. A vector of a feature set that this program doesn't know stays whole, in ``
 
 def rows(partition: LogPartition, records: Sequence[LogRecord]) -> pa.Table:
     """The rows of all records, by ``SCHEMA``."""
-    tables = [SCHEMA.empty_table()]
+    tables, seal = [SCHEMA.empty_table()], Seal(partition.answer_key)
     for record in records:
         try:
+            if not seal.is_ours(SCORING_LOG.name, partition.number, record):
+                raise KeyError("this deployment did not write the record")
             tables += [_completed(partition, record, _spread(part), len(part)) for part in _parts(record)]
         except (pa.ArrowException, KeyError) as error:
+            if is_the_processes(error):
+                raise
             tables.append(_completed(partition, record, {"refused": [str(error)], "raw_key": [record.key], "raw_value": [record.value]}, 1))
     return pa.concat_tables(tables).combine_chunks()
 

@@ -4,21 +4,25 @@ Every record becomes at least one row. What can't be taken for what it should be
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from msgspec import Struct
 
+from features.times import EARLIEST_MS, LATEST_MS
 from streams.archive.rows.columns import columns_of
+from streams.blame import is_the_processes, refusal
 from streams.messages.record import LogRecord
-from streams.messages.refusals import RefusedError
+from streams.messages.refusals import RefusedError, readable
 from streams.messages.topics import Topic
 
+Message = TypeVar("Message", bound=Struct)
+
 _DAY_US = 86_400_000_000
-_EARLIEST_MS, _LATEST_MS = 10**11, 10**13
 TIME = pa.timestamp("us", "UTC")
 POSITION = (
     pa.field("partition", pa.int32()),
@@ -34,11 +38,12 @@ REFUSED = (pa.field("refused", pa.string()), pa.field("raw_key", pa.binary()), p
 
 @dataclass(frozen=True)
 class LogPartition:
-    """What has to be known of a partition to read its records: its number, how many the topic has, the deployment's currency."""
+    """What has to be known of a partition to read its records: its number, how many the topic has, the deployment's currency and key."""
 
     number: int
     of: int
     currency: str
+    answer_key: str = field(default="", repr=False)
 
 
 Rows = Callable[[LogPartition, Sequence[LogRecord]], pa.Table]
@@ -69,28 +74,32 @@ def times(moments: Sequence[int] | npt.NDArray[np.int64]) -> pa.Array:
     return pa.array(np.asarray(moments, np.int64) * 1_000).cast(TIME)
 
 
-def json_topic(topic: Topic, message: type[Struct], decode: Callable[[bytes], Struct], at_once: int) -> ArchivedTopic:
-    """How a topic is archived that has one JSON message a record, all of one type: a column for each field. ``decode`` raises ValueError,
-    as msgspec's errors are, for what is no such message."""
+def json_topic(
+    topic: Topic,
+    message: type[Message],
+    decode: Callable[[bytes], Message],
+    at_once: int,
+    check: Callable[[Message, LogRecord], None] = lambda _message, _record: None,
+) -> ArchivedTopic:
+    """How a topic is archived that has one JSON message a record, all of one type: a column for each field. ``decode`` raises as what
+    ``readable`` reads with, ``check`` raises RefusedError for a message that doesn't count."""
     columns = columns_of(message)
 
-    def read(record: LogRecord) -> Struct:
-        try:
-            if record.value is None:
-                raise ValueError("the record has no value")
-            decoded = decode(record.value)
-        except ValueError as error:
-            raise RefusedError("invalid", str(error)) from None
-        if not _EARLIEST_MS <= getattr(decoded, "event_time", _EARLIEST_MS) <= _LATEST_MS:
+    def read(record: LogRecord) -> Message:
+        decoded = readable(record.value, decode)
+        check(decoded, record)
+        if not EARLIEST_MS <= getattr(decoded, "event_time", EARLIEST_MS) <= LATEST_MS:
             raise RefusedError("invalid", "event_time lies outside 1973 to 2286")
         return decoded
 
-    def read_fitting(record: LogRecord) -> Struct:
+    def read_fitting(record: LogRecord) -> Message:
         decoded = read(record)
         try:
             for column in columns:
                 column.array([decoded])
         except (OverflowError, pa.ArrowException) as error:
+            if is_the_processes(error):
+                raise
             raise RefusedError("invalid", f"a value fits no column: {error}") from None
         return decoded
 
@@ -98,7 +107,9 @@ def json_topic(topic: Topic, message: type[Struct], decode: Callable[[bytes], St
         try:
             messages, refused = read_all(records, read)
             arrays = [column.array(messages) for column in columns]
-        except (OverflowError, pa.ArrowException):
+        except (OverflowError, pa.ArrowException) as error:
+            if is_the_processes(error):
+                raise
             messages, refused = read_all(records, read_fitting)
             arrays = [column.array(messages) for column in columns]
         moments = [getattr(message, "event_time", record.timestamp) for message, record in zip(messages, records, strict=True)]
@@ -109,7 +120,8 @@ def json_topic(topic: Topic, message: type[Struct], decode: Callable[[bytes], St
 
 
 def read_all(records: Sequence[LogRecord], read: Callable[[LogRecord], Struct | None]) -> tuple[list[Struct | None], dict[int, str]]:
-    """Each record's message, None where there is none, and the sentences of those refused, by row."""
+    """Each record's message, None where there is none, and the sentences of those refused, by row: also of one on which reading fails in
+    any other way, unless the process is to blame (``streams/blame.py``)."""
     messages: list[Struct | None] = []
     refused: dict[int, str] = {}
     for row, record in enumerate(records):
@@ -118,6 +130,9 @@ def read_all(records: Sequence[LogRecord], read: Callable[[LogRecord], Struct | 
         except RefusedError as error:
             messages.append(None)
             refused[row] = str(error)
+        except Exception as error:
+            messages.append(None)
+            refused[row] = str(refusal(error, "the archive"))
     return messages, refused
 
 

@@ -9,7 +9,6 @@ from streams.archive.rows.columns import columns_of
 from streams.archive.rows.tables import POSITION, REFUSED, TIME, LogPartition, read_all, table_of
 from streams.messages.events import User
 from streams.messages.record import LogRecord
-from streams.messages.refusals import RefusedError
 from streams.messages.topics import USERS
 from streams.messages.validation import Validator
 
@@ -32,10 +31,7 @@ def rows(partition: LogPartition, records: Sequence[LogRecord]) -> pa.Table:
     def read(record: LogRecord) -> Struct:
         if record.value is not None or record.key is None:
             return validator.user(record)
-        try:
-            return _Removed(record.key.decode())
-        except UnicodeDecodeError:
-            raise RefusedError("wrong_key", f"the record's key must be a user_id in UTF-8, it is {record.key!r}") from None
+        return _Removed(validator.removed(record))
 
     messages, refused = read_all(records, read)
     created = pa.array([record.offset for record in records], pa.int64()).cast(TIME)

@@ -74,7 +74,7 @@ def description_of(folder: Path) -> FolderDescription:
     """What lies there. Raises UserError if that can't be read."""
     try:
         return msgspec.json.decode((folder / DESCRIPTION).read_bytes(), type=FolderDescription)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{folder / DESCRIPTION} can't be read ({error}); make the folder anew with tidemark training-set") from None
 
 

@@ -4,7 +4,8 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Callable, Collection
+import time
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,20 +15,23 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from aiokafka.errors import CommitFailedError, IllegalStateError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
-from features.errors import UserError
+from features.errors import UnavailableError, UserError
 from streams.config import INGEST, DeploymentConfig
 from streams.kafka.admin import partition_count
 from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
-from streams.kafka.positions import Positions, reached
+from streams.kafka.positions import Positions, reached, terminated_signature
 from streams.kafka.producer import Membership
+from streams.kafka.reader import Fetching, PartitionReader
 from streams.kafka.stall import exit_now
 from streams.kafka.watchdog import Watchdog
+from streams.messages.record import LogRecord
+from streams.messages.seal import Seal
 from streams.messages.topics import TRANSACTIONS
 from streams.replay.aligned.kafka_marks import last_marks
 from streams.replay.aligned.merge import Merge, begin_after
 from streams.stages.kafka_ingest import IngestWorker
-from streams.workers.worker import DONE, REFUSED
+from streams.workers.statuses import DONE, REFUSED
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +39,10 @@ _FAILED = 1
 
 # What a turn costs is paid once for all of it.
 _MOST_IN_TURN = 16_000
-_MOST_FETCHED = 8_000
 _TICK_S = 0.05
+# Nothing is gathered: there is always more, or the sender is slower.
+_FETCHING = Fetching(wait_s=0.015, most=8_000)
+_NAP_S = 0.005
 
 
 class RebalancedError(Exception):
@@ -49,9 +55,13 @@ class AlignedIngest(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def __init__(self, config: DeploymentConfig, replay: str) -> None:
         self._config, self._replay = config, replay
+        self._seal = Seal(config.answer_key)
         self._partitions = range(partition_count(KafkaClients.of(config), TRANSACTIONS.name))
         self._worker = IngestWorker(config)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="stage")
+        self._reading = ThreadPoolExecutor(1, thread_name_prefix="reading")
+        self._readers: dict[int, PartitionReader] = {}
+        self._read_up_to: dict[int, int] = {}
         self._assigned: asyncio.Future[set[int]] = asyncio.get_running_loop().create_future()
         self._lost = self._stopping = False
         self._arrived, self._room = asyncio.Event(), asyncio.Event()
@@ -63,13 +73,10 @@ class AlignedIngest(ConsumerRebalanceListener):  # type: ignore[misc]
             partition_assignment_strategy=[RoundRobinPartitionAssignor],
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            isolation_level="read_committed",
-            max_partition_fetch_bytes=4 << 20,
-            fetch_max_bytes=16 << 20,
-            fetch_min_bytes=256 << 10,
-            fetch_max_wait_ms=15,
             session_timeout_ms=6_000,
             heartbeat_interval_ms=1_000,
+            # As workers have it: who joins before it knows the topic is given nothing.
+            metadata_max_age_ms=5_000,
             # Recovery may keep the partitions from being polled.
             max_poll_interval_ms=3_600_000,
         )
@@ -103,11 +110,14 @@ class AlignedIngest(ConsumerRebalanceListener):  # type: ignore[misc]
             watchdog.close()
             await self._call(self._worker.end)
             self._thread.shutdown(wait=False)
+            self._reading.shutdown(wait=False)
             await self._consumer.stop()
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Notes what is ours; more than once means that others came or went."""
         if not self._assigned.done():
+            # The readers fetch, as for every stage; this consumer is the group's member.
+            self._consumer.pause(*assigned)
             self._assigned.set_result({tp.partition for tp in assigned})
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
@@ -120,9 +130,8 @@ class AlignedIngest(ConsumerRebalanceListener):  # type: ignore[misc]
         if begin is None:
             await self._commit(await self._call(self._worker.close))
             return True
-        merge = Merge(self._replay, self._partitions, begin)
-        for number, position in positions.items():
-            self._consumer.seek(TopicPartition(TRANSACTIONS.name, number), position)
+        merge = Merge(self._replay, self._partitions, self._seal, begin)
+        self._read_up_to = dict(positions)
         reading = asyncio.create_task(self._read(merge), name="reading")
         try:
             while not merge.ended and not self._stopping:
@@ -130,6 +139,7 @@ class AlignedIngest(ConsumerRebalanceListener):  # type: ignore[misc]
                 await self._turn(merge)
         finally:
             reading.cancel()
+            await asyncio.get_running_loop().run_in_executor(self._reading, self._close_readers)
         await self._commit(await self._call(self._worker.close))
         if merge.others:
             logger.warning(
@@ -155,15 +165,36 @@ class AlignedIngest(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _read(self, merge: Merge) -> None:
         while True:
             self._room.clear()
-            wanted = [TopicPartition(TRANSACTIONS.name, number) for number in merge.wanted()]
+            # The member shows that it is alive; its partitions are paused.
+            await self._consumer.getmany(timeout_ms=0)
+            wanted = merge.wanted()
             if not wanted:
                 await self._room.wait()
                 continue
-            fetched = await self._consumer.getmany(*wanted, timeout_ms=int(1_000 * _TICK_S), max_records=_MOST_FETCHED)
-            for tp, records in fetched.items():
-                merge.feed(tp.partition, records)
+            fetched = await asyncio.get_running_loop().run_in_executor(self._reading, self._fetch, wanted)
+            for number, records in fetched.items():
+                merge.feed(number, records)
             if fetched:
                 self._arrived.set()
+
+    def _fetch(self, wanted: Sequence[int]) -> dict[int, list[LogRecord]]:
+        """What has come on these partitions, after a moment's wait if nothing has. Each has a reader of its own, for which of them are
+        wanted changes all the time, and a reader forgets what it holds when its partitions change."""
+        found: dict[int, list[LogRecord]] = {}
+        for number in wanted:
+            if number not in self._readers:
+                group = self._config.group(INGEST)
+                self._readers[number] = PartitionReader(KafkaClients.of(self._config), group, TRANSACTIONS.name, _FETCHING)
+            found |= self._readers[number].read({number: self._read_up_to[number]}, 0.0, lambda: None)
+        self._read_up_to |= reached(found)
+        if not found:
+            time.sleep(_NAP_S)
+        return found
+
+    def _close_readers(self) -> None:
+        for reader in self._readers.values():
+            reader.close()
+        self._readers = {}
 
     def _require_all(self, reading: "asyncio.Task[None]") -> None:
         if self._lost:
@@ -174,7 +205,7 @@ class AlignedIngest(ConsumerRebalanceListener):  # type: ignore[misc]
     def _begin(self, positions: Positions) -> int | None:
         log = KafkaLog(KafkaClients.of(self._config), self._config.group(INGEST))
         try:
-            return begin_after(self._replay, last_marks(log, positions))
+            return begin_after(self._replay, last_marks(log, positions, self._seal))
         finally:
             log.close()
 
@@ -184,7 +215,10 @@ class AlignedIngest(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _commit(self, positions: Positions) -> None:
         if positions:
-            offsets = {TopicPartition(TRANSACTIONS.name, number): OffsetAndMetadata(at, "") for number, at in positions.items()}
+            offsets = {
+                TopicPartition(TRANSACTIONS.name, number): OffsetAndMetadata(at, terminated_signature(at))
+                for number, at in positions.items()
+            }
             await self._consumer.commit(offsets)
 
     async def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
@@ -202,6 +236,8 @@ def main(config: DeploymentConfig, replay: str) -> None:
 
     try:
         status = asyncio.run(run())
+    except UnavailableError:
+        raise
     except UserError as error:
         logger.error("%s", error)
         status = REFUSED

@@ -16,6 +16,7 @@ from features.errors import UserError
 from streams.config import INGEST, DeploymentConfig
 from streams.kafka.client import KafkaClients
 from streams.messages.partitioner import partition_of
+from streams.messages.seal import Seal
 from streams.replay.aligned.kafka_marks import sent_before
 from streams.replay.kafka_replay import Aligned, ReplaySummary, replay
 from streams.replay.pacing import Rate
@@ -54,7 +55,8 @@ def replay_aligned(
     worker = Worker(config, (INGEST,), "streams.replay.aligned.kafka_process", (name,), finite=True)
     with _running(worker) as merging:
         left, aligned = plan.only(lacking), Aligned(name, len(plan), [number for number, seq in on_log.items() if seq < len(plan)])
-        done = replay(table, left, KafkaClients.of(config), rate, advance, lambda: stopped() or merging.done(), aligned)
+        kafka, seal = KafkaClients.of(config), Seal(config.answer_key)
+        done = replay(table, left, kafka, seal, rate, advance, lambda: stopped() or merging.done(), aligned)
         while done.complete and not merging.done() and not stopped():
             time.sleep(_LOOK_S)
         if done.complete and not merging.done():

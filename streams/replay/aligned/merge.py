@@ -13,8 +13,9 @@ import numpy as np
 
 from features.arrays import Int64
 from features.errors import UserError
-from streams.messages.headers import END_HEADER, REPLAY, Mark
+from streams.messages.headers import Mark, MarkKind, mark_of
 from streams.messages.record import Record
+from streams.messages.seal import Seal
 
 # Of a partition: some turns' worth, so that the others can be waited for, and no more, however far it runs ahead.
 _MOST_RECORDS, _MOST_BYTES = 16_000, 8 << 20
@@ -35,13 +36,13 @@ class Turn:
 class Merge:
     """Takes the records of each partition as they are read, and gives them out in the replay's order.
 
-    ``begin`` is the first ``seq`` not taken before. Records that aren't the replay's stay behind the one they follow on their partition,
-    and are counted as ``others``. What is kept is bounded as long as only the ``wanted`` partitions are read on.
+    Its marks count by ``seal``; ``begin`` is the first ``seq`` not taken before. Records that aren't the replay's stay behind the one they
+    follow on their partition, and are counted as ``others``. What is kept is bounded as long as only the ``wanted`` partitions are read on.
     """
 
-    def __init__(self, replay: str, partitions: Collection[int], begin: int = 0) -> None:
+    def __init__(self, replay: str, partitions: Collection[int], seal: Seal, begin: int = 0) -> None:
         self.others = 0
-        self._mine = (REPLAY, replay.encode())
+        self._replay, self._seal = replay, seal
         self._next = begin
         self._waiting = {partition: _Waiting(begin - 1) for partition in partitions}
         self._end: int | None = None
@@ -57,16 +58,15 @@ class Merge:
 
     def feed(self, partition: int, records: Sequence[Record]) -> None:
         """Records of a partition that follow those fed before."""
-        waiting, mine = self._waiting[partition], self._mine
+        waiting = self._waiting[partition]
         place, places = waiting.last, []
         for record in records:
-            headers = record.headers
-            if headers and headers[0] == mine:
-                seq = int(headers[1][1])
+            mark = mark_of(record, partition, self._seal)
+            if mark is not None and mark.replay == self._replay:
                 # One sent twice stays where it came first.
-                place = max(place, seq)
-                if len(headers) > 2 and END_HEADER in headers:
-                    waiting.ended, self._end = True, seq
+                place = max(place, mark.seq)
+                if mark.kind is MarkKind.END:
+                    waiting.ended, self._end = True, mark.seq
             elif not waiting.ended:
                 self.others += 1
             places.append(place)
@@ -85,7 +85,7 @@ class Merge:
                 records[number], places[number] = here, of_here
         if not records and not self.ended and all(len(waiting) or waiting.ended for waiting in self._waiting.values()):
             raise UserError(
-                f"record {self._next} of the aligned replay {self._mine[1].decode()} is missing on transactions, all partitions hold later "
+                f"record {self._next} of the aligned replay {self._replay} is missing on transactions, all partitions hold later "
                 "ones; start over with empty topics"
             )
         self._next = max(self._next, missing)
@@ -144,6 +144,6 @@ def _size(records: Sequence[Record]) -> int:
 def begin_after(replay: str, marks: Mapping[int, Mark | None]) -> int | None:
     """The first ``seq`` to take; None if the replay was taken to its end. ``marks`` are those of each partition's last record taken."""
     mine = [mark for mark in marks.values() if mark is not None and mark.replay == replay]
-    if mine and len(mine) == len(marks) and all(mark.ended for mark in mine):
+    if mine and len(mine) == len(marks) and all(mark.is_last for mark in mine):
         return None
     return max((mark.seq for mark in mine), default=-1) + 1

@@ -40,8 +40,10 @@ Data:
 Stream:
   worker          score transactions as they come in
   serve           score single transactions over HTTP
+  dead-letters    say what was refused and why, and send it again
   rebuild-online  write the online store again
   rebuild-state   build the states of another feature set
+  offsets         say where the stages stand in their logs, or restore it
 
 Models:
   train           train a model and register it

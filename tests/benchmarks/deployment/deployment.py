@@ -13,12 +13,16 @@ from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from msgspec import structs
 
+from api.answer_key import ensure
 from features.errors import UserError
 from features.online.feast_repo_writer import write as write_feast_repo
 from infra.local import mlflow, processes, services
 from streams.config import INGEST, SCORE, DeploymentConfig
+from streams.control import kafka_facts
 from streams.kafka.admin import create_missing
 from streams.kafka.client import KafkaClients
+from streams.messages.facts import SettledFacts
+from streams.messages.seal import Seal
 from streams.workers.worker import Worker
 from tests.benchmarks.figures.stage_sampling import NOT_YET
 
@@ -66,7 +70,9 @@ def deployed(partitions: int, registry: str | None = None) -> Iterator[Deploymen
         with _environment({**dict.fromkeys(services.OUTSIDE_VARIABLES.values(), ""), "TIDEMARK_MLFLOW": tracking}):
             try:
                 endpoints = services.up(home)
-                create_missing(KafkaClients(endpoints.kafka), partitions)
+                kafka = KafkaClients(endpoints.kafka)
+                create_missing(kafka, partitions)
+                kafka_facts.settle(kafka, Seal(ensure(home)), SettledFacts("fraud_v1", "EUR"))
                 write_feast_repo(endpoints.feast_repo, endpoints.redis)
                 yield Deployment(
                     home,
@@ -75,6 +81,7 @@ def deployed(partitions: int, registry: str | None = None) -> Iterator[Deploymen
                         redis=endpoints.redis,
                         mlflow=tracking,
                         feast_repo=str(endpoints.feast_repo),
+                        answer_key=ensure(home),
                     ),
                     partitions,
                 )

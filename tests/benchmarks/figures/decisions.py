@@ -29,12 +29,13 @@ class Counted:
     by_verdict: dict[str, int]
     dead_letters: int
 
-    def require(self, transactions: int) -> None:
-        """Raises UserError unless each transaction has its one decision: the rate of a stream that loses or repeats is none."""
-        if not self.decisions == self.distinct == transactions or self.dead_letters:
+    def require(self, transactions: int, refused: int = 0) -> None:
+        """Raises UserError unless each transaction has its one decision, and each of so many records that must be refused its dead letter:
+        the rate of a stream that loses or repeats is none."""
+        if not self.decisions == self.distinct == transactions or self.dead_letters != refused:
             raise UserError(
                 f"{transactions:,} transactions gave {self.decisions:,} decisions on {self.distinct:,} of them and {self.dead_letters:,} "
-                "dead letters; fix that before you measure"
+                f"dead letters where {refused:,} are due; fix that before you measure"
             )
 
 

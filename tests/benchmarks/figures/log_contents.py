@@ -10,7 +10,7 @@ from streams.config import INGEST, SCORE, DeploymentConfig
 from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.messages import batches
-from streams.messages.headers import LABEL_HEADER
+from streams.messages.headers import LABEL
 from streams.messages.record import LogRecord
 from streams.workers.stages import STAGES
 from tests.benchmarks.figures.rates import Contents
@@ -38,7 +38,7 @@ def contents(config: DeploymentConfig, stage: str, partitions: int) -> list[Cont
 
 def _is_transaction(record: LogRecord) -> int:
     # What ends a replay has no value.
-    return int(record.value is not None and LABEL_HEADER not in record.headers)
+    return int(record.value is not None and LABEL not in dict(record.headers))
 
 
 class _BatchSize:

@@ -152,7 +152,7 @@ def _stages(sent: Workload, scorer: Scorer, feature_set: FeatureSet, partitions:
     ingesting = [
         IngestState(feature_set, Validator(TRANSACTIONS.name, number, partitions, _CURRENCY), partitions) for number in range(partitions)
     ]
-    scoring = [ScoreState(feature_set, partitions, partitions) for _ in range(partitions)]
+    scoring = [ScoreState(feature_set, partitions, partitions, "EUR") for _ in range(partitions)]
     schema, variant, counts = batches.batch_schema(feature_set), Variant(scorer), Counter[str]()
     for turn in _turns(sent.table, partitions):
         with clock.of("ingest"):

@@ -21,6 +21,7 @@ from tests.benchmarks.deployment.deployment import Deployment, deployed, wait_un
 from tests.benchmarks.figures import decisions, log_contents, online_lag, rates
 from tests.benchmarks.figures.sampling import Sampler
 from tests.benchmarks.figures.stage_sampling import sampling
+from tests.benchmarks.load.garbage import mixed_in
 from tests.benchmarks.load.random_keys import random_keys
 from tests.benchmarks.load.workload import Source, Workload, workload
 from tests.benchmarks.peers.runner import peer_environment, peer_run
@@ -32,19 +33,22 @@ REPLAY = "replay"
 
 @dataclass(frozen=True)
 class Setup:
-    """One way of ours to be measured: with the online store or without, and of usual keys or of many."""
+    """One way of ours to be measured: with the online store or without, of usual keys or of many; ``garbage``: which share of the topic
+    must be refused (only if it is full beforehand)."""
 
     way: Way = "backlog"
     online: bool = False
     many: bool = False
+    garbage: float = 0.0
 
 
-EXACTLY_ONCE, ONLINE, REPLAYED, MANY_KEYS = "exactly_once", "online", "replayed", "many_keys"
+EXACTLY_ONCE, ONLINE, REPLAYED, MANY_KEYS, GARBAGE = "exactly_once", "online", "replayed", "many_keys", "garbage"
 VARIANTS = {
     EXACTLY_ONCE: Setup(),
     ONLINE: Setup(online=True),
     REPLAYED: Setup(way="replayed", online=True),
     MANY_KEYS: Setup(many=True),
+    GARBAGE: Setup(garbage=0.1),
 }
 
 
@@ -112,7 +116,7 @@ def run(spec: Spec, report: Callable[[str], None]) -> dict[str, Any]:
                 with deployed(spec.partitions, registry) if used_up else nullcontext(first) as deployment:
                     if variant.many:
                         champion.register(models[True], deployment.config)
-                    note(name, measure(deployment.of(variant.online), workloads[variant.many], variant.way))
+                    note(name, measure(deployment.of(variant.online), workloads[variant.many], variant.way, garbage=variant.garbage))
                     for peer in spec.peers if name == EXACTLY_ONCE else ():
                         among = len(sent) if peer.name == BARE_LOOP else min(len(sent), spec.of_peers)
                         note(peer.name, peer_run.measure(deployment, peer, among, number))
@@ -127,10 +131,12 @@ def run(spec: Spec, report: Callable[[str], None]) -> dict[str, Any]:
     }
 
 
-def measure(deployment: Deployment, sent: Workload, way: Way, workers: int = 1) -> dict[str, Any]:
+def measure(deployment: Deployment, sent: Workload, way: Way, workers: int = 1, garbage: float = 0.0) -> dict[str, Any]:
     """The figures of one run of a deployment that has a champion and empty topics."""
+    refused = 0
     if way == "backlog":
-        with replaying(deployment, sent) as replay:
+        records = len(sent) + sent.labels
+        with mixed_in(deployment.config, garbage, records) if garbage else nullcontext(0) as refused, replaying(deployment, sent) as replay:
             finish(replay)
         with working(deployment, workers) as stages, sampling(deployment.config, {**stages, **deployment.services}) as sampler:
             sampler.wait_until_done()
@@ -143,7 +149,7 @@ def measure(deployment: Deployment, sent: Workload, way: Way, workers: int = 1) 
                     finish(replay)
                     sampler.wait_until_done()
     counted = decisions.count(deployment.config)
-    counted.require(len(sent))
+    counted.require(len(sent), refused)
     return {**figures(deployment, sampler, tuple(stages)), **asdict(counted)}
 
 

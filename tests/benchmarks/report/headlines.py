@@ -10,6 +10,7 @@ HEADLINES: Mapping[str, tuple[str, ...]] = {
         "replayed.tx_per_s",
         "exactly_once.replayed.tx_per_s",
         "many_keys.tx_per_s",
+        "garbage.tx_per_s",
         "bare_loop.tx_per_s",
         "peers.*.tx_per_s",
     ),

@@ -13,7 +13,13 @@ if TYPE_CHECKING:
 Figures = Mapping[str, Any]
 _OURS, _OTHERS = "#1f6f8b", "#b0b7bd"
 _SHADES = {"p50_ms": "#9ecae1", "p90_ms": "#4292c6", "p99_ms": "#08519c"}
-_WAYS = {"exactly_once": "exactly once", "online": "with online store", "many_keys": "many keys", "at_least_once": "at least once"}
+_WAYS = {
+    "exactly_once": "exactly once",
+    "online": "with online store",
+    "many_keys": "many keys",
+    "garbage": "10 % garbage",
+    "at_least_once": "at least once",
+}
 # Beyond this ratio the least would be no more than a line.
 _WIDE = 100
 _SETTINGS: dict[Any, Any] = {

@@ -18,6 +18,7 @@ _WAYS = {
     "online": "the same, the online store kept up to date",
     "replayed": "exactly once, while `tidemark replay` fills the topic",
     "many_keys": "exactly once, of many keys",
+    "garbage": "exactly once, a tenth of the topic garbage",
     "at_least_once": "at least once, the topic full beforehand",  # could be measured before 0.2.0
 }
 

@@ -130,7 +130,9 @@ def test_of_many_labels_the_newest_counts_and_what_was_refused_does_not(spark: "
         of = log[i]
         assert isinstance(of, Payment)
         for is_fraud, later in ((True, 1), (bool(i % 2), 3), (True, 2)):
-            log.append(Chargeback.of(of, of.event_time + later * DAY, is_fraud))
+            # Of some a later label names another time and merchant.
+            about = replace(of, event_time=of.event_time + 9, merchant_id=f"m{i % 4}") if later == 3 and i % 3 else of
+            log.append(Chargeback.of(about, of.event_time + later * DAY, is_fraud))
     rows = []
     for offset, one in enumerate(log):
         rows.append(record(0, offset, "label" if isinstance(one, Chargeback) else "transaction", **vars(one)))

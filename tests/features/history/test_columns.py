@@ -152,6 +152,8 @@ class TestTimes:
             [datetime(2018, 4, 1, 12)],
             [datetime(2018, 4, 1, 14, tzinfo=timezone(timedelta(hours=2)))],
             pa.array([NOON // 1000], pa.timestamp("s")),
+            pa.array([NOON], pa.timestamp("ms", "America/New_York")),
+            pa.array([NOON * 1000 + 999], pa.timestamp("us")),
             pa.array([NOON * 10**6 + 999_999], pa.timestamp("ns", "Europe/Berlin")),
             [str(NOON)],
             ["2018-04-01 12:00:00"],
@@ -171,7 +173,7 @@ class TestTimes:
         ("written", "sentence"),
         [
             ([NOON, None], '"at" is missing in 1 row, first in row 2'),
-            ([NOON // 1000], 'lies before 1973, which looks like seconds: times are milliseconds in 1 row, first in row 1 ("1522584000")'),
+            ([NOON // 1000], 'lies before 1973: times are milliseconds, these may be seconds in 1 row, first in row 1 ("1522584000")'),
             ([NOON * 1000], "lies after 2286"),
             (["01.04.2018"], 'is no ISO 8601 time and no integer in ms in 1 row, first in row 1 ("01.04.2018")'),
             (["2018-04-01 12:00:00", "2018-02-30 12:00:00"], 'first in row 2 ("2018-02-30 12:00:00")'),
@@ -258,7 +260,7 @@ def test_all_faults_are_counted_in_one_sentence() -> None:
     assert sentence == (
         "4 of 4 rows of x.csv can't be used: "
         '"sum" is negative in 3 rows, first in row 1 ("-1"); "card" is missing or empty in 2 rows, first in row 2; '
-        '"at" lies before 1973, which looks like seconds: times are milliseconds in 1 row, first in row 1 ("1"); and 1 further problems; '
+        '"at" lies before 1973: times are milliseconds, these may be seconds in 1 row, first in row 1 ("1"); and 1 further problems; '
         "fix or remove these rows"
     )
 

@@ -117,3 +117,33 @@ def test_a_store_is_a_folder_or_an_s3_prefix(tmp_path: Path) -> None:
     assert Storage.of("s3://bucket/a").spark_url == "s3a://bucket/a"
     with pytest.raises(UserError, match="s3://bucket/tidemark"):
         Storage.of("gs://bucket")
+
+
+def in_currency(table: OfflineTable, currency: str | None) -> OfflineTable:
+    """The same table, as a deployment of this currency has it."""
+    return OfflineTable(Storage(str(Path(table.storage.url).parent)), "things", SCHEMA, currency)
+
+
+def test_a_table_says_in_which_currency_it_is(table: OfflineTable) -> None:
+    assert table.currency() is None
+    in_currency(table, "EUR").commit([put(table, SUNDAY, "a-0", "a")], "writer", 0)
+    assert table.currency() == "EUR"
+    table.require_currency("EUR")
+    with pytest.raises(UserError, match=r"things is in EUR, but this deployment settles in USD; name its own offline store with --store"):
+        table.require_currency("USD")
+    with pytest.raises(UserError, match="is in EUR"):
+        in_currency(table, "USD").commit([put(table, SUNDAY, "a-1", "b")], "writer", 1)
+    assert names(table) == ["a"]
+    assert table.compact() == 0
+    assert in_currency(table, None).commit([put(table, SUNDAY, "a-2", "c")], "another", 0)
+    assert table.currency() == "EUR"
+
+
+def test_a_table_from_before_says_it_from_the_next_commit_on(table: OfflineTable) -> None:
+    table.commit([put(table, SUNDAY, "a-0", "a")], "writer", 0, positions={"0": 7})
+    table.require_currency("USD")
+    dollars = in_currency(table, "USD")
+    assert dollars.commit([put(table, SUNDAY, "a-1", "b")], "writer", 1, positions={"0": 8})
+    assert (table.currency(), table.committed("writer"), table.positions("writer", ["0"])) == ("USD", 1, {"0": 8})
+    assert dollars.commit([put(table, MONDAY, "a-2", "c")], "writer", 2)
+    assert names(table) == ["a", "b", "c"]

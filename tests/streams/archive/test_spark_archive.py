@@ -1,5 +1,6 @@
 """The archive on a real Kafka and Spark: whatever kills it, each record is there once. On S3: tests/e2e/test_offline_on_s3.py."""
 
+import json
 import random
 import shutil
 import signal
@@ -11,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from confluent_kafka import OFFSET_END, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -24,6 +27,7 @@ from streams.messages.record import LogRecord
 from streams.score import Outcome, decide
 from tests.made.archive_contents import assert_each_record_is_there_once, files_of, records_of
 from tests.made.records import advanced, ingest_state, label, received, routed, score_state, scorer, transaction
+from tests.made.seal import SEAL
 from tests.run.deployment import ROOT, Deployment, end_group, eventually
 from tests.run.emptied import emptied
 
@@ -57,7 +61,7 @@ def send_some(deployment: Deployment) -> None:
         for key, value in outcome.decisions:
             producer.produce("decisions", value, key)
         for value in outcome.log:
-            producer.produce("scoring-log", value)
+            producer.produce("scoring-log", value, partition=0, headers=[SEAL.header("scoring-log", 0, None, value)])
         producer.flush()
         finish()
 
@@ -106,7 +110,34 @@ def test_each_record_is_archived_once_whenever_it_is_killed(deployment: Deployme
     kill_at_random(deployment, store)
     output = succeeds(deployment, "--once", "--compact", "--store", store.url)
     assert "small files joined" in output
+    table = OfflineTable(store, "transactions", ARCHIVED["transactions"].schema)
+    assert table.currency() == "EUR"
+    assert len(table.read(["offset"], pc.field("refused").is_valid())) == 2
     assert_each_record_is_there_once(deployment, store)
+
+
+def test_it_says_how_many_records_are_archived_as_refused(deployment: Deployment, tmp_path: Path) -> None:
+    found = len(records_of(deployment, "transactions"))
+    deployment.send([transaction(0), LogRecord(0, 0, b"u1", b"{", []), transaction(1, currency="USD")])
+    output = succeeds(deployment, "--once", "--store", str(tmp_path), "--json", str(tmp_path / "summary.json"))
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    kept = OfflineTable(Storage.of(tmp_path), "transactions", ARCHIVED["transactions"].schema).read(
+        ["offset"], pc.field("refused").is_valid()
+    )
+    assert summary["refused"] == {**dict.fromkeys(ARCHIVED, 0), "transactions": len(kept)}
+    assert summary["rows"]["transactions"] == found + 3
+    assert len(kept) >= 2
+    assert f"transactions {found + 3:,} ({len(kept)} refused), labels " in output
+    refused = deployment.tidemark("archive", "--once", "--store", str(in_dollars(tmp_path)))
+    assert (refused.returncode, len(refused.stderr.splitlines())) == (2, 1), refused.stderr
+    assert "transactions is in USD, but this deployment settles in EUR" in refused.stderr
+
+
+def in_dollars(folder: Path) -> Path:
+    """A store in which somebody has archived in USD."""
+    schema = pa.schema([("offset", pa.int64())])
+    OfflineTable(Storage.of(folder / "dollars"), "transactions", schema, "USD").commit([], "archive", 1)
+    return folder / "dollars"
 
 
 def kill_at_random(deployment: Deployment, store: Storage) -> None:
@@ -118,6 +149,7 @@ def kill_at_random(deployment: Deployment, store: Storage) -> None:
     dies(process)
 
 
+@pytest.mark.slow
 def test_beside_a_running_archive_files_are_joined_and_readers_see_whole_batches(deployment: Deployment, tmp_path: Path) -> None:
     table = OfflineTable(Storage.of(tmp_path), "transactions", ARCHIVED["transactions"].schema)
     process = command(deployment, "--every", "1", "--store", str(tmp_path))

@@ -19,9 +19,11 @@ from models.experiments.variant import Variant
 from streams.audit.recomputation import Shape
 from streams.messages import scoring_log
 from streams.messages.record import LogRecord
+from streams.messages.topics import BY_MERCHANT
 from streams.score import decide
 from tests.made.log_in_memory import LogInMemory
 from tests.made.records import advanced, ingest_state, label, received, routed, score_state, scorer, transaction
+from tests.made.seal import SEAL, sealed
 
 START = 1_700_000_000_000
 TURN = 7
@@ -34,8 +36,9 @@ class Run:
     transactions: list[LogRecord]
     by_merchant: list[LogRecord] = field(default_factory=list)
     scoring_log: list[bytes] = field(default_factory=list)
+    decisions: list[bytes] = field(default_factory=list)
 
-    shape = Shape("EUR", sources=1, targets=1)
+    shape = Shape("EUR", sources=1, targets=1, seal=SEAL)
 
     def read(self, topic: str, partition: int, begin: int, end: int) -> Iterator[Sequence[LogRecord]]:
         """An ``auditor.Reader``."""
@@ -48,7 +51,8 @@ class Run:
 
 
 def history(n: int = 160, seed: int = 3) -> list[LogRecord]:
-    """Transactions of a few users and merchants over forty days, a fifth of them labelled, some late, two sent twice, one refused."""
+    """Transactions of a few users and merchants over forty days, a fifth of them labelled, some late, two sent twice, one refused;
+    and labels of which a later one names another time and merchant."""
     rng = np.random.default_rng(seed)
     times = np.sort(rng.integers(START, START + 40 * DAY, n))
     log: list[tuple[int, LogRecord]] = []
@@ -59,6 +63,12 @@ def history(n: int = 160, seed: int = 3) -> list[LogRecord]:
         log.append((time, one))
         if rng.random() < 0.2:
             log.append((time + 7 * DAY, label(0, one, time + 7 * DAY)))
+        if i % 40 == 0:
+            # Taken back by one that names another time and merchant.
+            of = transaction(i, f"u{i % 3}", "m0", time - 5 * DAY)
+            log.append((time, label(0, of, time)))
+            other = transaction(i, f"u{i % 3}", "m1", time - 5 * DAY + 1)
+            log.append((time + DAY, label(0, other, time + DAY, is_fraud=bool(i % 80))))
         if i in (30, 60):
             log.append((time + 1, one))
     log.append((START + DAY, structs.replace(transaction(0), value=b"{")))
@@ -70,11 +80,13 @@ def run(records: list[LogRecord]) -> Run:
     """Ingests, scores and logs the records, some at a time."""
     left = Run(records)
     for sent in routed(ingest_state(), records, range(TURN, len(records), TURN)):
-        left.by_merchant.append(LogRecord(len(left.by_merchant), 0, None, sent.value, sent.headers))
+        left.by_merchant.append(sealed(BY_MERCHANT.name, LogRecord(len(left.by_merchant), 0, None, sent.value, sent.headers)))
     sent = [(record.value or b"", record.headers) for record in left.by_merchant]
     state, variant = score_state(), Variant(scorer())
     for batch in received([Sent(*one) for one in sent]):
-        left.scoring_log += decide(advanced(state, [batch]), variant, "EUR", 0).log
+        outcome = decide(advanced(state, [batch]), variant, "EUR", 0)
+        left.scoring_log += outcome.log
+        left.decisions += [message for _, message in outcome.decisions]
     return left
 
 

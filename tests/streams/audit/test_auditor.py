@@ -6,7 +6,6 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 import pytest
-from msgspec import structs
 
 from features.definitions import FEATURE_SETS, HOUR, FeatureSet
 from features.online.feast_store import KeyState
@@ -18,13 +17,16 @@ from streams.audit.recomputation import StateAt
 from streams.audit.scored import Scored
 from streams.messages import answer
 from streams.messages.code_digest import code_digest
-from streams.messages.headers import HEADER
+from streams.messages.headers import opened
 from streams.messages.record import LogRecord
 from tests.made.decisions import decision
 from tests.made.records import FRAUD_V1, scorer, transaction
+from tests.made.seal import SEAL
+from tests.made.seal import answered as with_answer
 from tests.streams.audit.run_of_stages import START, Run, history, run
 
 LATER = START + 41 * 24 * HOUR
+LAST = len(history()) - 1
 
 
 def audited(left: Run, together: int = 4, feature_set: FeatureSet = FRAUD_V1) -> Auditor:
@@ -59,11 +61,11 @@ def answered(left: Run, user_offset: int, merchant_offset: int, *, degraded: boo
     )
     read = [answer.StatePosition(-1, -1)] * 2 if degraded else [answer.StatePosition(0, at.offset) for at in states]
     given_answer = answer.Answer(given, made.tobytes(), *read, code_digest())
-    return structs.replace(one, headers=[(HEADER, answer.encode(given_answer))])
+    return with_answer(one, answer.encode(given_answer))
 
 
 @pytest.mark.parametrize("together", [1, 1000])
-@pytest.mark.parametrize(("user_offset", "merchant_offset"), [(196, 27), (40, 27), (40, 3)])
+@pytest.mark.parametrize(("user_offset", "merchant_offset"), [(LAST, 27), (40, 27), (40, 3)])
 def test_what_the_api_answered_is_made_again_from_the_states_that_it_names(user_offset: int, merchant_offset: int, together: int) -> None:
     """Whether these lie just before or far behind, where only another look at the log finds them."""
     before = run(history())
@@ -81,9 +83,9 @@ def test_a_degraded_answer_rests_on_the_request_alone() -> None:
 def test_an_answer_that_names_other_states_than_it_rests_on_is_found() -> None:
     before = run(history())
     asked = answered(before, 40, 27)
-    given = answer.decode(dict(asked.headers)[HEADER])
-    lied = answer.encode(msgspec.structs.replace(given, user_state=answer.StatePosition(0, 196)))
-    auditor = audited(run([*before.transactions, structs.replace(asked, headers=[(HEADER, lied)])]))
+    given = answer.decode(opened(asked, 0, SEAL).answer or b"")
+    lied = answer.encode(msgspec.structs.replace(given, user_state=answer.StatePosition(0, LAST)))
+    auditor = audited(run([*before.transactions, with_answer(asked, lied)]))
     (mismatch,) = auditor.findings.examples
     assert mismatch.scored.transaction_id == f"t{asked.offset}"
     assert all(difference.feature.startswith("user_") for difference in mismatch.differences)
@@ -130,7 +132,7 @@ def test_decisions_on_another_known_feature_set_are_left_to_its_own_audit() -> N
 def test_the_store_is_right_behind_or_wrong() -> None:
     left = run(history())
     auditor = audited(left)
-    end, middle = StateAt("user", 0, 196, "u1"), StateAt("user", 0, 100, "u1")
+    end, middle = StateAt("user", 0, LAST, "u1"), StateAt("user", 0, 100, "u1")
     states = auditor.states([end, middle])
     right, early = states[end] or b"", states[middle] or b""
     digest = FRAUD_V1.digest
@@ -138,17 +140,17 @@ def test_the_store_is_right_behind_or_wrong() -> None:
     def served(state: KeyState | None) -> store_audit.StoreFindings:
         return store_audit.compare(FRAUD_V1, auditor, {("user", "u1"): state})
 
-    assert served(KeyState(right, 0, 196, digest)) == ([], [])
+    assert served(KeyState(right, 0, LAST, digest)) == ([], [])
     assert served(KeyState(early, 0, 100, digest)) == ([], [("user", "u1")])
     (stale,) = store_audit.lagging([("user", "u1")], 10)
     assert stale.cause == "lag"
-    ((tampered,), _) = served(KeyState(early, 0, 196, digest))
+    ((tampered,), _) = served(KeyState(early, 0, LAST, digest))
     assert tampered.cause == "unknown"
     assert any(difference.feature == "user_tx_count_30d" for difference in tampered.differences)
-    ((garbage,), _) = served(KeyState(b"?", 0, 196, digest))
+    ((garbage,), _) = served(KeyState(b"?", 0, LAST, digest))
     assert (garbage.cause, garbage.differences) == ("unknown", [])
     assert served(None).wrong[0].cause == "lag"
-    assert served(KeyState(right, 0, 196, "0" * 64)).wrong[0].cause == "definition version"
+    assert served(KeyState(right, 0, LAST, "0" * 64)).wrong[0].cause == "definition version"
 
 
 def test_a_decision_is_taken_apart() -> None:

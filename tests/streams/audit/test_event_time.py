@@ -9,6 +9,7 @@ from msgspec import structs
 from features.history.log import HistoryLog, vectors
 from streams.audit.auditor import Auditor
 from streams.audit.event_time import EventTime, text
+from streams.messages.headers import SEQ
 from streams.messages.record import LogRecord
 from tests.made.records import FRAUD_V1, scorer, transaction
 from tests.made.records_of_tables import as_table
@@ -34,7 +35,7 @@ def test_a_replays_turn_settles_what_happened_at_once() -> None:
     first, second = (transaction(i, "u1", "m1", 1_700_000_000_000, 100 + i) for i in range(2))
 
     def differing(*turns: int | None) -> object:
-        headers = [[] if turn is None else [("seq", b"%d" % turn)] for turn in turns]
+        headers = [[] if turn is None else [(SEQ, b"%d" % turn)] for turn in turns]
         twins = [structs.replace(one, headers=turn) for one, turn in zip((first, second), headers, strict=True)]
         return reported(run(twins))[0]["rows_that_differ"]
 

@@ -16,6 +16,7 @@ from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.kafka.producer import DeliveryError, Membership, StageProducer
 from streams.messages.topics import Topic
+from tests.made.seal import SEAL
 from tests.run.deployment import eventually
 
 KINDS = {"at least once": AtLeastOnce, "exactly once": ExactlyOnce}
@@ -58,7 +59,7 @@ class Stage:
 
     def saved(self) -> dict[bytes, bytes]:
         self._wait_for_markers(self.states.name)
-        return self.log.newest(self.states.name, 0)
+        return self.log.newest(self.states.name, 0, SEAL)
 
     def committed(self, partition: int = 0) -> int | None:
         return self.log.committed(self.source.name, partition)
@@ -96,7 +97,7 @@ def stage(request: pytest.FixtureRequest, kafka_bootstrap: str) -> Iterator[Stag
 
     eventually(joined, 30, "the member's assignment")
     log, uncommitted = (KafkaLog(KafkaClients(kafka_bootstrap), name, committed_only=only) for only in (True, False))
-    delivery = KINDS[request.param](KafkaClients(kafka_bootstrap), name, source, states)
+    delivery = KINDS[request.param](KafkaClients(kafka_bootstrap), name, source, states, SEAL)
     found = Stage(kafka_bootstrap, source, states, f"out-{name}", member, log, uncommitted, delivery)
     delivery.open({0: 0, 1: 0}, found.membership())
     yield found

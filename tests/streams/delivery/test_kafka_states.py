@@ -1,12 +1,13 @@
 """States recovered from a real broker: from what was saved and the log, or a loud refusal where these can't give them."""
 
+import threading
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -21,6 +22,8 @@ from streams.messages.topics import Topic
 from streams.state.users import IngestState
 from tests.made.records import ingest_state, transaction
 from tests.made.saved_states import contents
+from tests.made.seal import SEAL
+from tests.run.deployment import eventually
 
 RECORDS = [transaction(number, f"u{number % 3}", f"m{number % 2}") for number in range(10)]
 
@@ -36,7 +39,13 @@ class Partition:
 
     def worker(self, *, repeatable: bool = False) -> PartitionStates[IngestState]:
         return PartitionStates(
-            self.log, self.source, self.states, lambda _: ingest_state(), lambda _, state, read: reapply(state, read), repeatable=repeatable
+            self.log,
+            self.source,
+            self.states,
+            lambda _: ingest_state(),
+            lambda _, state, read: reapply(state, read),
+            SEAL,
+            repeatable=repeatable,
         )
 
     def open(self, worker: PartitionStates[IngestState], generation: int = 1) -> int:
@@ -45,13 +54,26 @@ class Partition:
     def write(self, records: Sequence[StateRecord]) -> None:
         producer = Producer({"bootstrap.servers": self.kafka})
         for record in records:
-            producer.produce(self.states.name, record.value, record.key, record.partition)
+            seal = SEAL.header(self.states.name, record.partition, record.key, record.value)
+            producer.produce(self.states.name, record.value, record.key, record.partition, headers=[seal])
         assert producer.flush(10) == 0
 
     def commit(self, offset: int) -> None:
-        consumer = Consumer({"bootstrap.servers": self.kafka, "group.id": self.log.group})
-        consumer.commit(offsets=[TopicPartition(self.source.name, 0, offset)], asynchronous=False)
-        consumer.close()
+        self.log.commit(self.source.name, {0: offset})
+
+    def create_again(self, count: int) -> None:
+        """The topic is created again, with so many records."""
+        admin = AdminClient({"bootstrap.servers": self.kafka})
+        admin.delete_topics([self.source.name])[self.source.name].result(10)
+        eventually(lambda: self.source.name not in admin.list_topics(timeout=10).topics, 30, "the topic's end")
+        admin.create_topics([NewTopic(self.source.name, 1)])[self.source.name].result(10)
+        self.fill(count)
+
+    def fill(self, count: int) -> None:
+        producer = Producer({"bootstrap.servers": self.kafka})
+        for record in RECORDS[:count]:
+            producer.produce(self.source.name, record.value, record.key)
+        assert producer.flush(10) == 0
 
     def trim(self, offset: int) -> None:
         part = TopicPartition(self.source.name, 0, offset)
@@ -86,13 +108,11 @@ def partition(kafka_bootstrap: str) -> Iterator[Partition]:
     made = [NewTopic(topic.name, 1, config=topic.settings()) for topic in (source, states)]
     for done in admin.create_topics(made).values():
         done.result(10)
-    producer = Producer({"bootstrap.servers": kafka_bootstrap})
-    for record in RECORDS:
-        producer.produce(source.name, record.value, record.key)
-    assert producer.flush(10) == 0
     log = KafkaLog(KafkaClients(kafka_bootstrap), f"group-{name}")
-    yield Partition(kafka_bootstrap, source, states, log)
-    log.close()
+    filled = Partition(kafka_bootstrap, source, states, log)
+    filled.fill(len(RECORDS))
+    yield filled
+    filled.log.close()
     for done in admin.delete_topics([source.name, states.name]).values():
         done.result(10)
 
@@ -141,21 +161,74 @@ def test_lost_positions_are_no_loss_for_who_may_repeat_and_refused_to_who_may_no
     partition.log.close()
     partition.log = KafkaLog(KafkaClients(partition.kafka), f"group-{uuid.uuid4().hex}")
     assert partition.open(partition.worker(repeatable=True)) == 4
-    with pytest.raises(UserError, match=r"has no offset for source.*was saved at 4; set the group's offset to one above"):
+    with pytest.raises(
+        UserError, match=r"has no offset for source.*was saved at 4; set it to where the stage was with `tidemark offsets restore`"
+    ):
         partition.open(partition.worker())
 
 
 def test_positions_turned_back_are_refused(partition: Partition) -> None:
     partition.save(4)
     partition.commit(2)
-    with pytest.raises(UserError, match=r"was saved at offset 4 .* stands at 2; set the group's offset forward again"):
+    with pytest.raises(UserError, match=r"was saved at offset 4 .* stands at 2, which is before; set it .* `tidemark offsets restore`"):
         partition.open(partition.worker())
+
+
+def test_who_has_lost_its_position_repeats_nothing_that_a_key_was_saved_with(partition: Partition) -> None:
+    """A round takes its keys as they stand by then: some have seen records beyond the position that counts as saved."""
+    worker = partition.worker()
+    partition.open(worker)
+    ingest([(worker[0], partition.read(0, 4))], Counter())
+    worker.advance({0: 4})
+    saver = worker._savers[0]
+    partition.write([StateRecord(0, *record) for record in saver.chunk(4, 1)])
+    ingest([(worker[0], partition.read(4, 8))], Counter())
+    while saver.in_round:
+        partition.write([StateRecord(0, *record) for record in saver.chunk(8, 1)])
+    assert saver.saved == 4
+    again = partition.worker(repeatable=True)
+    position = partition.open(again)
+    assert position == 8
+    ingest([(again[0], partition.read(position, 10))], Counter())
+    assert contents(again[0]) == contents(partition.unhurt(10))
+
+
+def test_a_log_that_ends_before_what_was_saved_is_refused(partition: Partition) -> None:
+    worker = partition.worker()
+    partition.open(worker)
+    worker.advance({0: 12})
+    for records in worker.rest():
+        partition.write(records)
+    # Whether the group's position is known or was forgotten.
+    with pytest.raises(UserError, match=r"source.*\[0\] ends at offset 10, but states.*\[0\] stands at 12: the topic .* has lost its end"):
+        partition.open(partition.worker(repeatable=True))
+    partition.commit(12)
+    with pytest.raises(UserError, match=r"source.*\[0\] ends at offset 10, but group .* stands at 12: the topic .* has lost its end"):
+        partition.open(partition.worker())
+
+
+def test_a_broker_that_reports_less_for_a_moment_is_waited_for(partition: Partition) -> None:
+    partition.save(4)
+    partition.commit(12)
+    filling = threading.Timer(3, partition.fill, [2])
+    filling.start()
+    assert partition.open(partition.worker()) == 12
+    filling.join()
+
+
+@pytest.mark.parametrize("count", [2, 10])
+def test_a_topic_that_was_created_again_is_refused_however_long_it_is(partition: Partition, count: int) -> None:
+    """Kafka forgets a topic's positions with the topic: what was saved knows."""
+    partition.save(4)
+    partition.create_again(count)
+    with pytest.raises(UserError, match=r"states.*\[0\] was saved of another topic source.*created again"):
+        partition.open(partition.worker(repeatable=True))
 
 
 def test_states_that_are_gone_are_refused_if_the_log_can_not_give_them(partition: Partition) -> None:
     partition.commit(6)
     partition.trim(2)
-    with pytest.raises(UserError, match=r"holds no states, and source.* begins at offset 2.*restore states.* from a copy"):
+    with pytest.raises(UserError, match=r"holds no states, and source.* begins at offset 2.*restore .* from a copy"):
         partition.open(partition.worker())
 
 
@@ -163,7 +236,7 @@ def test_a_log_that_has_lost_what_is_not_saved_is_refused(partition: Partition) 
     partition.save(4)
     partition.commit(8)
     partition.trim(6)
-    with pytest.raises(UserError, match=r"can't be read from offset 4 .*raise the topic's retention"):
+    with pytest.raises(UserError, match=r"can't be read from offset 4 .*raise retention.ms"):
         partition.open(partition.worker())
 
 

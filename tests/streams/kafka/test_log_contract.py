@@ -14,6 +14,7 @@ from streams.kafka.log import KafkaLog
 from streams.messages.record import LogRecord
 from tests.made.log_in_memory import LogInMemory
 from tests.made.saved_states import Topic
+from tests.made.seal import SEAL, sealed
 
 SENT = [
     LogRecord(0, 1_000, b"u1", b"first", []),
@@ -75,7 +76,7 @@ def test_of_an_empty_partition_there_is_nothing_to_read(world: World) -> None:
     world.append(SENT)
     assert world.log.bounds(world.topic, 0) == (0, 0)
     assert world.read(0, 10, partition=0) == []
-    assert world.log.newest(world.topic, 0) == {}
+    assert world.log.newest(world.topic, 0, SEAL) == {}
     assert not world.log.has_records(world.topic, 0, 0)
 
 
@@ -110,12 +111,14 @@ def test_a_log_that_grows_keeps_what_it_had(world: World) -> None:
 
 def test_the_newest_of_each_key_is_its_last_value_unless_that_removed_it(world: World) -> None:
     keyed = [record for record in SENT if record.key is not None]
-    world.append(keyed)
-    assert world.log.newest(world.topic, 1) == {b"u2": b"second", b"u3": b"third"}
+    world.append([sealed(world.topic, record, 1) for record in keyed])
+    # What others write over it counts for nothing.
+    world.append([LogRecord(6, 1_006, b"u2", b"foreign", []), LogRecord(7, 1_007, b"u3", None, [])])
+    assert world.log.newest(world.topic, 1, SEAL) == {b"u2": b"second", b"u3": b"third"}
     # A state topic in memory, of the tests of saved states, keeps the same.
     topic = Topic()
     topic.write([(record.key or b"", record.value) for record in keyed])
-    assert topic == world.log.newest(world.topic, 1)
+    assert topic == world.log.newest(world.topic, 1, SEAL)
 
 
 def test_there_are_records_up_to_the_last(world: World) -> None:

@@ -67,6 +67,7 @@ def test_a_member_commits(kafka_bootstrap: str, member: Consumer, group: str) ->
     producer.add_positions(TOPIC, {0: 7}, membership_of(member, group))
     producer.commit()
     assert committed(kafka_bootstrap, group) == 7
+    assert member.committed([TopicPartition(TOPIC, 0)], 10)[0].metadata == "tidemark:7"
     producer.close()
 
 

@@ -1,17 +1,21 @@
 """Records read for a stage, from a real broker: from where it is asked, in order, committed ones only, each once."""
 
+import re
 import time
 import uuid
 from collections.abc import Iterator, Mapping
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from features.errors import UserError
+from streams.kafka import out_of_range
 from streams.kafka.client import KafkaClients
 from streams.kafka.reader import Fetching, PartitionReader
 from streams.messages.record import LogRecord
+from tests.run.deployment import eventually
 
 FETCHING = Fetching(wait_s=0.05, most=100, worthwhile=1)
 
@@ -111,3 +115,43 @@ def test_what_is_not_committed_is_not_read(kafka_bootstrap: str, topic: str, rea
     assert [record.value for record in read(reader, positions, 1)[0]] == [b"committed"]
     assert reader.read(positions, 0.3, at_once) == {}
     producer.abort_transaction(10)
+
+
+@pytest.mark.parametrize(("position", "sentence"), [(11, "ends at offset 10, but group nobody's stands at 11"), (3, "begins at offset 4")])
+def test_what_the_log_does_not_have_is_never_passed_over(
+    kafka_bootstrap: str, topic: str, reader: PartitionReader, position: int, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(out_of_range, "PATIENCE_S", 0.0)
+    write(kafka_bootstrap, topic, {0: [b"%d" % i for i in range(10)], 1: [b"%d" % i for i in range(10)]})
+    part = TopicPartition(topic, 0, 4)
+    admin = AdminClient({"bootstrap.servers": kafka_bootstrap})
+    admin.delete_records([part])[part].result(10)
+
+    def read_on() -> None:
+        positions = {0: position, 1: 0}
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            for partition, records in reader.read(positions, 0.2, at_once).items():
+                positions[partition] = records[-1].offset + 1
+
+    with pytest.raises(UserError, match=re.escape(f"{topic}[0] {sentence}")):
+        read_on()
+
+
+def test_a_topic_that_is_created_again_ends_who_reads_it(kafka_bootstrap: str, topic: str, reader: PartitionReader) -> None:
+    write(kafka_bootstrap, topic, {0: [b"%d" % i for i in range(10)]})
+    positions = {0: 0, 1: 0}
+    assert len(read(reader, positions, 10)[0]) == 10
+    admin = AdminClient({"bootstrap.servers": kafka_bootstrap})
+    admin.delete_topics([topic])[topic].result(10)
+    eventually(lambda: topic not in admin.list_topics(timeout=10).topics, 30, "the topic's end")
+    admin.create_topics([NewTopic(topic, 2)])[topic].result(10)
+    write(kafka_bootstrap, topic, {0: [b"new"]})
+
+    def read_on() -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            assert reader.read(positions, 0.2, at_once) == {}
+
+    with pytest.raises(UserError, match=re.escape(f"{topic}[0] ends at offset 1, but group nobody's stands at 10")):
+        read_on()

@@ -17,6 +17,7 @@ from streams.kafka.log import KafkaLog
 from streams.kafka.producer import StageProducer
 from streams.kafka.reader import Fetching, PartitionReader
 from streams.messages.topics import USER_RISK
+from tests.run.deployment import eventually
 from tests.run.secured_kafka import SecuredKafka, secured
 
 WAYS = [("SASL_PLAINTEXT", "PLAIN"), ("SASL_PLAINTEXT", "SCRAM-SHA-512"), ("SASL_SSL", "PLAIN"), ("SASL_SSL", "SCRAM-SHA-512"), ("SSL", "")]
@@ -43,8 +44,14 @@ def test_every_client_is_taken(kafka: SecuredKafka, protocol: str, mechanism: st
     producer.commit()
     producer.close()
     log = KafkaLog(clients, "test")
-    begin, end = log.bounds(USER_RISK.name, 0)
-    assert mark in [record.value for records in log.read(USER_RISK.name, 0, begin, end) for record in records]
+
+    def read() -> bool:
+        # A transaction's marker is written soon after its commit has been acknowledged.
+        found = log.read(USER_RISK.name, 0, *log.bounds(USER_RISK.name, 0))
+        return mark in [record.value for records in found for record in records]
+
+    eventually(read, 20, "the committed record")
+    begin, _ = log.bounds(USER_RISK.name, 0)
     log.close()
     reader = PartitionReader(clients, "test", USER_RISK.name, Fetching(0.01, 1_000))
     deadline, found = time.monotonic() + 20, []

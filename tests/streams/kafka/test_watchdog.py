@@ -2,10 +2,13 @@
 
 import logging
 import threading
+import uuid
 from collections.abc import Iterator
+from itertools import count
 
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.config import DeploymentConfig
 from streams.kafka.open_transactions import open_transactions
@@ -51,6 +54,53 @@ def test_who_has_read_everything_is_left_alone(shared: Deployment, topic: Topic)
     watchdog = watch(shared.config, topic, 10, ended)
     assert not ended.wait(4)
     watchdog.close()
+
+
+def test_who_stands_beyond_the_end_is_ended(shared: Deployment, topic: Topic, caplog: pytest.LogCaptureFixture) -> None:
+    ended = threading.Event()
+    watchdog = watch(shared.config, topic, 11, ended)
+    assert ended.wait(20)
+    watchdog.close()
+    assert f"{topic.name}[0] ends at 10, before the stage's position 11; the stage ends" in caplog.text
+
+
+def test_who_reads_a_topic_that_is_gone_is_ended(shared: Deployment, caplog: pytest.LogCaptureFixture) -> None:
+    ended = threading.Event()
+    gone = Topic("no-such-topic", "none", "for a test", None, None)
+    # Its partitions are nobody's any more.
+    watchdog = Watchdog(shared.config, gone, dict, ended.set, held_back=0.5, look_every=0.2)
+    assert ended.wait(20)
+    watchdog.close()
+    assert "topic no-such-topic is gone; the stage ends" in caplog.text
+
+
+def test_who_reads_a_topic_that_is_deleted_is_ended(kafka_bootstrap: str, shared: Deployment, caplog: pytest.LogCaptureFixture) -> None:
+    admin, name = AdminClient({"bootstrap.servers": kafka_bootstrap}), f"deleted-{uuid.uuid4().hex}"
+    admin.create_topics([NewTopic(name, 1)])[name].result(10)
+    ended = threading.Event()
+    watchdog = Watchdog(
+        shared.config, Topic(name, "none", "for a test", None, None), lambda: {0: 0}, ended.set, held_back=0.5, look_every=0.2
+    )
+    assert not ended.wait(2)
+    admin.delete_topics([name])[name].result(10)
+    assert ended.wait(30)
+    watchdog.close()
+    assert f"topic {name} is gone; the stage ends" in caplog.text
+
+
+def test_who_reads_a_topic_that_was_created_again_is_ended(shared: Deployment, topic: Topic, caplog: pytest.LogCaptureFixture) -> None:
+    ended = threading.Event()
+    # It reads on, for the new one is longer by now.
+    positions = count()
+    watchdog = Watchdog(shared.config, topic, lambda: {0: next(positions)}, ended.set, held_back=0.5, look_every=0.2)
+    assert not ended.wait(2)
+    admin = AdminClient({"bootstrap.servers": shared.config.kafka})
+    admin.delete_topics([topic.name])[topic.name].result(10)
+    eventually(lambda: topic.name not in admin.list_topics(timeout=10).topics, 30, "the topic's end")
+    admin.create_topics([NewTopic(topic.name, 1)])[topic.name].result(10)
+    assert ended.wait(20)
+    watchdog.close()
+    assert f"topic {topic.name}" in caplog.text
 
 
 def test_an_open_transaction_is_told_with_its_producer_and_the_mend(

@@ -9,11 +9,12 @@ from msgspec import structs
 
 from streams.messages.events import DeadLetter
 from streams.messages.partitioner import partition_of
-from streams.messages.record import LogRecord
+from streams.messages.record import UNSTAMPED, LogRecord
 from streams.messages.refusals import RefusedError
 from streams.messages.validation import Validator
 from tests.made.bad_records import BAD, changed, replaced
 from tests.made.records import KAFKA_TIME, label, transaction
+from tests.made.user_records import user
 
 
 @pytest.fixture
@@ -66,6 +67,47 @@ def test_a_label_without_a_field_is_refused(validator: Validator, field: str) ->
         validator.label(structs.replace(good, value=msgspec.json.encode(message)))
 
 
+@pytest.mark.parametrize("field", ["event_time", "label_time"])
+def test_a_label_from_the_future_is_refused_for_nothing_could_take_it_back(validator: Validator, field: str) -> None:
+    at_most = KAFKA_TIME + 5 * 60_000
+    for time, reason in ((at_most, None), (at_most + 1, f"{field}_ahead"), (10**13, f"{field}_ahead")):
+        value = {**msgspec.json.decode(label(1, transaction(0), 1_700_600_000_000).value or b""), field: time}
+        record = structs.replace(label(1, transaction(0), 0), value=msgspec.json.encode(value))
+        if reason is None:
+            assert getattr(validator.label(record), field) == time
+            continue
+        with pytest.raises(RefusedError, match="more than 5 min after") as refused:
+            validator.label(record)
+        assert refused.value.reason == reason
+
+
+def test_a_record_that_the_broker_did_not_stamp_is_refused_with_the_setting(validator: Validator) -> None:
+    paid = transaction(0)
+    for read, record in (
+        (validator.transaction, paid),
+        (validator.label, label(1, paid, 1_700_600_000_000)),
+        (validator.user, user(0)),
+        (validator.removed, LogRecord(0, 0, b"u1", None, [])),
+    ):
+        assert read(record)
+        with pytest.raises(RefusedError, match=r"set message\.timestamp\.type=LogAppendTime on topic transactions") as refused:
+            read(structs.replace(record, timestamp=UNSTAMPED))
+        assert refused.value.reason == "unstamped"
+
+
+@pytest.mark.parametrize("key", [None, b"", b"\xff", b"u" * 257, "ü".encode() * 10**6])
+def test_only_a_key_that_is_an_id_removes_a_user_and_a_long_one_is_cut_in_its_dead_letter(validator: Validator, key: bytes | None) -> None:
+    record = LogRecord(0, KAFKA_TIME, key, None, [])
+    with pytest.raises(RefusedError, match="must be a user_id of 1 to 256 characters") as refused:
+        validator.removed(record)
+    assert refused.value.reason == "wrong_key"
+    assert len(validator.dead_letter(record, refused.value)) < 2_500
+
+
+def test_a_label_may_be_older_than_its_transaction(validator: Validator) -> None:
+    assert validator.label(label(1, transaction(0), 1_600_000_000_000)).label_time == 1_600_000_000_000
+
+
 def test_a_dead_letter_holds_the_record(validator: Validator) -> None:
     value = b"\x00" + b"x" * 300_000
     letter = msgspec.json.decode(validator.dead_letter(replaced(value), RefusedError("not_json", "why")), type=DeadLetter)
@@ -79,3 +121,12 @@ def test_a_dead_letter_holds_the_record(validator: Validator) -> None:
 def test_a_dead_letter_of_nothing(validator: Validator) -> None:
     letter = msgspec.json.decode(validator.dead_letter(replaced(None, None), RefusedError("null_value", "why")), type=DeadLetter)
     assert (letter.key_base64, letter.value_base64, letter.value_bytes, letter.value_digest) == (None, None, 0, None)
+
+
+def test_a_key_of_any_size_leaves_a_dead_letter_that_the_broker_takes(validator: Validator) -> None:
+    record = structs.replace(transaction(3), key=b"\x00" * (7 << 20))
+    with pytest.raises(RefusedError) as refused:
+        validator.transaction(record)
+    letter = validator.dead_letter(record, refused.value)
+    assert refused.value.reason == "wrong_key"
+    assert len(letter) < 1 << 20

@@ -15,12 +15,14 @@ from confluent_kafka import KafkaError, KafkaException
 from features.history.columns import CANONICAL
 from streams.kafka import client
 from streams.kafka.client import KafkaClients
+from streams.messages.headers import LABEL, SENT_AT, SEQ
 from streams.messages.readers import label_reader, transaction_reader
 from streams.messages.topics import TRANSACTIONS
 from streams.replay import kafka_replay as module
 from streams.replay.kafka_replay import replay
 from streams.replay.pacing import parse_rate
 from streams.replay.plan import plan_replay
+from tests.made.seal import SEAL
 
 decode_transaction = transaction_reader()
 decode_label = label_reader()
@@ -94,23 +96,23 @@ def history(rows: int) -> pa.Table:
 def test_records_are_sent_in_order_with_their_place(producer: FakeProducer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_BLOCK", 3)
     table = history(5)
-    done = replay(table, plan_replay(table), KafkaClients("kafka:9092"))
+    done = replay(table, plan_replay(table), KafkaClients("kafka:9092"), SEAL)
     names = [
-        decode_label(r["value"]).transaction_id + "!" if "type" in r else decode_transaction(r["value"]).transaction_id
+        decode_label(r["value"]).transaction_id + "!" if LABEL in r else decode_transaction(r["value"]).transaction_id
         for r in producer.sent
     ]
     assert names == ["0", "1", "0!", "2", "3", "4", "3!"]
-    assert [record["seq"] for record in producer.sent] == [b"0", b"1", b"2", b"3", b"4", b"5", b"6"]
+    assert [record[SEQ] for record in producer.sent] == [b"0", b"1", b"2", b"3", b"4", b"5", b"6"]
     assert [record["key"].decode() for record in producer.sent] == ["ü0", "ü1", "ü0", "ü2", "ü3", "ü4", "ü3"]
-    assert [record.get("type") for record in producer.sent] == [None, None, b"label", None, None, None, b"label"]
+    assert [LABEL in record for record in producer.sent] == [False, False, True, False, False, False, True]
     assert {record["topic"] for record in producer.sent} == {TRANSACTIONS.name}
-    assert all("sent_at" not in record for record in producer.sent)
+    assert all(SENT_AT not in record for record in producer.sent)
     assert (done.transactions, done.labels, done.failed, done.unsent, done.complete) == (5, 2, 0, 0, True)
     assert (done.first_event_time, done.last_event_time) == (START, START + 4 * DAY)
 
 
 def test_the_producer_may_not_repeat_reorder_or_place_keys_elsewhere(producer: FakeProducer) -> None:
-    replay(history(1), plan_replay(history(1)), KafkaClients("kafka:9092"))
+    replay(history(1), plan_replay(history(1)), KafkaClients("kafka:9092"), SEAL)
     assert producer.settings["enable.idempotence"] is True
     assert producer.settings["partitioner"] == "murmur2_random"
     assert producer.settings["bootstrap.servers"] == "kafka:9092"
@@ -119,27 +121,27 @@ def test_the_producer_may_not_repeat_reorder_or_place_keys_elsewhere(producer: F
 def test_a_full_queue_is_waited_for(producer: FakeProducer) -> None:
     producer.capacity = 10
     table = history(100)
-    assert replay(table, plan_replay(table), KafkaClients("kafka:9092")).complete
-    assert [record["seq"] for record in producer.sent] == [b"%d" % seq for seq in range(len(plan_replay(table)))]
+    assert replay(table, plan_replay(table), KafkaClients("kafka:9092"), SEAL).complete
+    assert [record[SEQ] for record in producer.sent] == [b"%d" % seq for seq in range(len(plan_replay(table)))]
 
 
 def test_records_are_due_at_even_intervals_and_carry_when(producer: FakeProducer) -> None:
     table = history(60)
     before = time.time() * 1000
-    replay(table, plan_replay(table), KafkaClients("kafka:9092"), parse_rate("200"))
-    due = [int(record["sent_at"]) for record in producer.sent]
+    replay(table, plan_replay(table), KafkaClients("kafka:9092"), SEAL, parse_rate("200"))
+    due = [int(record[SENT_AT]) for record in producer.sent]
     assert due[0] >= before
     assert [at - due[0] for at in due] == pytest.approx([5 * seq for seq in range(len(due))], abs=1)
     # Never before it is due (the header is cut to the ms), and where nothing holds the sender up, not long after.
-    late = [record["at"] - int(record["sent_at"]) for record in producer.sent]
+    late = [record["at"] - int(record[SENT_AT]) for record in producer.sent]
     assert min(late) >= -1
     assert sorted(late)[len(late) // 2] < 20
 
 
 def test_event_time_may_run_faster(producer: FakeProducer) -> None:
     table = history(4)
-    done = replay(table, plan_replay(table), KafkaClients("kafka:9092"), parse_rate(f"realtime×{DAY / 100:.0f}"))
-    due = [int(record["sent_at"]) for record in producer.sent]
+    done = replay(table, plan_replay(table), KafkaClients("kafka:9092"), SEAL, parse_rate(f"realtime×{DAY / 100:.0f}"))
+    due = [int(record[SENT_AT]) for record in producer.sent]
     assert [at - due[0] for at in due] == pytest.approx([0, 100, 150, 200, 300, 450], abs=1)
     assert done.seconds >= 0.45
 
@@ -153,8 +155,8 @@ def test_a_late_sender_does_not_move_what_is_due(producer: FakeProducer) -> None
             time.sleep(0.1)
         held_up.append(records)
 
-    replay(table, plan_replay(table), KafkaClients("kafka:9092"), parse_rate("200"), advance=hold_up_once)
-    due = [int(record["sent_at"]) for record in producer.sent]
+    replay(table, plan_replay(table), KafkaClients("kafka:9092"), SEAL, parse_rate("200"), advance=hold_up_once)
+    due = [int(record[SENT_AT]) for record in producer.sent]
     assert [at - due[0] for at in due] == pytest.approx([5 * seq for seq in range(len(due))], abs=1)
     assert producer.sent[10]["at"] - due[10] > 30
     assert max(held_up[1:3]) >= 10
@@ -165,7 +167,7 @@ def test_a_failed_delivery_ends_the_replay_and_is_counted(producer: FakeProducer
     monkeypatch.setattr(module, "_POLL_EVERY", 10)
     producer.failing = frozenset({12})
     table = history(100)
-    done = replay(table, plan_replay(table), KafkaClients("kafka:9092"))
+    done = replay(table, plan_replay(table), KafkaClients("kafka:9092"), SEAL)
     assert not done.complete
     assert done.failed == 1
     assert done.first_failure == KafkaError(KafkaError._MSG_TIMED_OUT).str()
@@ -176,7 +178,7 @@ def test_a_failed_delivery_ends_the_replay_and_is_counted(producer: FakeProducer
 def test_a_producer_that_gives_up_is_a_failure(producer: FakeProducer) -> None:
     producer.refusing = frozenset({12})
     table = history(100)
-    done = replay(table, plan_replay(table), KafkaClients("kafka:9092"))
+    done = replay(table, plan_replay(table), KafkaClients("kafka:9092"), SEAL)
     assert (done.failed, done.transactions + done.labels, done.unsent) == (1, 12, len(plan_replay(table)) - 13)
 
 
@@ -184,7 +186,9 @@ def test_what_was_handed_over_before_a_stop_is_flushed(producer: FakeProducer, m
     monkeypatch.setattr(module, "_POLL_EVERY", 10)
     table = history(100)
     handed_over: list[int] = []
-    done = replay(table, plan_replay(table), KafkaClients("kafka:9092"), advance=handed_over.append, stopped=lambda: sum(handed_over) >= 30)
+    done = replay(
+        table, plan_replay(table), KafkaClients("kafka:9092"), SEAL, advance=handed_over.append, stopped=lambda: sum(handed_over) >= 30
+    )
     assert (done.failed, done.transactions + done.labels, done.unsent) == (0, 30, len(plan_replay(table)) - 30)
 
 
@@ -192,11 +196,11 @@ def test_a_stop_does_not_wait_for_what_is_due_tomorrow(producer: FakeProducer) -
     table = history(10)
     begin = time.monotonic()
     done = replay(
-        table, plan_replay(table), KafkaClients("kafka:9092"), parse_rate("realtime"), stopped=lambda: time.monotonic() > begin + 0.5
+        table, plan_replay(table), KafkaClients("kafka:9092"), SEAL, parse_rate("realtime"), stopped=lambda: time.monotonic() > begin + 0.5
     )
     assert (done.transactions, done.unsent) == (1, len(plan_replay(table)) - 1)
 
 
 def test_nothing_planned_is_nothing_sent(producer: FakeProducer) -> None:
-    done = replay(history(3), plan_replay(history(3), end_ms=START), KafkaClients("kafka:9092"), parse_rate("realtime"))
+    done = replay(history(3), plan_replay(history(3), end_ms=START), KafkaClients("kafka:9092"), SEAL, parse_rate("realtime"))
     assert (done.transactions, done.labels, done.first_event_time, done.complete) == (0, 0, None, True)

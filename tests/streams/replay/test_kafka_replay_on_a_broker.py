@@ -19,6 +19,7 @@ from features.history.label_delay import with_label_times
 from streams.kafka.admin import partition_count
 from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
+from streams.messages.headers import LABEL, SENT_AT, SEQ
 from streams.messages.partitioner import partition_of
 from streams.messages.readers import label_reader, transaction_reader
 from streams.messages.topics import TRANSACTIONS
@@ -26,6 +27,7 @@ from streams.replay.kafka_replay import replay
 from streams.replay.pacing import parse_rate
 from streams.replay.plan import plan_replay
 from streams.simulate import SIMULATED, SimulationSpec, simulate
+from tests.made.seal import ANSWER_KEY, SEAL
 
 decode_transaction = transaction_reader()
 decode_label = label_reader()
@@ -87,27 +89,27 @@ def header(message: Message, name: str) -> bytes | None:
 
 def test_every_record_arrives_once_in_order_and_where_it_belongs(kafka_bootstrap: str, tail: Tail, history: pa.Table) -> None:
     plan = plan_replay(history, SPEC.start_ms + 5 * DAY, SPEC.start_ms + 9 * DAY)
-    done = replay(history, plan, KafkaClients(kafka_bootstrap))
+    done = replay(history, plan, KafkaClients(kafka_bootstrap), SEAL)
     assert (done.transactions, done.labels, done.failed, done.unsent) == (plan.transactions, plan.labels, 0, 0)
     assert plan.labels > 0
     messages = tail.read(len(plan))
-    assert sorted(int(header(message, "seq") or -1) for message in messages) == list(range(len(plan)))
+    assert sorted(int(header(message, SEQ) or -1) for message in messages) == list(range(len(plan)))
     for partition in range(tail.partitions):
-        place = [int(header(message, "seq") or -1) for message in messages if message.partition() == partition]
+        place = [int(header(message, SEQ) or -1) for message in messages if message.partition() == partition]
         assert place == sorted(place)
     rows = history.take(plan.row).to_pylist()
     for message in messages:
-        seq = int(header(message, "seq") or -1)
+        seq = int(header(message, SEQ) or -1)
         row = rows[seq]
         key, value = row["user_id"].encode(), message.value()
         assert message.key() == key
         assert message.partition() == partition_of(key, tail.partitions)
         if plan.kind[seq] == RecordKind.LABEL:
-            assert header(message, "type") == b"label"
+            assert header(message, LABEL) is not None
             label = decode_label(value or b"")
             assert (label.transaction_id, label.label_time, label.is_fraud) == (row["transaction_id"], row["label_time"], True)
         else:
-            assert header(message, "type") is None
+            assert header(message, LABEL) is None
             transaction = decode_transaction(value or b"")
             assert all(getattr(transaction, name) == row[name] for name in transaction.__struct_fields__)
 
@@ -115,15 +117,15 @@ def test_every_record_arrives_once_in_order_and_where_it_belongs(kafka_bootstrap
 def test_a_paced_record_carries_when_it_was_due(kafka_bootstrap: str, tail: Tail, history: pa.Table) -> None:
     plan = plan_replay(history, SPEC.start_ms, SPEC.start_ms + DAY)
     begin = time.time() * 1000
-    replay(history, plan, KafkaClients(kafka_bootstrap), parse_rate("1000"))
-    messages = sorted(tail.read(len(plan)), key=lambda message: int(header(message, "seq") or -1))
-    due = [int(header(message, "sent_at") or -1) for message in messages]
+    replay(history, plan, KafkaClients(kafka_bootstrap), SEAL, parse_rate("1000"))
+    messages = sorted(tail.read(len(plan)), key=lambda message: int(header(message, SEQ) or -1))
+    due = [int(header(message, SENT_AT) or -1) for message in messages]
     assert due[0] >= begin
     assert [at - due[0] for at in due] == pytest.approx(list(range(len(plan))), abs=1)
 
 
 def run(kafka: str, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "TIDEMARK_KAFKA": kafka, "TIDEMARK_HOME": str(home)}
+    environment = {**os.environ, "TIDEMARK_KAFKA": kafka, "TIDEMARK_HOME": str(home), "TIDEMARK_ANSWER_KEY": ANSWER_KEY}
     return subprocess.run([*COMMAND, *arguments], env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
@@ -160,7 +162,7 @@ def test_the_command_simulates_onto_the_topic(kafka_bootstrap: str, tail: Tail, 
 
 
 def test_ctrl_c_flushes_what_was_handed_over_and_says_how_much(kafka_bootstrap: str, tail: Tail, tmp_path: Path) -> None:
-    environment = {**os.environ, "TIDEMARK_KAFKA": kafka_bootstrap, "TIDEMARK_HOME": str(tmp_path)}
+    environment = {**os.environ, "TIDEMARK_KAFKA": kafka_bootstrap, "TIDEMARK_HOME": str(tmp_path), "TIDEMARK_ANSWER_KEY": ANSWER_KEY}
     summary = tmp_path / "s.json"
     arguments = ["simulate", "--topic", "--days", "5", "--rate", "200", "--json", str(summary)]
     process = subprocess.Popen([*COMMAND, *arguments], env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

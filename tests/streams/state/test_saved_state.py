@@ -14,10 +14,12 @@ from features.errors import UserError
 from streams.ingest import ingest
 from streams.messages.batches import Batch
 from streams.messages.record import LogRecord
+from streams.messages.validation import Validator
 from streams.score import advance
 from streams.state import saved_state
 from streams.state.merchants import ScoreState
 from streams.state.saved_state import Savable, Saver
+from streams.state.users import IngestState
 from tests.made.records import FRAUD_V1, ingest_state, label, received, routed, score_state, transaction
 from tests.made.saved_states import Topic, contents
 
@@ -170,14 +172,38 @@ def test_states_of_other_features_are_refused() -> None:
         saved_state.restore(ingest_state(2, feature_set=V2), saved(), "here")
 
 
+def test_states_of_another_currency_are_refused() -> None:
+    in_dollars = IngestState(FRAUD_V1, Validator("transactions", 0, 1, "USD"), 2)
+    sentence = r"^here holds states of amounts in EUR, this worker settles in USD; run the workers in EUR \(TIDEMARK_CURRENCY\), or give"
+    with pytest.raises(UserError, match=sentence):
+        saved_state.restore(in_dollars, saved(), "here")
+    topic = Topic()
+    save_all(Saver(score_state()), topic, 0)
+    with pytest.raises(UserError, match=sentence):
+        saved_state.restore(ScoreState(FRAUD_V1, 1, 1, "USD"), topic, "here")
+
+
+def test_states_that_dont_say_their_currency_are_those_of_the_deployment() -> None:
+    """As 0.2.0 saved them; the next round says it."""
+    topic = saved()
+    (at,) = [key for key in topic if key.endswith(b"/at")]
+    content = msgspec.msgpack.decode(topic[at])
+    assert content["standing"].pop("currency") == "EUR"
+    topic[at] = msgspec.msgpack.encode(content)
+    state = ingest_state(2)
+    restored = saved_state.restore(state, topic, "here")
+    assert restored.saved == 120
+    assert state.progress().currency == "EUR"
+
+
 def test_states_of_another_number_of_partitions_are_refused() -> None:
     for other in (ingest_state(3), ingest_state(2, partitions=2)):
         with pytest.raises(UserError, match="here was saved when the stage's topic had 1 partitions and its counterpart 2, now"):
             saved_state.restore(other, saved(), "here")
     topic = Topic()
     save_all(Saver(score_state()), topic, 0)
-    with pytest.raises(UserError, match="go back to the former numbers"):
-        saved_state.restore(ScoreState(FRAUD_V1, 1, 2), topic, "here")
+    with pytest.raises(UserError, match="start over with empty topics"):
+        saved_state.restore(ScoreState(FRAUD_V1, 1, 2, "EUR"), topic, "here")
 
 
 def test_which_model_decides_from_where_on_stands_beside_the_states() -> None:

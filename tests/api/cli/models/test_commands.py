@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -51,6 +52,25 @@ def test_train_then_backtest_without_services(home: Path, small_file: Path, tmp_
     run("backtest", small_file, *week, "--scores", tmp_path / "cold.parquet", "--no-history")
     assert pq.read_table(tmp_path / "cold.parquet")["transaction_id"].equals(scores["transaction_id"])
     assert sorted(path.name for path in home.iterdir()) == ["mlartifacts", "mlflow.db"]
+
+
+def test_rows_that_a_file_has_again_change_neither_model_nor_scores_and_are_counted(home: Path, small_file: Path, tmp_path: Path) -> None:
+    whole, file = pq.read_table(small_file), tmp_path / "again.parquet"
+    other = whole.slice(700, 3)
+    other = other.set_column(other.column_names.index("amount"), "amount", pc.add(other["amount"], 1))
+    pq.write_table(pa.concat_tables([whole, whole.slice(500, 7), other.cast(whole.schema)]), file)
+    summary = tmp_path / "summary.json"
+    made = [trained(of, summary, *RANGE) for of in (small_file, file)]
+    assert [(one["duplicates"], one["conflicts"]) for one in made] == [(0, 0), (7, 3)]
+    assert made[0]["model_digest"] == made[1]["model_digest"]
+    said = [
+        run("backtest", of, "--columns", "tidemark", "--from", "2025-02-01", "--json", summary, "--scores", tmp_path / f"{of.stem}.scores")
+        for of in (small_file, file)
+    ]
+    found = json.loads(summary.read_text())
+    assert (found["duplicates"], found["conflicts"]) == (7, 3)
+    assert "left out: 7 rows that are in the file before, 3 whose id it has before with other content" in said[1]
+    assert (tmp_path / "small.scores").read_bytes() == (tmp_path / "again.scores").read_bytes()
 
 
 @pytest.mark.parametrize("model", ["logistic_regression", "random_forest"])

@@ -18,6 +18,7 @@ from streams.messages.events import UserRisk
 from streams.user_risk.parquet_table import UserRiskTable
 from tests.made.archive import archive, records
 from tests.made.history import BEGIN, simulated
+from tests.made.seal import ANSWER_KEY
 from tests.run.command_line import ran
 from tests.run.deployment import Deployment, champion
 
@@ -49,6 +50,7 @@ def registry(shared: Deployment, tmp_path_factory: pytest.TempPathFactory) -> st
 def _deployment(shared: Deployment, registry: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TIDEMARK_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TIDEMARK_KAFKA", shared.config.kafka)
+    monkeypatch.setenv("TIDEMARK_ANSWER_KEY", ANSWER_KEY)
     monkeypatch.setenv("TIDEMARK_MLFLOW", registry)
     monkeypatch.chdir(tmp_path)
 

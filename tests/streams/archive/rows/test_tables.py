@@ -14,16 +14,20 @@ from features.definitions import DAY
 from features.online.feast_views import objects
 from models.experiments.variant import Variant
 from streams.archive.archived_topics import ARCHIVED
+from streams.archive.rows.columns import Column
 from streams.archive.rows.tables import TIME, LogPartition, by_day
 from streams.messages import scoring_log
 from streams.messages.events import Decision
-from streams.messages.headers import END_HEADER
+from streams.messages.headers import SEQ
 from streams.messages.record import LogRecord
+from streams.messages.validation import Validator
 from streams.score import decide
 from tests.made.records import FRAUD_V1, KAFKA_TIME, advanced, ingest_state, label, received, routed, score_state, scorer, transaction
+from tests.made.seal import ANSWER_KEY, last_mark, sealed
+from tests.made.user_records import user
 
 APRIL_1 = 1_522_540_800_000
-WHOLE = LogPartition(0, 1, "EUR")
+WHOLE = LogPartition(0, 1, "EUR", ANSWER_KEY)
 
 
 def archived(topic: str, *records: LogRecord, partition: LogPartition = WHOLE) -> pa.Table:
@@ -33,10 +37,10 @@ def archived(topic: str, *records: LogRecord, partition: LogPartition = WHOLE) -
 
 
 def test_the_log_of_transactions_is_taken_as_ingest_takes_it() -> None:
-    paid = structs.replace(transaction(0, amount=1_250, device_id="d1", event_time="2018-04-01T10:00:00+02:00"), headers=[("seq", b"7")])
+    paid = structs.replace(transaction(0, amount=1_250, device_id="d1", event_time="2018-04-01T10:00:00+02:00"), headers=[(SEQ, b"7")])
     known = label(1, transaction(0), label_time=APRIL_1 + 9 * DAY)
     foreign = transaction(2, currency="USD")
-    end = LogRecord(3, KAFKA_TIME, None, None, [END_HEADER])
+    end = structs.replace(last_mark(3, "replay", 9), timestamp=KAFKA_TIME)
     rows = archived("transactions", paid, known, foreign, end).to_pylist()
     assert [row["kind"] for row in rows] == ["transaction", "label", "refused", "end-of-replay"]
     assert (rows[0]["seq"], rows[0]["event_time"], rows[0]["amount"]) == (7, APRIL_1 + 8 * 3_600_000, 1_250)
@@ -71,13 +75,27 @@ def test_a_decision_keeps_its_reasons_and_where_it_came_from() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "sentence"), [(None, "no value"), (b"{", "truncated"), (b"\xff", ""), (b'{"event_time": 3}', "event_time")]
+    ("value", "sentence"), [(None, "no value"), (b"{", "truncated"), (b"\xff", ""), (b'{"transaction_id": 3}', "transaction_id")]
 )
 def test_a_label_that_is_none_is_kept_as_it_came(value: bytes | None, sentence: str) -> None:
     (row,) = archived("labels", LogRecord(0, KAFKA_TIME, b"u1", value, [])).to_pylist()
     assert row["refused"] is not None
     assert sentence in row["refused"]
     assert (row["raw_key"], row["raw_value"]) == (b"u1", value)
+
+
+@pytest.mark.parametrize(
+    ("record", "sentence"),
+    [
+        (label(0, transaction(0), 10**13), "label_time"),
+        (label(0, structs.replace(transaction(0), key=b"u2"), APRIL_1), "must be user_id 'u1'"),
+    ],
+)
+def test_a_label_whose_copy_ingest_refuses_is_refused_in_the_archive_too(record: LogRecord, sentence: str) -> None:
+    (row,) = archived("labels", structs.replace(record, headers=[])).to_pylist()
+    (copied,) = archived("transactions", record).to_pylist()
+    assert sentence in row["refused"]
+    assert (row["refused"], row["user_id"], copied["kind"]) == (copied["refused"], None, "refused")
 
 
 def test_a_number_that_no_column_holds_costs_its_own_record_only() -> None:
@@ -118,7 +136,7 @@ def scored(*digests: str) -> tuple[bytes, np.ndarray]:
 
 def test_a_vector_is_spread_over_its_features() -> None:
     value, vectors = scored(FRAUD_V1.digest, FRAUD_V1.digest)
-    rows = archived("scoring-log", LogRecord(5, KAFKA_TIME, None, value, []))
+    rows = archived("scoring-log", sealed("scoring-log", LogRecord(5, KAFKA_TIME, None, value, [])))
     assert [rows[name].to_pylist() for name in ("offset", "row", "amount_minor")] == [[5, 5], [0, 1], [1, 2]]
     spread = np.column_stack([rows[name].to_numpy() for name in FRAUD_V1.names])
     assert spread.tobytes() == np.ascontiguousarray(vectors).tobytes()
@@ -131,7 +149,7 @@ def test_a_vector_is_spread_over_its_features() -> None:
 def test_a_vector_of_unknown_features_stays_whole() -> None:
     value, vectors = scored(FRAUD_V1.digest, "0" * 64)
     broken = LogRecord(6, KAFKA_TIME, None, b"nothing", [])
-    known, unknown, refused = archived("scoring-log", LogRecord(5, KAFKA_TIME, None, value, []), broken).to_pylist()
+    known, unknown, refused = archived("scoring-log", sealed("scoring-log", LogRecord(5, KAFKA_TIME, None, value, [])), broken).to_pylist()
     assert (known["vector"], unknown["amount"], unknown["row"]) == (None, None, 1)
     assert np.array(unknown["vector"], np.float32).tobytes() == vectors[1].tobytes()
     assert (refused["offset"], refused["raw_value"]) == (6, b"nothing")
@@ -155,3 +173,32 @@ def test_rows_are_told_apart_by_the_day_of_their_event() -> None:
         date(2018, 4, 2): [1],
         date(2018, 4, 3): [2],
     }
+
+
+@pytest.mark.parametrize("topic", ["transactions", "users"])
+def test_a_record_on_which_reading_fails_is_refused_alone(topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = topic.removesuffix("s")
+    read = getattr(Validator, name)
+
+    def failing(self: Validator, record: LogRecord) -> object:
+        if record.offset == 1:
+            raise RecursionError
+        return read(self, record)
+
+    monkeypatch.setattr(Validator, name, failing)
+    records = [transaction(offset) if topic == "transactions" else user(offset) for offset in range(3)]
+    assert [row["refused"] is None for row in archived(topic, *records).to_pylist()] == [True, False, True]
+
+
+@pytest.mark.parametrize("error", [MemoryError(), pa.lib.ArrowMemoryError("malloc of size 64 failed")])
+@pytest.mark.parametrize("topic", ["decisions", "scoring-log"])
+def test_no_record_is_archived_as_refused_for_want_of_memory(topic: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def short(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(scoring_log, "decode", short)
+    monkeypatch.setattr(Column, "array", short)
+    outcome = decide(advanced(score_state(), received(routed(ingest_state(), [transaction(0)]))), Variant(scorer()), "EUR", 1)
+    value = outcome.log[0] if topic == "scoring-log" else outcome.decisions[0][1]
+    with pytest.raises(type(error)):
+        archived(topic, sealed(topic, LogRecord(0, KAFKA_TIME, None, value, [])))

@@ -8,20 +8,19 @@ from contextlib import contextmanager
 
 import msgspec
 import pytest
-from confluent_kafka import Consumer, TopicPartition
-from msgspec import structs
+from confluent_kafka import Consumer
 
 from features.errors import UserError
 from streams.config import INGEST, DeploymentConfig
 from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
-from streams.messages.headers import END_HEADER, Headers, headers_of
 from streams.messages.partitioner import partition_of
 from streams.replay.aligned import kafka_marks
-from streams.replay.aligned.kafka_marks import sent_before
+from streams.replay.aligned.kafka_marks import abandon, sent_before
 from streams.replay.aligned.kafka_merge import AlignedIngest
 from streams.stages.kafka_ingest import IngestWorker
 from tests.made.records import transaction
+from tests.made.seal import last_mark, marked
 from tests.run.deployment import Deployment
 from tests.run.emptied import emptied
 
@@ -45,38 +44,35 @@ def config(deployment: Deployment) -> DeploymentConfig:
 
 def read_all(config: DeploymentConfig) -> None:
     log = KafkaLog(KafkaClients.of(config), config.group(INGEST))
-    consumer = Consumer({"bootstrap.servers": config.kafka, "group.id": config.group(INGEST), "enable.auto.commit": False})
     try:
-        ends = [TopicPartition("transactions", number, log.bounds("transactions", number)[1]) for number in (0, 1)]
-        consumer.commit(offsets=ends, asynchronous=False)
+        log.commit("transactions", {number: log.bounds("transactions", number)[1] for number in (0, 1)})
     finally:
-        consumer.close()
         log.close()
 
 
-def send(deployment: Deployment, partition: int, headers: Headers | None = None) -> None:
+def send(deployment: Deployment, partition: int, mark: tuple[str, int] | None = None) -> None:
     record = transaction(0, USERS[partition])
-    deployment.send([structs.replace(record, headers=headers or [])])
+    deployment.send([record if mark is None else marked(record, *mark)])
 
 
 class End:
     key = value = None
 
-    def __init__(self, partition: int, headers: Headers) -> None:
-        self.partition, self.headers = partition, [*headers, END_HEADER]
+    def __init__(self, partition: int, replay: str, seq: int) -> None:
+        self.partition, self.headers = partition, last_mark(0, replay, seq, partition).headers
 
 
 def test_a_replay_goes_on_where_it_was_left_and_is_over_once(deployment: Deployment, config: DeploymentConfig) -> None:
     one, other = uuid.uuid4().hex, uuid.uuid4().hex
     assert sent_before(config, one) == {0: -1, 1: -1}
     for partition, seq in ((0, 0), (1, 1), (0, 2)):
-        send(deployment, partition, headers_of(one, seq))
+        send(deployment, partition, (one, seq))
     # However much that is no part of it came in behind.
     deployment.send([transaction(number, USERS[1]) for number in range(300)])
     assert sent_before(config, one) == {0: 2, 1: 1}
     with pytest.raises(UserError, match=r"another aligned replay .* was begun on transactions and not finished"):
         sent_before(config, other)
-    deployment.send([End(partition, headers_of(one, 3)) for partition in (0, 1)])
+    deployment.send([End(partition, one, 3) for partition in (0, 1)])
     assert sent_before(config, one) == {0: 3, 1: 3}
     read_all(config)
     assert sent_before(config, other) == {0: -1, 1: -1}
@@ -138,10 +134,40 @@ def test_a_plain_ingest_leaves_an_unfinished_aligned_replay_alone(config: Deploy
     try:
         record = transaction(7)
         for read in (
-            [structs.replace(record, headers=headers_of("replay", 0))],
-            [record, structs.replace(record, headers=headers_of("replay", 3))],
+            [marked(record, "replay", 0)],
+            [record, marked(record, "replay", 3)],
         ):
-            with pytest.raises(UserError, match=r"transactions\[1\] has an aligned replay at offset 7 that was not finished"):
+            with pytest.raises(UserError, match=r"records of the aligned replay replay from offset 7 on, which was not finished"):
                 worker.process({1: read})
     finally:
         worker.end()
+
+
+def test_one_that_nobody_will_finish_is_abandoned_and_taken_where_it_stands(deployment: Deployment, config: DeploymentConfig) -> None:
+    """What only looks like a replay's is nobody's: neither in the way, nor to be abandoned."""
+    name = uuid.uuid4().hex
+    with pytest.raises(UserError, match="there is no unfinished aligned replay 'nobodys' on transactions; none is unfinished"):
+        abandon(config, "nobodys")
+    send(deployment, 0, (name, 0))
+    send(deployment, 1, (name, 1))
+    with pytest.raises(UserError, match=f"there is no unfinished aligned replay 'nobodys' on transactions; unfinished is {name}"):
+        abandon(config, "nobodys")
+    worker = IngestWorker(config)
+    log = KafkaLog(KafkaClients.of(config), "test")
+    try:
+        begin = {number: log.bounds("transactions", number)[0] for number in (0, 1)}
+        ends = {number: log.bounds("transactions", number)[1] for number in (0, 1)}
+        records = {number: [r for read in log.read("transactions", number, begin[number], ends[number]) for r in read] for number in (0, 1)}
+        first = records[0][-1:]
+        with pytest.raises(UserError, match=f"tidemark replay --abandon {name}"):
+            worker.process({0: first})
+        assert abandon(config, name) == 2
+        with pytest.raises(UserError, match="none is unfinished"):
+            abandon(config, name)
+        with pytest.raises(UserError, match="was abandoned"):
+            sent_before(config, name)
+    finally:
+        log.close()
+        worker.end()
+    read_all(config)
+    assert sent_before(config, uuid.uuid4().hex) == {0: -1, 1: -1}

@@ -15,7 +15,7 @@ from features.errors import UserError
 from features.history.log import HistoryLog, vectors
 from streams.ingest import Routed, ingest, reapply
 from streams.messages.batches import Batch
-from streams.messages.headers import END_HEADER, Mark, headers_of, mark_of, must_be_merged
+from streams.messages.headers import Mark, MarkKind, mark_of
 from streams.messages.partitioner import partition_of
 from streams.messages.record import LogRecord
 from streams.replay.aligned import merge as aligned
@@ -25,6 +25,7 @@ from streams.state.merchants import ScoreState
 from streams.state.users import IngestState
 from tests.made.records import FRAUD_V1, ingest_state, received, transaction
 from tests.made.records_of_tables import as_table, history
+from tests.made.seal import SEAL, last_mark, marked
 
 NAME = "replay"
 CHANCE = st.integers(0, 2**32).map(Random)
@@ -36,31 +37,34 @@ def spread(homes: Sequence[int], partitions: int, others: Sequence[int] = ()) ->
     log: Log = {number: [] for number in range(partitions)}
     for seq, home in enumerate(homes):
         for _ in range(others.count(seq)):
-            put(log, home, [])
-        put(log, home, headers_of(NAME, seq))
+            put(log, home)
+        put(log, home, (NAME, seq))
     for number in log:
-        put(log, number, [*headers_of(NAME, len(homes)), END_HEADER])
+        log[number].append(last_mark(len(log[number]), NAME, len(homes), number))
     return log
 
 
-def put(log: Log, partition: int, headers: object, value: bytes | None = b"{}") -> None:
-    log[partition].append(LogRecord(len(log[partition]), 0, b"u", value, headers))  # type: ignore[arg-type]
+def put(log: Log, partition: int, mark: tuple[str, int] | None = None) -> None:
+    record = LogRecord(len(log[partition]), 0, b"u", b"{}", [])
+    log[partition].append(record if mark is None else marked(record, *mark))
 
 
 def begun(log: Log, positions: dict[int, int]) -> int | None:
     """As INGEST finds it in the log when it starts."""
     behind = {number: reversed(log[number][:position]) for number, position in positions.items()}
-    return begin_after(NAME, {number: next(filter(None, map(mark_of, read)), None) for number, read in behind.items()})
+    return begin_after(
+        NAME, {number: next(filter(None, (mark_of(one, number, SEAL) for one in read)), None) for number, read in behind.items()}
+    )
 
 
 def places(turn: Turn) -> list[int]:
     """The replay's records of a turn, in its order."""
     of_replay = [
-        (place, mark_of(record))
+        (place, mark_of(record, number, SEAL))
         for number, read in turn.records.items()
         for place, record in zip(turn.places[number].tolist(), read, strict=True)
     ]
-    return [mark.seq for _, mark in sorted(of_replay, key=lambda pair: pair[0]) if mark is not None and not mark.ended]
+    return [mark.seq for _, mark in sorted(of_replay, key=lambda pair: pair[0]) if mark is not None and not mark.is_last]
 
 
 @given(st.integers(1, 4), st.integers(0, 40), CHANCE)
@@ -100,7 +104,7 @@ def lives(log: Log, chance: Random, take: Callable[[Turn, int], None]) -> Iterat
 
 def life(log: Log, positions: dict[int, int], begin: int, chance: Random) -> Iterator[Turn]:
     """The turns of one process, as records arrive in any interleaving."""
-    merge, read = Merge(NAME, log, begin), dict(positions)
+    merge, read = Merge(NAME, log, SEAL, begin), dict(positions)
     while not merge.ended:
         number = chance.choice(merge.wanted() or [0])
         until = min(read[number] + chance.randint(0, 6), len(log[number]))
@@ -115,7 +119,7 @@ def test_a_turn_takes_what_follows_and_waits_for_what_is_missing() -> None:
     #   partition 0:  0     2  3           end
     #   partition 1:     1           4  5  end
     log = spread([0, 1, 0, 0, 1, 1], 2)
-    merge = Merge(NAME, (0, 1))
+    merge = Merge(NAME, (0, 1), SEAL)
     merge.feed(0, log[0][:3])
     assert places(merge.take(10)) == [0]  # type: ignore[arg-type]
     assert merge.take(10) is None
@@ -133,7 +137,7 @@ def test_a_turn_takes_what_follows_and_waits_for_what_is_missing() -> None:
 
 
 def test_a_partition_that_has_nothing_to_say_is_not_waited_for() -> None:
-    merge = Merge(NAME, (0, 1, 2))
+    merge = Merge(NAME, (0, 1, 2), SEAL)
     merge.feed(1, spread([1] * 5, 3)[1][:5])
     assert places(merge.take(100)) == [0, 1, 2, 3, 4]  # type: ignore[arg-type]
 
@@ -142,7 +146,7 @@ def test_one_partition_far_ahead_is_left_alone_while_others_are_read(monkeypatch
     monkeypatch.setattr(aligned, "_MOST_RECORDS", 10)
     # The last record of the cold partition comes first of all.
     log = spread([1] + [0] * 100 + [1], 2)
-    merge, read, most = Merge(NAME, log), dict.fromkeys(log, 0), 0
+    merge, read, most = Merge(NAME, log, SEAL), dict.fromkeys(log, 0), 0
     seen: list[int] = []
     while not merge.ended:
         for number in merge.wanted():
@@ -160,7 +164,7 @@ def test_one_partition_far_ahead_is_left_alone_while_others_are_read(monkeypatch
 def test_large_records_fill_a_partition_sooner(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aligned, "_MOST_BYTES", 1_000)
     log = spread([1, 0, 0], 2)
-    merge = Merge(NAME, log)
+    merge = Merge(NAME, log, SEAL)
     merge.feed(0, [structs.replace(log[0][0], value=bytes(1_000))])
     assert merge.wanted() == [1]
     merge.feed(1, log[1][:1])
@@ -170,7 +174,7 @@ def test_large_records_fill_a_partition_sooner(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_record_that_is_missing_is_told_instead_of_waited_for() -> None:
     log = spread([0, 1, 0, 1], 2)
-    merge = Merge(NAME, log)
+    merge = Merge(NAME, log, SEAL)
     merge.feed(0, log[0])
     merge.feed(1, log[1][1:])
     assert places(merge.take(10)) == [0]  # type: ignore[arg-type]
@@ -181,17 +185,17 @@ def test_a_record_that_is_missing_is_told_instead_of_waited_for() -> None:
 def test_positions_that_are_no_cut_are_said_again_first() -> None:
     log = spread([0, 1, 0, 1, 0], 2)
     # What came before 4 was all said, but partition 0 is read again from the beginning.
-    merge = Merge(NAME, log, begin=4)
+    merge = Merge(NAME, log, SEAL, begin=4)
     merge.feed(0, log[0])
     assert places(merge.take(10)) == [0, 2, 4]  # type: ignore[arg-type]
 
 
 def test_strangers_stay_where_they_stand_and_are_counted() -> None:
     log = spread([0, 1, 0], 2, others=[0, 2, 2])
-    put(log, 0, [])
-    put(log, 1, headers_of("another", 7))
+    put(log, 0)
+    put(log, 1, ("another", 7))
     log[1].insert(0, log[1].pop())
-    merge = Merge(NAME, log)
+    merge = Merge(NAME, log, SEAL)
     for number in log:
         merge.feed(number, log[number])
     turn = merge.take(10)
@@ -204,21 +208,19 @@ def test_strangers_stay_where_they_stand_and_are_counted() -> None:
 
 def test_a_replay_is_taken_up_where_it_was_left() -> None:
     assert begin_after(NAME, {0: None, 1: None}) == 0
-    assert begin_after(NAME, {0: Mark(NAME, 7, False), 1: Mark("another", 99, True)}) == 8
-    assert begin_after(NAME, {0: Mark("another", 99, True), 1: Mark("another", 99, True)}) == 0
-    assert begin_after(NAME, {0: Mark(NAME, 9, True), 1: Mark(NAME, 9, True)}) is None
+    assert begin_after(NAME, {0: Mark(NAME, 7), 1: Mark("another", 99, MarkKind.END)}) == 8
+    assert begin_after(NAME, {0: Mark("another", 99, MarkKind.END), 1: Mark("another", 99, MarkKind.END)}) == 0
+    assert begin_after(NAME, {0: Mark(NAME, 9, MarkKind.END), 1: Mark(NAME, 9, MarkKind.END)}) is None
 
 
 def test_the_end_of_a_replay_leaves_no_row_and_no_gap() -> None:
-    records = [transaction(0), LogRecord(1, 0, None, None, [*headers_of(NAME, 1), END_HEADER]), transaction(2)]
+    records = [transaction(0), last_mark(1, NAME, 1), transaction(2)]
     state, counts = ingest_state(), Counter[str]()
     sent = ingest([(state, records[:2])], counts) + ingest([(state, records[2:])], counts)
     (first, second) = received(sent)
     assert [*first.rows["offset"].to_pylist(), *second.rows["offset"].to_pylist()] == [0, 2]
     assert second.previous == {0: 0}
     assert counts.total() == 0
-    assert [must_be_merged(record) for record in records] == [False] * 3
-    assert must_be_merged(LogRecord(0, 0, None, b"{}", headers_of(NAME, 0)))  # type: ignore[arg-type]
 
 
 SOURCES, TARGETS = 3, 2
@@ -229,9 +231,9 @@ def replayed(records: Sequence[LogRecord]) -> Log:
     log: Log = {number: [] for number in range(SOURCES)}
     for seq, record in enumerate(records):
         home = log[partition_of(record.key or b"", SOURCES)]
-        home.append(structs.replace(record, offset=len(home), headers=[*headers_of(NAME, seq), *record.headers]))
+        home.append(marked(structs.replace(record, offset=len(home)), NAME, seq))
     for number in log:
-        put(log, number, [*headers_of(NAME, len(records)), END_HEADER], value=None)
+        log[number].append(last_mark(len(log[number]), NAME, len(records), number))
     assert all(len(home) > 5 for home in log.values())
     return log
 
@@ -261,7 +263,7 @@ def test_vectors_are_the_historys_over_several_partitions_and_crashes(chance: Ra
                 reapply(states[number], LOG[number][:position])
     seen: dict[str, bytes] = {}
     for target in range(TARGETS):
-        state, counts = ScoreState(FRAUD_V1, TARGETS, SOURCES), Counter[str]()
+        state, counts = ScoreState(FRAUD_V1, TARGETS, SOURCES, "EUR"), Counter[str]()
         for read in in_pieces(received(bus, target), chance):
             observed = advance([(state, read)], counts)
             seen |= dict(zip(observed.rows["transaction_id"].to_pylist(), map(np.ndarray.tobytes, observed.vectors), strict=True))

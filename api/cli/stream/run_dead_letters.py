@@ -1,0 +1,75 @@
+"""``tidemark dead-letters``: what could not be taken, why, and sent again."""
+
+from contextlib import closing
+from pathlib import Path
+
+import typer
+
+from api.answer_key import answer_key
+from api.cli.conventions import INTERRUPTED, progress, until_interrupted, write_summary
+from api.settings import Settings
+from features.errors import UserError
+from streams.delivery.kafka_dead_letters import DeadLetters
+from streams.kafka.client import KafkaException
+from streams.messages import dead_letters
+from streams.messages.seal import Seal
+
+
+def run(show: str | None, replay: str | None, summary: Path | None) -> None:
+    """As ``tidemark dead-letters`` promises."""
+    if show is not None and replay is not None:
+        raise UserError("--show and --replay are two things; give one of them")
+    settings = Settings.resolve(require_services=False)
+    kafka, seal = settings.agreed_kafka(), Seal(answer_key(settings.home))
+    try:
+        with closing(DeadLetters(kafka, seal)) as letters:
+            if show is not None:
+                _show(letters, show)
+            elif replay is not None:
+                _replay(letters, replay, summary)
+            else:
+                _list(letters, summary)
+    except KafkaException as error:
+        raise UserError(f"Kafka at {kafka.servers} failed ({error.args[0].str()}); see `tidemark doctor`, then try again") from error
+
+
+def _list(letters: DeadLetters, summary: Path | None) -> None:
+    with progress("reading", letters.offsets) as advance:
+        tally = letters.tally(advance)
+    by_count = tally.letters.most_common()
+    write_summary(
+        summary,
+        {
+            "letters": tally.letters.total(),
+            "by": [{"topic": topic, "reason": reason, "count": count} for (topic, reason), count in by_count],
+            "unreadable": tally.unreadable,
+        },
+    )
+    for (topic, reason), count in by_count:
+        typer.echo(f"{count:>12,}  {dead_letters.printable(topic):<14}{dead_letters.printable(reason)}")
+    typer.echo(f"{tally.letters.total():>12,}  in all")
+    if tally.unreadable:
+        typer.echo(f"note: {tally.unreadable:,} records on dead-letters are no dead letters; somebody else writes there", err=True)
+
+
+def _show(letters: DeadLetters, which: str) -> None:
+    with progress("reading", letters.offsets) as advance:
+        found = letters.find(which, advance)
+    if found is None:
+        raise UserError(f"there is no dead letter {which}; `tidemark dead-letters` lists the reasons there are")
+    for line in dead_letters.text(found.letter, found.partition, found.offset, found.timestamp):
+        typer.echo(line)
+
+
+def _replay(letters: DeadLetters, reason: str, summary: Path | None) -> None:
+    with until_interrupted() as stopped, progress("sending again", letters.offsets) as advance:
+        done = letters.replay(reason, advance, stopped)
+    write_summary(summary, {"reason": reason, "sent": done.sent, "lost": done.lost})
+    typer.echo(f"{done.sent:,} records that were refused as {reason} are sent again")
+    if done.lost:
+        typer.echo(f"{done.lost:,} are lost: they are no longer in their topic, and too large to be whole in their dead letters", err=True)
+    if not done.sent + done.lost and not stopped():
+        typer.echo("none was left to send again; `tidemark dead-letters` lists the reasons there are", err=True)
+    if stopped():
+        typer.echo("interrupted; the same command goes on with the rest", err=True)
+        raise typer.Exit(INTERRUPTED)

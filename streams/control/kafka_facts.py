@@ -1,0 +1,66 @@
+"""A deployment's facts as they stand with its topics, on ``deployment``: read before anything is done, written by `tidemark up`."""
+
+import logging
+
+from features.errors import UserError
+from streams.config import DeploymentConfig
+from streams.kafka.admin import partition_counts
+from streams.kafka.client import KafkaClients
+from streams.kafka.log import KafkaLog
+from streams.kafka.producer import StageProducer
+from streams.messages import facts
+from streams.messages.facts import SettledFacts
+from streams.messages.seal import Seal
+from streams.messages.topics import DEPLOYMENT
+
+logger = logging.getLogger(__name__)
+
+# It holds some records of a hundred bytes.
+_AHEAD_KB = 1_024
+
+
+def settled(kafka: KafkaClients, seal: Seal) -> SettledFacts | None:
+    """The facts on record, None if there are none that can be read. Raises UserError if Kafka can't be reached, or if all that are there
+    were sealed with another key than ``seal`` checks by."""
+    if DEPLOYMENT.name not in partition_counts(kafka):
+        return None
+    log = KafkaLog(kafka, f"{kafka.client_id}-facts", ahead_kb=_AHEAD_KB)
+    try:
+        records = [record for read in log.read(DEPLOYMENT.name, 0, *log.bounds(DEPLOYMENT.name, 0)) for record in read]
+    finally:
+        log.close()
+    ours = [record for record in records if seal.is_ours(DEPLOYMENT.name, 0, record)]
+    if not ours and any(record.key == facts.KEY for record in records):
+        raise UserError(
+            f"the deployment on Kafka at {kafka.servers} has another key than this home: use the answer.key of the machine where its "
+            "`tidemark up` was run (name a copy in TIDEMARK_ANSWER_KEY_FILE), or name another Kafka in TIDEMARK_KAFKA"
+        )
+    found = facts.newest(ours)
+    for offset in found.unreadable:
+        logger.warning("%s[0] offset %d says nothing about currency and feature set; it is left out", DEPLOYMENT.name, offset)
+    return found.facts
+
+
+def settle(kafka: KafkaClients, seal: Seal, wanted: SettledFacts) -> None:
+    """Puts the facts on record. Raises UserError if somebody else has put others there meanwhile."""
+    producer, value = StageProducer(kafka), facts.encode(wanted)
+    try:
+        producer.send(DEPLOYMENT.name, value, facts.KEY, 0, [seal.header(DEPLOYMENT.name, 0, facts.KEY, value)])
+        producer.flush()
+    finally:
+        producer.close()
+    found = settled(kafka, seal)
+    if found != wanted:
+        raise UserError(f"somebody else has settled {found} for Kafka at {kafka.servers} at the same time; run `tidemark up` again")
+
+
+def require(kafka: KafkaClients, seal: Seal, currency: str, features: str | None) -> None:
+    """Raises UserError unless the facts on record are these; ``features`` None: whichever feature set is on record."""
+    refused = facts.refusal(settled(kafka, seal), currency, features, kafka.servers)
+    if refused is not None:
+        raise UserError(refused)
+
+
+def require_of(config: DeploymentConfig) -> None:
+    """Raises UserError unless the facts on record are those of the configuration."""
+    require(KafkaClients.of(config), Seal(config.answer_key), config.currency, config.features)

@@ -1,0 +1,216 @@
+"""Dead letters of a deployment: counted, found, and sent again, each once.
+
+What is sent again, and up to where the letters of that reason are done by then, becomes visible in one transaction; so whatever ends it,
+the next run goes on where this one was. The positions stand on the compacted topic ``deployment``: a group's would be forgotten in days.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from features.errors import UserError
+from streams.kafka.admin import partition_counts
+from streams.kafka.client import KafkaClients, KafkaException
+from streams.kafka.log import KafkaLog
+from streams.kafka.producer import DeliveryError, StageProducer
+from streams.messages import dead_letters
+from streams.messages.dead_letters import SENT_BY_OTHERS, letter_in, original_of, replayed_in, replayed_key
+from streams.messages.events import DeadLetter
+from streams.messages.record import LogRecord
+from streams.messages.seal import Seal
+from streams.messages.topics import DEAD_LETTERS, DEPLOYMENT
+
+# A reader holds so much, and a transaction so many records or bytes, whatever lies there.
+_AHEAD_KB = 4_096
+_AT_ONCE, _AT_ONCE_BYTES = 500, 16 << 20
+# Records that lie close together are read in one go.
+_CLOSE = 2_000
+
+# There are some twenty reasons; what has more is not ours.
+_MOST_KINDS = 1_000
+
+Advance = Callable[[int], None]
+Place = tuple[str, int, int]
+
+
+@dataclass
+class Tally:
+    """How many letters there are, by topic and reason of what was refused, and how many records are no letters."""
+
+    letters: Counter[tuple[str, str]] = field(default_factory=Counter)
+    unreadable: int = 0
+
+
+@dataclass(frozen=True)
+class Found:
+    """A letter, and where it lies on ``dead-letters``; its ``timestamp`` in ms."""
+
+    letter: DeadLetter
+    partition: int
+    offset: int
+    timestamp: int
+
+
+@dataclass
+class Replayed:
+    """How many records were ``sent`` again, and how many are ``lost``: neither in their topic any more nor whole in their letter."""
+
+    sent: int = 0
+    lost: int = 0
+
+
+class DeadLetters:
+    """The letters of a deployment up to the end that they have now. Close it after use. Raises UserError if there is no such topic."""
+
+    def __init__(self, kafka: KafkaClients, seal: Seal) -> None:
+        self._kafka, self._seal = kafka, seal
+        self._counts = partition_counts(kafka)
+        if missing := {DEAD_LETTERS.name, DEPLOYMENT.name} - set(self._counts):
+            raise UserError(f"topic {' and '.join(sorted(missing))} is missing on {kafka.servers}; create it with `tidemark up`")
+        self._log, self._sources = (KafkaLog(kafka, f"{kafka.client_id}-dead-letters", ahead_kb=_AHEAD_KB) for _ in range(2))
+        self._bounds = {number: self._log.bounds(DEAD_LETTERS.name, number) for number in range(self._counts[DEAD_LETTERS.name])}
+
+    @property
+    def offsets(self) -> int:
+        """How many offsets they take, which is somewhat more than there are letters."""
+        return sum(end - begin for begin, end in self._bounds.values())
+
+    def tally(self, advance: Advance) -> Tally:
+        """Counts them; ``advance`` gets how many offsets more are done."""
+        tally = Tally()
+        for _, record in self._records({}, advance):
+            letter = letter_in(record.value)
+            kind = None if letter is None else (letter.topic, letter.reason)
+            if kind is None or (kind not in tally.letters and len(tally.letters) >= _MOST_KINDS):
+                tally.unreadable += 1
+            else:
+                tally.letters[kind] += 1
+        return tally
+
+    def find(self, which: str, advance: Advance) -> Found | None:
+        """The newest letter of a reason, or about a record given as TOPIC/PARTITION/OFFSET; None if there is none."""
+        newest: Found | None = None
+        for number, record in self._records({}, advance):
+            letter = letter_in(record.value)
+            if letter is None or which not in (letter.reason, f"{letter.topic}/{letter.partition}/{letter.offset}"):
+                continue
+            if newest is None or record.timestamp >= newest.timestamp:
+                newest = Found(letter, number, record.offset, record.timestamp)
+        return newest
+
+    def replay(self, reason: str, advance: Advance, stopped: Callable[[], bool]) -> Replayed:
+        """Sends what was refused for this reason again, and hasn't been yet; goes on until it is ``stopped``.
+
+        Raises UserError if another replay began meanwhile, or Kafka fails.
+        """
+        done = Replayed()
+        producer = StageProducer(self._kafka, transactional_id=f"{self._kafka.client_id}-dead-letters")
+        try:
+            producer.fence()
+            positions = self._replayed(reason)
+            for number, records in self._chunks(positions, advance):
+                if stopped():
+                    break
+                positions[number] = records[-1].offset + 1
+                letters = [letter for letter in (letter_in(record.value) for record in records) if letter is not None]
+                self._send(
+                    [one for one in letters if one.reason == reason and one.topic in SENT_BY_OTHERS], positions, reason, producer, done
+                )
+        except (KafkaException, DeliveryError) as error:
+            raise UserError(
+                f"sending again ended after {done.sent:,} records ({error}); they are remembered: let no other replay of dead letters run, "
+                "and give the same command again"
+            ) from error
+        finally:
+            producer.close()
+        return done
+
+    def close(self) -> None:
+        """Lets go of the connections."""
+        self._log.close()
+        self._sources.close()
+
+    def _send(
+        self, letters: Sequence[DeadLetter], positions: Mapping[int, int], reason: str, producer: StageProducer, done: Replayed
+    ) -> None:
+        if not letters:
+            return
+        found = self._found(letters)
+        originals = [original_of(letter, found.get(_place(letter)), self._seal) for letter in letters]
+        producer.begin()
+        for original in originals:
+            if original is not None:
+                producer.send(original.topic, original.value, original.key, headers=list(original.headers))
+        key, value = replayed_key(reason), dead_letters.encode_positions(positions)
+        producer.send(DEPLOYMENT.name, value, key, 0, [self._seal.header(DEPLOYMENT.name, 0, key, value)])
+        producer.commit()
+        sent = sum(original is not None for original in originals)
+        done.sent, done.lost = done.sent + sent, done.lost + len(letters) - sent
+
+    def _replayed(self, reason: str) -> dict[int, int]:
+        records = (record for read in self._log.read(DEPLOYMENT.name, 0, *self._log.bounds(DEPLOYMENT.name, 0)) for record in read)
+        found = replayed_in((record for record in records if self._seal.is_ours(DEPLOYMENT.name, 0, record)), reason)
+        if found is None:
+            key = replayed_key(reason).decode()
+            raise UserError(
+                f"up to where letters of {reason} were sent again stands on {DEPLOYMENT.name} under {key}, but can't be read; to send all "
+                "of them again, send a record with that key and no value there"
+            )
+        # Beyond the end lies nothing: the topic was made anew, and none of its letters was sent again.
+        return {number: offset for number, offset in found.items() if offset <= self._bounds.get(number, (0, 0))[1]}
+
+    def _records(self, positions: Mapping[int, int], advance: Advance) -> Iterator[tuple[int, LogRecord]]:
+        for number, (first, end) in self._bounds.items():
+            begin = max(first, positions.get(number, first))
+            at = begin
+            for records in self._log.read(DEAD_LETTERS.name, number, begin, end):
+                for record in records:
+                    yield number, record
+                advance(records[-1].offset + 1 - at)
+                at = records[-1].offset + 1
+            advance(end - at)
+
+    def _chunks(self, positions: Mapping[int, int], advance: Advance) -> Iterator[tuple[int, list[LogRecord]]]:
+        """Records of one partition each, as many as a transaction takes."""
+        chunk: list[LogRecord] = []
+        of, size = -1, 0
+        for number, record in self._records(positions, advance):
+            if chunk and (number != of or len(chunk) == _AT_ONCE or size > _AT_ONCE_BYTES):
+                yield of, chunk
+                chunk, size = [], 0
+            of = number
+            chunk.append(record)
+            letter = letter_in(record.value)
+            size += 0 if letter is None else letter.value_bytes
+        if chunk:
+            yield of, chunk
+
+    def _found(self, letters: Iterable[DeadLetter]) -> dict[Place, LogRecord]:
+        """What lies at the letters' places now."""
+        wanted: dict[tuple[str, int], set[int]] = {}
+        for letter in letters:
+            if letter.partition in range(self._counts.get(letter.topic, 0)):
+                wanted.setdefault((letter.topic, letter.partition), set()).add(letter.offset)
+        found: dict[Place, LogRecord] = {}
+        for (topic, number), offsets in wanted.items():
+            begin, end = self._sources.bounds(topic, number)
+            for run in _runs(sorted(offset for offset in offsets if begin <= offset < end)):
+                for records in self._sources.read(topic, number, run[0], run[-1] + 1):
+                    found |= {(topic, number, record.offset): record for record in records if record.offset in offsets}
+        return found
+
+
+def _place(letter: DeadLetter) -> Place:
+    return letter.topic, letter.partition, letter.offset
+
+
+def _runs(offsets: Sequence[int]) -> Iterator[list[int]]:
+    """Rising offsets in runs without a wide gap."""
+    run: list[int] = []
+    for offset in offsets:
+        if run and offset - run[-1] > _CLOSE:
+            yield run
+            run = []
+        run.append(offset)
+    if run:
+        yield run

@@ -1,0 +1,138 @@
+"""Dead letters as they are read: what each holds, what of it can be sent again, and how people see it."""
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import msgspec
+
+from streams.messages.events import DeadLetter
+from streams.messages.headers import opened
+from streams.messages.record import LogRecord
+from streams.messages.seal import RESERVED, Seal
+from streams.messages.topics import LABELS, TRANSACTIONS, USERS
+
+SENT_BY_OTHERS = (TRANSACTIONS.name, LABELS.name, USERS.name)
+"""The topics whose records become dead letters; a letter about another is nobody's of ours, and nothing is sent for it."""
+
+_REPLAYED = "replayed/"
+_MOST_SHOWN, _MOST_HEX = 4_000, 256
+
+_decode = msgspec.json.Decoder(DeadLetter).decode
+_decode_positions = msgspec.json.Decoder(dict[int, int]).decode
+encode_positions = msgspec.json.Encoder().encode
+
+
+class Original(NamedTuple):
+    """A record to be sent again, and the topic to which."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+def letter_in(value: bytes | None) -> DeadLetter | None:
+    """The dead letter in a record's value; None if it holds none."""
+    try:
+        letter = _decode(value or b"")
+        for kept in (letter.key_base64, letter.value_base64):
+            base64.b64decode(kept or "", validate=True)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, binascii.Error, ValueError):
+        return None
+    return letter
+
+
+def key_of(letter: DeadLetter) -> bytes | None:
+    """The key of the record that was refused."""
+    return None if letter.key_base64 is None else base64.b64decode(letter.key_base64)
+
+
+def kept_of(letter: DeadLetter) -> bytes | None:
+    """Its value, as far as the letter has it."""
+    return None if letter.value_base64 is None else base64.b64decode(letter.value_base64)
+
+
+def is_about(letter: DeadLetter, record: LogRecord) -> bool:
+    """Whether the record is the one that was refused: a topic that was made anew has others at its offsets."""
+    digest = None if record.value is None else hashlib.sha256(record.value).hexdigest()
+    return record.key == key_of(letter) and digest == letter.value_digest
+
+
+def original_of(letter: DeadLetter, found: LogRecord | None, seal: Seal) -> Original | None:
+    """What to send again: the record that was ``found`` at the letter's place if it is the one, else what the letter has kept if that is
+    all of it; None if neither is. A label that a replay has put onto ``transactions`` goes to ``labels``: what our headers say is true of a
+    record at its place, not of one that is sent again."""
+    if found is not None and is_about(letter, found):
+        is_label = letter.topic == TRANSACTIONS.name and opened(found, letter.partition, seal).is_label
+        foreign = [(name, value) for name, value in found.headers if not name.startswith(RESERVED)]
+        return Original(LABELS.name if is_label else letter.topic, found.key, found.value, foreign)
+    kept = kept_of(letter)
+    if len(kept or b"") != letter.value_bytes:
+        return None
+    return Original(letter.topic, key_of(letter), kept, [])
+
+
+def replayed_key(reason: str) -> bytes:
+    """The key under which the topic ``deployment`` holds up to where the letters of a reason were sent again."""
+    return f"{_REPLAYED}{reason}".encode()
+
+
+def replayed_in(records: Iterable[LogRecord], reason: str) -> Mapping[int, int] | None:
+    """The next offset of each partition of ``dead-letters`` whose letters of this reason haven't been sent again, {} if none ever were or
+    that was taken back; None if it is on record and can't be read."""
+    found: dict[int, int] = {}
+    readable = unreadable = 0
+    for record in records:
+        if record.key != replayed_key(reason):
+            continue
+        if record.value is None:
+            found, readable, unreadable = {}, 0, 0
+            continue
+        try:
+            positions = _decode_positions(record.value)
+            readable += 1
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            unreadable += 1
+            continue
+        # They only rise.
+        found = {number: max(found.get(number, 0), positions.get(number, 0)) for number in {*found, *positions}}
+    return None if unreadable and not readable else found
+
+
+def text(letter: DeadLetter, partition: int, offset: int, timestamp: int) -> Iterator[str]:
+    """A letter for people, line by line; ``partition``, ``offset`` and ``timestamp`` (ms) are those of the letter itself."""
+    kept = kept_of(letter)
+    try:
+        moment = datetime.fromtimestamp(timestamp / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    except (ValueError, OverflowError, OSError):
+        moment = f"of {timestamp} ms"  # whoever else writes there may stamp anything
+    yield f"{printable(letter.topic)}[{letter.partition}] offset {letter.offset}: {printable(letter.reason)}"
+    yield printable(letter.sentence)
+    yield f"key    {_readable(key_of(letter))}"
+    whole = "" if kept is None or len(kept) == letter.value_bytes else f", of which the letter has the first {len(kept):,}"
+    yield f"value  {_readable(kept)}"
+    yield f"       {letter.value_bytes:,} bytes{whole}, SHA-256 {printable(letter.value_digest or 'of nothing')}"
+    yield f"letter dead-letters[{partition}] offset {offset}, {moment}"
+
+
+def _readable(data: bytes | None) -> str:
+    """Text as text, without what would move a terminal's cursor; other bytes in hexadecimal."""
+    if data is None:
+        return "none"
+    try:
+        shown = data[: _MOST_SHOWN * 4].decode()
+    except UnicodeDecodeError as error:
+        cut = error.start >= _MOST_SHOWN
+        if not cut:
+            return f"no UTF-8: {data[:_MOST_HEX].hex(' ')}{'…' if len(data) > _MOST_HEX else ''}"
+        shown = data[: error.start].decode()
+    return printable(shown[:_MOST_SHOWN]) + ("…" if len(shown) > _MOST_SHOWN else "")
+
+
+def printable(text: str) -> str:
+    """The text without what would move a terminal's cursor or colour it."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape", "replace").decode() for letter in text)

@@ -1,0 +1,182 @@
+"""Offsets that an operator has moved, or Kafka has forgotten: refused in a sentence, restored by a command, nothing lost, nothing twice."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from msgspec import structs
+
+from streams.config import INGEST, LABELS_COPY, PROFILES, SCORE
+from streams.kafka.client import KafkaClients
+from streams.kafka.groups import Groups
+from streams.kafka.log import KafkaLog
+from streams.messages.events import DeadLetter, Decision
+from streams.messages.partitioner import partition_of
+from streams.messages.record import LogRecord
+from tests.made.records import label, transaction
+from tests.run.deployment import Deployment, champion, eventually
+from tests.run.emptied import emptied
+
+NUMBER = count()
+USERS, MERCHANTS, PARTITIONS = 11, 5, 4
+TOPICS = {LABELS_COPY: "labels", INGEST: "transactions", SCORE: "transactions.by-merchant", PROFILES: "users"}
+
+
+@pytest.fixture(scope="module")
+def deployment(shared: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    with emptied(shared, tmp_path_factory.mktemp("offsets") / "home") as deployment:
+        champion(deployment.config)
+        yield deployment
+
+
+def some(n: int) -> list[LogRecord]:
+    made = [next(NUMBER) for _ in range(n)]
+    return [transaction(i, f"u{i % USERS}", f"m{i % MERCHANTS}", 1_700_000_000_000 + i * 60_000, amount=100 + i) for i in made]
+
+
+def everything_once(deployment: Deployment) -> None:
+    """Each record of transactions has one decision or one dead letter, but for labels and what was sent again."""
+    decided = Counter((found.source.partition, found.source.offset) for found in deployment.messages("decisions", Decision))
+    letters = Counter(
+        (found.partition, found.offset) for found in deployment.messages("dead-letters", DeadLetter) if found.topic == "transactions"
+    )
+    sent = {(record.partition, record.offset) for record in deployment.read("transactions") if not record.headers}
+    assert decided + letters == Counter(sent)
+
+
+def log_of(deployment: Deployment, stage: str) -> KafkaLog:
+    return KafkaLog(KafkaClients.of(deployment.config), deployment.config.group(stage))
+
+
+def committed(deployment: Deployment, stage: str) -> dict[int, int | None]:
+    log = log_of(deployment, stage)
+    try:
+        return {number: log.committed(TOPICS[stage], number) for number in range(PARTITIONS)}
+    finally:
+        log.close()
+
+
+def move(deployment: Deployment, stage: str, partition: int, by: int) -> None:
+    """As kafka-consumer-groups.sh does it."""
+    offset = committed(deployment, stage)[partition] or 0
+    consumer = Consumer({"bootstrap.servers": deployment.config.kafka, "group.id": deployment.config.group(stage)})
+
+    def moved() -> bool:
+        # A worker that has just ended may be a member for a moment.
+        try:
+            consumer.commit(offsets=[TopicPartition(TOPICS[stage], partition, max(0, offset + by))], asynchronous=False)
+        except Exception:
+            return False
+        return True
+
+    eventually(moved, 30, "the end of the group's members")
+    consumer.close()
+
+
+def restore(deployment: Deployment) -> str:
+    done = deployment.tidemark("offsets", "restore")
+    assert done.returncode == 0, done.stderr
+    shown = deployment.tidemark("offsets", "show")
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert "another tool" not in shown.stdout
+    return done.stdout
+
+
+def test_an_offset_moved_on_by_one_is_refused_and_restored(deployment: Deployment) -> None:
+    deployment.send(some(200))
+    deployment.work_until_idle()
+    assert deployment.tidemark("offsets", "show").returncode == 0
+    assert "nothing is missing" in restore(deployment)
+    unread = some(50)
+    deployment.send(unread)
+    home = partition_of(unread[0].key or b"", PARTITIONS)
+    move(deployment, INGEST, home, 1)
+
+    shown = deployment.tidemark("offsets", "show")
+    assert shown.returncode == 1
+    assert [line.split()[-2:] == ["another", "tool"] for line in shown.stdout.splitlines()].count(True) == 1
+
+    refused = deployment.tidemark("worker", "--until-idle")
+    assert refused.returncode != 0
+    assert f"transactions[{home}] was not set by this version of Tidemark" in refused.stderr
+    assert "`tidemark offsets restore`" in refused.stderr
+
+    assert f"tidemark-ingest transactions[{home}]: " in restore(deployment)
+    deployment.send(some(1_000))
+    deployment.work_until_idle()
+    everything_once(deployment)
+
+
+@pytest.mark.slow
+def test_scores_own_offsets_are_found_again_by_what_it_has_sent(deployment: Deployment) -> None:
+    deployment.send(some(100))
+    # What comes last on each partition leaves no decision.
+    deployment.send([structs.replace(record, value=b"{") for record in some(USERS)])
+    deployment.work_until_idle()
+    before = committed(deployment, SCORE)
+    for partition, by in enumerate((-3, -10_000, 1, 20)):
+        move(deployment, SCORE, partition, by)
+    restore(deployment)
+    assert committed(deployment, SCORE) == before
+    deployment.send(some(100))
+    deployment.work_until_idle()
+    everything_once(deployment)
+
+
+@pytest.mark.slow
+def test_labels_may_be_read_again_and_count_once_and_what_kafka_has_forgotten_is_found(deployment: Deployment) -> None:
+    paid = some(40)
+    deployment.send(paid)
+    deployment.work_until_idle()
+    deployment.send([label(0, record, 1_700_900_000_000) for record in paid], topic="labels")
+    deployment.work_until_idle()
+    for partition in range(PARTITIONS):
+        move(deployment, LABELS_COPY, partition, -1)
+        move(deployment, INGEST, partition, -1)
+    admin, group = AdminClient({"bootstrap.servers": deployment.config.kafka}), deployment.config.group(SCORE)
+    eventually(lambda: admin.delete_consumer_groups([group])[group].exception(10) is None, 30, "the group's end")
+    restore(deployment)
+    deployment.send(some(100))
+    deployment.work_until_idle()
+    everything_once(deployment)
+    passed = deployment.tidemark("audit", "--all", "--dry-run")
+    assert passed.returncode == 0, passed.stdout + passed.stderr
+
+
+@pytest.mark.slow
+def test_rows_that_ingest_has_passed_over_end_score_and_are_sent_again(deployment: Deployment) -> None:
+    """As after version 0.2.0 with an offset moved on: INGEST has counted a record that it has not sent on."""
+    unread = some(50)
+    deployment.send(unread)
+    home = partition_of(unread[0].key or b"", PARTITIONS)
+    # The last worker has ended by now.
+    log = log_of(deployment, INGEST)
+    log.commit("transactions", {home: (log.committed("transactions", home) or 0) + 1})
+    log.close()
+    with deployment.running("worker"):
+        deployment.send(some(100))
+        groups = Groups(KafkaClients.of(deployment.config))
+        eventually(lambda: groups.members(deployment.config.group(SCORE)) > 0, 60, "SCORE's start")
+        refused = deployment.tidemark("offsets", "restore")
+
+        def ended() -> bool:
+            return any("sent again with `tidemark offsets restore`" in file.read_text() for file in deployment.home.glob("worker-*.log"))
+
+        eventually(ended, 90, "SCORE's end")
+    assert refused.returncode == 2
+    assert "stop all workers first" in refused.stderr
+    found = deployment.tidemark("audit", "--all", "--dry-run")
+    assert found.returncode == 1, found.stdout + found.stderr
+    assert re.search(r"transactions.* at \d+: undecided, it is valid and INGEST has passed it", found.stdout)
+
+    # It has been in the states for long.
+    assert f"transactions[{home}]: the rows of offsets" in restore(deployment)
+    deployment.send(some(100))
+    deployment.work_until_idle()
+    everything_once(deployment)
+    passed = deployment.tidemark("audit", "--all", "--dry-run")
+    assert passed.returncode == 0, passed.stdout + passed.stderr
