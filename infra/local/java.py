@@ -14,6 +14,8 @@ from infra.local.errors import ServiceError
 
 BROKER_OLDEST = 17
 SPARK_VERSIONS = (17, 21)
+# In the locale C, Java would take any letter of a path that isn't ASCII for a question mark.
+ANY_PATH = {"LC_ALL": "C.UTF-8"}
 SYSTEM_FOLDER = Path("/usr/lib/jvm")
 
 
@@ -53,6 +55,13 @@ def for_spark() -> Java:
         "Spark needs Java 17 or 21 and none was found; install one (on Debian 12 apt-get install openjdk-17-jre-headless, "
         "on newer ones openjdk-21-jre-headless) or set JAVA_HOME to it"
     )
+
+
+def property_value(text: str) -> str:
+    """A value for a file of Java properties, which is read as Latin-1 and knows other letters only escaped."""
+    escaped = text.replace("\\", "\\\\").encode("utf-16-be")
+    units = [int.from_bytes(escaped[place : place + 2], "big") for place in range(0, len(escaped), 2)]
+    return "".join(chr(unit) if 0x20 <= unit < 0x7F else f"\\u{unit:04X}" for unit in units)
 
 
 @cache

@@ -1,5 +1,6 @@
 """A real Apache Kafka broker: one node in KRaft mode, broker and controller in one process."""
 
+import os
 import subprocess
 import uuid
 from base64 import urlsafe_b64encode
@@ -70,20 +71,22 @@ def requirements() -> None:
 def start(home: Path, ports: Ports) -> None:
     """Start the broker as a background process; its storage is formatted if it never was, else kept."""
     settings = _prepare(home, ports[NAME], ports[CONTROLLER])
-    processes.start(Slot(home, NAME), [*_java(home), "kafka.Kafka", settings])
+    processes.start(Slot(home, NAME), [*_java(home), "kafka.Kafka", settings], java.ANY_PATH)
 
 
 def _prepare(home: Path, port: int, controller_port: int) -> Path:
     folder = home / NAME
     folder.mkdir(parents=True, exist_ok=True)
     settings = folder / "server.properties"
-    settings.write_text(BROKER_SETTINGS.format(host=LOOPBACK, port=port, controller_port=controller_port, data=folder / "data"))
+    data = java.property_value(str(folder / "data"))
+    settings.write_text(BROKER_SETTINGS.format(host=LOOPBACK, port=port, controller_port=controller_port, data=data), encoding="ascii")
     if (folder / "data" / "meta.properties").exists():
         return settings
     cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     # With "=", for an id may begin with a dash and would be taken for an option.
     command = [*_java(home, *_SHORT_LIVED), "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "--config", str(settings)]
-    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    environment = {**os.environ, **java.ANY_PATH}
+    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, env=environment, check=False)
     if done.returncode != 0:
         lines = (done.stderr or done.stdout or "no reason given").strip().splitlines()
         cause = next((line for line in lines if "xception" in line), lines[-1])

@@ -1,5 +1,7 @@
 """What ends a stage, and what doesn't: no record does, nor a service that is away; what only an operator can fix does, in one line."""
 
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -97,6 +99,22 @@ def test_what_only_an_operator_can_fix_is_said_once_and_ends_the_worker_with_sta
         assert "it is started again" not in done.stderr
         assert done.stderr.count("error: stage ") == 1
         assert "partitions" in done.stderr.splitlines()[-1]
+
+
+def test_what_lies_where_the_command_is_run_is_not_imported(deployment: Deployment, tmp_path: Path) -> None:
+    for name in ("features", "streams", "models", "statistics", "calendar"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('hijacked')")
+    program = Path(sys.executable).with_name("tidemark")
+    done = subprocess.run(
+        [program, "worker", "--until-idle"],
+        cwd=tmp_path,
+        env=deployment.environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, "hijacked" in done.stderr) == (0, False), done.stderr
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:99999", "nosuchhost.invalid:9100"])
