@@ -105,15 +105,8 @@ def test_what_lies_where_the_command_is_run_is_not_imported(deployment: Deployme
     for name in ("features", "streams", "models", "statistics", "calendar"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('hijacked')")
     program = Path(sys.executable).with_name("tidemark")
-    done = subprocess.run(
-        [program, "worker", "--until-idle"],
-        cwd=tmp_path,
-        env=deployment.environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    command = [program, "worker", "--until-idle"]
+    done = subprocess.run(command, cwd=tmp_path, env=deployment.environment, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, "hijacked" in done.stderr) == (0, False), done.stderr
 
 
