@@ -13,9 +13,17 @@ from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, KafkaError, Kaf
 from confluent_kafka.admin import AdminClient
 
 from streams.config import DeploymentConfig
+from streams.kafka.repeated_log import LeaveOutRepeated
 from streams.kafka.security import aiokafka_options, java_options
 
 __all__ = ["TIMESTAMP_LOG_APPEND_TIME", "Consumer", "KafkaClients", "KafkaError", "KafkaException", "Message", "Producer", "TopicPartition"]
+
+# What librdkafka would write to stderr by itself, a line an attempt, hundreds a second while a broker is away.
+_words = logging.getLogger("streams.kafka.librdkafka")
+_words.addFilter(LeaveOutRepeated(_words.name))
+
+# A broker that is back is noticed within a second; by default it may take ten.
+_AT_ONCE = {"reconnect.backoff.max.ms": 1_000}
 
 
 @dataclass(frozen=True)
@@ -37,16 +45,15 @@ class KafkaClients:
 
     def producer(self, settings: Mapping[str, Any]) -> Producer:
         """A librdkafka producer with these settings of its own."""
-        return Producer({**settings, **self._librdkafka()})
+        return Producer({**_AT_ONCE, **settings, **self._librdkafka()}, logger=_words)
 
     def consumer(self, settings: Mapping[str, Any]) -> Consumer:
         """A librdkafka consumer with these settings of its own."""
-        return Consumer({**settings, **self._librdkafka()})
+        return Consumer({**_AT_ONCE, **settings, **self._librdkafka()}, logger=_words)
 
-    def admin(self, settings: Mapping[str, Any] | None = None, logger: logging.Logger | None = None) -> AdminClient:
-        """A librdkafka admin client. ``logger``, if given, takes what it would write to stderr."""
-        options = {**(settings or {}), **self._librdkafka()}
-        return AdminClient(options) if logger is None else AdminClient(options, logger=logger)
+    def admin(self, settings: Mapping[str, Any] | None = None, logger: logging.Logger = _words) -> AdminClient:
+        """A librdkafka admin client. ``logger`` takes what it would write to stderr."""
+        return AdminClient({**_AT_ONCE, **(settings or {}), **self._librdkafka()}, logger=logger)
 
     def spark_options(self) -> dict[str, str]:
         """The options of Spark's Kafka source and sink. They hold secrets: give them to a reader, never to a session's settings."""

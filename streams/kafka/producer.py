@@ -64,6 +64,9 @@ class StageProducer:
             # The coordinator refuses a transaction that begins within some milliseconds of the last one's end; what is tried again a
             # millisecond later loses little, and in an outage the wait doubles each time.
             settings |= {"transactional.id": transactional_id, "transaction.timeout.ms": _TRANSACTION_MS, "retry.backoff.ms": 1}
+            # Once brokers were away and it has looked for others, it waits for ever for the group's coordinator, which it has thrown away
+            # (confluentinc/librdkafka#5511). Where all have other addresses by then, the stage starts over within 15 s.
+            settings |= {"metadata.recovery.strategy": "none"}
         self._producer = kafka.producer(settings)
         self._failure: KafkaError | None = None
         self._in_transaction = False

@@ -57,7 +57,6 @@ class PartitionReader:
                 "queued.max.messages.kbytes": _MOST_KB,
                 # How long a partition of which enough is queued isn't fetched: by default a second.
                 "fetch.queue.backoff.ms": 1,
-                "reconnect.backoff.max.ms": 1_000,
                 "log_level": 3,
             }
         )

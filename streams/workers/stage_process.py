@@ -31,11 +31,11 @@ def run(before: Callable[[str], None] = lambda _stage: None, main: Callable[[str
     from features.errors import UnavailableError, UserError
     from streams.config import DeploymentConfig
     from streams.kafka.outage import as_unavailable
+    from streams.kafka.repeated_log import LeaveOutRepeated
     from streams.workers.garbage import collect_rarely
     from streams.workers.handover import receive
     from streams.workers.logs import log_to_stderr
     from streams.workers.notes import leave
-    from streams.workers.repeated_log import LeaveOutRepeated
     from streams.workers.statuses import FAILED, REFUSED, UNAVAILABLE
 
     uvloop.install()

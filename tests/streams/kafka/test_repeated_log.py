@@ -3,7 +3,7 @@
 import io
 import logging
 
-from streams.workers.repeated_log import LeaveOutRepeated
+from streams.kafka.repeated_log import LeaveOutRepeated
 
 
 def test_a_librarys_repeated_messages_are_counted_and_everybody_elses_pass() -> None:
@@ -27,3 +27,12 @@ def test_a_librarys_repeated_messages_are_counted_and_everybody_elses_pass() -> 
         "ours",
         "ours",
     ]
+
+
+def test_of_messages_by_one_form_each_kind_is_counted_for_itself() -> None:
+    kept = LeaveOutRepeated("noisy", every_s=10.0, clock=lambda: 0.0)
+    noisy = logging.Logger("noisy.client")
+    made = [
+        noisy.makeRecord(noisy.name, logging.ERROR, "", 0, "%s [%s] %s", (kind, "c-1", "…"), None) for kind in ("FAIL", "FAIL", "ERROR")
+    ]
+    assert [kept.filter(record) for record in made] == [True, False, True]
