@@ -1,7 +1,10 @@
 """What ends a stage, and what doesn't: no record does, nor a service that is away; what only an operator can fix does, in one line."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from collections import Counter
@@ -16,17 +19,19 @@ from confluent_kafka.cimpl import NewPartitions
 
 from features.online.feast_repo_writer import write as write_feast_repo
 from features.online.feast_store import OnlineReader, OnlineStoreError
-from infra.local import ports
+from infra.local import kafka, ports, processes, services
+from infra.local.processes import Slot
 from streams.messages.events import DeadLetter, Decision
 from streams.messages.partitioner import partition_of
 from streams.messages.record import LogRecord
 from tests.made.records import label, transaction
 from tests.made.user_records import user
-from tests.run.deployment import Deployment, champion, eventually
+from tests.run.deployment import Deployment, champion, deployed, eventually
 from tests.run.emptied import Emptied, emptied
 from tests.run.redis_server import RedisServer, running_redis
 
 NOWHERE = "http://127.0.0.1:1"
+_AWAY_S = 6.0
 
 
 @dataclass
@@ -99,6 +104,27 @@ def test_what_only_an_operator_can_fix_is_said_once_and_ends_the_worker_with_sta
         assert "it is started again" not in done.stderr
         assert done.stderr.count("error: stage ") == 1
         assert "partitions" in done.stderr.splitlines()[-1]
+
+
+def test_a_broker_that_comes_back_finds_the_stages_at_work(tmp_path: Path) -> None:
+    """Nothing had to be started again for that; until 0.3.0 both stages hung for 15 s first."""
+    with deployed(tmp_path / "home") as deployment:
+        champion(deployment.config)
+        with deployment.running("worker"):
+            sent(deployment, 0, 40)
+            deployment.settle()
+            broker = processes.running_pid(Slot(deployment.home, kafka.NAME))
+            assert broker is not None
+            os.kill(broker, signal.SIGKILL)
+            time.sleep(_AWAY_S)
+            services.up(deployment.home, report=lambda _line: None)
+            sent(deployment, 40, 60)
+            deployment.settle()
+        assert decided(deployment) == once(range(60))
+        (log,) = deployment.home.glob("worker-*.log")
+        lines = log.read_text().splitlines()
+        assert not [line for line in lines if "ended with status" in line or "took more than" in line]
+        assert not [line for line in lines if line.startswith("%")], "librdkafka writes to stderr by itself"
 
 
 def test_what_lies_where_the_command_is_run_is_not_imported(deployment: Deployment, tmp_path: Path) -> None:
