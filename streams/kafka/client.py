@@ -45,11 +45,11 @@ class KafkaClients:
 
     def producer(self, settings: Mapping[str, Any]) -> Producer:
         """A librdkafka producer with these settings of its own."""
-        return Producer({**_AT_ONCE, **settings, **self._librdkafka()}, logger=_words)
+        return Producer({**_AT_ONCE, **settings, **self._librdkafka(), "logger": _words})
 
     def consumer(self, settings: Mapping[str, Any]) -> Consumer:
         """A librdkafka consumer with these settings of its own."""
-        return Consumer({**_AT_ONCE, **settings, **self._librdkafka()}, logger=_words)
+        return Consumer({**_AT_ONCE, **settings, **self._librdkafka(), "logger": _words})
 
     def admin(self, settings: Mapping[str, Any] | None = None, logger: logging.Logger = _words) -> AdminClient:
         """A librdkafka admin client. ``logger`` takes what it would write to stderr."""

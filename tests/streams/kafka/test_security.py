@@ -158,10 +158,12 @@ def test_librdkafka_gets_the_properties_as_they_are_whatever_else_is_set(monkeyp
     monkeypatch.setattr(client, "Consumer", dict)
     monkeypatch.setattr(client, "AdminClient", dict)
     clients = KafkaClients("a:1", SASL, "mine")
-    expected = {"bootstrap.servers": "a:1", "client.id": "mine", **SASL}
+    ours = {"reconnect.backoff.max.ms": 1_000, "logger": logging.getLogger("streams.kafka.librdkafka")}
+    expected = {"bootstrap.servers": "a:1", "client.id": "mine", **SASL, **ours}
     assert clients.producer({"linger.ms": 2}) == {"linger.ms": 2, **expected}
     assert clients.consumer({"group.id": "g"}) == {"group.id": "g", **expected}
     assert clients.admin() == expected
+    assert clients.producer({"reconnect.backoff.max.ms": 5})["reconnect.backoff.max.ms"] == 5
 
 
 def test_every_property_is_one_that_librdkafka_knows(tmp_path: Path) -> None:
