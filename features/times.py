@@ -19,11 +19,12 @@ NO_TIME = "is no ISO 8601 time and no integer in ms"
 TOO_EARLY = "lies before 1973: times are milliseconds"
 TOO_LATE = "lies after 2286: times are milliseconds"
 
-# Each unit's numbers of 1973 to 2286, and how many milliseconds one of it has.
+# Each unit's numbers of 2000 to 2286, and how many milliseconds one of it has. What would be earlier is rather of a clock that we don't
+# know (ticks of .NET would be nanoseconds of 1990), and who followed the advice would be taken.
 _OTHER_UNITS = (
-    ("seconds", 10**8, 10**10, Fraction(1_000)),
-    ("microseconds", 10**14, 10**16, Fraction(1, 10**3)),
-    ("nanoseconds", 10**17, 10**19, Fraction(1, 10**6)),
+    ("seconds", 946_684_800, 10**10, Fraction(1_000)),
+    ("microseconds", 946_684_800 * 10**6, 10**16, Fraction(1, 10**3)),
+    ("nanoseconds", 946_684_800 * 10**9, 10**19, Fraction(1, 10**6)),
 )
 
 # RE2, which Arrow uses, and Python's re read these alike. Years before 100 have no place in a calendar of Python's.
@@ -50,10 +51,12 @@ def milliseconds(written: int | str) -> int:
 
 
 def in_another_unit(number: int | float) -> str | None:
-    """What to say of a number that is a time in another unit, after its name; None if it is none of 1973 to 2286."""
+    """What to say of a number that is a time in another unit, after its name; None if it is none of 2000 to 2286."""
     for unit, least, most, milliseconds_each in _OTHER_UNITS:
         if least <= number < most:
-            return f"{number} looks like {unit}; send milliseconds, {int(Fraction(number) * milliseconds_each)}"
+            exact = Fraction(number) * milliseconds_each
+            meant = int(exact) if isinstance(number, int) else round(exact)
+            return f"{number} looks like {unit}; send milliseconds, {meant}"
     return None
 
 

@@ -104,7 +104,8 @@ class StageProducer:
     def flush(self) -> None:
         """Returns once all that was sent is acknowledged. Raises DeliveryError if it isn't within 30 s, or was refused."""
         if self._producer.flush(_FLUSH_S):
-            raise DeliveryError(f"Kafka did not acknowledge all records within {_FLUSH_S} s; check the broker")
+            waited = KafkaError(KafkaError._TIMED_OUT, f"not all records were acknowledged within {_FLUSH_S} s")
+            raise DeliveryError(f"Kafka did not acknowledge all records within {_FLUSH_S} s; check the broker") from KafkaException(waited)
         self._raise_failure()
 
     def fence(self) -> None:

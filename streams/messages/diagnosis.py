@@ -54,7 +54,7 @@ def wrong_partition(user_id: str, partition: int, belongs: int, partitions: int)
     """The sentence about a record that isn't on its key's partition of so many."""
     key = user_id.encode()
     likely = [name for name, placed in _PARTITIONERS.items() if placed(key, partitions) == partition]
-    where = f", where {likely[0]} puts it" if len(likely) == 1 else ""
+    where = f" (where {likely[0]} would put it)" if len(likely) == 1 else ""
     return f"user {user_id!r} belongs on partition {belongs}, not {partition}{where}; {_MURMUR2}"
 
 
@@ -62,17 +62,24 @@ def foreign_currency(sent: str, currency: str) -> str:
     """The sentence about a transaction that isn't in the deployment's currency."""
     if sent.upper() == currency:
         return f"currency {sent} is not {currency}; write it in capitals"
+    if sent.isdecimal():
+        return f"currency {sent} is a number; send its three letters, such as {currency}"
     return f"currency {sent} is not this deployment's {currency}; convert before sending"
 
 
 def _encoding(value: bytes) -> str | None:
     if not value:
         return "is empty; send a JSON object"
-    if value.startswith((b"\xff\xfe", b"\xfe\xff")) or (value[:1] in b"{[" and value[1:2] == b"\0") or value[:2] in (b"\0{", b"\0["):
+    if (
+        value.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff", b"\0\0\0{", b"\0\0\0["))
+        or (value[:1] in b"{[" and value[1:2] == b"\0")
+        or value[:2] in (b"\0{", b"\0[")
+    ):
         return "is UTF-16 or UTF-32; send UTF-8"
     if value.startswith(_BOM):
         return "starts with a byte order mark; send UTF-8 without one"
-    if value[:1] == b"\0" and len(value) > 5:
+    # Ids are given out one by one, so that larger numbers are something else.
+    if value[:2] == b"\0\0" and len(value) > 5:
         return f"{_REGISTRY} (schema {int.from_bytes(value[1:5], 'big')}); send plain JSON, without a schema registry's serializer"
     for magic, name in _COMPRESSED.items():
         if value.startswith(magic):
@@ -81,11 +88,16 @@ def _encoding(value: bytes) -> str | None:
         return "is an Avro file; send plain JSON"
     if value.startswith(b"\xac\xed\x00\x05"):
         return "is a serialized Java object; send plain JSON"
-    if value.lstrip()[:1] == b"<":
+    if _is_xml(value):
         return "looks like XML; send a JSON object"
-    if value.lstrip()[:2] in (b"{'", b"{u"):
+    if value.lstrip().startswith((b"{'", b"{u'")):
         return "looks like a Python dict as text; send it through json.dumps"
     return _text(value) if len(value) <= _MOST_BYTES else None
+
+
+def _is_xml(value: bytes) -> bool:
+    text = value.strip()
+    return re.match(rb"<[A-Za-z?!]", text) is not None and text.endswith(b">")
 
 
 def _text(value: bytes) -> str | None:
@@ -115,9 +127,11 @@ def _shape(value: bytes, error: str) -> str | None:
 
 def _envelope(found: Mapping[str, Any]) -> str | None:
     payload = found.get("payload")
-    if isinstance(payload, dict) and "after" in payload:
+    if isinstance(payload, dict) and isinstance(payload.get("after"), dict):
         return "it is a Debezium envelope: send its payload.after, for example by the transformation ExtractNewRecordState"
-    if "after" in found and ("op" in found or "source" in found):
+    if found.get("op") == "d" and isinstance(found.get("before"), dict) and found.get("after") is None:
+        return "it is a Debezium envelope of a delete; leave deletes out, for example by the transformation ExtractNewRecordState"
+    if isinstance(found.get("after"), dict) and ("op" in found or "source" in found):
         return "it is a Debezium envelope: send its after, for example by the transformation ExtractNewRecordState"
     if isinstance(payload, dict) and "schema" in found:
         return "it is Kafka Connect's schema and payload: send its payload, by value.converter.schemas.enable=false"
@@ -148,6 +162,10 @@ def _field(found: Mapping[str, Any], error: str) -> str | None:
         quotes = None
     if field in _TIMES and isinstance(value, int | float) and (meant := in_another_unit(value)) is not None:
         return meant
+    if field == "amount" and isinstance(value, float) and value.is_integer() and abs(value) < _MOST_AMOUNT:
+        whole = int(value)
+        major = f"{whole * 100} if in major ones with two decimals"
+        return f"send a whole number of minor units, without a point: {whole} if it is in minor units, {major}"
     if field == "amount" and isinstance(value, float) and abs(value) < _MOST_AMOUNT:
         return f"send minor units, a whole number: {value} in a currency with two decimals is {round(value * 100)}"
     if field == "is_fraud" and value in (0, 1, "0", "1", "true", "false", "True", "False"):
@@ -181,7 +199,7 @@ def _key(key: bytes, user_id: str) -> str | None:
         )
     if text.strip() == user_id.strip():
         return "differs in white space at its ends"
-    return "differs in capitals" if text.casefold() == user_id.casefold() else None
+    return "differs in capitals" if text.lower() == user_id.lower() else None
 
 
 def _loose(value: bytes) -> Any:

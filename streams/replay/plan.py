@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from features.arrays import Bool, Int8, Int64, RecordKind
 from features.history.log_order import replay_order
+from streams.replay.repeats import conflicting
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,13 @@ class ReplayPlan:
 def plan_replay(table: pa.Table, start_ms: int | None = None, end_ms: int | None = None) -> ReplayPlan:
     """Put the records of ``table`` (canonical) in replay order and keep those with ``start_ms`` ≤ time < ``end_ms`` (None: no bound).
 
-    A label falls into the range by its label_time, whenever its transaction was.
+    A label falls into the range by its label_time, whenever its transaction was. A row that conflicts with one before it is sent, and will
+    be refused; its label isn't, for it would be taken for one of the transaction before.
     """
     event_time = table["event_time"].to_numpy()
     label_time = pc.fill_null(table["label_time"], 0).to_numpy()
-    kind, row = replay_order(event_time, label_time, table["label_time"].is_valid().to_numpy())
+    labelled = table["label_time"].is_valid().to_numpy() & ~conflicting(table)
+    kind, row = replay_order(event_time, label_time, labelled)
     time = np.where(kind == RecordKind.LABEL, label_time[row], event_time[row])
     begin = 0 if start_ms is None else int(np.searchsorted(time, start_ms, side="left"))
     end = len(time) if end_ms is None else int(np.searchsorted(time, end_ms, side="left"))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from features.arrays import Int64
+from features.arrays import Bool, Int64
 from streams.messages.events import Transaction
 from streams.state.duplicates import Sighting, TransactionMemory
 
@@ -30,12 +30,9 @@ class Once(NamedTuple):
 def each_once(table: pa.Table) -> Once:
     """The canonical table with the first of each transaction by event time, else by row. It is a fraud, and has a label, if one that is the
     same is: the label of either is sent. What a conflicting row says of fraud goes with it."""
-    places = _repeated(table)
-    if not len(places):
+    places, messages, found = _sightings(table)
+    if not found:
         return Once(table, np.arange(len(table)), 0, 0)
-    rows = table.take(pa.array(places))
-    messages = [Transaction(*values) for values in zip(*(rows[name].to_pylist() for name in _FIELDS), strict=True)]
-    found = TransactionMemory(_FOR_EVER, _FOR_EVER).take(messages, [0] * len(messages))
     gone = np.zeros(len(table), np.bool_)
     gone[places[[place for place, _ in found]]] = True
     same = [place for place, sighting in found if sighting is Sighting.DUPLICATE]
@@ -44,9 +41,25 @@ def each_once(table: pa.Table) -> Once:
     return Once(once, kept, len(same), len(found) - len(same))
 
 
+def conflicting(table: pa.Table) -> Bool:
+    """Whether each row has the id of one before it with other content: what it says of fraud is said of a transaction that isn't taken."""
+    conflicts = np.zeros(len(table), np.bool_)
+    places, _, found = _sightings(table)
+    conflicts[places[[place for place, sighting in found if sighting is not Sighting.DUPLICATE]]] = True
+    return conflicts
+
+
 def left_out(duplicates: int, conflicts: int) -> str:
     """How many rows a command doesn't count, for people."""
     return f"left out: {duplicates:,} rows that are in the file before, {conflicts:,} whose id it has before with other content"
+
+
+def _sightings(table: pa.Table) -> tuple[Int64, list[Transaction], list[tuple[int, Sighting]]]:
+    """The rows whose user and id stand more than once, as messages too, and which of them (by their places among these) came before."""
+    places = _repeated(table)
+    rows = table.take(pa.array(places))
+    messages = [Transaction(*values) for values in zip(*(rows[name].to_pylist() for name in _FIELDS), strict=True)]
+    return places, messages, list(TransactionMemory(_FOR_EVER, _FOR_EVER).take(messages, [0] * len(messages)))
 
 
 def _repeated(table: pa.Table) -> Int64:
