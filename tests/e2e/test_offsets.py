@@ -91,6 +91,11 @@ def test_an_offset_moved_on_by_one_is_refused_and_restored(deployment: Deploymen
     deployment.work_until_idle()
     assert deployment.tidemark("offsets", "show").returncode == 0
     assert "nothing is missing" in restore(deployment)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TIDEMARK_ANSWER_KEY", "a key of another deployment, by which no state is ours")
+        for arguments in (("offsets", "restore"), ("offsets", "show"), ("replay", "--abandon", "night")):
+            unknown = deployment.tidemark(*arguments)
+            assert (unknown.returncode, "has another key" in unknown.stderr) == (2, True), unknown.stderr
     unread = some(50)
     deployment.send(unread)
     home = partition_of(unread[0].key or b"", PARTITIONS)

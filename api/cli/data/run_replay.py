@@ -43,7 +43,7 @@ def run(file: Path, options: FileOptions, rate: str, aligned: bool, summary: Pat
 
 def give_up(name: str) -> None:
     """As ``tidemark replay --abandon`` promises."""
-    config = Settings.resolve(require_services=True).stream_config()
+    config = Settings.resolve(require_services=True).agreed_config()
     sent = abandon(config, name)
     typer.echo(f"aligned replay {name} is abandoned; workers take what was sent of it, at most {sent:,} records, where it stands")
 

@@ -36,7 +36,7 @@ def run_restore() -> None:
 
 @contextmanager
 def _offsets() -> Iterator[StageOffsets]:
-    config = Settings.resolve(require_services=True).stream_config()
+    config = Settings.resolve(require_services=True).agreed_config()
     try:
         with closing(StageOffsets(config)) as offsets:
             yield offsets
