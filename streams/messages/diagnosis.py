@@ -162,12 +162,12 @@ def _field(found: Mapping[str, Any], error: str) -> str | None:
         quotes = None
     if field in _TIMES and isinstance(value, int | float) and (meant := in_another_unit(value)) is not None:
         return meant
-    if field == "amount" and isinstance(value, float) and value.is_integer() and abs(value) < _MOST_AMOUNT:
-        whole = int(value)
-        major = f"{whole * 100} if in major ones with two decimals"
-        return f"send a whole number of minor units, without a point: {whole} if it is in minor units, {major}"
     if field == "amount" and isinstance(value, float) and abs(value) < _MOST_AMOUNT:
-        return f"send minor units, a whole number: {value} in a currency with two decimals is {round(value * 100)}"
+        minor = round(value * 100)
+        if value.is_integer():
+            either = f"{int(value)} if it is in minor units, {minor} if in major ones with two decimals"
+            return f"send a whole number of minor units, without a point: {either}"
+        return f"send minor units, a whole number: {value} in a currency with two decimals is {minor}"
     if field == "is_fraud" and value in (0, 1, "0", "1", "true", "false", "True", "False"):
         return "send true or false, without quotes"
     return quotes

@@ -6,13 +6,11 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
 
-from streams.kafka.admin import create_missing
-from streams.kafka.client import KafkaClients
 from tests.made.records import transaction
-from tests.run.deployment import Deployment, champion, eventually
+from tests.run.deployment import Deployment, champion
 from tests.run.emptied import emptied
+from tests.run.topics import create_again
 
 SENT = 200
 
@@ -57,10 +55,7 @@ def test_everything_that_was_decided_must_be_there(deployment: Deployment) -> No
 
 
 def test_decisions_that_are_gone_are_missed(deployment: Deployment) -> None:
-    admin = AdminClient({"bootstrap.servers": deployment.config.kafka})
-    admin.delete_topics(["decisions"])["decisions"].result(10)
-    eventually(lambda: "decisions" not in admin.list_topics(timeout=10).topics, 30, "the topic's end")
-    create_missing(KafkaClients.of(deployment.config))
+    create_again(deployment.config, "decisions")
     found = audited(deployment, 1)
     assert (found["complete"]["missing_decision"], found["complete"]["decisions"]) == (SENT, 0)
     assert "missing decision, it is in scoring-log, decisions has no decision on it" in found["out"]

@@ -11,14 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import AdminClient
 
 from infra.local import deployment_file
-from streams.kafka.admin import create_missing
-from streams.kafka.client import KafkaClients
 from streams.messages.events import DeadLetter, Decision
 from tests.made.records import transaction
 from tests.run.deployment import Deployment, champion, deployed, eventually
+from tests.run.topics import create_again
 
 WRITTEN = ("transactions", "labels", "decisions", "dead-letters", "deployment")
 
@@ -162,10 +160,7 @@ def test_a_damaged_file_is_one_sentence(deployment: Deployment) -> None:
 
 def test_topics_of_before_the_keys_are_no_ones_to_take_over(deployment: Deployment, tmp_path: Path) -> None:
     """The last of the module: nothing is on record any more, as where a Tidemark before 0.3.0 has worked."""
-    admin = AdminClient({"bootstrap.servers": deployment.config.kafka})
-    admin.delete_topics(["deployment"])["deployment"].result(10)
-    eventually(lambda: "deployment" not in admin.list_topics(timeout=10).topics, 30, "the topic's end")
-    create_missing(KafkaClients.of(deployment.config))
+    create_again(deployment.config, "deployment")
     refused = Elsewhere(tmp_path, deployment.config, {}).tidemark("up")
     assert refused.returncode == 2, refused.stdout
     assert "were used by a Tidemark before 0.3.0" in refused.stderr

@@ -4,13 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import AdminClient
 
-from streams.kafka.admin import create_missing
-from streams.kafka.client import KafkaClients
 from tests.made.records import transaction
 from tests.run.deployment import Deployment, champion, eventually
 from tests.run.emptied import emptied
+from tests.run.topics import create_again
 
 SENT = 200
 
@@ -29,12 +27,6 @@ def send(deployment: Deployment, begin: int, end: int) -> None:
     deployment.send([transaction(i, f"u{i % 11}", f"m{i % 5}", 1_700_000_000_000 + i * 60_000) for i in range(begin, end)])
 
 
-def delete(deployment: Deployment, topic: str) -> None:
-    admin = AdminClient({"bootstrap.servers": deployment.config.kafka})
-    admin.delete_topics([topic])[topic].result(10)
-    eventually(lambda: topic not in admin.list_topics(timeout=10).topics, 30, "the topic's end")
-
-
 def writes(deployment: Deployment, *sentences: str) -> None:
     """Waits until a running worker has written all of these."""
 
@@ -46,8 +38,7 @@ def writes(deployment: Deployment, *sentences: str) -> None:
 
 
 def test_transactions_deleted_and_created_again_between_two_runs(deployment: Deployment) -> None:
-    delete(deployment, "transactions")
-    create_missing(KafkaClients.of(deployment.config))
+    create_again(deployment.config, "transactions")
     # As many as before and more: offsets alone would not show it.
     send(deployment, 0, 2 * SENT)
     refused = deployment.tidemark("worker", "--until-idle")
@@ -60,8 +51,7 @@ def test_transactions_deleted_and_created_again_under_a_running_worker(deploymen
     with deployment.running("worker"):
         send(deployment, SENT, SENT + 50)
         deployment.settle()
-        delete(deployment, "transactions")
-        create_missing(KafkaClients.of(deployment.config))
+        create_again(deployment.config, "transactions")
         send(deployment, 0, 2 * SENT)
         # Its reader says so, which ends the worker, or, if that had died first, whoever opens the states.
         writes(deployment, "created again")

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from itertools import count
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from msgspec import structs
 
@@ -20,6 +19,7 @@ from streams.messages.record import LogRecord
 from tests.made.records import label, transaction
 from tests.run.deployment import Deployment, champion, eventually
 from tests.run.emptied import emptied
+from tests.run.topics import move_offset
 
 NUMBER = count()
 USERS, MERCHANTS, PARTITIONS = 11, 5, 4
@@ -60,23 +60,6 @@ def committed(deployment: Deployment, stage: str) -> dict[int, int | None]:
         log.close()
 
 
-def move(deployment: Deployment, stage: str, partition: int, by: int) -> None:
-    """As kafka-consumer-groups.sh does it."""
-    offset = committed(deployment, stage)[partition] or 0
-    consumer = Consumer({"bootstrap.servers": deployment.config.kafka, "group.id": deployment.config.group(stage)})
-
-    def moved() -> bool:
-        # A worker that has just ended may be a member for a moment.
-        try:
-            consumer.commit(offsets=[TopicPartition(TOPICS[stage], partition, max(0, offset + by))], asynchronous=False)
-        except Exception:
-            return False
-        return True
-
-    eventually(moved, 30, "the end of the group's members")
-    consumer.close()
-
-
 def restore(deployment: Deployment) -> str:
     done = deployment.tidemark("offsets", "restore")
     assert done.returncode == 0, done.stderr
@@ -99,7 +82,7 @@ def test_an_offset_moved_on_by_one_is_refused_and_restored(deployment: Deploymen
     unread = some(50)
     deployment.send(unread)
     home = partition_of(unread[0].key or b"", PARTITIONS)
-    move(deployment, INGEST, home, 1)
+    move_offset(deployment.config, INGEST, home, 1)
 
     shown = deployment.tidemark("offsets", "show")
     assert shown.returncode == 1
@@ -124,7 +107,7 @@ def test_scores_own_offsets_are_found_again_by_what_it_has_sent(deployment: Depl
     deployment.work_until_idle()
     before = committed(deployment, SCORE)
     for partition, by in enumerate((-3, -10_000, 1, 20)):
-        move(deployment, SCORE, partition, by)
+        move_offset(deployment.config, SCORE, partition, by)
     restore(deployment)
     assert committed(deployment, SCORE) == before
     deployment.send(some(100))
@@ -140,8 +123,8 @@ def test_labels_may_be_read_again_and_count_once_and_what_kafka_has_forgotten_is
     deployment.send([label(0, record, 1_700_900_000_000) for record in paid], topic="labels")
     deployment.work_until_idle()
     for partition in range(PARTITIONS):
-        move(deployment, LABELS_COPY, partition, -1)
-        move(deployment, INGEST, partition, -1)
+        move_offset(deployment.config, LABELS_COPY, partition, -1)
+        move_offset(deployment.config, INGEST, partition, -1)
     admin, group = AdminClient({"bootstrap.servers": deployment.config.kafka}), deployment.config.group(SCORE)
     eventually(lambda: admin.delete_consumer_groups([group])[group].exception(10) is None, 30, "the group's end")
     restore(deployment)

@@ -13,13 +13,12 @@ from models.scoring import Scorer
 from streams.ingest import Routed, ingest
 from streams.messages import batches
 from streams.messages.batches import Batch
-from streams.messages.headers import label_header
 from streams.messages.record import LogRecord
 from streams.messages.validation import Validator
 from streams.score import Observed, advance
 from streams.state.merchants import ScoreState
 from streams.state.users import IngestState
-from tests.made.seal import SEAL
+from tests.made.seal import SEAL, copied
 
 KAFKA_TIME = 1_800_000_000_000
 FRAUD_V1 = FEATURE_SETS["fraud_v1"]
@@ -46,7 +45,7 @@ def label(offset: int, of: LogRecord, label_time: int, is_fraud: bool = True) ->
     message = msgspec.json.decode(of.value or b"")
     keep = {name: message[name] for name in ("transaction_id", "user_id", "merchant_id", "event_time")}
     value = msgspec.json.encode({**keep, "label_time": label_time, "is_fraud": is_fraud})
-    return LogRecord(offset, KAFKA_TIME, of.key, value, [label_header(SEAL, of.key, value)])
+    return copied(LogRecord(offset, KAFKA_TIME, of.key, value, []))
 
 
 def ingest_state(merchant_partitions: int = 1, partition: int = 0, partitions: int = 1, feature_set: FeatureSet = FRAUD_V1) -> IngestState:

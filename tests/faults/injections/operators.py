@@ -1,17 +1,18 @@
 """What operators do: workers come and go, models change, offsets are moved, topics are cut and created again."""
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from collections.abc import Sequence
+
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from models.registry import mlflow_registry
-from streams.kafka.admin import create_missing
 from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
-from streams.messages.topics import BY_MERCHANT, DECISIONS, STATE_MERCHANTS, STATE_USERS, TRANSACTIONS, Topic
-from streams.workers.stages import STAGES
+from streams.messages.topics import BY_MERCHANT, DECISIONS, STATE_MERCHANTS, STATE_USERS, TRANSACTIONS
 from tests.faults.world import World
 from tests.made.records import transaction
 from tests.run.deployment import champion, eventually
+from tests.run.topics import create_again, move_offset
 
 
 def terminations(world: World) -> int:
@@ -62,36 +63,12 @@ def offsets_moved(world: World) -> int:
         world.pause(2.0, 4.0)
         world.fleet.stop()
         stage = ("ingest", "score")[number % 2]
-        _move(world, stage, world.random.randrange(4), _MOVES[number % len(_MOVES)])
-        refused = world.fleet.ended
-        world.fleet.add()
-        eventually(lambda before=refused: world.fleet.look_after() or world.fleet.ended > before, 60, "the worker's refusal")
-        world.fleet.kill()
+        move_offset(world.deployment.config, stage, world.random.randrange(4), _MOVES[number % len(_MOVES)])
+        _end_by_themselves(world)
         eventually(lambda: world.deployment.tidemark("offsets", "restore").returncode == 0, 60, "the end of the groups' members")
         world.fleet.add()
         world.recover(stage)
     return world.times
-
-
-def _move(world: World, stage: str, partition: int, by: int) -> None:
-    """As another tool does it, which signs nothing."""
-    config, topic = world.deployment.config, STAGES[stage].topic.name
-    kafka = KafkaClients.of(config)
-    log = KafkaLog(kafka, config.group(stage))
-    offset = log.committed(topic, partition) or 0
-    log.close()
-    consumer = Consumer({"bootstrap.servers": config.kafka, "group.id": config.group(stage)})
-
-    def moved() -> bool:
-        # Members that have just ended may count for a moment.
-        try:
-            consumer.commit(offsets=[TopicPartition(topic, partition, max(0, offset + by))], asynchronous=False)
-        except KafkaException:
-            return False
-        return True
-
-    eventually(moved, 30, "the end of the group's members")
-    consumer.close()
 
 
 def topics_lost(world: World) -> int:
@@ -99,7 +76,7 @@ def topics_lost(world: World) -> int:
     for _ in range(world.times):
         world.pause(2.0, 4.0)
         world.fleet.stop()
-        _create_again(world, STATE_USERS, STATE_MERCHANTS)
+        create_again(world.deployment.config, STATE_USERS.name, STATE_MERCHANTS.name)
         world.fleet.add()
         world.recover(patience=180)
     return 2 * world.times + 1 + len(_STOOD_ON)
@@ -119,29 +96,25 @@ def refuses_lost_topics(world: World) -> None:
         done.result(10)
     _refused(world, "retention has removed")
     for topic in _STOOD_ON:
-        _create_again(world, topic)
+        create_again(world.deployment.config, topic.name)
         _send_some(world)
         _refused(world, "created again")
     assert _ends(world, DECISIONS.name) == before, "something was decided"
 
 
-def _create_again(world: World, *topics: Topic) -> None:
-    names = {topic.name for topic in topics}
-    admin = AdminClient({"bootstrap.servers": world.deployment.config.kafka})
-    for done in admin.delete_topics(list(names)).values():
-        done.result(10)
-    eventually(lambda: not names & set(admin.list_topics(timeout=10).topics), 30, f"the end of {names}")
-    create_missing(KafkaClients.of(world.deployment.config))
-
-
 def _refused(world: World, why: str) -> None:
-    ended = world.fleet.ended
-    lines = len(world.fleet.lines())
+    lines = _end_by_themselves(world)
+    assert any(why in line for line in lines), f"no line says {why}"
+    assert not any("Traceback" in line for line in lines)
+
+
+def _end_by_themselves(world: World) -> Sequence[str]:
+    """Starts a worker that must end by itself; returns what it has logged. None runs afterwards."""
+    ended, before = world.fleet.ended, len(world.fleet.lines())
     world.fleet.add()
     eventually(lambda: world.fleet.look_after() or world.fleet.ended > ended, 60, "the worker's refusal")
     world.fleet.kill()
-    assert any(why in line for line in world.fleet.lines()[lines:]), f"no line says {why}"
-    assert not any("Traceback" in line for line in world.fleet.lines()[lines:])
+    return world.fleet.lines()[before:]
 
 
 def _send_some(world: World) -> None:
