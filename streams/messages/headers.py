@@ -66,8 +66,8 @@ def label_header(seal: Seal, key: bytes | None, value: bytes | None, origin: Sou
     return LABEL, origin_bytes + seal.of(b"label", key, value, origin_bytes)
 
 
-def mark_header(seal: Seal, mark: Mark, key: bytes | None = None, value: bytes | None = None, partition: int = -1) -> Header:
-    """The header of a record of an aligned replay. The last mark on a partition is a record without key and value that names it."""
+def mark_header(seal: Seal, mark: Mark, partition: int, key: bytes | None = None, value: bytes | None = None) -> Header:
+    """The header of a record of an aligned replay, which counts on this partition. The last one there has neither key nor value."""
     text = f"{mark.replay}:{mark.seq}:{mark.kind.value}:".encode()
     return REPLAY, text + seal.of(b"mark", text, key, value, b"%d" % partition).hex().encode()
 
@@ -87,8 +87,7 @@ def mark_of(record: Record, partition: int, seal: Seal) -> Mark | None:
         return None
     if mark.is_last != (record.value is None):
         return None
-    place = b"%d" % (partition if mark.is_last else -1)
-    return mark if seal.holds(made, b"mark", text + b":", record.key, record.value, place) else None
+    return mark if seal.holds(made, b"mark", text + b":", record.key, record.value, b"%d" % partition) else None
 
 
 def seq_of(record: Record) -> int | None:

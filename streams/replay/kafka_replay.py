@@ -17,7 +17,7 @@ from features.arrays import Float64, RecordKind
 from streams.kafka.admin import partition_count
 from streams.kafka.client import KafkaClients, KafkaError, KafkaException, Message, Producer
 from streams.messages.headers import SENT_AT, SEQ, Mark, MarkKind, label_header, mark_header
-from streams.messages.partitioner import PRODUCER_SETTING
+from streams.messages.partitioner import PRODUCER_SETTING, partition_of
 from streams.messages.seal import Seal
 from streams.messages.topics import TRANSACTIONS
 from streams.replay.encode import encode_labels, encode_transactions
@@ -142,13 +142,14 @@ class _Marking:
 
     seal: Seal
     aligned: str | None
+    partitions: int
 
     def headers(self, key: bytes, value: bytes, seq: int, is_label: bool, due: bytes | None) -> Headers:
         """Those of the record whose place in the replay is ``seq``."""
         if self.aligned is None:
             headers: Headers = [(SEQ, b"%d" % seq)]
         else:
-            headers = [mark_header(self.seal, Mark(self.aligned, seq), key, value)]
+            headers = [mark_header(self.seal, Mark(self.aligned, seq), partition_of(key, self.partitions), key, value)]
         if is_label:
             headers.append(label_header(self.seal, key, value))
         if due is not None:
@@ -184,7 +185,7 @@ def replay(
     of an ``aligned`` replay, whose records say that they are its; once all are acknowledged a record on each partition marks its end.
     Raises UserError, before anything is sent, if the broker can't be reached or lacks the topic.
     """
-    partition_count(kafka, TRANSACTIONS.name)
+    partitions = partition_count(kafka, TRANSACTIONS.name)
     due = due_ms(rate, plan.time)
     linger = _LINGER_MS if due is None else _LINGER_PACED_MS
     producer = kafka.producer({**_SETTINGS, "linger.ms": linger})
@@ -195,13 +196,13 @@ def replay(
         return stopped() or deliveries.failed > 0
 
     blocks = _blocks(table.combine_chunks(), plan)
-    clock, marking = _Clock(due), _Marking(seal, None if aligned is None else aligned.replay)
+    clock, marking = _Clock(due), _Marking(seal, None if aligned is None else aligned.replay, partitions)
     handed_over = _send(producer, deliveries, blocks, clock, marking, advance, over)
     while producer.flush(1.0):
         pass
     if aligned is not None and handed_over == len(plan) and not deliveries.failed:
         for partition in aligned.partitions:
-            end = mark_header(seal, Mark(aligned.replay, aligned.records, MarkKind.END), partition=partition)
+            end = mark_header(seal, Mark(aligned.replay, aligned.records, MarkKind.END), partition)
             producer.produce(TRANSACTIONS.name, None, None, partition, headers=[end], on_delivery=deliveries.end)
         while producer.flush(1.0):
             pass

@@ -7,6 +7,7 @@ from features.arrays import Int64
 from features.errors import UserError
 from streams.config import INGEST, DeploymentConfig
 from streams.delivery.kafka_delivery import AtLeastOnce
+from streams.delivery.kafka_marks import sent_replays
 from streams.delivery.kafka_states import PartitionStates
 from streams.ingest import Routed, ingest, reapply
 from streams.kafka.admin import partition_count
@@ -14,7 +15,7 @@ from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.kafka.positions import Positions, reached
 from streams.kafka.producer import StageProducer
-from streams.messages.headers import MarkKind, mark_of
+from streams.messages.headers import mark_of
 from streams.messages.record import Record
 from streams.messages.seal import Seal
 from streams.messages.topics import BY_MERCHANT, STATE_USERS, TRANSACTIONS
@@ -35,7 +36,7 @@ class IngestWorker(StatefulStage[IngestState]):
     def __init__(self, config: DeploymentConfig) -> None:
         self._config = config
         self._seal = Seal(config.answer_key)
-        self._abandoned: set[str] = set()
+        self._over: set[tuple[int, str]] = set()
         clients = KafkaClients.of(config)
         self._partition_count = partition_count(clients, TRANSACTIONS.name)
         self._merchant_partitions = partition_count(clients, BY_MERCHANT.name)
@@ -60,22 +61,16 @@ class IngestWorker(StatefulStage[IngestState]):
 
     def _require_not_to_be_merged(self, partition: int, record: Record) -> None:
         mark = mark_of(record, partition, self._seal)
-        if mark is None or mark.is_last or mark.replay in self._abandoned:
+        if mark is None or mark.is_last or (partition, mark.replay) in self._over:
             return
-        self._abandoned |= self._abandoned_after(partition, record.offset)
-        if mark.replay not in self._abandoned:
+        sent = sent_replays(self._log, partition, self._seal)
+        self._over |= {(partition, name) for name, replay in sent.items() if replay.is_over_before(record.offset)}
+        if (partition, mark.replay) not in self._over:
             raise UserError(
                 f"{TRANSACTIONS.name}[{partition}] has records of the aligned replay {mark.replay} from offset {record.offset} on, which "
                 "was not finished; finish it with the `tidemark replay --aligned` that began it, while workers run with "
                 f"--stages labels,score, or have what was sent of it taken where it stands: tidemark replay --abandon {mark.replay}"
             )
-
-    def _abandoned_after(self, partition: int, offset: int) -> set[str]:
-        """The replays that the rest of the partition says are abandoned."""
-        _, end = self._log.bounds(TRANSACTIONS.name, partition)
-        rest = (record for read in self._log.read(TRANSACTIONS.name, partition, offset, end) for record in read)
-        marks = (mark_of(record, partition, self._seal) for record in rest if record.value is None)
-        return {mark.replay for mark in marks if mark is not None and mark.kind is MarkKind.ABANDONED}
 
     def process_aligned(self, records: Mapping[int, Sequence[Record]], order: Mapping[int, Int64]) -> Positions:
         """As ``process``, for records whose rows are sent in this order."""

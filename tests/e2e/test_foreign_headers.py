@@ -53,7 +53,12 @@ def forged(record: LogRecord, number: int) -> LogRecord:
     """The record with headers that only a process with the key could have made."""
     key, value = record.key or b"", record.value or b""
     mark = Mark("night", number, MarkKind.RECORD if number % 2 else MarkKind.END)
-    made = [answer_header(OTHERS, key, value, ANSWER_OF_MALLORY), label_header(OTHERS, key, value), mark_header(OTHERS, mark, key, value)]
+    place = partition_of(key, 4)
+    made = [
+        answer_header(OTHERS, key, value, ANSWER_OF_MALLORY),
+        label_header(OTHERS, key, value),
+        mark_header(OTHERS, mark, place, key, value),
+    ]
     return structs.replace(record, headers=[made[number % 3]])
 
 
@@ -95,9 +100,15 @@ def test_each_is_decided_once_by_the_model_and_reported_by_archive_and_audit(dep
     assert json.loads((deployment.home / "archive.json").read_text())["rows"][TRANSACTIONS.name] == 64
 
 
+def of_night(number: int) -> LogRecord:
+    """The record at this place of the aligned replay ``night``."""
+    record = transaction(100 + number, f"u{number}", "m1", START)
+    return marked(record, "night", number, partition_of(record.key or b"", 4))
+
+
 def test_a_replay_that_was_broken_off_is_abandoned_by_name_and_work_goes_on(deployment: Deployment) -> None:
     before = len(deployment.messages(DECISIONS.name, Decision))
-    deployment.send([marked(transaction(100 + i, f"u{i}", "m1", START), "night", i) for i in range(9)])
+    deployment.send([of_night(i) for i in range(9)])
     deployment.send([transaction(200, "u1", "m1", START)])
     stopped = deployment.tidemark("worker", "--until-idle")
     assert stopped.returncode != 0

@@ -18,14 +18,14 @@ def sealed(topic: str, record: LogRecord, partition: int = 0) -> LogRecord:
     return structs.replace(record, headers=[*headers, SEAL.header(topic, partition, record.key, record.value, headers)])
 
 
-def marked(record: LogRecord, replay: str, seq: int) -> LogRecord:
-    """The record as one of an aligned replay, at this place in it."""
-    return structs.replace(record, headers=[mark_header(SEAL, Mark(replay, seq), record.key, record.value), *record.headers])
+def marked(record: LogRecord, replay: str, seq: int, partition: int) -> LogRecord:
+    """The record as one of an aligned replay, at this place in it, on the partition."""
+    return structs.replace(record, headers=[mark_header(SEAL, Mark(replay, seq), partition, record.key, record.value), *record.headers])
 
 
 def last_mark(offset: int, replay: str, seq: int, partition: int = 0, kind: MarkKind = MarkKind.END) -> LogRecord:
     """The record that says on a partition that nothing of an aligned replay follows."""
-    return LogRecord(offset, 0, None, None, [mark_header(SEAL, Mark(replay, seq, kind), partition=partition)])
+    return LogRecord(offset, 0, None, None, [mark_header(SEAL, Mark(replay, seq, kind), partition)])
 
 
 def copied(record: LogRecord) -> LogRecord:

@@ -5,24 +5,24 @@ from collections.abc import Mapping
 
 from features.errors import UserError
 from streams.config import INGEST, DeploymentConfig
+from streams.delivery.kafka_marks import SentReplay, sent_replays
 from streams.kafka.admin import partition_count
 from streams.kafka.client import KafkaClients
 from streams.kafka.groups import Groups
 from streams.kafka.log import KafkaLog
 from streams.kafka.producer import StageProducer
-from streams.messages.headers import Mark, MarkKind, mark_header, mark_of
+from streams.messages.headers import Mark, MarkKind, mark_header
 from streams.messages.seal import Seal
 from streams.messages.topics import TRANSACTIONS
 
 # A killed process is a member of its group until its session is over.
 _SESSION_OVER_S = 10.0
 _TIMEOUT_S = 10.0
-_FIRST_LOOK = 100
 
 
-def last_marks(log: KafkaLog, before: Mapping[int, int], seal: Seal) -> dict[int, Mark | None]:
-    """Of each partition of ``transactions``, the mark of the last record below an offset that belongs to any aligned replay."""
-    return {partition: _last_mark(log, partition, end, seal) for partition, end in before.items()}
+def sent_to_each(log: KafkaLog, before: Mapping[int, int], seal: Seal) -> dict[int, dict[str, SentReplay]]:
+    """Of each partition of ``transactions``, the aligned replays of which it holds records below an offset."""
+    return {partition: sent_replays(log, partition, seal, end) for partition, end in before.items()}
 
 
 def sent_before(config: DeploymentConfig, replay: str) -> dict[int, int]:
@@ -35,14 +35,15 @@ def sent_before(config: DeploymentConfig, replay: str) -> dict[int, int]:
     try:
         partitions = range(partition_count(KafkaClients.of(config), TRANSACTIONS.name))
         ends = {partition: log.bounds(TRANSACTIONS.name, partition)[1] for partition in partitions}
-        marks = last_marks(log, ends, Seal(config.answer_key))
-        _refuse_abandoned(replay, marks)
-        _refuse_others(replay, marks)
-        if not any(mark is not None and mark.replay == replay for mark in marks.values()):
+        found = sent_to_each(log, ends, Seal(config.answer_key))
+        mine = {number: replays.get(replay, SentReplay()) for number, replays in found.items()}
+        _refuse_abandoned(replay, mine)
+        _refuse_others(found, replay)
+        if not any(sent.seq >= 0 for sent in mine.values()):
             _refuse_unread(log, ends)
     finally:
         log.close()
-    return {number: mark.seq if mark is not None and mark.replay == replay else -1 for number, mark in marks.items()}
+    return {number: sent.seq for number, sent in mine.items()}
 
 
 def abandon(config: DeploymentConfig, replay: str) -> int:
@@ -56,18 +57,18 @@ def abandon(config: DeploymentConfig, replay: str) -> int:
     partitions = range(partition_count(kafka, TRANSACTIONS.name))
     log = KafkaLog(kafka, config.group(INGEST))
     try:
-        marks = last_marks(log, {number: log.bounds(TRANSACTIONS.name, number)[1] for number in partitions}, seal)
+        found = sent_to_each(log, {number: log.bounds(TRANSACTIONS.name, number)[1] for number in partitions}, seal)
     finally:
         log.close()
-    unfinished = {mark.replay: mark.seq for mark in marks.values() if mark is not None and not mark.is_last}
+    unfinished = _unfinished(found)
     if replay not in unfinished:
         there = f"unfinished is {', '.join(unfinished)}" if unfinished else "none is unfinished"
         raise UserError(f"there is no unfinished aligned replay {replay!r} on {TRANSACTIONS.name}; {there}")
-    sent = max(mark.seq for mark in marks.values() if mark is not None and mark.replay == replay) + 1
+    sent = max(replays[replay].seq for replays in found.values() if replay in replays) + 1
     producer = StageProducer(kafka)
     try:
         for number in partitions:
-            header = mark_header(seal, Mark(replay, sent, MarkKind.ABANDONED), partition=number)
+            header = mark_header(seal, Mark(replay, sent, MarkKind.ABANDONED), number)
             producer.send(TRANSACTIONS.name, None, partition=number, headers=[header])
         producer.flush()
     finally:
@@ -75,33 +76,25 @@ def abandon(config: DeploymentConfig, replay: str) -> int:
     return sent
 
 
-def _last_mark(log: KafkaLog, partition: int, end: int, seal: Seal) -> Mark | None:
-    first, _ = log.bounds(TRANSACTIONS.name, partition)
-    look = _FIRST_LOOK
-    while end > first:
-        begin = max(first, end - look)
-        records = [record for read in log.read(TRANSACTIONS.name, partition, begin, end) for record in read]
-        found = next(filter(None, (mark_of(record, partition, seal) for record in reversed(records))), None)
-        if found is not None:
-            return found
-        end, look = begin, 10 * look
-    return None
+def _unfinished(found: Mapping[int, Mapping[str, SentReplay]]) -> list[str]:
+    """The replays that some partition has a part of, and no end."""
+    return list(dict.fromkeys(name for replays in found.values() for name, sent in replays.items() if not sent.is_over))
 
 
-def _refuse_abandoned(replay: str, marks: Mapping[int, Mark | None]) -> None:
-    if any(mark is not None and mark.replay == replay and mark.kind is MarkKind.ABANDONED for mark in marks.values()):
+def _refuse_abandoned(replay: str, mine: Mapping[int, SentReplay]) -> None:
+    if any(sent.abandoned for sent in mine.values()):
         raise UserError(
             f"this aligned replay ({replay}) was abandoned, and what was sent of it is taken where it stands; send the rest without "
             "--aligned (what was sent counts once), or start over with empty topics"
         )
 
 
-def _refuse_others(replay: str, marks: Mapping[int, Mark | None]) -> None:
-    other = next((mark for mark in marks.values() if mark is not None and mark.replay != replay and not mark.is_last), None)
+def _refuse_others(found: Mapping[int, Mapping[str, SentReplay]], replay: str) -> None:
+    other = next((name for name in _unfinished(found) if name != replay), None)
     if other is not None:
         raise UserError(
-            f"another aligned replay ({other.replay}) was begun on {TRANSACTIONS.name} and not finished; finish it with the command that "
-            f"began it (same file, same options), or have what was sent taken where it stands: tidemark replay --abandon {other.replay}"
+            f"another aligned replay ({other}) was begun on {TRANSACTIONS.name} and not finished; finish it with the command that "
+            f"began it (same file, same options), or have what was sent taken where it stands: tidemark replay --abandon {other}"
         )
 
 

@@ -28,7 +28,7 @@ from streams.kafka.watchdog import Watchdog
 from streams.messages.record import LogRecord
 from streams.messages.seal import Seal
 from streams.messages.topics import TRANSACTIONS
-from streams.replay.aligned.kafka_marks import last_marks
+from streams.replay.aligned.kafka_marks import sent_to_each
 from streams.replay.aligned.merge import Merge, begin_after
 from streams.stages.kafka_ingest import IngestWorker
 from streams.workers.statuses import DONE, REFUSED
@@ -205,7 +205,7 @@ class AlignedIngest(ConsumerRebalanceListener):  # type: ignore[misc]
     def _begin(self, positions: Positions) -> int | None:
         log = KafkaLog(KafkaClients.of(self._config), self._config.group(INGEST))
         try:
-            return begin_after(self._replay, last_marks(log, positions, self._seal))
+            return begin_after([found.get(self._replay) for found in sent_to_each(log, positions, self._seal).values()])
         finally:
             log.close()
 

@@ -6,14 +6,15 @@ wait for a partition that merely has nothing to say. A record of its own on each
 ends.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from features.arrays import Int64
 from features.errors import UserError
-from streams.messages.headers import Mark, MarkKind, mark_of
+from streams.delivery.kafka_marks import SentReplay
+from streams.messages.headers import MarkKind, mark_of
 from streams.messages.record import Record
 from streams.messages.seal import Seal
 
@@ -141,9 +142,8 @@ def _size(records: Sequence[Record]) -> int:
     return sum(len(record.value) for record in records if record.value is not None)
 
 
-def begin_after(replay: str, marks: Mapping[int, Mark | None]) -> int | None:
-    """The first ``seq`` to take; None if the replay was taken to its end. ``marks`` are those of each partition's last record taken."""
-    mine = [mark for mark in marks.values() if mark is not None and mark.replay == replay]
-    if mine and len(mine) == len(marks) and all(mark.is_last for mark in mine):
+def begin_after(taken: Sequence[SentReplay | None]) -> int | None:
+    """The first ``seq`` to take; None if the replay was taken to its end. ``taken`` is what each partition had of it, None if nothing."""
+    if taken and all(sent is not None and sent.is_over for sent in taken):
         return None
-    return max((mark.seq for mark in mine), default=-1) + 1
+    return max((sent.seq for sent in taken if sent is not None), default=-1) + 1

@@ -68,9 +68,10 @@ def test_names_that_arent_ours_are_nobodys_business(name: str) -> None:
         assert seq_of(carrying((name, content))) is None
 
 
-def test_marks_count_on_their_record_and_the_last_one_on_its_partition() -> None:
-    record = marked(RECORD, "night", 7)
+def test_marks_count_on_their_record_and_partition() -> None:
+    record = marked(RECORD, "night", 7, 5)
     assert mark_of(record, 5, SEAL) == Mark("night", 7)
+    assert mark_of(record, 4, SEAL) is None
     assert opened(record, 5, SEAL) == Envelope()
     assert mark_of(structs.replace(transaction(1), headers=record.headers), 5, SEAL) is None
     for kind in (MarkKind.END, MarkKind.ABANDONED):
@@ -81,11 +82,11 @@ def test_marks_count_on_their_record_and_the_last_one_on_its_partition() -> None
         assert opened(last, 4, SEAL) == Envelope()
         # A transaction that says it ended something is one.
         assert mark_of(structs.replace(RECORD, headers=last.headers), 5, SEAL) is None
-    assert mark_of(carrying(mark_header(OTHER, Mark("night", 7), KEY, VALUE)), 5, SEAL) is None
+    assert mark_of(carrying(mark_header(OTHER, Mark("night", 7), 5, KEY, VALUE)), 5, SEAL) is None
 
 
 def test_the_place_in_a_replay_is_read_where_it_is_a_number() -> None:
-    assert seq_of(marked(RECORD, "night", 7)) == 7
+    assert seq_of(marked(RECORD, "night", 7, 5)) == 7
     assert seq_of(carrying((SEQ, b"12"))) == 12
     for content in (b"abc", b"", b"-1", b"1" * 19, b"\xff", None):
         assert seq_of(carrying((SEQ, content))) is None

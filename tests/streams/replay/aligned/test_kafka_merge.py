@@ -21,6 +21,7 @@ from streams.replay.aligned.kafka_merge import AlignedIngest
 from streams.stages.kafka_ingest import IngestWorker
 from tests.made.records import transaction
 from tests.made.seal import last_mark, marked
+from tests.run import raw_records
 from tests.run.deployment import Deployment
 from tests.run.emptied import emptied
 
@@ -52,7 +53,7 @@ def read_all(config: DeploymentConfig) -> None:
 
 def send(deployment: Deployment, partition: int, mark: tuple[str, int] | None = None) -> None:
     record = transaction(0, USERS[partition])
-    deployment.send([record if mark is None else marked(record, *mark)])
+    deployment.send([record if mark is None else marked(record, *mark, partition)])
 
 
 class End:
@@ -74,6 +75,28 @@ def test_a_replay_goes_on_where_it_was_left_and_is_over_once(deployment: Deploym
         sent_before(config, other)
     deployment.send([End(partition, one, 3) for partition in (0, 1)])
     assert sent_before(config, one) == {0: 3, 1: 3}
+    read_all(config)
+    assert sent_before(config, other) == {0: -1, 1: -1}
+    # Whoever copies a record of it, to its partition or another, neither begins it anew nor stops anybody.
+    copy = marked(transaction(0, USERS[0]), one, 0, 0)
+    deployment.send([copy])
+    raw_records.send(
+        deployment.config.kafka,
+        "transactions",
+        1,
+        [(copy.key or b"", copy.value or b"", [(name.encode(), content) for name, content in copy.headers])],
+    )
+    assert sent_before(config, one) == {0: 3, 1: 3}
+    worker = IngestWorker(config)
+    log = KafkaLog(KafkaClients.of(config), "test")
+    try:
+        ends = {number: log.bounds("transactions", number)[1] for number in (0, 1)}
+        copies = {number: next(log.read("transactions", number, end - 1, end)) for number, end in ends.items()}
+        with pytest.raises(KeyError):  # past the check; no partition was opened
+            worker.process(copies)
+    finally:
+        log.close()
+        worker.end()
     read_all(config)
     assert sent_before(config, other) == {0: -1, 1: -1}
 
@@ -134,8 +157,8 @@ def test_a_plain_ingest_leaves_an_unfinished_aligned_replay_alone(config: Deploy
     try:
         record = transaction(7)
         for read in (
-            [marked(record, "replay", 0)],
-            [record, marked(record, "replay", 3)],
+            [marked(record, "replay", 0, 1)],
+            [record, marked(record, "replay", 3, 1)],
         ):
             with pytest.raises(UserError, match=r"records of the aligned replay replay from offset 7 on, which was not finished"):
                 worker.process({1: read})

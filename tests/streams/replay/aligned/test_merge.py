@@ -13,9 +13,10 @@ from msgspec import structs
 from features.definitions import HOUR
 from features.errors import UserError
 from features.history.log import HistoryLog, vectors
+from streams.delivery.kafka_marks import SentReplay, replays_among
 from streams.ingest import Routed, ingest, reapply
 from streams.messages.batches import Batch
-from streams.messages.headers import Mark, MarkKind, mark_of
+from streams.messages.headers import mark_of
 from streams.messages.partitioner import partition_of
 from streams.messages.record import LogRecord
 from streams.replay.aligned import merge as aligned
@@ -44,17 +45,29 @@ def spread(homes: Sequence[int], partitions: int, others: Sequence[int] = ()) ->
     return log
 
 
+COPY = ("by", b"somebody")
+
+
+def with_copies(log: Log, chance: Random) -> Log:
+    """The log where somebody has sent records of it again, to their partition or another, even behind the end."""
+    copied: Log = {number: [] for number in log}
+    for number, records in log.items():
+        for record in records:
+            copied[number].append(record)
+            if chance.random() < 0.3:
+                copy = chance.choice(copied[chance.choice([number, *log])] or records[:1])
+                copied[number].append(structs.replace(copy, headers=[*copy.headers, COPY]))
+    return {number: [structs.replace(record, offset=at) for at, record in enumerate(records)] for number, records in copied.items()}
+
+
 def put(log: Log, partition: int, mark: tuple[str, int] | None = None) -> None:
     record = LogRecord(len(log[partition]), 0, b"u", b"{}", [])
-    log[partition].append(record if mark is None else marked(record, *mark))
+    log[partition].append(record if mark is None else marked(record, *mark, partition))
 
 
 def begun(log: Log, positions: dict[int, int]) -> int | None:
     """As INGEST finds it in the log when it starts."""
-    behind = {number: reversed(log[number][:position]) for number, position in positions.items()}
-    return begin_after(
-        NAME, {number: next(filter(None, (mark_of(one, number, SEAL) for one in read)), None) for number, read in behind.items()}
-    )
+    return begin_after([replays_among(log[number][:position], number, SEAL).get(NAME) for number, position in positions.items()])
 
 
 def places(turn: Turn) -> list[int]:
@@ -63,6 +76,7 @@ def places(turn: Turn) -> list[int]:
         (place, mark_of(record, number, SEAL))
         for number, read in turn.records.items()
         for place, record in zip(turn.places[number].tolist(), read, strict=True)
+        if COPY not in record.headers
     ]
     return [mark.seq for _, mark in sorted(of_replay, key=lambda pair: pair[0]) if mark is not None and not mark.is_last]
 
@@ -71,7 +85,7 @@ def places(turn: Turn) -> list[int]:
 @settings(deadline=None)
 def test_any_spread_arrival_and_crash_gives_the_one_order(partitions: int, n: int, chance: Random) -> None:
     homes = chance.choices(range(partitions), k=n)
-    log = spread(homes, partitions, others=chance.choices(range(41), k=5))
+    log = with_copies(spread(homes, partitions, others=chance.choices(range(41), k=5)), chance)
     sent: list[int] = []
     for cut in lives(log, chance, lambda turn, begin: send(turn, begin, sent)):
         assert all(cut[number] <= len(records) for number, records in log.items())
@@ -207,10 +221,10 @@ def test_strangers_stay_where_they_stand_and_are_counted() -> None:
 
 
 def test_a_replay_is_taken_up_where_it_was_left() -> None:
-    assert begin_after(NAME, {0: None, 1: None}) == 0
-    assert begin_after(NAME, {0: Mark(NAME, 7), 1: Mark("another", 99, MarkKind.END)}) == 8
-    assert begin_after(NAME, {0: Mark("another", 99, MarkKind.END), 1: Mark("another", 99, MarkKind.END)}) == 0
-    assert begin_after(NAME, {0: Mark(NAME, 9, MarkKind.END), 1: Mark(NAME, 9, MarkKind.END)}) is None
+    assert begin_after([None, None]) == 0
+    assert begin_after([SentReplay(7), None]) == 8
+    assert begin_after([SentReplay(9, ended_at=20), SentReplay(8)]) == 10
+    assert begin_after([SentReplay(9, ended_at=20), SentReplay(9, ended_at=0)]) is None
 
 
 def test_the_end_of_a_replay_leaves_no_row_and_no_gap() -> None:
@@ -230,8 +244,9 @@ def replayed(records: Sequence[LogRecord]) -> Log:
     """A history as its aligned replay lies on the partitions."""
     log: Log = {number: [] for number in range(SOURCES)}
     for seq, record in enumerate(records):
-        home = log[partition_of(record.key or b"", SOURCES)]
-        home.append(marked(structs.replace(record, offset=len(home)), NAME, seq))
+        number = partition_of(record.key or b"", SOURCES)
+        home = log[number]
+        home.append(marked(structs.replace(record, offset=len(home)), NAME, seq, number))
     for number in log:
         log[number].append(last_mark(len(log[number]), NAME, len(records), number))
     assert all(len(home) > 5 for home in log.values())
