@@ -27,7 +27,7 @@ from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.kafka.out_of_range import START_OVER
 from streams.messages import batches, scoring_log
-from streams.messages.dead_letters import letter_in
+from streams.messages.dead_letters import refused_transactions
 from streams.messages.events import Decision, decode_decision
 from streams.messages.partitioner import partition_of
 from streams.messages.record import SourcePosition
@@ -213,11 +213,10 @@ class KafkaAudit:
 
     def _refused(self) -> set[SourcePosition]:
         """The records of transactions of which there are dead letters."""
-        found = set()
+        found: set[SourcePosition] = set()
         for partition in range(partition_count(self._kafka, DEAD_LETTERS.name)):
             for records in self._log.read(DEAD_LETTERS.name, partition, *self._log.bounds(DEAD_LETTERS.name, partition)):
-                letters = filter(None, (letter_in(record.value) for record in records))
-                found |= {(letter.partition, letter.offset) for letter in letters if letter.topic == TRANSACTIONS.name}
+                found |= refused_transactions(records, self._seal)
         return found
 
     def _dated_rows(self, partition: int, end: int) -> Iterator[tuple[int, pa.Table]]:

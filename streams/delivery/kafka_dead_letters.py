@@ -26,18 +26,17 @@ _AT_ONCE, _AT_ONCE_BYTES = 500, 16 << 20
 # Records that lie close together are read in one go.
 _CLOSE = 2_000
 
-# There are some twenty reasons; what has more is not ours.
-_MOST_KINDS = 1_000
-
 Advance = Callable[[int], None]
 Place = tuple[str, int, int]
 
 
 @dataclass
 class Tally:
-    """How many letters there are, by topic and reason of what was refused, and how many records are no letters."""
+    """How many letters there are, by topic and reason of what was refused, how many of them were sent again, and how many records are no
+    letters of this deployment."""
 
     letters: Counter[tuple[str, str]] = field(default_factory=Counter)
+    sent_again: Counter[tuple[str, str]] = field(default_factory=Counter)
     unreadable: int = 0
 
 
@@ -77,21 +76,22 @@ class DeadLetters:
 
     def tally(self, advance: Advance) -> Tally:
         """Counts them; ``advance`` gets how many offsets more are done."""
-        tally = Tally()
-        for _, record in self._records({}, advance):
-            letter = letter_in(record.value)
-            kind = None if letter is None else (letter.topic, letter.reason)
-            if kind is None or (kind not in tally.letters and len(tally.letters) >= _MOST_KINDS):
+        tally, replayed = Tally(), replayed_in(self._facts())
+        for number, record in self._records(self._bounds, advance):
+            letter = letter_in(record, self._seal)
+            if letter is None:
                 tally.unreadable += 1
-            else:
-                tally.letters[kind] += 1
+                continue
+            tally.letters[letter.topic, letter.reason] += 1
+            if letter.topic in SENT_BY_OTHERS and record.offset < self._within(replayed.get(letter.reason, {})).get(number, 0):
+                tally.sent_again[letter.topic, letter.reason] += 1
         return tally
 
     def find(self, which: str, advance: Advance) -> Found | None:
         """The newest letter of a reason, or about a record given as TOPIC/PARTITION/OFFSET; None if there is none."""
         newest: Found | None = None
-        for number, record in self._records({}, advance):
-            letter = letter_in(record.value)
+        for number, record in self._records(self._bounds, advance):
+            letter = letter_in(record, self._seal)
             if letter is None or which not in (letter.reason, f"{letter.topic}/{letter.partition}/{letter.offset}"):
                 continue
             if newest is None or record.timestamp >= newest.timestamp:
@@ -99,7 +99,8 @@ class DeadLetters:
         return newest
 
     def replay(self, reason: str, advance: Advance, stopped: Callable[[], bool]) -> Replayed:
-        """Sends what was refused for this reason again, and hasn't been yet; goes on until it is ``stopped``.
+        """Sends what was refused for this reason again, and hasn't been yet; goes on until it is ``stopped``. A record of which there are
+        several letters, for a stage may say twice what it refuses and anybody may copy that, is sent once.
 
         Raises UserError if another replay began meanwhile, or Kafka fails.
         """
@@ -107,15 +108,17 @@ class DeadLetters:
         producer = StageProducer(self._kafka, transactional_id=f"{self._kafka.client_id}-dead-letters")
         try:
             producer.fence()
-            positions = self._replayed(reason)
-            for number, records in self._chunks(positions, advance):
+            positions = self._within(replayed_in(self._facts()).get(reason, {}))
+            before = {number: (first, max(first, positions.get(number, first))) for number, (first, _) in self._bounds.items()}
+            seen = {_identity(letter) for _, record in self._records(before, advance) if (letter := self._sendable(record, reason))}
+            rest = {number: (before[number][1], end) for number, (_, end) in self._bounds.items()}
+            for number, records in self._chunks(rest, advance):
                 if stopped():
                     break
                 positions[number] = records[-1].offset + 1
-                letters = [letter for letter in (letter_in(record.value) for record in records) if letter is not None]
-                self._send(
-                    [one for one in letters if one.reason == reason and one.topic in SENT_BY_OTHERS], positions, reason, producer, done
-                )
+                letters = {_identity(letter): letter for record in records if (letter := self._sendable(record, reason))}
+                self._send([letter for identity, letter in letters.items() if identity not in seen], positions, reason, producer, done)
+                seen |= letters.keys()
         except (KafkaException, DeliveryError) as error:
             raise UserError(
                 f"sending again ended after {done.sent:,} records ({error}); they are remembered: let no other replay of dead letters run, "
@@ -129,6 +132,10 @@ class DeadLetters:
         """Lets go of the connections."""
         self._log.close()
         self._sources.close()
+
+    def _sendable(self, record: LogRecord, reason: str) -> DeadLetter | None:
+        letter = letter_in(record, self._seal)
+        return letter if letter is not None and letter.reason == reason and letter.topic in SENT_BY_OTHERS else None
 
     def _send(
         self, letters: Sequence[DeadLetter], positions: Mapping[int, int], reason: str, producer: StageProducer, done: Replayed
@@ -147,21 +154,17 @@ class DeadLetters:
         sent = sum(original is not None for original in originals)
         done.sent, done.lost = done.sent + sent, done.lost + len(letters) - sent
 
-    def _replayed(self, reason: str) -> dict[int, int]:
-        records = (record for read in self._log.read(DEPLOYMENT.name, 0, *self._log.bounds(DEPLOYMENT.name, 0)) for record in read)
-        found = replayed_in((record for record in records if self._seal.is_ours(DEPLOYMENT.name, 0, record)), reason)
-        if found is None:
-            key = replayed_key(reason).decode()
-            raise UserError(
-                f"up to where letters of {reason} were sent again stands on {DEPLOYMENT.name} under {key}, but can't be read; to send all "
-                "of them again, send a record with that key and no value there"
-            )
-        # Beyond the end lies nothing: the topic was made anew, and none of its letters was sent again.
-        return {number: offset for number, offset in found.items() if offset <= self._bounds.get(number, (0, 0))[1]}
+    def _facts(self) -> Iterator[LogRecord]:
+        """What this deployment has on record."""
+        for records in self._log.read(DEPLOYMENT.name, 0, *self._log.bounds(DEPLOYMENT.name, 0)):
+            yield from (record for record in records if self._seal.is_ours(DEPLOYMENT.name, 0, record))
 
-    def _records(self, positions: Mapping[int, int], advance: Advance) -> Iterator[tuple[int, LogRecord]]:
-        for number, (first, end) in self._bounds.items():
-            begin = max(first, positions.get(number, first))
+    def _within(self, positions: Mapping[int, int]) -> dict[int, int]:
+        # Beyond the end lies nothing: the topic was made anew, and none of its letters was sent again.
+        return {number: offset for number, offset in positions.items() if offset <= self._bounds.get(number, (0, 0))[1]}
+
+    def _records(self, bounds: Mapping[int, tuple[int, int]], advance: Advance) -> Iterator[tuple[int, LogRecord]]:
+        for number, (begin, end) in bounds.items():
             at = begin
             for records in self._log.read(DEAD_LETTERS.name, number, begin, end):
                 for record in records:
@@ -170,17 +173,17 @@ class DeadLetters:
                 at = records[-1].offset + 1
             advance(end - at)
 
-    def _chunks(self, positions: Mapping[int, int], advance: Advance) -> Iterator[tuple[int, list[LogRecord]]]:
+    def _chunks(self, bounds: Mapping[int, tuple[int, int]], advance: Advance) -> Iterator[tuple[int, list[LogRecord]]]:
         """Records of one partition each, as many as a transaction takes."""
         chunk: list[LogRecord] = []
         of, size = -1, 0
-        for number, record in self._records(positions, advance):
+        for number, record in self._records(bounds, advance):
             if chunk and (number != of or len(chunk) == _AT_ONCE or size > _AT_ONCE_BYTES):
                 yield of, chunk
                 chunk, size = [], 0
             of = number
             chunk.append(record)
-            letter = letter_in(record.value)
+            letter = letter_in(record, self._seal)
             size += 0 if letter is None else letter.value_bytes
         if chunk:
             yield of, chunk
@@ -202,6 +205,11 @@ class DeadLetters:
 
 def _place(letter: DeadLetter) -> Place:
     return letter.topic, letter.partition, letter.offset
+
+
+def _identity(letter: DeadLetter) -> int:
+    """Tells what was refused from all else, even on a topic that was made anew."""
+    return hash((_place(letter), letter.value_digest, letter.key_base64))
 
 
 def _runs(offsets: Sequence[int]) -> Iterator[list[int]]:

@@ -19,7 +19,7 @@ from streams.kafka.out_of_range import START_OVER, require_within
 from streams.kafka.producer import StageProducer
 from streams.messages import batches, scoring_log
 from streams.messages.batches import Batch
-from streams.messages.dead_letters import letter_in
+from streams.messages.dead_letters import refused_transactions
 from streams.messages.record import LogRecord, SourcePosition
 from streams.messages.seal import Seal
 from streams.messages.topics import BY_MERCHANT, DEAD_LETTERS, LABELS, SCORING_LOG, STATE_MERCHANTS, STATE_USERS, TRANSACTIONS, USERS
@@ -138,8 +138,7 @@ class StageOffsets:
 
     def _refused(self) -> set[SourcePosition]:
         """The records of transactions of which there are dead letters."""
-        letters = (letter_in(record.value) for _, record in self._records(DEAD_LETTERS.name))
-        return {(letter.partition, letter.offset) for letter in letters if letter is not None and letter.topic == TRANSACTIONS.name}
+        return refused_transactions((record for _, record in self._records(DEAD_LETTERS.name)), self._seal)
 
     def _missing(self) -> dict[int, int]:
         """Of each source partition with rows that transactions.by-merchant lacks, the offset from which on they must be sent again."""

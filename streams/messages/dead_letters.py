@@ -3,7 +3,7 @@
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -11,13 +11,14 @@ import msgspec
 
 from streams.messages.events import DeadLetter
 from streams.messages.headers import opened
-from streams.messages.record import LogRecord
+from streams.messages.record import LogRecord, SourcePosition
 from streams.messages.seal import RESERVED, Seal
-from streams.messages.topics import LABELS, TRANSACTIONS, USERS
+from streams.messages.topics import DEAD_LETTERS, LABELS, TRANSACTIONS, USERS
 
 SENT_BY_OTHERS = (TRANSACTIONS.name, LABELS.name, USERS.name)
 """The topics whose records become dead letters; a letter about another is nobody's of ours, and nothing is sent for it."""
 
+_ANYWHERE = -1
 _REPLAYED = "replayed/"
 _MOST_SHOWN, _MOST_HEX = 4_000, 256
 
@@ -35,10 +36,17 @@ class Original(NamedTuple):
     headers: Sequence[tuple[str, bytes]]
 
 
-def letter_in(value: bytes | None) -> DeadLetter | None:
-    """The dead letter in a record's value; None if it holds none."""
+def letter_header(seal: Seal, letter: bytes) -> tuple[str, bytes]:
+    """The header that shows that a letter is this deployment's. It holds on every partition: a letter says itself what it is about."""
+    return seal.header(DEAD_LETTERS.name, _ANYWHERE, None, letter)
+
+
+def letter_in(record: LogRecord, seal: Seal) -> DeadLetter | None:
+    """The dead letter in a record of ``dead-letters``; None if it holds none, or this deployment didn't write it."""
+    if not seal.is_ours(DEAD_LETTERS.name, _ANYWHERE, record):
+        return None
     try:
-        letter = _decode(value or b"")
+        letter = _decode(record.value or b"")
         for kept in (letter.key_base64, letter.value_base64):
             base64.b64decode(kept or "", validate=True)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, binascii.Error, ValueError):
@@ -54,6 +62,12 @@ def key_of(letter: DeadLetter) -> bytes | None:
 def kept_of(letter: DeadLetter) -> bytes | None:
     """Its value, as far as the letter has it."""
     return None if letter.value_base64 is None else base64.b64decode(letter.value_base64)
+
+
+def refused_transactions(records: Iterable[LogRecord], seal: Seal) -> set[SourcePosition]:
+    """The records of ``transactions`` that the letters are about."""
+    letters = (letter_in(record, seal) for record in records)
+    return {(letter.partition, letter.offset) for letter in letters if letter is not None and letter.topic == TRANSACTIONS.name}
 
 
 def is_about(letter: DeadLetter, record: LogRecord) -> bool:
@@ -81,26 +95,17 @@ def replayed_key(reason: str) -> bytes:
     return f"{_REPLAYED}{reason}".encode()
 
 
-def replayed_in(records: Iterable[LogRecord], reason: str) -> Mapping[int, int] | None:
-    """The next offset of each partition of ``dead-letters`` whose letters of this reason haven't been sent again, {} if none ever were or
-    that was taken back; None if it is on record and can't be read."""
-    found: dict[int, int] = {}
-    readable = unreadable = 0
-    for record in records:
-        if record.key != replayed_key(reason):
-            continue
-        if record.value is None:
-            found, readable, unreadable = {}, 0, 0
-            continue
-        try:
-            positions = _decode_positions(record.value)
-            readable += 1
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            unreadable += 1
-            continue
-        # They only rise.
-        found = {number: max(found.get(number, 0), positions.get(number, 0)) for number in {*found, *positions}}
-    return None if unreadable and not readable else found
+def replayed_in(facts: Iterable[LogRecord]) -> dict[str, dict[int, int]]:
+    """Of each reason, the next offset of each partition of ``dead-letters`` whose letters haven't been sent again."""
+    found: dict[str, dict[int, int]] = {}
+    for record in facts:
+        key = (record.key or b"").decode(errors="replace")
+        if key.startswith(_REPLAYED) and record.value is not None:
+            of_reason = found.setdefault(key.removeprefix(_REPLAYED), {})
+            for number, position in _decode_positions(record.value).items():
+                # They only rise: an older one that somebody has put there again doesn't count.
+                of_reason[number] = max(of_reason.get(number, 0), position)
+    return found
 
 
 def text(letter: DeadLetter, partition: int, offset: int, timestamp: int) -> Iterator[str]:

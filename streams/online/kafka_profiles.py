@@ -11,7 +11,9 @@ from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.kafka.positions import Positions
 from streams.kafka.producer import Membership, StageProducer
+from streams.messages.dead_letters import letter_header
 from streams.messages.record import Record
+from streams.messages.seal import Seal
 from streams.messages.topics import DEAD_LETTERS, USERS
 from streams.messages.validation import Validator
 from streams.online.feast_projector import Projector
@@ -43,6 +45,7 @@ class UsersWorker:
         self._count = partition_count(kafka, USERS.name)
         self._log = KafkaLog(kafka, config.group(PROFILES))
         self._producer = StageProducer(kafka)
+        self._seal = Seal(config.answer_key)
         self._projector = Projector(config.feast_path, config.application, PROFILES, config.feature_set.digest)
         self._partitions: dict[int, _Partition] = {}
         self.counts: Counter[str] = Counter()
@@ -62,7 +65,7 @@ class UsersWorker:
         for number, read in records.items():
             partition = self._partitions[number]
             for letter in fold(read, partition.validator, partition.changed, self.counts):
-                self._producer.send(DEAD_LETTERS.name, letter)
+                self._producer.send(DEAD_LETTERS.name, letter, headers=[letter_header(self._seal, letter)])
             partition.reached = read[-1].offset + 1
         self._producer.flush()
         return self.tick()

@@ -9,6 +9,7 @@ from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.kafka.positions import Positions, reached
 from streams.kafka.producer import Membership, StageProducer
+from streams.messages.dead_letters import letter_header
 from streams.messages.headers import label_header
 from streams.messages.record import Record
 from streams.messages.refusals import MAX_VALUE_BYTES, RefusedError
@@ -54,7 +55,7 @@ class LabelsWorker:
         """Nothing else in a label can fail, for nothing else is looked at."""
         refused = RefusedError("too_large", f"the label has {size} bytes with its key, at most {MAX_VALUE_BYTES} are taken")
         letter = Validator(LABELS.name, number, self._count, self._config.currency).dead_letter(record, refused)
-        self._producer.send(DEAD_LETTERS.name, letter)
+        self._producer.send(DEAD_LETTERS.name, letter, headers=[letter_header(self._seal, letter)])
         self.counts[f"refused.{refused.reason}"] += 1
 
     def tick(self) -> Positions:

@@ -21,6 +21,7 @@ from streams.kafka.positions import Positions, reached
 from streams.kafka.producer import Membership, StageProducer
 from streams.messages import batches
 from streams.messages.batches import Batch
+from streams.messages.dead_letters import letter_header
 from streams.messages.record import Record
 from streams.messages.seal import Seal
 from streams.messages.topics import BY_MERCHANT, DEAD_LETTERS, DECISIONS, SCORING_LOG, STATE_MERCHANTS, TRANSACTIONS
@@ -97,7 +98,7 @@ class ScoreWorker(StatefulStage[ScoreState]):
         def send(producer: StageProducer) -> None:
             producer.send_all(DECISIONS.name, outcome.decisions)
             for letter in outcome.dead_letters:
-                producer.send(DEAD_LETTERS.name, letter)
+                producer.send(DEAD_LETTERS.name, letter, headers=[letter_header(self._seal, letter)])
             for stretch in outcome.log:
                 producer.send(
                     SCORING_LOG.name, stretch, partition=number, headers=[self._seal.header(SCORING_LOG.name, number, None, stretch)]

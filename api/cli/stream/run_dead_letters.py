@@ -6,7 +6,7 @@ from pathlib import Path
 import typer
 
 from api.answer_key import answer_key
-from api.cli.conventions import INTERRUPTED, progress, until_interrupted, write_summary
+from api.cli.conventions import INTERRUPTED, counted, progress, until_interrupted, write_summary
 from api.settings import Settings
 from features.errors import UserError
 from streams.delivery.kafka_dead_letters import DeadLetters
@@ -41,15 +41,20 @@ def _list(letters: DeadLetters, summary: Path | None) -> None:
         summary,
         {
             "letters": tally.letters.total(),
-            "by": [{"topic": topic, "reason": reason, "count": count} for (topic, reason), count in by_count],
+            "by": [
+                {"topic": topic, "reason": reason, "count": count, "sent_again": tally.sent_again[topic, reason]}
+                for (topic, reason), count in by_count
+            ],
             "unreadable": tally.unreadable,
         },
     )
     for (topic, reason), count in by_count:
-        typer.echo(f"{count:>12,}  {dead_letters.printable(topic):<14}{dead_letters.printable(reason)}")
+        again = tally.sent_again[topic, reason]
+        note = f", {'all' if again == count else f'{again:,}'} sent again" if again else ""
+        typer.echo(f"{count:>12,}  {dead_letters.printable(topic):<14}{dead_letters.printable(reason)}{note}")
     typer.echo(f"{tally.letters.total():>12,}  in all")
     if tally.unreadable:
-        typer.echo(f"note: {tally.unreadable:,} records on dead-letters are no dead letters; somebody else writes there", err=True)
+        typer.echo(f"note: {counted(tally.unreadable, 'record')} on dead-letters not written by this deployment", err=True)
 
 
 def _show(letters: DeadLetters, which: str) -> None:
@@ -65,9 +70,10 @@ def _replay(letters: DeadLetters, reason: str, summary: Path | None) -> None:
     with until_interrupted() as stopped, progress("sending again", letters.offsets) as advance:
         done = letters.replay(reason, advance, stopped)
     write_summary(summary, {"reason": reason, "sent": done.sent, "lost": done.lost})
-    typer.echo(f"{done.sent:,} records that were refused as {reason} are sent again")
+    typer.echo(f"refused as {reason}: {counted(done.sent, 'record')} sent again")
     if done.lost:
-        typer.echo(f"{done.lost:,} are lost: they are no longer in their topic, and too large to be whole in their dead letters", err=True)
+        lost = counted(done.lost, "record")
+        typer.echo(f"{lost} lost: no longer in their topic, and too large to be whole in their dead letters", err=True)
     if not done.sent + done.lost and not stopped():
         typer.echo("none was left to send again; `tidemark dead-letters` lists the reasons there are", err=True)
     if stopped():

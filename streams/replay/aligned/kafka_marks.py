@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 from features.errors import UserError
 from streams.config import INGEST, DeploymentConfig
-from streams.delivery.kafka_marks import SentReplay, sent_replays
+from streams.delivery.kafka_marks import sent_replays
+from streams.delivery.sent_replays import SentReplay
 from streams.kafka.admin import partition_count
 from streams.kafka.client import KafkaClients
 from streams.kafka.groups import Groups

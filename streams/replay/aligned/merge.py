@@ -13,7 +13,7 @@ import numpy as np
 
 from features.arrays import Int64
 from features.errors import UserError
-from streams.delivery.kafka_marks import SentReplay
+from streams.delivery.sent_replays import SentReplay
 from streams.messages.headers import MarkKind, mark_of
 from streams.messages.record import Record
 from streams.messages.seal import Seal

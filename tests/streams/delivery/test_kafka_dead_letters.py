@@ -9,16 +9,19 @@ import msgspec
 import pytest
 from confluent_kafka import OFFSET_END, TopicPartition
 from confluent_kafka.admin import AdminClient
+from msgspec import structs
 
 from features.errors import UserError
 from streams.delivery import kafka_dead_letters
 from streams.delivery.kafka_dead_letters import DeadLetters, Replayed
 from streams.kafka.client import KafkaClients
 from streams.kafka.producer import DeliveryError, StageProducer
+from streams.messages.dead_letters import letter_header
 from streams.messages.events import DeadLetter, Decision
 from streams.messages.headers import LABEL, label_header
 from streams.messages.record import LogRecord
 from streams.messages.refusals import RefusedError
+from streams.messages.seal import Seal
 from streams.messages.validation import Validator
 from tests.made.records import label, transaction
 from tests.made.seal import SEAL
@@ -54,8 +57,12 @@ def refuse(deployment: Deployment) -> None:
             try:
                 read(record)
             except RefusedError as refused:
-                made.append(LogRecord(0, 0, None, validator.dead_letter(record, refused), []))
+                made.append(sealed_letter(validator.dead_letter(record, refused)))
     deployment.send(made, "dead-letters")
+
+
+def sealed_letter(value: bytes) -> LogRecord:
+    return LogRecord(0, 0, None, value, [letter_header(SEAL, value)])
 
 
 def letters(deployment: Deployment) -> Counter[tuple[str, str]]:
@@ -91,10 +98,13 @@ def test_what_lay_on_the_wrong_partition_is_decided_once_it_is_sent_again(deploy
 
     sent = deployment.tidemark("dead-letters", "--replay", WRONG)
     assert (sent.returncode, sent.stderr) == (0, "")
-    assert f"{wrong} records that were refused as {WRONG} are sent again" in sent.stdout
+    assert sent.stdout == f"refused as {WRONG}: {wrong} records sent again\n"
     again = deployment.tidemark("dead-letters", "--replay", WRONG)
-    assert again.stdout.startswith("0 records")
+    assert again.stdout == f"refused as {WRONG}: 0 records sent again\n"
     assert "none was left to send again" in again.stderr
+    listed = deployment.tidemark("dead-letters").stdout.splitlines()
+    assert listed[0].split(maxsplit=2)[2] == f"{WRONG}, all sent again"
+    assert not any("again" in line for line in listed[1:])
     deployment.work_until_idle()
     decided = Counter(decision.transaction_id for decision in deployment.messages("decisions", Decision))
     assert decided == Counter(f"t{number}" for number in range(USERS))
@@ -158,17 +168,30 @@ def test_whatever_ends_it_the_next_run_goes_on_where_it_was(deployment: Deployme
     assert max(again.values()) == 2
 
 
-def test_a_letter_that_somebody_made_up_sends_nothing_to_topics_of_ours(deployment: Deployment) -> None:
+def test_letters_that_somebody_made_up_or_copied_send_nothing(deployment: Deployment) -> None:
+    """A made-up one about a good record would have it sent again, others would write to topics of ours."""
+    made = transaction(0)
+    deployment.send([made, LogRecord(0, 0, b"u1", b"{", [])])
     forged = [
-        msgspec.json.encode(DeadLetter(topic, number, offset, "forged", "x", None, None, 0, None))
+        msgspec.json.encode(DeadLetter(topic, number, offset, "not_json", "x", None, None, 0, None))
         for topic, number, offset in (("decisions", 0, 0), ("scoring-log", 0, 0), ("deployment", 0, 0), ("nowhere", 0, 0))
     ]
-    deployment.send([LogRecord(0, 0, None, value, []) for value in (*forged, b"{", b"\xff", None)], "dead-letters")
-    before = {topic: len(deployment.read(topic)) for topic in ("decisions", "scoring-log", "deployment")}
-    assert replayed(deployment, "forged") == Replayed()
-    assert {topic: len(deployment.read(topic)) for topic in before} == before
+    forged += [Validator("transactions", 0, PARTITIONS, "EUR").dead_letter(made, RefusedError("not_json", "x"))]
+    others = [(LogRecord(0, 0, None, value, [])) for value in (*forged, b"{", b"\xff", None)]
+    others += [structs.replace(others[4], headers=[letter_header(Seal("of another"), forged[4])])]
+    deployment.send(others, "dead-letters")
+    refuse(deployment)
+    (genuine,) = [record for record in deployment.read("dead-letters") if SEAL.is_ours("dead-letters", -1, record)]
+    copies = [LogRecord(0, 0, None, genuine.value, genuine.headers)] * 5
+    deployment.send(copies, "dead-letters")
+    before = {topic: len(deployment.read(topic)) for topic in ("decisions", "scoring-log", "transactions")}
+    assert replayed(deployment, "not_json") == Replayed(1)
+    deployment.send(copies, "dead-letters")
+    assert replayed(deployment, "not_json") == Replayed()
+    after = {topic: len(deployment.read(topic)) for topic in before}
+    assert after == {**before, "transactions": before["transactions"] + 1}
     listed = deployment.tidemark("dead-letters")
-    assert listed.returncode == 0
-    assert "3 records on dead-letters are no dead letters" in listed.stderr
+    assert (listed.returncode, listed.stdout.split(maxsplit=1)[0]) == (0, "11")
+    assert f"note: {len(others)} records on dead-letters not written by this deployment" in listed.stderr
     missing = deployment.tidemark("dead-letters", "--show", "nothing")
     assert (missing.returncode, len(missing.stderr.splitlines())) == (2, 1)

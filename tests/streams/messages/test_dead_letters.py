@@ -5,10 +5,11 @@ import pytest
 from msgspec import structs
 
 from streams.messages import dead_letters
-from streams.messages.dead_letters import Original, letter_in, original_of, replayed_in, replayed_key
+from streams.messages.dead_letters import Original, letter_header, letter_in, original_of, replayed_in, replayed_key
 from streams.messages.events import DeadLetter
 from streams.messages.record import LogRecord
 from streams.messages.refusals import RefusedError
+from streams.messages.seal import Seal
 from streams.messages.validation import Validator
 from tests.made.bad_records import replaced
 from tests.made.records import label, transaction
@@ -18,9 +19,13 @@ GOOD = transaction(0)
 LABEL = label(1, GOOD, 1_700_600_000_000)
 
 
+def sealed_letter(value: bytes | None) -> LogRecord:
+    return LogRecord(0, 0, None, value, [letter_header(SEAL, value)])  # type: ignore[arg-type]
+
+
 def letter(record: LogRecord, topic: str = "transactions") -> DeadLetter:
     refused = Validator(topic, 0, 1, "EUR").dead_letter(record, RefusedError("not_json", "why"))
-    found = letter_in(refused)
+    found = letter_in(sealed_letter(refused), SEAL)
     assert found is not None
     return found
 
@@ -40,7 +45,15 @@ def letter(record: LogRecord, topic: str = "transactions") -> DeadLetter:
     ],
 )
 def test_what_is_no_letter_is_none(value: bytes | None) -> None:
-    assert letter_in(value) is None
+    assert letter_in(sealed_letter(value), SEAL) is None
+
+
+def test_a_letter_counts_only_with_the_seal_of_this_deployment() -> None:
+    value = msgspec.json.encode(letter(GOOD))
+    assert letter_in(sealed_letter(value), SEAL) == letter(GOOD)
+    for headers in ([], [letter_header(Seal("another"), value)], [letter_header(SEAL, value + b" ")], [("tidemark-seal", None)]):
+        assert letter_in(LogRecord(0, 0, None, value, headers), SEAL) is None
+    assert letter_in(structs.replace(sealed_letter(value), key=b"k"), SEAL) is None
 
 
 def test_the_record_at_the_letters_place_is_sent_again_with_what_others_say_of_it() -> None:
@@ -71,15 +84,10 @@ def marks(*values: bytes | None, key: bytes = replayed_key("not_json")) -> list[
 
 
 def test_up_to_where_letters_were_sent_again_only_rises() -> None:
-    assert replayed_in([], "not_json") == {}
-    assert replayed_in(marks(b'{"0":5}', b'{"0":7,"1":2}', b'{"0":6}'), "not_json") == {0: 7, 1: 2}
-    assert replayed_in(marks(b'{"0":5}', key=replayed_key("wrong_key")), "not_json") == {}
-
-
-def test_a_mark_that_cant_be_read_is_passed_over_unless_there_is_no_other() -> None:
-    assert replayed_in(marks(b'{"0":5}', b"{", b"[]", b'{"x":1}'), "not_json") == {0: 5}
-    assert replayed_in(marks(b"{"), "not_json") is None
-    assert replayed_in(marks(b'{"0":5}', b"{", None), "not_json") == {}
+    assert replayed_in([]) == {}
+    others = [LogRecord(0, 0, b"facts", b"{}", []), LogRecord(0, 0, None, b"{}", [])]
+    assert replayed_in([*others, *marks(b'{"0":5}', b'{"0":7,"1":2}', b'{"0":6}')]) == {"not_json": {0: 7, 1: 2}}
+    assert replayed_in(marks(b'{"0":5}', key=replayed_key("wrong_key"))) == {"wrong_key": {0: 5}}
 
 
 def test_a_letter_is_shown_so_that_people_can_read_it() -> None:

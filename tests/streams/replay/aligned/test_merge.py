@@ -13,7 +13,7 @@ from msgspec import structs
 from features.definitions import HOUR
 from features.errors import UserError
 from features.history.log import HistoryLog, vectors
-from streams.delivery.kafka_marks import SentReplay, replays_among
+from streams.delivery.sent_replays import SentReplay, replays_among
 from streams.ingest import Routed, ingest, reapply
 from streams.messages.batches import Batch
 from streams.messages.headers import mark_of
