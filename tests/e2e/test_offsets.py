@@ -13,10 +13,14 @@ from streams.config import INGEST, LABELS_COPY, PROFILES, SCORE
 from streams.kafka.client import KafkaClients
 from streams.kafka.groups import Groups
 from streams.kafka.log import KafkaLog
-from streams.messages.events import DeadLetter, Decision
+from streams.messages.dead_letters import refused_transactions
+from streams.messages.events import Decision
 from streams.messages.partitioner import partition_of
 from streams.messages.record import LogRecord
+from streams.messages.refusals import RefusedError
+from streams.messages.validation import Validator
 from tests.made.records import label, transaction
+from tests.made.seal import SEAL
 from tests.run.deployment import Deployment, champion, eventually
 from tests.run.emptied import emptied
 from tests.run.topics import move_offset
@@ -41,9 +45,7 @@ def some(n: int) -> list[LogRecord]:
 def everything_once(deployment: Deployment) -> None:
     """Each record of transactions has one decision or one dead letter, but for labels and what was sent again."""
     decided = Counter((found.source.partition, found.source.offset) for found in deployment.messages("decisions", Decision))
-    letters = Counter(
-        (found.partition, found.offset) for found in deployment.messages("dead-letters", DeadLetter) if found.topic == "transactions"
-    )
+    letters = Counter(refused_transactions(deployment.read("dead-letters"), SEAL))
     sent = {(record.partition, record.offset) for record in deployment.read("transactions") if not record.headers}
     assert decided + letters == Counter(sent)
 
@@ -106,6 +108,16 @@ def test_scores_own_offsets_are_found_again_by_what_it_has_sent(deployment: Depl
     deployment.send([structs.replace(record, value=b"{") for record in some(USERS)])
     deployment.work_until_idle()
     before = committed(deployment, SCORE)
+    # Somebody claims that what waits for SCORE was refused.
+    deployment.send(some(30))
+    ends = {number: sum(record.partition == number for record in deployment.read("transactions")) for number in range(PARTITIONS)}
+    with deployment.running("worker", "--stages", "ingest"):
+        eventually(lambda: committed(deployment, INGEST) == ends, 60, "INGEST's work")
+    forged = [
+        Validator("transactions", record.partition, PARTITIONS, "EUR").dead_letter(record, RefusedError("not_json", "x"))
+        for record in deployment.read("transactions")
+    ]
+    deployment.send([LogRecord(0, 0, None, letter, []) for letter in forged], topic="dead-letters")
     for partition, by in enumerate((-3, -10_000, 1, 20)):
         move_offset(deployment.config, SCORE, partition, by)
     restore(deployment)
