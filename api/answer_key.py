@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from features.errors import UserError
+from streams.kafka.out_of_range import START_OVER
 
 VARIABLE, FILE_VARIABLE = "TIDEMARK_ANSWER_KEY", "TIDEMARK_ANSWER_KEY_FILE"
 _NAME = "answer.key"
@@ -26,7 +27,7 @@ def answer_key(home: Path) -> str:
     if not kept.exists():
         raise UserError(
             f"there is no {kept}, by whose key the processes of a deployment know each other's records; run tidemark up, or copy the file "
-            f"from the machine where it was run and name it in {FILE_VARIABLE}"
+            f"from the machine where it was run and name it in {FILE_VARIABLE}; if no copy is left, {START_OVER}"
         )
     return _read(kept, "the deployment's key")
 
@@ -34,7 +35,7 @@ def answer_key(home: Path) -> str:
 def ensure(home: Path) -> str:
     """As ``answer_key``, but one that is missing is made: 256 random bits, readable by the owner alone."""
     kept = home / _NAME
-    if not (os.environ.get(VARIABLE) or os.environ.get(FILE_VARIABLE) or kept.exists()):
+    if not is_given(home):
         home.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=f".{_NAME}.", dir=home)
         draft = Path(name)
@@ -50,9 +51,14 @@ def ensure(home: Path) -> str:
     return answer_key(home)
 
 
+def is_given(home: Path) -> bool:
+    """Whether there is one, in the environment or in the home."""
+    return bool(os.environ.get(VARIABLE) or os.environ.get(FILE_VARIABLE)) or (home / _NAME).exists()
+
+
 def _read(file: Path, what: str) -> str:
     try:
-        return _checked(file.read_text().strip(), str(file))
+        return _checked(file.read_text("utf-8-sig").strip(), str(file))
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{what} can't be read ({file}: {error}); copy it from the machine where `tidemark up` was run") from error
 

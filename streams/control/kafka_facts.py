@@ -11,17 +11,18 @@ from streams.kafka.producer import StageProducer
 from streams.messages import facts
 from streams.messages.facts import SettledFacts
 from streams.messages.seal import Seal
-from streams.messages.topics import DEPLOYMENT
+from streams.messages.topics import BY_MERCHANT, DEPLOYMENT, SCORING_LOG, STATE_MERCHANTS, STATE_USERS
 
 logger = logging.getLogger(__name__)
 
 # It holds some records of a hundred bytes.
 _AHEAD_KB = 1_024
+_SEALED = (STATE_USERS, STATE_MERCHANTS, BY_MERCHANT, SCORING_LOG)
 
 
 def settled(kafka: KafkaClients, seal: Seal) -> SettledFacts | None:
-    """The facts on record, None if there are none that can be read. Raises UserError if Kafka can't be reached, or if all that are there
-    were sealed with another key than ``seal`` checks by."""
+    """The facts on record, None if there are none that can be read, even if somebody has put others in their place. Raises UserError if
+    Kafka can't be reached, or if neither they nor anything else there is sealed with the key that ``seal`` checks by."""
     if DEPLOYMENT.name not in partition_counts(kafka):
         return None
     log = KafkaLog(kafka, f"{kafka.client_id}-facts", ahead_kb=_AHEAD_KB)
@@ -30,7 +31,7 @@ def settled(kafka: KafkaClients, seal: Seal) -> SettledFacts | None:
     finally:
         log.close()
     ours = [record for record in records if seal.is_ours(DEPLOYMENT.name, 0, record)]
-    if not ours and any(record.key == facts.KEY for record in records):
+    if not ours and any(record.key == facts.KEY for record in records) and not is_known(kafka, seal):
         raise UserError(
             f"the deployment on Kafka at {kafka.servers} has another key than this home: use the answer.key of the machine where its "
             "`tidemark up` was run (name a copy in TIDEMARK_ANSWER_KEY_FILE), or name another Kafka in TIDEMARK_KAFKA"
@@ -39,6 +40,23 @@ def settled(kafka: KafkaClients, seal: Seal) -> SettledFacts | None:
     for offset in found.unreadable:
         logger.warning("%s[0] offset %d says nothing about currency and feature set; it is left out", DEPLOYMENT.name, offset)
     return found.facts
+
+
+def is_known(kafka: KafkaClients, seal: Seal) -> bool:
+    """Whether states or rows on the topics are sealed with this key: then the deployment is the key's, whatever ``deployment`` says. It
+    reads up to the first such record."""
+    counts = partition_counts(kafka)
+    log = KafkaLog(kafka, f"{kafka.client_id}-facts", ahead_kb=_AHEAD_KB)
+    try:
+        return any(
+            seal.is_ours(topic.name, number, record)
+            for topic in _SEALED
+            for number in range(counts.get(topic.name, 0))
+            for read in log.read(topic.name, number, *log.bounds(topic.name, number))
+            for record in read
+        )
+    finally:
+        log.close()
 
 
 def settle(kafka: KafkaClients, seal: Seal, wanted: SettledFacts) -> None:

@@ -54,7 +54,7 @@ def refusal(settled: SettledFacts | None, currency: str, features: str | None, k
     if settled is None:
         return (
             f"Kafka at {kafka} doesn't say in which currency and for which feature set its topics are; run `tidemark up` once, which "
-            "records both there"
+            "records both there (if the home doesn't know them either: with --features and --currency)"
         )
     if currency != settled.currency:
         return (

@@ -37,6 +37,11 @@ def test_the_environment_counts_before_the_home(tmp_path: Path, monkeypatch: pyt
     assert not (tmp_path / "none").exists()
 
 
+def test_a_file_that_an_editor_has_marked_is_read_as_it_was_meant(tmp_path: Path) -> None:
+    (tmp_path / "answer.key").write_bytes(b"\xef\xbb\xbf" + GIVEN.encode() + b"\r\n")
+    assert answer_key(tmp_path) == GIVEN
+
+
 def test_what_is_no_key_is_refused_without_showing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"there is no .*answer\.key.* run tidemark up"):
         answer_key(tmp_path)

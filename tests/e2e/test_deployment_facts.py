@@ -14,6 +14,7 @@ import pytest
 
 from infra.local import deployment_file
 from streams.messages.events import DeadLetter, Decision
+from streams.messages.record import LogRecord
 from tests.made.records import transaction
 from tests.run.deployment import Deployment, champion, deployed, eventually
 from tests.run.topics import create_again
@@ -158,10 +159,31 @@ def test_a_damaged_file_is_one_sentence(deployment: Deployment) -> None:
     assert len(said.splitlines()) == 1
 
 
-def test_topics_of_before_the_keys_are_no_ones_to_take_over(deployment: Deployment, tmp_path: Path) -> None:
-    """The last of the module: nothing is on record any more, as where a Tidemark before 0.3.0 has worked."""
+@pytest.mark.parametrize("overwritten", [False, True], ids=["lost", "overwritten"])
+def test_facts_that_the_topics_have_lost_are_put_on_record_again(deployment: Deployment, tmp_path: Path, overwritten: bool) -> None:
+    """By a home that has them, or is given them. What the topics hold under the deployment's key shows that it is the same one."""
     create_again(deployment.config, "deployment")
-    refused = Elsewhere(tmp_path, deployment.config, {}).tidemark("up")
+    if overwritten:
+        deployment.send([LogRecord(0, 0, b"facts", b'{"features":"fraud_v1","currency":"EUR"}', [])], "deployment")
+    refused = deployment.tidemark("worker", "--until-idle")
+    assert (refused.returncode, "run `tidemark up` once, which records both there" in refused.stderr) == (2, True), refused.stderr
+    unknowing = Elsewhere(tmp_path, deployment.config, {}).tidemark("up")
+    assert "--features and --currency that its workers had" in unknowing.stderr
+    again = deployment.tidemark("up")
+    assert (again.returncode, "feature set fraud_v3, currency USD" in again.stdout) == (0, True), again.stderr
+    done = deployment.tidemark("worker", "--until-idle")
+    assert done.returncode == 0, done.stderr
+    elsewhere = Elsewhere(tmp_path, deployment.config, {}).tidemark("up")
+    assert "feature set fraud_v3, currency USD" in elsewhere.stdout, elsewhere.stderr
+
+
+def test_topics_without_anything_of_this_key_are_no_ones_to_take_over(deployment: Deployment, tmp_path: Path) -> None:
+    """The last of the module: nothing is on record any more, as where a Tidemark before 0.3.0 has worked. The attempt leaves nothing."""
+    create_again(deployment.config, "deployment")
+    refused = Elsewhere(tmp_path, deployment.config, {"TIDEMARK_ANSWER_KEY": ""}).tidemark("up")
     assert refused.returncode == 2, refused.stdout
-    assert "were used by a Tidemark before 0.3.0" in refused.stderr
+    assert (
+        "is sealed with this home's key: they are those of a Tidemark before 0.3.0, or of a deployment with another key" in refused.stderr
+    )
     assert "Traceback" not in refused.stderr
+    assert not (tmp_path / "answer.key").exists()

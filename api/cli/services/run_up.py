@@ -1,12 +1,13 @@
 """``tidemark up``: services, topics and Feast repository, and the facts of the deployment."""
 
+import secrets
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import typer
 from msgspec import structs
 
-from api.answer_key import ensure
+from api.answer_key import answer_key, ensure, is_given
 from api.deployment import Facts, recorded_facts
 from api.offline_store import offline_store
 from api.outside_kafka import ASKING
@@ -19,6 +20,7 @@ from streams.control import kafka_facts
 from streams.kafka.admin import create_missing, partition_count
 from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
+from streams.kafka.out_of_range import START_OVER
 from streams.messages.facts import SettledFacts
 from streams.messages.seal import Seal
 from streams.messages.topics import BY_MERCHANT, TRANSACTIONS, Topic
@@ -29,28 +31,31 @@ def run(partitions: int, features: str | None, currency: str | None) -> None:
     home = services.home_from_environment()
     Facts.resolve(home, features, currency)  # before anything starts
     kafka = _bring_up(home, partitions)
-    facts = settle(home, features, currency, _record(kafka, Seal(ensure(home))))
+    facts = settle(home, features, currency, _record(kafka, home))
     typer.echo(f"feature set {facts.features}, currency {facts.currency}")
     if not recorded_facts(home):
         typer.echo(
-            "its transactions are from before 0.2.0, which recorded neither; no worker runs until you have run `tidemark up` once with the "
-            f"--features and --currency that its workers had, by default --features {facts.features} --currency {facts.currency}",
+            "its transactions came before either was recorded in this home or with the topics; no worker runs until you have run "
+            "`tidemark up` once with the --features and --currency that its workers had, by default "
+            f"--features {facts.features} --currency {facts.currency}",
             err=True,
         )
 
 
-def _record(kafka: KafkaClients, seal: Seal) -> Record:
+def _record(kafka: KafkaClients, home: Path) -> Record:
+    """A home without a key gets one only where something is settled: one that is refused is left as it was."""
+    seal = Seal(answer_key(home) if is_given(home) else secrets.token_hex())
     known = kafka_facts.settled(kafka, seal)
-    if known is None and _has_records(kafka, BY_MERCHANT):
+    if known is None and _has_records(kafka, BY_MERCHANT) and not kafka_facts.is_known(kafka, seal):
         raise UserError(
-            f"the topics on Kafka at {kafka.servers} were used by a Tidemark before 0.3.0, whose records this one can't tell from forged "
-            "ones; delete its topics, or name another Kafka in TIDEMARK_KAFKA, run `tidemark up` again, and replay the history (an archive "
-            "is read as before)"
+            f"nothing on the topics on Kafka at {kafka.servers} is sealed with this home's key: they are those of a Tidemark before 0.3.0, "
+            "or of a deployment with another key. Name that key's file in TIDEMARK_ANSWER_KEY_FILE, or another Kafka in TIDEMARK_KAFKA; "
+            f"where there is no such key, {START_OVER} (an archive is read as before)"
         )
     return Record(
         {} if known is None else structs.asdict(known),
         lambda: _has_records(kafka, TRANSACTIONS),
-        lambda facts: kafka_facts.settle(kafka, seal, SettledFacts(facts.features, facts.currency)),
+        lambda facts: kafka_facts.settle(kafka, Seal(ensure(home)), SettledFacts(facts.features, facts.currency)),
     )
 
 
