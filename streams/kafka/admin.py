@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
@@ -12,7 +12,8 @@ from confluent_kafka.cimpl import NewTopic
 
 from features.errors import UnavailableError, UserError
 from streams.kafka.client import KafkaClients, KafkaError, KafkaException
-from streams.messages.topics import DEFAULT_PARTITIONS, STAMPED, STAMPING, TOPICS
+from streams.kafka.out_of_range import PATIENCE_S, START_OVER
+from streams.messages.topics import DEFAULT_PARTITIONS, STAMPED, STAMPING, TOPICS, Topic
 
 _TIMEOUT_S = 15
 _LOOK_S = 1.0
@@ -74,6 +75,27 @@ def partition_count(kafka: KafkaClients, topic: str) -> int:
     if found is None:
         raise UserError(f"topic {topic} is missing on {kafka.servers}; create it with tidemark up")
     return found
+
+
+def require_topics(kafka: KafkaClients, topics: Sequence[Topic]) -> None:
+    """Raises UserError if one of the topics is missing, or has other partitions than the topic whose states it holds."""
+    deadline = time.monotonic() + PATIENCE_S
+    while (wrong := _wrong(kafka, topics, partition_counts(kafka))) is not None:
+        if time.monotonic() > deadline:
+            raise UserError(wrong)
+        time.sleep(_LOOK_S)
+
+
+def _wrong(kafka: KafkaClients, topics: Sequence[Topic], counts: Mapping[str, int]) -> str | None:
+    if missing := [topic.name for topic in topics if topic.name not in counts]:
+        return f"topic {' and '.join(missing)} is missing on {kafka.servers}; create it with `tidemark up`"
+    for topic in topics:
+        if topic.beside is not None and counts[topic.name] != counts[topic.beside]:
+            return (
+                f"{topic.beside} has {counts[topic.beside]} partitions, but {topic.name} {counts[topic.name]}: partitions were added, "
+                f"so that keys have moved between them and what is known of each lies elsewhere; {START_OVER}"
+            )
+    return None
 
 
 def partition_counts(kafka: KafkaClients) -> dict[str, int]:

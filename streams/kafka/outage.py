@@ -1,4 +1,4 @@
-"""Which of a Kafka client's errors pass by themselves: the broker is away, or somebody else has the partitions now."""
+"""Which of a Kafka client's errors may pass by themselves: the broker is away, somebody else has the partitions now, a topic is made."""
 
 from features.errors import UnavailableError
 from streams.kafka.client import KafkaError, KafkaException
@@ -22,6 +22,12 @@ _AWAY = {
     KafkaError.NOT_ENOUGH_REPLICAS,
     KafkaError.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
 }
+_GONE = {
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.UNKNOWN_TOPIC_ID,
+    KafkaError._UNKNOWN_TOPIC,
+    KafkaError._UNKNOWN_PARTITION,
+}
 _TAKEN_OVER = {
     KafkaError._FENCED,
     KafkaError.ILLEGAL_GENERATION,
@@ -42,6 +48,9 @@ def as_unavailable(error: BaseException, servers: str) -> UnavailableError | Non
     reason = error.args[0]
     if reason.code() in _TAKEN_OVER:
         return UnavailableError(f"another member of its group has taken its partitions over meanwhile ({reason.str()})")
+    if reason.code() in _GONE:
+        # What starts again says which, if it still is.
+        return UnavailableError(f"a topic is missing on Kafka at {servers}, or has other partitions than it had ({reason.str()})")
     if reason.code() in _AWAY or reason.retriable():
         return UnavailableError(f"Kafka at {servers} doesn't answer ({reason.str()}); see that it runs and can be reached")
     return None

@@ -14,6 +14,7 @@ from faust.serializers.schemas import Schema
 
 from streams.config import DeploymentConfig
 from streams.control import kafka_facts
+from streams.kafka.admin import require_topics
 from streams.kafka.client import KafkaClients
 from streams.kafka.positions import Positions
 from streams.kafka.stall import exit_now
@@ -80,6 +81,7 @@ def create_app(stage: Stage, config: DeploymentConfig, fail: Callable[[BaseExcep
             logger.info("positions %s of %s not committed: %s", dict(positions), stage.topic.name, error)
 
     kafka_facts.require_of(config)
+    require_topics(app.kafka, (stage.topic, *stage.others))
     worker = stage.connect(config)
     if config.metrics:
         stage_metrics.serve(config.metrics, list(STAGES).index(stage.name), stage.name, worker.counts)

@@ -8,7 +8,18 @@ from dataclasses import dataclass
 
 from streams.config import INGEST, LABELS_COPY, PROFILES, SCORE, DeploymentConfig
 from streams.kafka.reader import Fetching
-from streams.messages.topics import BY_MERCHANT, LABELS, TRANSACTIONS, USERS, Topic
+from streams.messages.topics import (
+    BY_MERCHANT,
+    DEAD_LETTERS,
+    DECISIONS,
+    LABELS,
+    SCORING_LOG,
+    STATE_MERCHANTS,
+    STATE_USERS,
+    TRANSACTIONS,
+    USERS,
+    Topic,
+)
 from streams.workers.partitions import Limit, StageWorker
 
 _MB = 1 << 20
@@ -16,7 +27,7 @@ _MB = 1 << 20
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage by name.
+    """A stage by name. ``topic`` is what it reads turn by turn, ``others`` what else it reads or writes.
 
     ``fetching`` says how records are gathered at low rates. A turn costs as much as hundreds of records (a transaction, Arrow, hand-overs
     between threads and processes), so a short wait saves more time than it takes. ``limit``: what a turn takes of a partition.
@@ -24,6 +35,7 @@ class Stage:
 
     name: str
     topic: Topic
+    others: tuple[Topic, ...]
     connect: Callable[[DeploymentConfig], StageWorker]
     fetching: Fetching
     limit: Limit
@@ -56,11 +68,18 @@ def _profiles(config: DeploymentConfig) -> StageWorker:
 STAGES = {
     stage.name: stage
     for stage in (
-        Stage(LABELS_COPY, LABELS, _labels, fetching=Fetching(0.2, 5_000), limit=Limit(5_000, _MB)),
-        Stage(INGEST, TRANSACTIONS, _ingest, fetching=Fetching(0.015, 8_000), limit=Limit(8_000, 8 * _MB)),
+        Stage(LABELS_COPY, LABELS, (TRANSACTIONS, DEAD_LETTERS), _labels, fetching=Fetching(0.2, 5_000), limit=Limit(5_000, _MB)),
+        Stage(INGEST, TRANSACTIONS, (STATE_USERS, BY_MERCHANT), _ingest, fetching=Fetching(0.015, 8_000), limit=Limit(8_000, 8 * _MB)),
         # A record here is a batch of one to some thousand transactions, of some 200 bytes each. INGEST has gathered them; what it sends in
         # a turn comes within a millisecond or two, a record a partition.
-        Stage(SCORE, BY_MERCHANT, _score, fetching=Fetching(0.5, 2_000, worthwhile=1, gather_s=0.002), limit=Limit(2_000, 2 * _MB)),
-        Stage(PROFILES, USERS, _profiles, fetching=Fetching(0.2, 5_000), limit=Limit(5_000, _MB)),
+        Stage(
+            SCORE,
+            BY_MERCHANT,
+            (STATE_MERCHANTS, TRANSACTIONS, DECISIONS, SCORING_LOG, DEAD_LETTERS),
+            _score,
+            fetching=Fetching(0.5, 2_000, worthwhile=1, gather_s=0.002),
+            limit=Limit(2_000, 2 * _MB),
+        ),
+        Stage(PROFILES, USERS, (DEAD_LETTERS,), _profiles, fetching=Fetching(0.2, 5_000), limit=Limit(5_000, _MB)),
     )
 }

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import typer
@@ -15,6 +16,7 @@ from streams.control import kafka_facts
 from streams.delivery.kafka_rebuild import rebuild
 from streams.kafka.admin import partition_count
 from streams.kafka.client import KafkaClients
+from streams.kafka.groups import Groups
 from streams.kafka.log import KafkaLog
 from streams.messages.facts import SettledFacts
 from streams.messages.seal import Seal
@@ -38,6 +40,7 @@ def run_online(timeout: float) -> None:
             log.close()
 
     wanted = {stage: with_records(stage) for stage in (INGEST, SCORE, PROFILES)}
+    _require_writers([config.group(stage) for stage, numbers in wanted.items() if numbers], KafkaClients.of(config))
     writers = {stage: OnlineWriter(config.feast_path, config.application, stage, config.feature_set.digest) for stage in wanted}
     try:
         forget(config.feast_path)
@@ -53,6 +56,16 @@ def run_online(timeout: float) -> None:
         for writer in writers.values():
             writer.close()
     typer.echo(f"every key of {sum(map(len, wanted.values()))} partitions is written again")
+
+
+def _require_writers(groups: Sequence[str], kafka: KafkaClients) -> None:
+    """Raises UserError if any of the groups that would write states again has no member, before anything is forgotten."""
+    found = Groups(kafka)
+    if idle := [group for group in groups if not found.members(group)]:
+        raise UserError(
+            f"nobody would write {' and '.join(idle)}'s part again: the stages of a worker do that; start `tidemark worker`, then "
+            "give this command again"
+        )
 
 
 def run_state(features: str) -> None:

@@ -39,8 +39,8 @@ def culprits(world: World) -> int:
     return len(FAILING) * world.times
 
 
-# Of memory, which differs by as much between two looks at a process that works.
-_MOST_GROWTH = 1.3
+# Of memory, which differs by as much between two looks at a process that works, and by what has been fetched and waits.
+_MOST_GROWTH, _BUFFERED = 1.3, 100 << 20
 _ABORTED_EVERY, _RAW_EVERY, _SEEN_EVERY = 2_000, 5_000, 20_000
 
 
@@ -71,7 +71,7 @@ def hostile_bytes(world: World) -> int:
     grown = {stage: (half[stage], world.fleet.memory(stage)) for stage in STAGES}
     memory = ", ".join(f"{stage} {then / 2**20:.0f} and {now / 2**20:.0f} MB" for stage, (then, now) in grown.items())
     world.notes.append(f"{sender.sent:,} hostile records; memory after half of them and after all: {memory}")
-    assert all(now < _MOST_GROWTH * then for then, now in grown.values()), f"memory isn't flat: {memory}"
+    assert all(now < _MOST_GROWTH * then + _BUFFERED for then, now in grown.values()), f"memory isn't flat: {memory}"
     return sender.sent
 
 
@@ -83,7 +83,7 @@ def takes_hostile_bytes(world: World) -> None:
         ("explain", "t1"),
         ("dead-letters",),
         ("offsets", "show"),
-        ("rebuild-online",),
+        ("rebuild-state", "--features", "fraud_v2"),
     ):
         began = time.monotonic()
         done = world.deployment.tidemark(*command, timeout=1_800)
