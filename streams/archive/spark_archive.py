@@ -57,6 +57,16 @@ class TopicArchive:
         if position is not None:
             self._require_agreement(self._held(), position)
 
+    @property
+    def table_url(self) -> str:
+        """Where its rows are."""
+        return self._table.storage.url
+
+    @property
+    def checkpoint_url(self) -> str:
+        """Where Spark keeps how far it has come."""
+        return self._checkpoint.storage.url
+
     def start(self, spark: "SparkSession", every_s: float | None, report: Report) -> "StreamingQuery":
         """Starts the query: a batch every so many seconds, or all that there is now and no more (None).
 
@@ -136,6 +146,6 @@ def _said(archive: TopicArchive, failure: BaseException) -> UserError:
     if "data may have been lost" in str(failure) or "failOnDataLoss" in str(failure):
         return UserError(
             f"{archive.name} no longer has all that was to be archived next ({cause}): raise its retention.ms; "
-            "to go on without what is lost, move its table and its checkpoint elsewhere"
+            f"to go on without what is lost, move {archive.table_url} and {archive.checkpoint_url} elsewhere"
         )
     return UserError(f"{archive.name} can't be archived ({cause}); see Spark's log")

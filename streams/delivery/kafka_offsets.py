@@ -36,13 +36,14 @@ Report = Callable[[str], None]
 
 
 class StageOffset(NamedTuple):
-    """A group's offset of a partition, None before its first commit, the log's end, and whether Tidemark committed it."""
+    """A group's offset of a partition, None before its first commit, where the log begins and ends, and whether Tidemark committed it."""
 
     stage: str
     group: str
     topic: str
     partition: int
     offset: int | None
+    begin: int
     end: int
     is_ours: bool
 
@@ -74,8 +75,8 @@ class StageOffsets:
         for stage, topic in _SOURCES.items():
             log = self._logs[stage]
             for number in range(self._counts[stage]):
-                offset, end = log.committed(topic.name, number), log.bounds(topic.name, number)[1]
-                found.append(StageOffset(stage, log.group, topic.name, number, offset, end, log.is_ours(topic.name, number)))
+                offset, bounds = log.committed(topic.name, number), log.bounds(topic.name, number)
+                found.append(StageOffset(stage, log.group, topic.name, number, offset, *bounds, log.is_ours(topic.name, number)))
         return found
 
     def restore(self, report: Report) -> None:
@@ -89,7 +90,8 @@ class StageOffsets:
         Groups(self._kafka, _TIMEOUT_S).require_nobody([self._config.group(stage) for stage in _SOURCES])
         wanted = [(found, position) for found in self.all() if (position := self._wanted(found)) is not None]
         for found, position in wanted:
-            require_within(f"{found.topic}[{found.partition}]", f"stage {found.stage}", position, lambda end=found.end: (0, end))  # type: ignore[misc]
+            bounds = found.begin, found.end
+            require_within(f"{found.topic}[{found.partition}]", f"stage {found.stage}", position, lambda bounds=bounds: bounds)  # type: ignore[misc]
         reached = {found.partition: position for found, position in wanted if found.stage == INGEST}
         missing = {source: begin for source, begin in self._missing().items() if begin < self._ingested(source, reached)}
         for source, begin in missing.items():

@@ -35,6 +35,16 @@ class Groups:
                 raise
             return 0
 
+    def strangers(self, group: str, client_id: str) -> list[str]:
+        """The members of a group that go by another client id, for people; empty if nobody is in it."""
+        try:
+            members = self._described([group])[group].members
+        except KafkaException as error:
+            if error.args[0].code() not in _NO_MEMBERS:
+                raise
+            return []
+        return [f"{member.client_id!r} at {member.host.lstrip('/')}" for member in members if member.client_id != client_id]
+
     def busy(self, groups: Iterable[str]) -> list[str]:
         """Those of the groups that have members, or are about to."""
         idle = (ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD)

@@ -7,9 +7,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-from features.errors import UnavailableError
+from features.errors import UserError
 from streams.config import DeploymentConfig
 from streams.kafka.client import KafkaClients, KafkaException
+from streams.kafka.groups import Groups
 from streams.kafka.log import KafkaLog
 from streams.kafka.open_transactions import open_transactions
 from streams.messages.topics import Topic
@@ -27,12 +28,14 @@ class Watchdog:
     seconds with committed records beyond it means that the process is stuck: ``end`` is called. One at the last stable offset with records
     beyond that is held back by somebody's open transaction; that is reported after ``held_back`` seconds, with the fix. One beyond the end
     for so long as well, or a topic that is gone or was created again, also means ``end``: started again, the stage refuses with what to do.
+    A member of ``group`` that is no Tidemark's takes partitions that nobody processes, or keeps ours out; that is reported too.
     """
 
     def __init__(
         self,
         config: DeploymentConfig,
         topic: Topic,
+        group: str,
         positions: Callable[[], Mapping[int, int]],
         end: Callable[[], None],
         *,
@@ -40,13 +43,14 @@ class Watchdog:
         held_back: float = 15.0,
         look_every: float = _LOOK_EVERY_S,
     ) -> None:
-        self._kafka, self._topic = KafkaClients.of(config), topic.name
+        self._kafka, self._topic, self._group = KafkaClients.of(config), topic.name, group
         self._positions, self._end = positions, end
         self._patience, self._held_back, self._look_every = patience, held_back, look_every
         self._since: dict[int, tuple[int, float]] = {}
         self._topic_id: str | None = None
         self._lacking_since: dict[int | None, float] = {}
-        self._reported_at = -math.inf
+        self._reported_at = self._strangers_at = -math.inf
+        self._groups: Groups | None = None
         self._closing = threading.Event()
         threading.Thread(target=self._run, name="watchdog", daemon=True).start()
 
@@ -59,11 +63,24 @@ class Watchdog:
         while not self._closing.wait(self._look_every):
             try:
                 self._look(stable, all_records)
-            except (KafkaException, UnavailableError, OSError) as error:
+                self._look_for_strangers()
+            except (KafkaException, UserError, OSError) as error:
                 # Without the broker there is nothing to be behind.
                 self._since.clear()
                 self._lacking_since.clear()
                 logger.info("the watchdog could not look: %s", error)
+
+    def _look_for_strangers(self) -> None:
+        if time.monotonic() < self._strangers_at + _REPORT_EVERY_S:
+            return
+        self._groups = self._groups or Groups(self._kafka)
+        self._strangers_at = time.monotonic()
+        if strangers := self._groups.strangers(self._group, self._kafka.client_id):
+            logger.warning(
+                "group %s has members that are no Tidemark workers (%s): nobody processes what is assigned to them, and workers may be "
+                "kept out; end them, and give them a group of their own",
+                self._group, ", ".join(strangers),
+            )  # fmt: skip
 
     def _look(self, stable: KafkaLog, all_records: KafkaLog) -> None:
         now, positions = time.monotonic(), self._positions()

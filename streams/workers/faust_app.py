@@ -89,7 +89,7 @@ def create_app(stage: Stage, config: DeploymentConfig, fail: Callable[[BaseExcep
     partitions = Partitions(worker, stage.limit, commit, fail, notes.come_up)
     app.idle = partitions.idle
 
-    watchdog = Watchdog(config, stage.topic, partitions.positions, exit_now)
+    watchdog = Watchdog(config, stage.topic, config.group(stage.name), partitions.positions, exit_now)
 
     @app.on_partitions_assigned.connect
     async def assigned(*arguments: Any, **_: Any) -> None:

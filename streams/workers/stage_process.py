@@ -5,6 +5,7 @@ thread stands. How it ended is its status, see ``streams/workers/statuses.py``.
 """
 
 import faulthandler
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -17,13 +18,27 @@ if TYPE_CHECKING:
 
 
 def run(before: Callable[[str], None] = lambda _stage: None, main: Callable[[str, "DeploymentConfig"], None] | None = None) -> None:
-    """Does what the command line says; ``before`` is called with the stage's name before anything is opened.
+    """Does what the command line says, and ends the process; ``before`` is called with the stage's name before anything is opened.
 
     ``main`` runs a stage otherwise than in turns of whatever was read.
     """
     end_with(int(sys.argv[1]))
     faulthandler.register(signal.SIGQUIT)
+    try:
+        _run(before, main)
+        status = 0
+    except SystemExit as ended:
+        status = ended.code if isinstance(ended.code, int) else 0 if ended.code is None else 1
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        status = 1
+    # All that matters is closed. The interpreter's own end would wait for threads that ask a server which is away, and for libraries.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
+
+def _run(before: Callable[[str], None], main: Callable[[str, "DeploymentConfig"], None] | None) -> None:
     import logging
 
     import uvloop

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import count
 
 import pytest
+from confluent_kafka import OFFSET_END, TopicPartition
 from confluent_kafka.admin import AdminClient
 from msgspec import structs
 
@@ -81,6 +82,9 @@ def test_an_offset_moved_on_by_one_is_refused_and_restored(deployment: Deploymen
         for arguments in (("offsets", "restore"), ("offsets", "show"), ("replay", "--abandon", "night")):
             unknown = deployment.tidemark(*arguments)
             assert (unknown.returncode, "has another key" in unknown.stderr) == (2, True), unknown.stderr
+    # Nor is anything forgotten that nobody would write again.
+    alone = deployment.tidemark("rebuild-online")
+    assert (alone.returncode, "nobody would write tidemark-ingest" in alone.stderr) == (2, True), alone.stderr
     unread = some(50)
     deployment.send(unread)
     home = partition_of(unread[0].key or b"", PARTITIONS)
@@ -180,3 +184,24 @@ def test_rows_that_ingest_has_passed_over_end_score_and_are_sent_again(deploymen
     everything_once(deployment)
     passed = deployment.tidemark("audit", "--all", "--dry-run")
     assert passed.returncode == 0, passed.stdout + passed.stderr
+
+
+@pytest.mark.slow
+def test_what_retention_has_removed_unread_is_not_passed_over(deployment: Deployment) -> None:
+    """The last of the module: from here on only starting over helps."""
+    deployment.send(some(100))
+    before = committed(deployment, INGEST)
+    for partition in range(PARTITIONS):
+        move_offset(deployment.config, INGEST, partition, 1)
+    admin = AdminClient({"bootstrap.servers": deployment.config.kafka})
+    for removed in admin.delete_records([TopicPartition("transactions", number, OFFSET_END) for number in range(PARTITIONS)]).values():
+        removed.result(30)
+    refused = deployment.tidemark("offsets", "restore")
+    assert refused.returncode == 2, refused.stdout
+    assert re.search(
+        rf"transactions\[0\] begins at offset \d+, but stage ingest has only processed what lies before {before[0]}", refused.stderr
+    )
+    shown = deployment.tidemark("offsets", "show").stdout.splitlines()
+    assert shown[0].split()[:5] == ["group", "partition", "begin", "offset", "end"]
+    (line,) = (line.split() for line in shown if "transactions[0]" in line)
+    assert int(line[2]) == int(line[4]) > int(line[3])

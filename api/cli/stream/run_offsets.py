@@ -10,7 +10,7 @@ from features.errors import UserError
 from streams.delivery.kafka_offsets import StageOffset, StageOffsets
 from streams.kafka.client import KafkaException
 
-_COLUMNS = ("group", "partition", "offset", "end", "set by")
+_COLUMNS = ("group", "partition", "begin", "offset", "end", "set by")
 
 
 def run_show() -> None:
@@ -47,4 +47,4 @@ def _offsets() -> Iterator[StageOffsets]:
 def _row(found: StageOffset) -> tuple[str, ...]:
     who = "nobody yet" if found.offset is None else "tidemark" if found.is_ours else "another tool"
     offset = "-" if found.offset is None else str(found.offset)
-    return found.group, f"{found.topic}[{found.partition}]", offset, str(found.end), who
+    return found.group, f"{found.topic}[{found.partition}]", str(found.begin), offset, str(found.end), who

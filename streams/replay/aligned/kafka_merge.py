@@ -91,7 +91,7 @@ class AlignedIngest(ConsumerRebalanceListener):  # type: ignore[misc]
         """See the class."""
         self._consumer.subscribe([TRANSACTIONS.name], listener=self)
         await self._consumer.start()
-        watchdog = Watchdog(self._config, TRANSACTIONS, lambda: self._positions, exit_now)
+        watchdog = Watchdog(self._config, TRANSACTIONS, self._config.group(INGEST), lambda: self._positions, exit_now)
         try:
             while not self._assigned.done():
                 await asyncio.wait([self._assigned], timeout=1.0)

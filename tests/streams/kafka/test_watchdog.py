@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import count
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.config import DeploymentConfig
@@ -16,6 +16,8 @@ from streams.kafka.watchdog import Watchdog
 from streams.messages.topics import Topic
 from tests.run.deployment import Deployment, eventually
 from tests.run.filled_topic import filled_topic
+
+GROUP = "nobodys"
 
 
 @pytest.fixture
@@ -38,7 +40,7 @@ def open_producer(kafka_bootstrap: str, topic: Topic) -> Iterator[Producer]:
 
 
 def watch(config: DeploymentConfig, topic: Topic, position: int, ended: threading.Event) -> Watchdog:
-    return Watchdog(config, topic, lambda: {0: position}, ended.set, patience=1.5, held_back=0.5, look_every=0.2)
+    return Watchdog(config, topic, GROUP, lambda: {0: position}, ended.set, patience=1.5, held_back=0.5, look_every=0.2)
 
 
 def test_who_stands_still_before_records_is_ended(shared: Deployment, topic: Topic) -> None:
@@ -68,7 +70,7 @@ def test_who_reads_a_topic_that_is_gone_is_ended(shared: Deployment, caplog: pyt
     ended = threading.Event()
     gone = Topic("no-such-topic", "none", "for a test", None, None)
     # Its partitions are nobody's any more.
-    watchdog = Watchdog(shared.config, gone, dict, ended.set, held_back=0.5, look_every=0.2)
+    watchdog = Watchdog(shared.config, gone, GROUP, dict, ended.set, held_back=0.5, look_every=0.2)
     assert ended.wait(20)
     watchdog.close()
     assert "topic no-such-topic is gone; the stage ends" in caplog.text
@@ -79,7 +81,7 @@ def test_who_reads_a_topic_that_is_deleted_is_ended(kafka_bootstrap: str, shared
     admin.create_topics([NewTopic(name, 1)])[name].result(10)
     ended = threading.Event()
     watchdog = Watchdog(
-        shared.config, Topic(name, "none", "for a test", None, None), lambda: {0: 0}, ended.set, held_back=0.5, look_every=0.2
+        shared.config, Topic(name, "none", "for a test", None, None), GROUP, lambda: {0: 0}, ended.set, held_back=0.5, look_every=0.2
     )
     assert not ended.wait(2)
     admin.delete_topics([name])[name].result(10)
@@ -92,7 +94,7 @@ def test_who_reads_a_topic_that_was_created_again_is_ended(shared: Deployment, t
     ended = threading.Event()
     # It reads on, for the new one is longer by now.
     positions = count()
-    watchdog = Watchdog(shared.config, topic, lambda: {0: next(positions)}, ended.set, held_back=0.5, look_every=0.2)
+    watchdog = Watchdog(shared.config, topic, GROUP, lambda: {0: next(positions)}, ended.set, held_back=0.5, look_every=0.2)
     assert not ended.wait(2)
     admin = AdminClient({"bootstrap.servers": shared.config.kafka})
     admin.delete_topics([topic.name])[topic.name].result(10)
@@ -130,3 +132,17 @@ def test_only_open_transactions_are_listed(kafka_bootstrap: str, topic: Topic, o
     with pytest.raises(OSError, match="refused to describe the producers of no-such-topic"):
         open_transactions((host, int(port)), "no-such-topic", 0)
     open_producer.begin_transaction()
+
+
+def test_a_member_of_the_group_that_is_nobodys_worker_is_told(shared: Deployment, topic: Topic, caplog: pytest.LogCaptureFixture) -> None:
+    group = f"group-{uuid.uuid4().hex}"
+    stranger = Consumer({"bootstrap.servers": shared.config.kafka, "group.id": group, "client.id": "curious"})
+    stranger.subscribe([topic.name])
+    eventually(lambda: stranger.poll(0.1) is None and bool(stranger.assignment()), 30, "the stranger's partitions")
+    with caplog.at_level(logging.WARNING, "streams.kafka.watchdog"):
+        watchdog = Watchdog(shared.config, topic, group, lambda: {0: 10}, threading.Event().set, look_every=0.2)
+        eventually(lambda: "no Tidemark workers" in caplog.text, 20, "the sentence")
+        watchdog.close()
+    stranger.close()
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said.startswith(f"group {group} has members that are no Tidemark workers ('curious' at 127.0.0.1): nobody processes")
