@@ -4,6 +4,7 @@ PARENT is the process id to end with; a ``DeploymentConfig`` comes as JSON on st
 thread stands. How it ended is its status, see ``streams/workers/statuses.py``.
 """
 
+import atexit
 import faulthandler
 import os
 import signal
@@ -32,7 +33,8 @@ def run(before: Callable[[str], None] = lambda _stage: None, main: Callable[[str
     except BaseException:
         sys.excepthook(*sys.exc_info())
         status = 1
-    # All that matters is closed. The interpreter's own end would wait for threads that ask a server which is away, and for libraries.
+    # All that matters is closed. The interpreter's own end would also wait for threads, which may be asking a server that is away.
+    atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
