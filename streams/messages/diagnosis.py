@@ -1,5 +1,7 @@
 """What the producer of a record that is refused probably did, in the words of the refusal. Asked only once a record is refused."""
 
+import base64
+import binascii
 import re
 import unicodedata
 import zlib
@@ -8,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from features.times import in_another_unit
+from features.times import EARLIEST_MS, LATEST_MS, in_another_unit
 
 # What is larger is not taken apart again.
 _MOST_BYTES = 64 << 10
@@ -22,6 +24,7 @@ _COMPRESSED = {
     b"\x04\x22\x4d\x18": "lz4",
     b"\xff\x06\x00\x00sNaPpY": "snappy",
     b"\x82SNAPPY\x00": "snappy",
+    **dict.fromkeys((b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda"), "zlib"),
 }
 _TIMES = ("event_time", "label_time", "created_at", "updated_at")
 _MURMUR2 = (
@@ -81,6 +84,8 @@ def _encoding(value: bytes) -> str | None:
     # Ids are given out one by one, so that larger numbers are something else.
     if value[:2] == b"\0\0" and len(value) > 5:
         return f"{_REGISTRY} (schema {int.from_bytes(value[1:5], 'big')}); send plain JSON, without a schema registry's serializer"
+    if value[:2] in (b"\x03\x00", b"\x03\x05") and len(value) > 18:
+        return "starts with the prefix of AWS Glue's schema registry; send plain JSON, without its serializer"
     for magic, name in _COMPRESSED.items():
         if value.startswith(magic):
             return f"is compressed with {name}; send plain JSON and set compression.type on the producer, which readers undo"
@@ -108,10 +113,24 @@ def _text(value: bytes) -> str | None:
         if isinstance(_loose(text.encode()), dict):
             return f"is not UTF-8 (byte {error.start}), it looks like Latin-1; send UTF-8"
         return None
+    if value.endswith(b"\0") and isinstance(_loose(value.rstrip(b"\0")), dict):
+        return "ends in NUL bytes, as strings in C do; send the text alone"
+    if isinstance(_loose(_unpacked(value)), dict):
+        return "is JSON in base64; send the JSON itself"
+    if isinstance(_loose(re.sub(rb"(?<=[:\[,\s])-?(?:NaN|Infinity)(?=\s*[,}\]])", b"null", value)), dict):
+        return "has NaN or Infinity, which is no JSON; send a number"
     lines = [line for line in value.splitlines() if line.strip()]
     if len(lines) > 1 and all(isinstance(_loose(line), dict) for line in lines):
         return f"holds {len(lines)} JSON objects; send each as a record of its own"
     return None
+
+
+def _unpacked(value: bytes) -> bytes:
+    """What it holds in base64; nothing if it is no such text."""
+    try:
+        return base64.b64decode(value.strip(b'" \r\n'), validate=True)
+    except binascii.Error:
+        return b""
 
 
 def _shape(value: bytes, error: str) -> str | None:
@@ -119,7 +138,9 @@ def _shape(value: bytes, error: str) -> str | None:
     if isinstance(found, list):
         return f"it is a list of {len(found)}; send each of them as a record of its own"
     if isinstance(found, str):
-        return "it is JSON within a JSON string; encode it once" if isinstance(_loose(found.encode()), dict) else None
+        if isinstance(_loose(found.encode()), dict):
+            return "it is JSON within a JSON string; encode it once"
+        return "it is JSON in base64 within a JSON string; send the JSON itself" if isinstance(_loose(_unpacked(value)), dict) else None
     if not isinstance(found, dict):
         return None
     return _envelope(found) or _missing(found, error) or _field(found, error)
@@ -162,6 +183,10 @@ def _field(found: Mapping[str, Any], error: str) -> str | None:
         quotes = None
     if field in _TIMES and isinstance(value, int | float) and (meant := in_another_unit(value)) is not None:
         return meant
+    if field in _TIMES and isinstance(value, float) and value.is_integer() and EARLIEST_MS <= value <= LATEST_MS:
+        return f"send a whole number of milliseconds, without a point: {int(value)}"
+    if isinstance(value, int | float) and not isinstance(value, bool) and "Expected `str" in error and field not in _TIMES:
+        return f'send text, in quotes: "{value}"'
     if field == "amount" and isinstance(value, float) and abs(value) < _MOST_AMOUNT:
         minor = round(value * 100)
         if value.is_integer():
@@ -181,12 +206,14 @@ def _key(key: bytes, user_id: str) -> str | None:
         return "starts with a byte order mark; leave that out"
     if key in (user_id.encode("utf-16"), user_id.encode("utf-16-le"), user_id.encode("utf-16-be")):
         return "is UTF-16; send UTF-8"
-    if len(key) in (4, 8) and user_id.isdecimal() and int.from_bytes(key, "big") == int(user_id):
+    if len(key) in (4, 8) and user_id.isdecimal() and int(user_id) in (int.from_bytes(key, "big"), int.from_bytes(key, "little")):
         return "is a binary number; use a string serializer for keys"
     try:
         text = key.decode()
     except UnicodeDecodeError:
         return "is Latin-1; send UTF-8" if key.decode("latin-1") == user_id else "is not UTF-8"
+    if key.rstrip(b"\0") == expected:
+        return "ends in NUL bytes, as strings in C do; send the text alone"
     found = _loose(key) if len(key) <= _MOST_BYTES else None
     if found == user_id:
         return "is JSON, with quotes; use a string serializer for keys"

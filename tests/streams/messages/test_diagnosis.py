@@ -1,5 +1,6 @@
 """A refusal says what the producer probably did, for the bytes that such producers really send."""
 
+import base64
 import gzip
 import json
 import struct
@@ -125,6 +126,23 @@ VALUES = {
     "a delete of Debezium's": (encoded({"before": FIELDS, "after": None, "op": "d"}), "missing_field", "leave deletes out"),
     "a field called after": (encoded(FIELDS | {"after": 1, "op": "sale", "amount": "1"}), "invalid_field", "it is text; send a number"),
     "seconds with a fraction of ms": (encoded(FIELDS | {"event_time": 1796046563.847}), "invalid_field", "1796046563847"),
+    "zlib": (zlib.compress(GOOD), "not_json", "compressed with zlib"),
+    "AWS Glue": (b"\x03\x00" + uuid.UUID(int=7).bytes + GOOD, "not_json", "the prefix of AWS Glue's schema registry; send plain JSON"),
+    "AWS Glue, compressed": (b"\x03\x05" + uuid.UUID(int=7).bytes + zlib.compress(GOOD), "not_json", "AWS Glue's schema registry"),
+    "base64": (base64.b64encode(GOOD), "not_json", "is JSON in base64; send the JSON itself"),
+    "base64 in quotes": (encoded(base64.b64encode(GOOD).decode()), "invalid_field", "it is JSON in base64 within a JSON string"),
+    "not a number": (
+        GOOD.replace(b'"amount":', b'"amount":NaN,"was":'),
+        "not_json",
+        "has NaN or Infinity, which is no JSON; send a number",
+    ),
+    "ending in NUL": (GOOD + b"\0", "not_json", "ends in NUL bytes, as strings in C do; send the text alone"),
+    "milliseconds with a point": (
+        encoded(FIELDS | {"event_time": 1_700_000_000_000.0}),
+        "invalid_field",
+        "send a whole number of milliseconds, without a point: 1700000000000",
+    ),
+    "a number as id": (encoded(FIELDS | {"user_id": 17}), "invalid_field", 'send text, in quotes: "17"'),
     "small letters": (encoded(FIELDS | {"currency": "eur"}), "foreign_currency", "currency eur is not EUR; write it in capitals"),
     "a foreign currency": (encoded(FIELDS | {"currency": "usd"}), "foreign_currency", "this deployment's EUR; convert before sending"),
 }
@@ -158,6 +176,8 @@ KEYS = {
     "Latin-1": ("Sé".encode("latin-1"), NFC, "is Latin-1; send UTF-8"),
     "other bytes": (b"\xff\xfe\xfd", "u1", "is not UTF-8"),
     "a long": (struct.pack(">q", 4711), "4711", "is a binary number; use a string serializer"),
+    "a long of x86": (struct.pack("<q", 4711), "4711", "is a binary number; use a string serializer"),
+    "ending in NUL": (b"u1\0", "u1", "ends in NUL bytes, as strings in C do; send the text alone"),
     "NFD": (NFD.encode(), NFC, "is other bytes, 53 65 cc 81 where user_id has 53 c3 a9; bring both into one Unicode normal form (NFC)"),
     "NFC": (NFC.encode(), NFD, "is other bytes, 53 c3 a9 where user_id has 53 65 cc 81"),
     "white space": (b"u1\n", "u1", "differs in white space"),
