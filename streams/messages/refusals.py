@@ -73,8 +73,7 @@ def check_user(user: User, now: int) -> None:
 
 
 def _ahead(field: str, time: int, now: int, clock: str = _BROKER, most_ahead: int = MAX_AHEAD_MS) -> RefusedError:
-    span = f"{most_ahead / 1_000:.0f} s" if most_ahead % 60_000 else f"{most_ahead // 60_000} min"
     return RefusedError(
         f"{field}_ahead",
-        f"{field} {time} lies more than {span} after {now}, {clock}; check the sender's clock and unit (milliseconds)",
+        f"{field} {time} lies more than {most_ahead // 60_000} min after {now}, {clock}; check the sender's clock and unit (milliseconds)",
     )
