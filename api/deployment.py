@@ -9,6 +9,8 @@ from features.definitions import FEATURE_SETS, FeatureSet
 from features.errors import UserError
 from infra.local import deployment_file, services
 
+_REVISION = "facts_revision"
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -57,9 +59,15 @@ def recorded_facts(home: Path) -> dict[str, str]:
     return recorded
 
 
-def record(home: Path, facts: Facts) -> None:
-    """Makes these the deployment's facts."""
-    services.record(home, **asdict(facts))
+def recorded_revision(home: Path) -> int:
+    """The highest revision of the facts that the home has seen with the topics, 0 if none."""
+    found = deployment_file.read(home).get(_REVISION, "")
+    return int(found) if isinstance(found, str) and found.isdecimal() else 0
+
+
+def record(home: Path, facts: Facts, revision: int) -> None:
+    """Makes these the deployment's facts, as they are on record with its topics in that revision."""
+    services.record(home, **asdict(facts), **{_REVISION: str(revision)})
 
 
 def feature_set_of(option: str | None) -> FeatureSet:

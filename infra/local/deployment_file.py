@@ -16,7 +16,7 @@ _HEADER = """\
 # What `tidemark up` has settled for this deployment; every command reads it. TIDEMARK_... variables count before it.
 # [services] are embedded and up, [elsewhere] are yours: one that you remove there is embedded by the next `tidemark up`.
 """
-_TEXTS = ("features", "currency", "offline", "kafka_security")
+_TEXTS = ("features", "currency", "facts_revision", "offline", "kafka_security")
 _ADDRESSES = ("services", "elsewhere")
 _PORTS = "ports"
 _SERVICES = {"kafka", "redis", "mlflow"}
@@ -30,9 +30,9 @@ def path(home: Path) -> Path:
 
 
 def read(home: Path) -> dict[str, Any]:
-    """The content: texts by name (``features``, ``currency``, ``offline``, ``kafka_security``), the tables ``services`` (embedded ones that
-    are up) and ``elsewhere`` (name → address), and the table ``ports`` (service → port name → port). What was never settled is missing; {}
-    where there is no file.
+    """The content: texts by name (``features``, ``currency``, ``facts_revision``, ``offline``, ``kafka_security``), the tables ``services``
+    (embedded ones that are up) and ``elsewhere`` (name → address), and the table ``ports`` (service → port name → port). What was never
+    settled is missing; {} where there is no file.
 
     Raises ServiceError if it can't be read, isn't TOML or holds anything else.
     """

@@ -138,7 +138,7 @@ def addresses(home: Path) -> dict[str, str]:
 
 
 def record(home: Path, **facts: str) -> None:
-    """Writes facts of the deployment (``features``, ``currency``, ``offline``, ``kafka_security``) for all commands to read."""
+    """Writes facts of the deployment, texts that ``deployment_file.read`` knows, for all commands to read."""
     with _locked(home):
         deployment_file.write(home, **facts)
 

@@ -121,13 +121,16 @@ def run(
 ) -> None:
     """Archives until all is done (``every_s`` None) or it is ``stopped``; what is under way then is given up, the next run takes it anew.
 
-    Raises UserError if one of the topics can't be archived.
+    Raises UserError if one of the topics can't be archived: where all is to be done, once it is for the others; else at once, so that
+    whoever looks after it sees that.
     """
     queries: list[tuple[TopicArchive, StreamingQuery]] = []
     try:
         for archive in archives:
             queries.append((archive, archive.start(spark, every_s, report)))  # noqa: PERF401  # those that were started are to be stopped
-        while not stopped() and any(query.isActive for _, query in queries) and all(archive.failure is None for archive, _ in queries):
+        while not stopped() and any(query.isActive for _, query in queries):
+            if every_s is not None and any(archive.failure is not None for archive, _ in queries):
+                break
             time.sleep(_LOOK_EVERY_S)
         # A query whose batch has failed may be active for a moment still.
         ended = [(archive, archive.failure or (None if query.isActive else query.exception())) for archive, query in queries]

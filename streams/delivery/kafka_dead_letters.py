@@ -13,8 +13,7 @@ from streams.kafka.admin import partition_counts
 from streams.kafka.client import KafkaClients, KafkaException
 from streams.kafka.log import KafkaLog
 from streams.kafka.producer import DeliveryError, StageProducer
-from streams.messages import dead_letters
-from streams.messages.dead_letters import SENT_BY_OTHERS, letter_in, original_of, replayed_in, replayed_key
+from streams.messages.dead_letters import SENT_BY_OTHERS, SentAgain, encode_sent_again, letter_in, original_of, replayed_key, sent_again_in
 from streams.messages.events import DeadLetter
 from streams.messages.record import LogRecord
 from streams.messages.seal import Seal
@@ -32,11 +31,12 @@ Place = tuple[str, int, int]
 
 @dataclass
 class Tally:
-    """How many letters there are, by topic and reason of what was refused, how many of them were sent again, and how many records are no
-    letters of this deployment."""
+    """How many records were refused, by topic and reason, for how many of them ``--replay`` was run, how many of a reason it could not send
+    because they are ``lost``, and how many records are no letters of this deployment. A record with several letters counts once."""
 
     letters: Counter[tuple[str, str]] = field(default_factory=Counter)
-    sent_again: Counter[tuple[str, str]] = field(default_factory=Counter)
+    replayed: Counter[tuple[str, str]] = field(default_factory=Counter)
+    lost: dict[str, int] = field(default_factory=dict)
     unreadable: int = 0
 
 
@@ -52,10 +52,12 @@ class Found:
 
 @dataclass
 class Replayed:
-    """How many records were ``sent`` again, and how many are ``lost``: neither in their topic any more nor whole in their letter."""
+    """How many records were ``sent`` again, and how many are ``lost``: neither in their topic any more nor whole in their letter; so many
+    were it in former runs."""
 
     sent: int = 0
     lost: int = 0
+    lost_before: int = field(default=0, compare=False)
 
 
 class DeadLetters:
@@ -76,15 +78,20 @@ class DeadLetters:
 
     def tally(self, advance: Advance) -> Tally:
         """Counts them; ``advance`` gets how many offsets more are done."""
-        tally, replayed = Tally(), replayed_in(self._facts())
+        sent_again = sent_again_in(self._facts())
+        tally, seen = Tally(lost={reason: done.lost for reason, done in sent_again.items() if done.lost}), set[int]()
         for number, record in self._records(self._bounds, advance):
             letter = letter_in(record, self._seal)
             if letter is None:
                 tally.unreadable += 1
                 continue
+            if (identity := _identity(letter)) in seen:
+                continue
+            seen.add(identity)
             tally.letters[letter.topic, letter.reason] += 1
-            if letter.topic in SENT_BY_OTHERS and record.offset < self._within(replayed.get(letter.reason, {})).get(number, 0):
-                tally.sent_again[letter.topic, letter.reason] += 1
+            done = sent_again.get(letter.reason)
+            if letter.topic in SENT_BY_OTHERS and done is not None and record.offset < self._within(done.positions).get(number, 0):
+                tally.replayed[letter.topic, letter.reason] += 1
         return tally
 
     def find(self, which: str, advance: Advance) -> Found | None:
@@ -108,7 +115,8 @@ class DeadLetters:
         producer = StageProducer(self._kafka, transactional_id=f"{self._kafka.client_id}-dead-letters")
         try:
             producer.fence()
-            positions = self._within(replayed_in(self._facts()).get(reason, {}))
+            former = sent_again_in(self._facts()).get(reason, SentAgain({}))
+            done.lost_before, positions = former.lost, self._within(former.positions)
             before = {number: (first, max(first, positions.get(number, first))) for number, (first, _) in self._bounds.items()}
             seen = {_identity(letter) for _, record in self._records(before, advance) if (letter := self._sendable(record, reason))}
             rest = {number: (before[number][1], end) for number, (_, end) in self._bounds.items()}
@@ -148,15 +156,16 @@ class DeadLetters:
         for original in originals:
             if original is not None:
                 producer.send(original.topic, original.value, original.key, headers=list(original.headers))
-        key, value = replayed_key(reason), dead_letters.encode_positions(positions)
+        sent = sum(original is not None for original in originals)
+        lost = done.lost + len(letters) - sent
+        key, value = replayed_key(reason), encode_sent_again(SentAgain(dict(positions), done.lost_before + lost))
         producer.send(DEPLOYMENT.name, value, key, 0, [self._seal.header(DEPLOYMENT.name, 0, key, value)])
         producer.commit()
-        sent = sum(original is not None for original in originals)
-        done.sent, done.lost = done.sent + sent, done.lost + len(letters) - sent
+        done.sent, done.lost = done.sent + sent, lost
 
     def _facts(self) -> Iterator[LogRecord]:
         """What this deployment has on record."""
-        for records in self._log.read(DEPLOYMENT.name, 0, *self._log.bounds(DEPLOYMENT.name, 0)):
+        for records in self._log.whole(DEPLOYMENT.name, 0):
             yield from (record for record in records if self._seal.is_ours(DEPLOYMENT.name, 0, record))
 
     def _within(self, positions: Mapping[int, int]) -> dict[int, int]:

@@ -10,6 +10,4 @@ from streams.messages.topics import TRANSACTIONS
 
 def sent_replays(log: KafkaLog, partition: int, seal: Seal, end: int | None = None) -> dict[str, SentReplay]:
     """Each aligned replay of which a partition has records before ``end`` (all if None), by name. It reads all of them."""
-    first, stable = log.bounds(TRANSACTIONS.name, partition)
-    read = log.read(TRANSACTIONS.name, partition, first, stable if end is None else end)
-    return replays_among(chain.from_iterable(read), partition, seal)
+    return replays_among(chain.from_iterable(log.whole(TRANSACTIONS.name, partition, end)), partition, seal)

@@ -186,12 +186,29 @@ class KafkaLog:
         finally:
             self._consumer.unassign()
 
+    def whole(self, topic: str, partition: int, end: int | None = None) -> Iterator[list[LogRecord]]:
+        """As ``read``, of all that is kept before ``end`` (None: all that is committed), even if retention removes the first of it
+        meanwhile."""
+        begin, stable = self.bounds(topic, partition)
+        end = stable if end is None else end
+        while begin < end:
+            try:
+                for records in self.read(topic, partition, begin, end):
+                    begin = records[-1].offset + 1
+                    yield records
+                return
+            except UserError:
+                first, _ = self.bounds(topic, partition)
+                if first <= begin:
+                    raise
+                begin = first
+
     def newest(self, topic: str, partition: int, seal: Seal) -> dict[bytes, bytes]:
         """The newest value of each key that a partition of a compacted topic of ours holds; keys that were removed are not among them, nor
         what others wrote."""
         found: dict[bytes, bytes] = {}
         foreign = 0
-        for records in self.read(topic, partition, *self.bounds(topic, partition)):
+        for records in self.whole(topic, partition):
             for record in records:
                 if not seal.is_ours(topic, partition, record):
                     foreign += 1

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 import msgspec
+from msgspec import Struct
 
 from streams.messages.events import DeadLetter
 from streams.messages.headers import opened
@@ -23,8 +24,18 @@ _REPLAYED = "replayed/"
 _MOST_SHOWN, _MOST_HEX = 4_000, 256
 
 _decode = msgspec.json.Decoder(DeadLetter).decode
-_decode_positions = msgspec.json.Decoder(dict[int, int]).decode
-encode_positions = msgspec.json.Encoder().encode
+
+
+class SentAgain(Struct):
+    """How far the letters of a reason were sent again: the next offset of each partition of ``dead-letters``, and of how many letters
+    neither their topic nor they themselves have the record any more."""
+
+    positions: dict[int, int]
+    lost: int = 0
+
+
+_decode_sent_again = msgspec.json.Decoder(SentAgain).decode
+encode_sent_again = msgspec.json.Encoder().encode
 
 
 class Original(NamedTuple):
@@ -95,16 +106,17 @@ def replayed_key(reason: str) -> bytes:
     return f"{_REPLAYED}{reason}".encode()
 
 
-def replayed_in(facts: Iterable[LogRecord]) -> dict[str, dict[int, int]]:
-    """Of each reason, the next offset of each partition of ``dead-letters`` whose letters haven't been sent again."""
-    found: dict[str, dict[int, int]] = {}
+def sent_again_in(facts: Iterable[LogRecord]) -> dict[str, SentAgain]:
+    """Of each reason, how far its letters were sent again, by what the deployment has on record."""
+    found: dict[str, SentAgain] = {}
     for record in facts:
         key = (record.key or b"").decode(errors="replace")
         if key.startswith(_REPLAYED) and record.value is not None:
-            of_reason = found.setdefault(key.removeprefix(_REPLAYED), {})
-            for number, position in _decode_positions(record.value).items():
-                # They only rise: an older one that somebody has put there again doesn't count.
-                of_reason[number] = max(of_reason.get(number, 0), position)
+            of_reason, read = found.setdefault(key.removeprefix(_REPLAYED), SentAgain({})), _decode_sent_again(record.value)
+            # They only rise: an older one that somebody has put there again doesn't count.
+            of_reason.lost = max(of_reason.lost, read.lost)
+            for number, position in read.positions.items():
+                of_reason.positions[number] = max(of_reason.positions.get(number, 0), position)
     return found
 
 

@@ -13,15 +13,17 @@ KEY = b"facts"
 
 
 class SettledFacts(Struct, frozen=True):
-    """``features`` names the feature set that workers compute, ``currency`` is the one settlement currency (ISO 4217)."""
+    """``features`` names the feature set that workers compute, ``currency`` is the one settlement currency (ISO 4217). ``revision`` rises
+    with each change: somebody may send a former record again."""
 
     features: str
     currency: str
+    revision: int = 0
 
 
 @dataclass(frozen=True)
 class Found:
-    """The newest facts that can be read, None if there are none, and the offsets of records that were to be facts and can't be read."""
+    """The facts of the highest revision, None if none can be read, and the offsets of records that were to be facts and can't be read."""
 
     facts: SettledFacts | None
     unreadable: tuple[int, ...]
@@ -31,11 +33,22 @@ _decode = msgspec.json.Decoder(SettledFacts).decode
 encode = msgspec.json.Encoder().encode
 
 
+def key_of(facts: SettledFacts) -> bytes:
+    """The record's key: compaction keeps each revision's, so that nobody can have the newest removed by a former one."""
+    return b"%s/%d" % (KEY, facts.revision)
+
+
+def is_of_facts(record: LogRecord) -> bool:
+    """Whether the record is to hold facts, by its key."""
+    return record.key is not None and record.key.partition(b"/")[0] == KEY
+
+
 def newest(records: Iterable[LogRecord]) -> Found:
     """The facts in the records of the topic, oldest first. Other keys are other things', whatever they hold."""
-    facts, unreadable = None, []
+    facts: SettledFacts | None = None
+    unreadable = []
     for record in records:
-        if record.key != KEY:
+        if not is_of_facts(record):
             continue
         try:
             read = _decode(record.value or b"")
@@ -43,7 +56,7 @@ def newest(records: Iterable[LogRecord]) -> Found:
             read = None
         if read is None or not read.features or not re.fullmatch("[A-Z]{3}", read.currency):
             unreadable.append(record.offset)
-        else:
+        elif facts is None or read.revision >= facts.revision:
             facts = read
     return Found(facts, tuple(unreadable))
 

@@ -25,6 +25,11 @@ class Seal:
     def __init__(self, key: str = "") -> None:
         self._key = key.encode()
 
+    @property
+    def has_key(self) -> bool:
+        """Whether anything can be sealed, or hold."""
+        return bool(self._key)
+
     def of(self, purpose: bytes, *parts: bytes | None) -> bytes:
         """The seal (32 bytes) of these parts, for one purpose only. Raises ValueError without a key."""
         if not self._key:

@@ -143,13 +143,20 @@ class _Marking:
     seal: Seal
     aligned: str | None
     partitions: int
+    known: dict[bytes, int] = field(default_factory=dict)
+
+    def _partition(self, key: bytes) -> int:
+        found = self.known.get(key)
+        if found is None:
+            found = self.known[key] = partition_of(key, self.partitions)
+        return found
 
     def headers(self, key: bytes, value: bytes, seq: int, is_label: bool, due: bytes | None) -> Headers:
         """Those of the record whose place in the replay is ``seq``."""
         if self.aligned is None:
             headers: Headers = [(SEQ, b"%d" % seq)]
         else:
-            headers = [mark_header(self.seal, Mark(self.aligned, seq), partition_of(key, self.partitions), key, value)]
+            headers = [mark_header(self.seal, Mark(self.aligned, seq), self._partition(key), key, value)]
         if is_label:
             headers.append(label_header(self.seal, key, value))
         if due is not None:

@@ -37,6 +37,7 @@ class IngestWorker(StatefulStage[IngestState]):
         self._config = config
         self._seal = Seal(config.answer_key)
         self._over: set[tuple[int, str]] = set()
+        self._looking_back = False
         clients = KafkaClients.of(config)
         self._partition_count = partition_count(clients, TRANSACTIONS.name)
         self._merchant_partitions = partition_count(clients, BY_MERCHANT.name)
@@ -47,6 +48,10 @@ class IngestWorker(StatefulStage[IngestState]):
             open_projector(config, INGEST),
             PartitionStates(log, TRANSACTIONS, STATE_USERS, self._create, _reapply, self._seal, repeatable=True),
         )
+
+    def ready(self) -> bool:
+        """Not while it looks back."""
+        return not self._looking_back
 
     def process(self, records: Mapping[int, Sequence[Record]]) -> Positions:
         """Sends the records' batches; the positions become safe once all are acknowledged.
@@ -63,7 +68,12 @@ class IngestWorker(StatefulStage[IngestState]):
         mark = mark_of(record, partition, self._seal)
         if mark is None or mark.is_last or (partition, mark.replay) in self._over:
             return
-        sent = sent_replays(self._log, partition, self._seal)
+        # That may take longer than a process may stand still; no position is to be expected of it meanwhile.
+        self._looking_back = True
+        try:
+            sent = sent_replays(self._log, partition, self._seal)
+        finally:
+            self._looking_back = False
         self._over |= {(partition, name) for name, replay in sent.items() if replay.is_over_before(record.offset)}
         if (partition, mark.replay) not in self._over:
             raise UserError(

@@ -28,13 +28,15 @@ class Topics:
     """What stands with the topics of a Kafka, and whether these have data."""
 
     def __init__(self, known: Facts | None = None, data: bool = True) -> None:
-        self.known, self.data = known, data
+        self.known, self.data, self.revision = known, data, 0 if known is None else 1
 
     def settle(self, home: Path, features: str | None = None, currency: str | None = None) -> Facts:
-        def take(facts: Facts) -> None:
-            self.known = facts
+        def take(facts: Facts, after: int) -> int:
+            self.known, self.revision = facts, max(self.revision, after) + 1
+            return self.revision
 
-        return settle(home, features, currency, Record({} if self.known is None else asdict(self.known), lambda: self.data, take))
+        known = {} if self.known is None else asdict(self.known)
+        return settle(home, features, currency, Record(known, self.revision, lambda: self.data, take))
 
 
 def settled(home: Path, features: str | None = None, currency: str | None = None, data: bool = False) -> None:
@@ -179,3 +181,16 @@ def test_what_stands_with_topics_that_have_data_stays_whatever_a_home_is_given(h
     topics.data = False
     topics.settle(home, currency="USD")
     assert topics.known == Facts("fraud_v1", "USD")
+
+
+def test_a_former_record_that_somebody_has_sent_again_is_written_over(home: Path) -> None:
+    topics = Topics(Facts("fraud_v3", "USD"))
+    topics.revision = 4
+    topics.settle(home)
+    topics.known, topics.revision = Facts("fraud_v1", "EUR"), 2
+    assert topics.settle(home) == Facts("fraud_v3", "USD")
+    assert (topics.known, topics.revision) == (Facts("fraud_v3", "USD"), 5)
+    topics.known = None
+    topics.revision = 0
+    topics.settle(home)
+    assert (topics.known, topics.revision) == (Facts("fraud_v3", "USD"), 6)

@@ -87,7 +87,9 @@ def test_each_is_decided_once_by_the_model_and_reported_by_archive_and_audit(dep
     assert {(decision.origin, decision.model_name) for decision in decided} == {("stream", "tidemark")}
     (letter,) = deployment.messages(DEAD_LETTERS.name, DeadLetter)
     assert (letter.topic, letter.reason) == (LABELS.name, "not_json")
-    assert letter.partition == partition_of(refused.key or b"", 4)
+    (sent,) = deployment.read(LABELS.name)
+    assert (letter.partition, letter.offset) == (sent.partition, sent.offset)
+    assert sent.offset != next(copy.offset for copy in deployment.read(TRANSACTIONS.name) if copy.value == sent.value)
 
     audited = deployment.tidemark("audit", "--all", "--json", str(deployment.home / "audit.json"))
     assert audited.returncode == 0, audited.stdout + audited.stderr

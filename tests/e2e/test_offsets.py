@@ -14,7 +14,7 @@ from streams.config import INGEST, LABELS_COPY, PROFILES, SCORE
 from streams.kafka.client import KafkaClients
 from streams.kafka.groups import Groups
 from streams.kafka.log import KafkaLog
-from streams.messages.dead_letters import refused_transactions
+from streams.messages.dead_letters import letter_in
 from streams.messages.events import Decision
 from streams.messages.partitioner import partition_of
 from streams.messages.record import LogRecord
@@ -46,7 +46,11 @@ def some(n: int) -> list[LogRecord]:
 def everything_once(deployment: Deployment) -> None:
     """Each record of transactions has one decision or one dead letter, but for labels and what was sent again."""
     decided = Counter((found.source.partition, found.source.offset) for found in deployment.messages("decisions", Decision))
-    letters = Counter(refused_transactions(deployment.read("dead-letters"), SEAL))
+    letters = Counter(
+        (found.partition, found.offset)
+        for record in deployment.read("dead-letters")
+        if (found := letter_in(record, SEAL)) is not None and found.topic == "transactions"
+    )
     sent = {(record.partition, record.offset) for record in deployment.read("transactions") if not record.headers}
     assert decided + letters == Counter(sent)
 

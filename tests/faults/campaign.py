@@ -139,6 +139,18 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def chosen_of(names: str | None) -> list[Scenario]:
+    """The scenarios that have one of these comma-separated names, or a part of one (bytes: hostile_bytes); all of them for None.
+
+    Raises SystemExit for a name that none has.
+    """
+    wanted = [name.strip() for name in names.split(",")] if names else [""]
+    for name in wanted:
+        if not any(name in scenario.inject.__name__ for scenario in FULL):
+            raise SystemExit(f"there is no scenario {name!r}; choose from {', '.join(scenario.inject.__name__ for scenario in FULL)}")
+    return [scenario for scenario in FULL if any(name in scenario.inject.__name__ for name in wanted)]
+
+
 def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
@@ -147,7 +159,7 @@ def _main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--keep", action="store_true", help="keep the deployments' folders")
     arguments = parser.parse_args()
-    chosen = [scenario for scenario in FULL if not arguments.only or scenario.inject.__name__ in arguments.only.split(",")]
+    chosen = chosen_of(arguments.only)
     made_on = provenance(["python", "-m", "tests.faults.campaign", *sys.argv[1:]])
     rows = []
     for scenario in chosen:

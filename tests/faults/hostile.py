@@ -12,11 +12,23 @@ from streams.kafka.log import KafkaLog
 from streams.messages import headers, seal
 from streams.messages.batches import FEATURES, PREVIOUS
 from streams.messages.record import LogRecord
-from streams.messages.topics import BY_MERCHANT, DEPLOYMENT, LABELS, SCORING_LOG, STATE_MERCHANTS, STATE_USERS, TRANSACTIONS, USERS
+from streams.messages.topics import (
+    BY_MERCHANT,
+    DEAD_LETTERS,
+    DEPLOYMENT,
+    LABELS,
+    SCORING_LOG,
+    STATE_MERCHANTS,
+    STATE_USERS,
+    TRANSACTIONS,
+    USERS,
+)
 from tests.run import raw_records
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 PARTITIONS = 4
+# What senders may stamp where the broker doesn't; later ones it refuses.
+_STAMPS = (1, 10**12, 10**13)
 _INTERNAL = (BY_MERCHANT.name, SCORING_LOG.name, STATE_USERS.name, STATE_MERCHANTS.name, DEPLOYMENT.name)
 _NAMES = (
     *(headers.ANSWER, headers.LABEL, headers.REPLAY, headers.SEQ, headers.SENT_AT, seal.HEADER, PREVIOUS, FEATURES, seal.RESERVED),
@@ -45,7 +57,7 @@ _VALUES: tuple[object, ...] = (
 
 
 class Hostile(NamedTuple):
-    """One record; ``partition`` −1: by its key."""
+    """One record; ``partition`` −1: by its key. ``timestamp`` in ms, 0: now."""
 
     topic: str
     partition: int
@@ -56,11 +68,13 @@ class Hostile(NamedTuple):
 
 
 def records(random: Random, seen: Sequence[tuple[str, LogRecord]]) -> Iterator[Hostile]:
-    """An endless sequence. ``seen`` are records of internal topics, each with its topic, of which it changes bits."""
+    """An endless sequence. None goes to ``decisions``, of which the audit reports whatever is foreign.
+
+    ``seen`` are records of internal topics, each with its topic, of which it changes bits."""
     while True:
-        topic = random.choice((TRANSACTIONS.name, TRANSACTIONS.name, LABELS.name, USERS.name, *_INTERNAL))
-        made = _changed(random, *random.choice(seen)) if topic in _INTERNAL and seen else _made(random, topic)
-        yield made
+        topic = random.choice((TRANSACTIONS.name, TRANSACTIONS.name, LABELS.name, USERS.name, DEAD_LETTERS.name, *_INTERNAL))
+        of_ours = topic in _INTERNAL and seen and random.random() < 0.7
+        yield _changed(random, *random.choice(seen)) if of_ours else _made(random, topic)
 
 
 def _made(random: Random, topic: str) -> Hostile:
@@ -78,7 +92,7 @@ def _made(random: Random, topic: str) -> Hostile:
     partition = random.randrange(PARTITIONS) if random.random() < 0.1 else -1
     if topic == DEPLOYMENT.name:
         partition = 0
-    return Hostile(topic, partition, key, value, of_kind, random.choice((0, 1, 10**12, 4 * 10**12)))
+    return Hostile(topic, partition, key, value, of_kind, random.choice((0, 0, *_STAMPS)))
 
 
 def _bytes(random: Random, _user: str) -> bytes:

@@ -25,6 +25,7 @@ from streams.kafka.admin import partition_count
 from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.messages import batches, scoring_log
+from streams.messages.dead_letters import letter_in
 from streams.messages.events import DeadLetter, Decision, encode
 from streams.messages.record import LogRecord, SourcePosition
 from streams.messages.seal import Seal
@@ -268,7 +269,7 @@ class Oracle:
 
     def _compare_letters(self) -> None:
         self._expect_letters_of_users()
-        found = Counter(record.value or b"" for _, record in self._read(DEAD_LETTERS.name))
+        found = Counter(record.value or b"" for _, record in self._read(DEAD_LETTERS.name) if letter_in(record, self._seal) is not None)
         self.verdict.dead_letters = sum(found.values())
         for letter, count in (self._letters - found).items():
             self.verdict.note("lost", count, letter[:200])
@@ -358,12 +359,13 @@ def _row_hashes(rows: pa.RecordBatch) -> Hashes:
 def letters(config: DeploymentConfig) -> list[DeadLetter]:
     """All dead letters."""
     log = KafkaLog(KafkaClients.of(config), "oracle")
-    read = msgspec.json.Decoder(DeadLetter).decode
+    seal = Seal(config.answer_key)
     found = [
-        read(record.value or b"")
+        letter
         for partition in range(partition_count(KafkaClients.of(config), DEAD_LETTERS.name))
         for records in log.read(DEAD_LETTERS.name, partition, *log.bounds(DEAD_LETTERS.name, partition))
         for record in records
+        if (letter := letter_in(record, seal)) is not None
     ]
     log.close()
     return found

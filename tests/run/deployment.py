@@ -28,7 +28,6 @@ from streams.config import DeploymentConfig
 from streams.control import kafka_facts
 from streams.kafka.admin import create_missing
 from streams.kafka.client import KafkaClients
-from streams.messages.facts import SettledFacts
 from streams.messages.partitioner import PRODUCER_SETTING
 from streams.workers.kafka_idle import IdleWatch
 from tests.made.seal import ANSWER_KEY, SEAL
@@ -221,7 +220,7 @@ def deployed(home: Path, partitions: int = 4, features: str = "fraud_v1", curren
             (home / "answer.key").write_text(ANSWER_KEY)
             kafka = KafkaClients(endpoints.kafka)
             create_missing(kafka, partitions)
-            kafka_facts.settle(kafka, SEAL, SettledFacts(features, currency))
+            kafka_facts.settle(kafka, SEAL, features, currency)
             write_feast_repo(endpoints.feast_repo, endpoints.redis)
             config = DeploymentConfig(
                 kafka=endpoints.kafka,

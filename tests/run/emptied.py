@@ -20,7 +20,6 @@ from streams.config import DeploymentConfig
 from streams.control import kafka_facts
 from streams.kafka.admin import create_missing
 from streams.kafka.client import KafkaClients
-from streams.messages.facts import SettledFacts
 from streams.messages.topics import TOPICS
 from tests.made.seal import ANSWER_KEY, SEAL
 from tests.run.deployment import Deployment, eventually
@@ -83,6 +82,6 @@ def _empty(config: DeploymentConfig, partitions: int) -> None:
         return ours <= set(admin.list_topics(timeout=10).topics)
 
     eventually(made, 30, "the topics")
-    kafka_facts.settle(KafkaClients.of(config), SEAL, SettledFacts(config.features, config.currency))
+    kafka_facts.settle(KafkaClients.of(config), SEAL, config.features, config.currency)
     with redis.Redis.from_url(config.redis) as client:
         client.flushall()

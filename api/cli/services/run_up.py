@@ -1,11 +1,9 @@
 """``tidemark up``: services, topics and Feast repository, and the facts of the deployment."""
 
-import secrets
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import typer
-from msgspec import structs
 
 from api.answer_key import answer_key, ensure, is_given
 from api.deployment import Facts, recorded_facts
@@ -21,7 +19,6 @@ from streams.kafka.admin import create_missing, partition_count
 from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.kafka.out_of_range import START_OVER
-from streams.messages.facts import SettledFacts
 from streams.messages.seal import Seal
 from streams.messages.topics import BY_MERCHANT, TRANSACTIONS, Topic
 
@@ -44,7 +41,7 @@ def run(partitions: int, features: str | None, currency: str | None) -> None:
 
 def _record(kafka: KafkaClients, home: Path) -> Record:
     """A home without a key gets one only where something is settled: one that is refused is left as it was."""
-    seal = Seal(answer_key(home) if is_given(home) else secrets.token_hex())
+    seal = Seal(answer_key(home) if is_given(home) else "")
     known = kafka_facts.settled(kafka, seal)
     if known is None and _has_records(kafka, BY_MERCHANT) and not kafka_facts.is_known(kafka, seal):
         raise UserError(
@@ -53,9 +50,10 @@ def _record(kafka: KafkaClients, home: Path) -> Record:
             f"where there is no such key, {START_OVER} (an archive is read as before)"
         )
     return Record(
-        {} if known is None else structs.asdict(known),
+        {} if known is None else {"features": known.features, "currency": known.currency},
+        0 if known is None else known.revision,
         lambda: _has_records(kafka, TRANSACTIONS),
-        lambda facts: kafka_facts.settle(kafka, Seal(ensure(home)), SettledFacts(facts.features, facts.currency)),
+        lambda facts, after: kafka_facts.settle(kafka, Seal(ensure(home)), facts.features, facts.currency, after),
     )
 
 

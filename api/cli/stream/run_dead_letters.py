@@ -42,17 +42,22 @@ def _list(letters: DeadLetters, summary: Path | None) -> None:
         {
             "letters": tally.letters.total(),
             "by": [
-                {"topic": topic, "reason": reason, "count": count, "sent_again": tally.sent_again[topic, reason]}
+                {"topic": topic, "reason": reason, "count": count, "replayed": tally.replayed[topic, reason]}
                 for (topic, reason), count in by_count
             ],
+            "lost": tally.lost,
             "unreadable": tally.unreadable,
         },
     )
     for (topic, reason), count in by_count:
-        again = tally.sent_again[topic, reason]
-        note = f", {'all' if again == count else f'{again:,}'} sent again" if again else ""
+        again = tally.replayed[topic, reason]
+        note = f", {'all' if again == count else f'{again:,}'} replayed" if again else ""
         typer.echo(f"{count:>12,}  {dead_letters.printable(topic):<14}{dead_letters.printable(reason)}{note}")
     typer.echo(f"{tally.letters.total():>12,}  in all")
+    for reason, lost in tally.lost.items():
+        typer.echo(
+            f"note: of those replayed as {dead_letters.printable(reason)}, {counted(lost, 'record')} could not be sent again", err=True
+        )
     if tally.unreadable:
         typer.echo(f"note: {counted(tally.unreadable, 'record')} on dead-letters not written by this deployment", err=True)
 

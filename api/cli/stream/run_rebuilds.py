@@ -7,18 +7,17 @@ from dataclasses import replace
 
 import typer
 
-from api.deployment import record, variable
+from api.deployment import record, recorded_revision, variable
 from api.settings import Settings
 from features.errors import UserError
 from features.online.feast_store import OnlineStoreError, OnlineWriter, forget
-from streams.config import INGEST, PROFILES, SCORE
+from streams.config import INGEST, PROFILES, SCORE, DeploymentConfig
 from streams.control import kafka_facts
 from streams.delivery.kafka_rebuild import rebuild
 from streams.kafka.admin import partition_count
-from streams.kafka.client import KafkaClients
+from streams.kafka.client import KafkaClients, KafkaException
 from streams.kafka.groups import Groups
 from streams.kafka.log import KafkaLog
-from streams.messages.facts import SettledFacts
 from streams.messages.seal import Seal
 from streams.workers.stages import STAGES
 
@@ -28,7 +27,13 @@ _LOOK_EVERY_S = 0.5
 def run_online(timeout: float) -> None:
     """As ``tidemark rebuild-online`` promises."""
     config = Settings.resolve(require_services=True).agreed_config()
+    try:
+        _run_online(config, timeout)
+    except KafkaException as error:
+        raise UserError(f"Kafka at {config.kafka} failed ({error.args[0].str()}); see `tidemark doctor`, then try again") from error
 
+
+def _run_online(config: DeploymentConfig, timeout: float) -> None:
     def with_records(stage: str) -> set[int]:
         """The partitions of which a worker has processed anything."""
         kafka, topic = KafkaClients.of(config), STAGES[stage].topic.name
@@ -61,7 +66,7 @@ def run_online(timeout: float) -> None:
 def _require_writers(groups: Sequence[str], kafka: KafkaClients) -> None:
     """Raises UserError if any of the groups that would write states again has no member, before anything is forgotten."""
     found = Groups(kafka)
-    if idle := [group for group in groups if not found.members(group)]:
+    if idle := [group for group in groups if found.members(group) <= len(found.strangers(group, kafka.client_id))]:
         raise UserError(
             f"nobody would write {' and '.join(idle)}'s part again: the stages of a worker do that; start `tidemark worker`, then "
             "give this command again"
@@ -73,8 +78,9 @@ def run_state(features: str) -> None:
     settings = Settings.resolve(require_services=True)
     config = settings.agreed_config(features)
     rebuild(config, typer.echo)
-    kafka_facts.settle(KafkaClients.of(config), Seal(config.answer_key), SettledFacts(features, config.currency))
-    record(settings.home, replace(settings.facts, features=features))
+    after = recorded_revision(settings.home)
+    revision = kafka_facts.settle(KafkaClients.of(config), Seal(config.answer_key), features, config.currency, after)
+    record(settings.home, replace(settings.facts, features=features), revision)
     typer.echo(f"states of {features} are built, and it is this deployment's feature set now; start the workers and the API again")
     overriding = os.environ.get(variable("features"), features)
     if overriding not in ("", features):

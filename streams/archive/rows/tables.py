@@ -62,6 +62,10 @@ class ArchivedTopic:
     at_once: int
 
 
+# What Python's dates have, years 1 to 9999.
+_CALENDAR_MS = (-62_135_596_800_000, 253_402_300_799_999)
+
+
 def by_day(rows: pa.Table) -> Iterator[tuple[date, pa.Table]]:
     """The rows of each UTC day, in order."""
     days = np.floor_divide(rows["event_timestamp"].cast(pa.int64()).to_numpy(), _DAY_US)
@@ -70,8 +74,8 @@ def by_day(rows: pa.Table) -> Iterator[tuple[date, pa.Table]]:
 
 
 def times(moments: Sequence[int] | npt.NDArray[np.int64]) -> pa.Array:
-    """Times in ms as timestamps."""
-    return pa.array(np.asarray(moments, np.int64) * 1_000).cast(TIME)
+    """Times in ms as timestamps. A record of nobody's may be stamped outside of the calendar; it is filed under its first or last day."""
+    return pa.array(np.asarray(moments, np.int64).clip(*_CALENDAR_MS) * 1_000).cast(TIME)
 
 
 def json_topic(

@@ -29,7 +29,8 @@ def sent_to_each(log: KafkaLog, before: Mapping[int, int], seal: Seal) -> dict[i
 def sent_before(config: DeploymentConfig, replay: str) -> dict[int, int]:
     """Up to which ``seq`` the records of an aligned replay lie on each partition already, −1 where none does.
 
-    Raises UserError if it can't begin or go on: another one isn't finished, INGEST has left records unread that are no part of it, or runs.
+    It reads all of the topic, for what is said of a replay last may be a copy of what was said before. Raises UserError if it can't begin
+    or go on: another one isn't finished, INGEST has left records unread that are no part of it, or runs.
     """
     _require_alone(config)
     log = KafkaLog(KafkaClients.of(config), config.group(INGEST))
@@ -44,6 +45,7 @@ def sent_before(config: DeploymentConfig, replay: str) -> dict[int, int]:
             _refuse_unread(log, ends)
     finally:
         log.close()
+    _require_alone(config)  # reading takes its time
     return {number: sent.seq for number, sent in mine.items()}
 
 

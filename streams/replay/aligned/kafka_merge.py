@@ -17,17 +17,17 @@ from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from features.errors import UnavailableError, UserError
 from streams.config import INGEST, DeploymentConfig
-from streams.kafka.admin import partition_count
-from streams.kafka.client import KafkaClients
+from streams.kafka.admin import partition_count, require_topics
+from streams.kafka.client import KafkaClients, KafkaException
 from streams.kafka.log import KafkaLog
 from streams.kafka.positions import Positions, reached, terminated_signature
-from streams.kafka.producer import Membership
+from streams.kafka.producer import DeliveryError, Membership
 from streams.kafka.reader import Fetching, PartitionReader
 from streams.kafka.stall import exit_now
 from streams.kafka.watchdog import Watchdog
 from streams.messages.record import LogRecord
 from streams.messages.seal import Seal
-from streams.messages.topics import TRANSACTIONS
+from streams.messages.topics import BY_MERCHANT, STATE_USERS, TRANSACTIONS
 from streams.replay.aligned.kafka_marks import sent_to_each
 from streams.replay.aligned.merge import Merge, begin_after
 from streams.stages.kafka_ingest import IngestWorker
@@ -229,6 +229,7 @@ def main(config: DeploymentConfig, replay: str) -> None:
     """Runs until the end of the replay, and exits with a status that ``streams/workers/worker.py`` knows."""
 
     async def run() -> int:
+        require_topics(KafkaClients.of(config), (TRANSACTIONS, STATE_USERS, BY_MERCHANT))
         ingest = AlignedIngest(config, replay)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, ingest.stop)
@@ -236,7 +237,7 @@ def main(config: DeploymentConfig, replay: str) -> None:
 
     try:
         status = asyncio.run(run())
-    except UnavailableError:
+    except (UnavailableError, KafkaException, DeliveryError):
         raise
     except UserError as error:
         logger.error("%s", error)

@@ -21,7 +21,6 @@ from streams.config import INGEST, SCORE, DeploymentConfig
 from streams.control import kafka_facts
 from streams.kafka.admin import create_missing
 from streams.kafka.client import KafkaClients
-from streams.messages.facts import SettledFacts
 from streams.messages.seal import Seal
 from streams.workers.worker import Worker
 from tests.benchmarks.figures.stage_sampling import NOT_YET
@@ -72,7 +71,7 @@ def deployed(partitions: int, registry: str | None = None) -> Iterator[Deploymen
                 endpoints = services.up(home)
                 kafka = KafkaClients(endpoints.kafka)
                 create_missing(kafka, partitions)
-                kafka_facts.settle(kafka, Seal(ensure(home)), SettledFacts("fraud_v1", "EUR"))
+                kafka_facts.settle(kafka, Seal(ensure(home)), "fraud_v1", "EUR")
                 write_feast_repo(endpoints.feast_repo, endpoints.redis)
                 yield Deployment(
                     home,

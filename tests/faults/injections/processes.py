@@ -66,12 +66,19 @@ POINTS = {
 }
 
 
+_WORKER_EVERY = 4
+
+
 def crash_points(world: World) -> int:
     """A process dies right after each of its side effects, that is, between every two."""
     points = [(stage, point) for stage, each in POINTS.items() for point in each]
     if world.times < len(points):
         points = world.random.sample(points, world.times)
-    for stage, point in points:
+    for number, (stage, point) in enumerate(points):
+        if number % _WORKER_EVERY == 0:
+            # One that had to start a stage again so often would wait up to a minute with the next.
+            world.fleet.kill_worker()
+            world.recover(stage)
         if point == "claim":
             # That happens at an assignment only.
             world.fleet.kill_stage(stage)

@@ -13,7 +13,7 @@ from features.errors import UserError
 from streams.control import kafka_facts
 from streams.kafka.admin import create_missing
 from streams.kafka.client import KafkaClients
-from streams.messages.facts import KEY, SettledFacts
+from streams.messages.facts import KEY
 from streams.messages.record import LogRecord
 from streams.messages.topics import DEPLOYMENT
 from streams.workers import handover
@@ -72,7 +72,7 @@ def test_a_stage_of_another_currency_ends_before_it_does_anything(
 
 
 def test_facts_settled_anew_count(kafka: KafkaClients) -> None:
-    kafka_facts.settle(kafka, SEAL, SettledFacts("fraud_v2", "EUR"))
+    kafka_facts.settle(kafka, SEAL, "fraud_v2", "EUR")
     with pytest.raises(UserError, match=r"computes fraud_v1, but .* fraud_v2"):
         kafka_facts.require(kafka, SEAL, "EUR", "fraud_v1")
     kafka_facts.require(kafka, SEAL, "EUR", None)

@@ -5,7 +5,16 @@ import pytest
 from msgspec import structs
 
 from streams.messages import dead_letters
-from streams.messages.dead_letters import Original, letter_header, letter_in, original_of, replayed_in, replayed_key
+from streams.messages.dead_letters import (
+    Original,
+    SentAgain,
+    encode_sent_again,
+    letter_header,
+    letter_in,
+    original_of,
+    replayed_key,
+    sent_again_in,
+)
 from streams.messages.events import DeadLetter
 from streams.messages.record import LogRecord
 from streams.messages.refusals import RefusedError
@@ -84,10 +93,11 @@ def marks(*values: bytes | None, key: bytes = replayed_key("not_json")) -> list[
 
 
 def test_up_to_where_letters_were_sent_again_only_rises() -> None:
-    assert replayed_in([]) == {}
+    assert sent_again_in([]) == {}
     others = [LogRecord(0, 0, b"facts", b"{}", []), LogRecord(0, 0, None, b"{}", [])]
-    assert replayed_in([*others, *marks(b'{"0":5}', b'{"0":7,"1":2}', b'{"0":6}')]) == {"not_json": {0: 7, 1: 2}}
-    assert replayed_in(marks(b'{"0":5}', key=replayed_key("wrong_key"))) == {"wrong_key": {0: 5}}
+    values = [encode_sent_again(SentAgain(*of)) for of in (({0: 5}, 0), ({0: 7, 1: 2}, 3), ({0: 6}, 1))]
+    assert sent_again_in([*others, *marks(*values)]) == {"not_json": SentAgain({0: 7, 1: 2}, 3)}
+    assert sent_again_in(marks(values[0], key=replayed_key("wrong_key"))) == {"wrong_key": SentAgain({0: 5})}
 
 
 def test_a_letter_is_shown_so_that_people_can_read_it() -> None:

@@ -1,6 +1,7 @@
 """A deployment's facts among whatever lies on their topic, and the sentence for who works with others."""
 
 import pytest
+from msgspec import structs
 
 from streams.messages import facts
 from streams.messages.facts import KEY, SettledFacts
@@ -44,6 +45,13 @@ def test_what_cant_be_read_changes_nothing_and_is_named(value: bytes | None) -> 
 def test_other_keys_are_no_facts_whatever_they_hold(key: bytes | None) -> None:
     found = facts.newest([record(0, facts.encode(EUROS)), record(1, facts.encode(DOLLARS), key), record(2, b"{", key)])
     assert (found.facts, found.unreadable) == (EUROS, ())
+
+
+def test_a_former_record_that_was_sent_again_does_not_count() -> None:
+    later = structs.replace(EUROS, currency="USD", revision=2)
+    assert (facts.key_of(EUROS), facts.key_of(later)) == (b"facts/0", b"facts/2")
+    records = [record(0, facts.encode(later), facts.key_of(later)), record(1, facts.encode(EUROS), facts.key_of(EUROS))]
+    assert facts.newest(records).facts == later
 
 
 def test_fields_that_a_later_version_adds_are_ignored() -> None:

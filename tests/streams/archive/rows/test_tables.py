@@ -175,6 +175,22 @@ def test_rows_are_told_apart_by_the_day_of_their_event() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("timestamp", "day"),
+    [
+        (253_402_300_799_999, date(9999, 12, 31)),
+        (253_402_300_800_000, date(9999, 12, 31)),
+        (9 * 10**15, date(9999, 12, 31)),
+        (2**62, date(9999, 12, 31)),
+        (-(2**62), date(1, 1, 1)),
+    ],
+)
+@pytest.mark.parametrize("topic", ["decisions", "scoring-log", "labels"])
+def test_a_record_stamped_outside_of_the_calendar_is_filed_at_its_end(topic: str, timestamp: int, day: date) -> None:
+    ((found, rows),) = by_day(archived(topic, LogRecord(0, timestamp, b"u1", b"{", [])))
+    assert (found, rows["timestamp"].to_pylist()) == (day, [timestamp])
+
+
 @pytest.mark.parametrize("topic", ["transactions", "users"])
 def test_a_record_on_which_reading_fails_is_refused_alone(topic: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name = topic.removesuffix("s")
