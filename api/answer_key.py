@@ -5,8 +5,7 @@ import secrets
 import tempfile
 from pathlib import Path
 
-from features.errors import UserError
-from streams.kafka.out_of_range import START_OVER
+from features.errors import START_OVER, UserError
 
 VARIABLE, FILE_VARIABLE = "TIDEMARK_ANSWER_KEY", "TIDEMARK_ANSWER_KEY_FILE"
 _NAME = "answer.key"

@@ -2,6 +2,9 @@
 
 import re
 
+START_OVER = "start over with empty topics as docs/reliability.md has it"
+"""What is left to do where logs or states are lost for good."""
+
 # As ``urllib`` takes an address apart: what stands before the last "@" of the part up to the path.
 _PASSWORD = re.compile(r"(\w://[^\s:@/?#]*):[^\s/?#]+@")
 # An address whose scheme was forgotten, and a password among the parameters, as Redis' addresses may have it.

@@ -61,6 +61,14 @@ def forget(repo_path: Path, timeout: float = 2.0) -> None:
         client.delete(_SENTINEL)
 
 
+def clock(repo_path: Path, timeout: float = 2.0) -> float:
+    """What time it is by Redis, s since 1970 UTC. Raises as ``forget``."""
+    address = _connection_string(repo_path)
+    with _redis_errors(address.partition(",")[0]), _client(address, timeout) as client:
+        seconds, microseconds = cast(tuple[int, int], client.time())
+    return seconds + microseconds / 1e6
+
+
 class OnlineWriter:
     """Writes one stage's states to the online store, and notes up to where each partition is written. For one thread at a time.
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.errors import UserError
+from features.errors import START_OVER, UserError
 from features.online.feast_store import KeyState, OnlineReader, OnlineStoreError
 from models.registry import mlflow_registry
 from streams.audit import store as store_audit
@@ -25,7 +25,6 @@ from streams.config import INGEST, SCORE, DeploymentConfig
 from streams.kafka.admin import partition_count
 from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
-from streams.kafka.out_of_range import START_OVER
 from streams.messages import batches, scoring_log
 from streams.messages.dead_letters import refused_transactions
 from streams.messages.events import Decision, decode_decision

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pyarrow.compute as pc
 
-from features.errors import UserError
+from features.errors import START_OVER, UserError
 from streams.config import INGEST, LABELS_COPY, PROFILES, SCORE, DeploymentConfig
 from streams.delivery.restored_positions import gaps_in, scored_up_to
 from streams.ingest import ingest, reapply
@@ -15,7 +15,7 @@ from streams.kafka.admin import partition_count
 from streams.kafka.client import KafkaClients
 from streams.kafka.groups import Groups
 from streams.kafka.log import KafkaLog
-from streams.kafka.out_of_range import START_OVER, require_within
+from streams.kafka.out_of_range import require_within
 from streams.kafka.producer import StageProducer
 from streams.messages import batches, scoring_log
 from streams.messages.batches import Batch

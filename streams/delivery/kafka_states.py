@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from features.arrays import Int64
-from features.errors import UserError
+from features.errors import START_OVER, UserError
 from features.windows import UNPROJECTED
 from streams.kafka.log import KafkaLog
-from streams.kafka.out_of_range import START_OVER, require_within
+from streams.kafka.out_of_range import require_within
 from streams.kafka.producer import Membership
 from streams.messages.record import LogRecord, SourcePosition
 from streams.messages.seal import Seal

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
@@ -10,10 +11,10 @@ from confluent_kafka.admin._metadata import ClusterMetadata
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
-from features.errors import UnavailableError, UserError
+from features.errors import START_OVER, UnavailableError, UserError
 from streams.kafka.client import KafkaClients, KafkaError, KafkaException
-from streams.kafka.out_of_range import PATIENCE_S, START_OVER
-from streams.messages.topics import DEFAULT_PARTITIONS, STAMPED, STAMPING, TOPICS, Topic
+from streams.kafka.out_of_range import PATIENCE_S
+from streams.messages.topics import DEFAULT_PARTITIONS, TOPICS, Topic
 
 _TIMEOUT_S = 15
 _LOOK_S = 1.0
@@ -24,8 +25,7 @@ _silent.propagate = False
 
 
 def create_missing(kafka: KafkaClients, partitions: int = DEFAULT_PARTITIONS) -> None:
-    """Creates every topic of ``topics.TOPICS`` that the broker lacks; existing ones are left as they are, but that the broker is to stamp
-    the records of ``topics.STAMPED``.
+    """Creates every topic of ``topics.TOPICS`` that the broker lacks; existing ones are left as they are but for what they ``require``.
 
     Raises UserError if the broker can't be reached or refuses.
     """
@@ -44,27 +44,72 @@ def create_missing(kafka: KafkaClients, partitions: int = DEFAULT_PARTITIONS) ->
         ]
         for created in admin.create_topics(missing, operation_timeout=_TIMEOUT_S).values() if missing else ():
             _unless_exists(created)
-        _have_stamped(admin, [name for name in present if name in STAMPED])
+        _have_required(admin, [topic.name for topic in TOPICS if topic.name in present])
     except KafkaException as error:
         raise UserError(
             f"Kafka at {kafka.servers} did not create the topics ({error.args[0].str()}); check that it runs and allows it"
         ) from error
 
 
-def _have_stamped(admin: AdminClient, names: Sequence[str]) -> None:
-    """Sets how these topics' records are stamped, where it is otherwise and one may look. Raises KafkaException."""
+@dataclass(frozen=True)
+class TopicState:
+    """A topic as its broker has it. ``settings`` are its configuration, {} where one may not look."""
+
+    partitions: int
+    replicas: int
+    settings: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class ClusterState:
+    """How many brokers there are, and each topic of ``topics.TOPICS`` that exists."""
+
+    brokers: int
+    topics: Mapping[str, TopicState]
+
+
+def cluster_state(kafka: KafkaClients) -> ClusterState:
+    """Asks for it. Raises UserError if the broker can't be reached."""
+    admin, found = connect(kafka)
+    present = {topic.name: found.topics[topic.name] for topic in TOPICS if topic.name in found.topics}
+    described = _settings(admin, present)
+    return ClusterState(
+        len(found.brokers),
+        {
+            name: TopicState(len(topic.partitions), min(len(part.replicas) for part in topic.partitions.values()), described[name])
+            for name, topic in present.items()
+        },
+    )
+
+
+def _settings(admin: AdminClient, names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """The configuration of each topic, {} where one may not look: records that the broker doesn't stamp are refused, with what to set.
+    Raises KafkaException."""
     asked = [ConfigResource(ResourceType.TOPIC, name) for name in names]
-    otherwise = []
+    found: dict[str, dict[str, str]] = {}
     for resource, described in admin.describe_configs(asked, request_timeout=_TIMEOUT_S).items() if asked else ():
         try:
-            if described.result()[STAMPING[0]].value != STAMPING[1]:
-                otherwise.append(resource)
+            found[resource.name] = {name: entry.value for name, entry in described.result().items()}
         except KafkaException as error:
-            # Whoever may not look leaves it at that: records that the broker doesn't stamp are refused, with what to set.
             if error.args[0].code() not in (KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED):
                 raise
-    wanted = ConfigEntry(*STAMPING, incremental_operation=AlterConfigOpType.SET)
-    changes = [ConfigResource(ResourceType.TOPIC, resource.name, incremental_configs=[wanted]) for resource in otherwise]
+            found[resource.name] = {}
+    return found
+
+
+def _have_required(admin: AdminClient, names: Iterable[str]) -> None:
+    """Sets what these topics can't do without, where it is otherwise: who stamps their records, and whether old ones go by age or by key.
+    Raises KafkaException."""
+    required = {topic.name: topic.required() for topic in TOPICS}
+    changes = [
+        ConfigResource(
+            ResourceType.TOPIC,
+            name,
+            incremental_configs=[ConfigEntry(*entry, incremental_operation=AlterConfigOpType.SET) for entry in required[name].items()],
+        )
+        for name, settings in _settings(admin, names).items()
+        if settings and any(settings.get(key) != value for key, value in required[name].items())
+    ]
     for changed in admin.incremental_alter_configs(changes, request_timeout=_TIMEOUT_S).values() if changes else ():
         changed.result()
 

@@ -9,9 +9,9 @@ from typing import TypeVar
 from confluent_kafka import TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from features.errors import UnavailableError, UserError
+from features.errors import START_OVER, UnavailableError, UserError
 from streams.kafka.client import TIMESTAMP_LOG_APPEND_TIME, KafkaClients, KafkaError, KafkaException, Message, TopicPartition
-from streams.kafka.out_of_range import START_OVER, require_within
+from streams.kafka.out_of_range import require_within
 from streams.kafka.positions import Positions, signature, signed
 from streams.messages.record import UNSTAMPED, LogRecord
 from streams.messages.seal import Seal
@@ -149,6 +149,11 @@ class KafkaLog:
     def bounds(self, topic: str, partition: int) -> tuple[int, int]:
         """The first offset that is kept, and the last stable offset (the end of what is committed)."""
         return self._patiently(lambda: self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_TIMEOUT_S))
+
+    def offset_at(self, topic: str, partition: int, timestamp: int) -> int:
+        """The first offset whose record is stamped with this time (ms) or a later one; the end if there is none."""
+        (found,) = self._consumer.offsets_for_times([TopicPartition(topic, partition, timestamp)], timeout=_TIMEOUT_S)
+        return found.offset if found.offset >= 0 else self.bounds(topic, partition)[1]
 
     def read(self, topic: str, partition: int, begin: int, end: int) -> Iterator[list[LogRecord]]:
         """Yields the records with offsets from ``begin`` up to before ``end``, in order, some thousand at a time.

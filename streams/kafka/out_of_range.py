@@ -3,12 +3,11 @@
 import time
 from collections.abc import Callable
 
-from features.errors import UserError
+from features.errors import START_OVER, UserError
 
 # A broker that has just started may report less than it has, for a moment.
 PATIENCE_S = 10.0
 _LOOK_EVERY_S = 0.5
-START_OVER = "start over with empty topics as docs/reliability.md has it"
 
 
 def require_within(where: str, whose: str, position: int, bounds: Callable[[], tuple[int, int]], patience: float | None = None) -> None:

@@ -31,6 +31,10 @@ class Topic:
             return {"cleanup.policy": "compact", **self.config}
         return {"cleanup.policy": "delete", "retention.ms": str(self.retention_ms), **self.config}
 
+    def required(self) -> dict[str, str]:
+        """Those without which records of it would be lost or misread; the rest is the operator's to choose."""
+        return {name: value for name, value in self.settings().items() if name in ("cleanup.policy", STAMPING[0])}
+
 
 DEFAULT_PARTITIONS = 4
 

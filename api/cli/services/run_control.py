@@ -6,10 +6,12 @@ import os
 import typer
 
 from api.outside_kafka import ASKING
-from features.errors import redacted
+from api.settings import Settings
+from features.errors import UserError, redacted
 from infra.local import doctor as checks
 from infra.local import services
 from infra.local.errors import ServiceError
+from streams.health import findings
 
 
 def run_status(as_json: bool) -> None:
@@ -46,9 +48,24 @@ def run_down() -> None:
     typer.echo(f"ended {', '.join(ended)}" if ended else "nothing was running")
 
 
+def _deployment() -> list[findings.Finding]:
+    try:
+        config = Settings.resolve(require_services=True).stream_config()
+    except UserError as error:
+        problem, _, fix = str(error).partition("; ")
+        return [findings.Finding("deployment", False, problem, fix)]
+    from streams.health import kafka_deployment
+
+    return kafka_deployment.examine(config)
+
+
 def run_doctor() -> None:
     """As ``tidemark doctor`` promises."""
-    found = checks.examine(services.home_from_environment(), ASKING)
+    home = services.home_from_environment()
+    found: list[checks.Finding | findings.Finding] = [*checks.examine(home, ASKING)]
+    # Without the services there is nothing more to see.
+    if all(finding.ok for finding in found if finding.subject in {service.title for service in services.SERVICES}):
+        found += _deployment()
     for finding in found:
         typer.echo(f"{'ok     ' if finding.ok else 'BROKEN '}{finding.subject:<20}{redacted(finding.detail)}")
         if finding.fix:

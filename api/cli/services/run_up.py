@@ -11,14 +11,13 @@ from api.offline_store import offline_store
 from api.outside_kafka import ASKING
 from api.settings import kafka_security
 from api.settling import Record, settle
-from features.errors import UserError, redacted
+from features.errors import START_OVER, UserError, redacted
 from features.online import feast_repo_writer
 from infra.local import jars, services
 from streams.control import kafka_facts
 from streams.kafka.admin import create_missing, partition_count
 from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
-from streams.kafka.out_of_range import START_OVER
 from streams.messages.seal import Seal
 from streams.messages.topics import BY_MERCHANT, TRANSACTIONS, Topic
 

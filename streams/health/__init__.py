@@ -1,0 +1,1 @@
+"""Is the deployment well, and if not, what helps?"""

@@ -1,0 +1,163 @@
+"""What Kafka shows of a deployment: its topics, where its stages stand, what holds them back, and what came of the last hour's records."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
+from features.errors import UserError
+from streams.config import DeploymentConfig
+from streams.control import kafka_facts
+from streams.delivery.kafka_offsets import StageOffset, StageOffsets
+from streams.health import findings
+from streams.health.findings import Finding, PartitionSeen, StageSeen, TopicSeen
+from streams.kafka.admin import ClusterState, cluster_state
+from streams.kafka.client import KafkaClients
+from streams.kafka.groups import Groups
+from streams.kafka.log import KafkaLog
+from streams.kafka.open_transactions import open_transactions
+from streams.messages.dead_letters import letter_in
+from streams.messages.record import LogRecord
+from streams.messages.seal import Seal
+from streams.messages.topics import DEAD_LETTERS, DECISIONS, TOPICS
+
+_TIMEOUT_S = 10.0
+_HOUR_MS = 3_600_000
+# So many offsets a partition tell how much goes wrong, and what.
+_SAMPLE = 2_000
+_FIRST_LOOK = 100
+# Brokers abort a transaction of ours after 6 s.
+_HELD_S, _LOOK_S = 7.0, 0.5
+
+
+class KafkaHealth:
+    """Looks at a deployment's Kafka. Close it after use. Raises UserError if it can't be reached."""
+
+    def __init__(self, config: DeploymentConfig) -> None:
+        self._config, self._kafka, self._seal = config, KafkaClients.of(config), Seal(config.answer_key)
+        self._cluster: ClusterState = cluster_state(self._kafka)
+        self._stable, self._all = (KafkaLog(self._kafka, f"{config.application}-health", committed_only=only) for only in (True, False))
+
+    def close(self) -> None:
+        """Lets go of the connections."""
+        self._stable.close()
+        self._all.close()
+
+    def examine(self) -> list[Finding]:
+        """Everything, in the order in which it is needed. Raises KafkaException if Kafka fails meanwhile."""
+        seen = {name: TopicSeen(topic.partitions, topic.replicas, topic.settings) for name, topic in self._cluster.topics.items()}
+        found = findings.of_topics(seen, self._cluster.brokers)
+        if len(seen) < len(TOPICS):
+            return found
+        return [*found, self._facts(), *self._of_stages(), self._decisions(), self._dead_letters()]
+
+    def newest_stamp(self) -> int | None:
+        """When the broker last stamped one of our records, ms; None if it never did."""
+        stamps = [self._newest(topic.name) for topic in TOPICS if topic.required().get("message.timestamp.type")]
+        return max((stamp for stamp in stamps if stamp is not None), default=None)
+
+    def _facts(self) -> Finding:
+        try:
+            kafka_facts.require_of(self._config)
+        except UserError as error:
+            problem, _, fix = str(error).partition("; ")
+            return Finding("facts", False, problem, fix)
+        return Finding("facts", True, f"feature set {self._config.features}, currency {self._config.currency}")
+
+    def _of_stages(self) -> list[Finding]:
+        offsets, groups = StageOffsets(self._config), Groups(self._kafka, _TIMEOUT_S)
+        try:
+            by_stage: dict[str, list[StageOffset]] = {}
+            for offset in offsets.all():
+                by_stage.setdefault(offset.stage, []).append(offset)
+        finally:
+            offsets.close()
+        seen: list[StageSeen] = []
+        held: dict[tuple[str, int], int] = {}
+        for stage, of_stage in by_stage.items():
+            group, topic = of_stage[0].group, of_stage[0].topic
+            partitions = [self._partition(offset) for offset in of_stage]
+            strangers = groups.strangers(group, self._kafka.client_id)
+            seen.append(StageSeen(stage, topic, groups.members(group), partitions, strangers))
+            held |= {(topic, part.partition): part.end - part.stable for part in partitions if part.end > part.stable}
+        return findings.of_stages(seen) + self._open_transactions(held)
+
+    def _partition(self, at: StageOffset) -> PartitionSeen:
+        _, end = self._all.bounds(at.topic, at.partition)
+        position = at.begin if at.offset is None else at.offset
+        waiting = self._first_stamp(at.topic, at.partition, position, at.end) if at.begin <= position < at.end else None
+        waits_s = 0.0 if waiting is None else max(0.0, time.time() - waiting / 1_000)
+        return PartitionSeen(at.partition, at.offset, at.begin, at.end, end, at.is_ours, waits_s)
+
+    def _open_transactions(self, held: dict[tuple[str, int], int]) -> list[Finding]:
+        # A transaction under way holds a partition back for a moment.
+        named, by = {}, {}
+        for (topic, number), count in held.items():
+            if not self._still_held(topic, number):
+                continue
+            where = f"{topic}[{number}]"
+            named[where] = count
+            by[where] = self._holders(topic, number)
+        return findings.of_open_transactions(named, by)
+
+    def _still_held(self, topic: str, number: int) -> bool:
+        stable = self._stable.bounds(topic, number)[1]
+        deadline = time.monotonic() + _HELD_S
+        while time.monotonic() < deadline:
+            if self._stable.bounds(topic, number)[1] > stable:
+                return False
+            time.sleep(_LOOK_S)
+        return self._all.bounds(topic, number)[1] > stable
+
+    def _holders(self, topic: str, number: int) -> Sequence[str]:
+        if self._kafka.security:
+            return []  # the plain connection by which that is asked isn't taken
+        try:
+            found = open_transactions(self._stable.leader(topic, number), topic, number)
+        except OSError:
+            return []
+        return [f"producer {one.producer_id} since offset {one.start_offset}" for one in found]
+
+    def _decisions(self) -> Finding:
+        newest = self._newest(DECISIONS.name)
+        return findings.of_decisions(None if newest is None else max(0.0, time.time() - newest / 1_000))
+
+    def _dead_letters(self) -> Finding:
+        since = int(time.time() * 1_000) - _HOUR_MS
+        letters: Counter[str] = Counter()
+        for records, share in self._samples(DEAD_LETTERS.name, since):
+            found = Counter(letter.reason for record in records if (letter := letter_in(record, self._seal)) is not None)
+            letters += Counter({reason: round(count / share) for reason, count in found.items()})
+        decisions = sum(round(len(records) / share) for records, share in self._samples(DECISIONS.name, since))
+        return findings.of_dead_letters(letters, decisions)
+
+    def _samples(self, topic: str, since: int) -> Iterator[tuple[list[LogRecord], float]]:
+        """Of each partition, the newest records that were stamped ``since`` (ms), and which share of all of them that is. Markers of
+        transactions take offsets too."""
+        for number in range(self._cluster.topics[topic].partitions):
+            first, end = self._stable.offset_at(topic, number, since), self._stable.bounds(topic, number)[1]
+            begin = max(first, end - _SAMPLE)
+            share = (end - begin) / (end - first) if end > first else 1.0
+            yield list(chain.from_iterable(self._stable.read(topic, number, begin, end))), share
+
+    def _newest(self, topic: str) -> int | None:
+        """When the newest record of a topic was stamped, ms."""
+        stamps = []
+        for number in range(self._cluster.topics[topic].partitions):
+            begin, end = self._stable.bounds(topic, number)
+            look = _FIRST_LOOK
+            # The newest offsets may be those of transactions' markers.
+            while end > begin:
+                stamp = self._last_stamp(topic, number, max(begin, end - look), end)
+                if stamp is not None or end - look <= begin:
+                    stamps += [] if stamp is None else [stamp]
+                    break
+                look *= 10
+        return max(stamps, default=None)
+
+    def _first_stamp(self, topic: str, number: int, begin: int, end: int) -> int | None:
+        return next((record.timestamp for record in chain.from_iterable(self._stable.read(topic, number, begin, end))), None)
+
+    def _last_stamp(self, topic: str, number: int, begin: int, end: int) -> int | None:
+        stamps = [record.timestamp for record in chain.from_iterable(self._stable.read(topic, number, begin, end))]
+        return max(stamps, default=None)
