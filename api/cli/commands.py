@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "dead-letters": ("api.cli.stream.dead_letters:dead_letters", "say what was refused and why, and send it again"),
         "rebuild-online": ("api.cli.stream.state:rebuild_online", "write the online store again"),
         "rebuild-state": ("api.cli.stream.state:rebuild_state", "build the states of another feature set"),
+        "transactions": ("api.cli.stream.transactions:transactions", "say what open transactions hold back, or abort one"),
         "offsets": ("api.cli.stream.offsets:offsets", "say where the stages stand in their logs, or restore it"),
     },
     "Models": {

@@ -64,6 +64,30 @@ class StageSeen:
 
 
 @dataclass(frozen=True)
+class Holder:
+    """A producer with an open transaction: its id, where the transaction begins, and its transactional.id ("" if nobody says)."""
+
+    producer_id: int
+    start_offset: int
+    transactional_id: str = ""
+
+
+@dataclass(frozen=True)
+class HeldBack:
+    """A partition of which so many ``offsets`` can't be read, and by whom, as far as the broker can be asked."""
+
+    topic: str
+    partition: int
+    offsets: int
+    by: tuple[Holder, ...] = ()
+
+    @property
+    def where(self) -> str:
+        """The partition, for people."""
+        return f"{self.topic}[{self.partition}]"
+
+
+@dataclass(frozen=True)
 class OnlineSeen:
     """How far one stage's part of the online store is behind what the stage has committed, by partition: offsets, None where nothing is
     written. ``waits_s`` is how long the oldest record that it lacks has been there."""
@@ -147,18 +171,19 @@ def of_stage(seen: StageSeen) -> list[Finding]:
     return found or [Finding(subject, True, f"{_counted(seen.members, 'member')}, {behind}")]
 
 
-def of_open_transactions(held: Mapping[str, int], by: Mapping[str, Sequence[str]]) -> list[Finding]:
-    """Partitions (by name) of which so many offsets can't be read, and who holds them back, as far as that is known."""
-    return [
-        Finding(
-            "open transaction",
-            False,
-            f"{where} has {_counted(count, 'offset')} that can't be read"
-            + (f", held back by {', '.join(by[where])}" if by.get(where) else ""),
-            "have that producer commit or abort; it is aborted by itself after the transaction.timeout.ms that it has set",
-        )
-        for where, count in held.items()
-    ]
+def of_held_back(held: HeldBack) -> Finding:
+    """Who keeps a partition from being read to its end, and how that is ended."""
+    detail = f"{held.where} has {_counted(held.offsets, 'offset')} that can't be read"
+    if held.by:
+        detail += f", held back by {', '.join(map(_holder, held.by))}"
+    named = [holder.transactional_id for holder in held.by if holder.transactional_id]
+    fix = " and ".join(f"`tidemark transactions abort {name}`" for name in named)
+    return Finding("open transaction", False, detail, fix or "have its producer commit or abort it")
+
+
+def _holder(holder: Holder) -> str:
+    name = f" ({holder.transactional_id})" if holder.transactional_id else ""
+    return f"producer {holder.producer_id}{name} since offset {holder.start_offset}"
 
 
 def of_decisions(age_s: float | None) -> Finding:

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain
 
 from features.errors import UserError
@@ -11,11 +11,11 @@ from streams.control import kafka_facts
 from streams.delivery.kafka_offsets import StageOffset, StageOffsets
 from streams.health import findings
 from streams.health.findings import Finding, PartitionSeen, StageSeen, TopicSeen
+from streams.health.kafka_held_back import held_back
 from streams.kafka.admin import ClusterState, cluster_state
 from streams.kafka.client import KafkaClients
 from streams.kafka.groups import Groups
 from streams.kafka.log import KafkaLog
-from streams.kafka.open_transactions import open_transactions
 from streams.messages.dead_letters import letter_in
 from streams.messages.record import LogRecord
 from streams.messages.seal import Seal
@@ -26,8 +26,6 @@ _HOUR_MS = 3_600_000
 # So many offsets a partition tell how much goes wrong, and what.
 _SAMPLE = 2_000
 _FIRST_LOOK = 100
-# Brokers abort a transaction of ours after 6 s.
-_HELD_S, _LOOK_S = 7.0, 0.5
 
 
 class KafkaHealth:
@@ -73,14 +71,14 @@ class KafkaHealth:
         finally:
             offsets.close()
         seen: list[StageSeen] = []
-        held: dict[tuple[str, int], int] = {}
+        held: list[tuple[str, int]] = []
         for stage, of_stage in by_stage.items():
             group, topic = of_stage[0].group, of_stage[0].topic
             partitions = [self._partition(offset) for offset in of_stage]
             strangers = groups.strangers(group, self._kafka.client_id)
             seen.append(StageSeen(stage, topic, groups.members(group), partitions, strangers))
-            held |= {(topic, part.partition): part.end - part.stable for part in partitions if part.end > part.stable}
-        return findings.of_stages(seen) + self._open_transactions(held)
+            held += [(topic, part.partition) for part in partitions if part.end > part.stable]
+        return [*findings.of_stages(seen), *map(findings.of_held_back, held_back(self._kafka, held))]
 
     def _partition(self, at: StageOffset) -> PartitionSeen:
         _, end = self._all.bounds(at.topic, at.partition)
@@ -88,35 +86,6 @@ class KafkaHealth:
         waiting = self._first_stamp(at.topic, at.partition, position, at.end) if at.begin <= position < at.end else None
         waits_s = 0.0 if waiting is None else max(0.0, time.time() - waiting / 1_000)
         return PartitionSeen(at.partition, at.offset, at.begin, at.end, end, at.is_ours, waits_s)
-
-    def _open_transactions(self, held: dict[tuple[str, int], int]) -> list[Finding]:
-        # A transaction under way holds a partition back for a moment.
-        named, by = {}, {}
-        for (topic, number), count in held.items():
-            if not self._still_held(topic, number):
-                continue
-            where = f"{topic}[{number}]"
-            named[where] = count
-            by[where] = self._holders(topic, number)
-        return findings.of_open_transactions(named, by)
-
-    def _still_held(self, topic: str, number: int) -> bool:
-        stable = self._stable.bounds(topic, number)[1]
-        deadline = time.monotonic() + _HELD_S
-        while time.monotonic() < deadline:
-            if self._stable.bounds(topic, number)[1] > stable:
-                return False
-            time.sleep(_LOOK_S)
-        return self._all.bounds(topic, number)[1] > stable
-
-    def _holders(self, topic: str, number: int) -> Sequence[str]:
-        if self._kafka.security:
-            return []  # the plain connection by which that is asked isn't taken
-        try:
-            found = open_transactions(self._stable.leader(topic, number), topic, number)
-        except OSError:
-            return []
-        return [f"producer {one.producer_id} since offset {one.start_offset}" for one in found]
 
     def _decisions(self) -> Finding:
         newest = self._newest(DECISIONS.name)

@@ -231,6 +231,10 @@ class KafkaLog:
         broker = found.brokers[found.topics[topic].partitions[partition].leader]
         return broker.host, broker.port
 
+    def brokers(self) -> list[tuple[str, int]]:
+        """Host and port of each broker."""
+        return [(broker.host, broker.port) for broker in self._consumer.list_topics(timeout=_TIMEOUT_S).brokers.values()]
+
     def has_records(self, topic: str, partition: int, begin: int) -> bool:
         """Whether any committed record lies at or after ``begin``."""
         _, end = self.bounds(topic, partition)

@@ -1,13 +1,16 @@
 """Who holds a partition's last stable offset back: its producers with an open transaction, as the broker knows them.
 
-No Python client offers Kafka's DescribeProducers, so this speaks it, on a plain connection.
+No Python client offers Kafka's DescribeProducers and ListTransactions, so this speaks them, on a plain connection.
 """
 
 import socket
 import struct
 from typing import NamedTuple
 
-_DESCRIBE_PRODUCERS, _VERSION = 61, 0
+_DESCRIBE_PRODUCERS, _LIST_TRANSACTIONS, _VERSION = 61, 66, 0
+
+Broker = tuple[str, int]
+"""Host and port."""
 
 
 class OpenTransaction(NamedTuple):
@@ -17,16 +20,10 @@ class OpenTransaction(NamedTuple):
     start_offset: int
 
 
-def open_transactions(leader: tuple[str, int], topic: str, partition: int, timeout: float = 5.0) -> list[OpenTransaction]:
-    """The open transactions of a partition, as its leader reports them (host, port). Raises OSError if it can't be asked, or refuses."""
-    name = topic.encode()
-    body = b"\x02" + _varint(len(name) + 1) + name + b"\x02" + struct.pack(">i", partition) + b"\0\0"
-    request = struct.pack(">hhih", _DESCRIBE_PRODUCERS, _VERSION, 1, -1) + b"\0" + body
-    with socket.create_connection(leader, timeout) as connection:
-        connection.sendall(struct.pack(">i", len(request)) + request)
-        answer = _Answer(_read(connection, struct.unpack(">i", _read(connection, 4))[0]))
-    answer.take(">i")
-    answer.varint()
+def open_transactions(leader: Broker, topic: str, partition: int, timeout: float = 5.0) -> list[OpenTransaction]:
+    """The open transactions of a partition, as its leader reports them. Raises OSError if it can't be asked, or refuses."""
+    body = b"\x02" + _string(topic) + b"\x02" + struct.pack(">i", partition) + b"\0\0"
+    answer = _ask(leader, _DESCRIBE_PRODUCERS, body, timeout)
     answer.take(">i")
     found = []
     for _ in range(answer.varint() - 1):
@@ -44,6 +41,36 @@ def open_transactions(leader: tuple[str, int], topic: str, partition: int, timeo
             answer.varint()
         answer.varint()
     return found
+
+
+def transactional_ids(broker: Broker, timeout: float = 5.0) -> dict[int, str]:
+    """The transactional.id of each producer whose transactions this broker coordinates, by producer id. Raises OSError if it can't be
+    asked, or refuses."""
+    answer = _ask(broker, _LIST_TRANSACTIONS, b"\x01\x01\0", timeout)
+    _, error = answer.take(">ih")
+    if error:
+        raise OSError(f"the broker refused to list its transactions: error {error}")
+    for _ in range(answer.varint() - 1):
+        answer.string()
+    found = {}
+    for _ in range(answer.varint() - 1):
+        name = answer.string()
+        (producer_id,) = answer.take(">q")
+        answer.string()
+        answer.varint()
+        found[producer_id] = name
+    return found
+
+
+def _ask(broker: Broker, api: int, body: bytes, timeout: float) -> "_Answer":
+    """What the broker answers, behind the header."""
+    request = struct.pack(">hhih", api, _VERSION, 1, -1) + b"\0" + body
+    with socket.create_connection(broker, timeout) as connection:
+        connection.sendall(struct.pack(">i", len(request)) + request)
+        answer = _Answer(_read(connection, struct.unpack(">i", _read(connection, 4))[0]))
+    answer.take(">i")
+    answer.varint()
+    return answer
 
 
 class _Answer:
@@ -69,6 +96,11 @@ class _Answer:
         length = self.varint() - 1
         begin, self._at = self._at, self._at + max(0, length)
         return self._raw[begin : self._at].decode()
+
+
+def _string(text: str) -> bytes:
+    encoded = text.encode()
+    return _varint(len(encoded) + 1) + encoded
 
 
 def _varint(value: int) -> bytes:

@@ -130,12 +130,8 @@ class Watchdog:
             held = [
                 found for found in open_transactions(stable.leader(self._topic, number), self._topic, number) if found.start_offset <= end
             ]
-            servers = self._kafka.servers
-            by = "; ".join(
-                f"producer {found.producer_id} began it at offset {found.start_offset}, abort it with kafka-transactions.sh "
-                f"--bootstrap-server {servers} abort --topic {self._topic} --partition {number} --start-offset {found.start_offset}"
-                for found in held
-            )
+            by = "; ".join(f"producer {found.producer_id} began it at offset {found.start_offset}" for found in held)
+            by += "; `tidemark transactions list` says whose it is, and how to abort it"
         except OSError as error:
             by = f"kafka-transactions.sh describe-producers tells whose ({error})"
         logger.warning("%s[%d] can't be read beyond offset %d, an open transaction holds it back: %s", self._topic, number, end, by)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -11,7 +12,9 @@ from features.errors import UserError, redacted
 from infra.local import doctor as checks
 from infra.local import services
 from infra.local.errors import ServiceError
-from streams.health import findings
+
+if TYPE_CHECKING:
+    from streams.health.findings import Finding
 
 
 def run_status(as_json: bool) -> None:
@@ -48,21 +51,22 @@ def run_down() -> None:
     typer.echo(f"ended {', '.join(ended)}" if ended else "nothing was running")
 
 
-def _deployment() -> list[findings.Finding]:
+def _deployment() -> list["Finding"]:
+    from streams.health import kafka_deployment
+    from streams.health.findings import Finding
+
     try:
         config = Settings.resolve(require_services=True).stream_config()
     except UserError as error:
         problem, _, fix = str(error).partition("; ")
-        return [findings.Finding("deployment", False, problem, fix)]
-    from streams.health import kafka_deployment
-
+        return [Finding("deployment", False, problem, fix)]
     return kafka_deployment.examine(config)
 
 
 def run_doctor() -> None:
     """As ``tidemark doctor`` promises."""
     home = services.home_from_environment()
-    found: list[checks.Finding | findings.Finding] = [*checks.examine(home, ASKING)]
+    found: list[checks.Finding | Finding] = [*checks.examine(home, ASKING)]
     # Without the services there is nothing more to see.
     if all(finding.ok for finding in found if finding.subject in {service.title for service in services.SERVICES}):
         found += _deployment()

@@ -43,6 +43,7 @@ Stream:
   dead-letters    say what was refused and why, and send it again
   rebuild-online  write the online store again
   rebuild-state   build the states of another feature set
+  transactions    say what open transactions hold back, or abort one
   offsets         say where the stages stand in their logs, or restore it
 
 Models:

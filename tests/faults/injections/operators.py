@@ -105,7 +105,8 @@ def refuses_lost_topics(world: World) -> None:
 def _refused(world: World, why: str) -> None:
     lines = _end_by_themselves(world)
     assert any(why in line for line in lines), f"no line says {why}"
-    assert not any("Traceback" in line for line in lines)
+    traces = [number for number, line in enumerate(lines) if "Traceback" in line]
+    assert not traces, "\n".join(lines[max(0, traces[0] - 3) : traces[0] + 40])
 
 
 def _end_by_themselves(world: World) -> Sequence[str]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from streams.health import findings
-from streams.health.findings import OnlineSeen, PartitionSeen, StageSeen, TopicSeen
+from streams.health.findings import HeldBack, Holder, OnlineSeen, PartitionSeen, StageSeen, TopicSeen
 from streams.messages.topics import TOPICS
 
 WHOLE = {topic.name: TopicSeen(1 if topic.partitions else 4, 1, topic.settings()) for topic in TOPICS}
@@ -93,11 +93,11 @@ def test_without_any_worker_that_is_said_once_beside_what_else_is_wrong() -> Non
 
 
 def test_open_transactions_name_who_holds_back_what() -> None:
-    (found,) = findings.of_open_transactions({"transactions[1]": 7}, {"transactions[1]": ["producer 12 since offset 40"]})
-    assert found.detail == "transactions[1] has 7 offsets that can't be read, held back by producer 12 since offset 40"
-    (found,) = findings.of_open_transactions({"transactions[1]": 1}, {})
-    assert found.detail == "transactions[1] has 1 offset that can't be read"
-    assert findings.of_open_transactions({}, {}) == []
+    found = findings.of_held_back(HeldBack("transactions", 1, 7, (Holder(12, 40, "nightly"),)))
+    assert found.detail == "transactions[1] has 7 offsets that can't be read, held back by producer 12 (nightly) since offset 40"
+    assert found.fix == "`tidemark transactions abort nightly`"
+    found = findings.of_held_back(HeldBack("transactions", 1, 1))
+    assert (found.detail, found.fix) == ("transactions[1] has 1 offset that can't be read", "have its producer commit or abort it")
 
 
 @pytest.mark.parametrize(

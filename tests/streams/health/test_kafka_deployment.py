@@ -97,15 +97,21 @@ def test_settings_that_lose_records_are_found_and_set_by_up(deployment: Deployme
     eventually(lambda: "topic state.users" not in broken(deployment), 30, "the change back")
 
 
-def test_an_open_transaction_is_found_with_its_producer(deployment: Deployment) -> None:
-    producer = Producer({"bootstrap.servers": deployment.config.kafka, "transactional.id": "open", "transaction.timeout.ms": 60_000})
+def test_an_open_transaction_is_found_with_its_producer_and_aborted(deployment: Deployment) -> None:
+    producer = Producer({"bootstrap.servers": deployment.config.kafka, "transactional.id": "nightly", "transaction.timeout.ms": 60_000})
     producer.init_transactions(30)
     producer.begin_transaction()
     producer.produce("transactions", b"{}", b"u1", partition=1)
     producer.flush(10)
     found = broken(deployment)["open transaction"]
-    producer.abort_transaction(10)
     assert found.detail.startswith("transactions[1] has 1 offset that can't be read, held back by producer ")
+    assert found.fix == "`tidemark transactions abort nightly`"
+    wrong = deployment.tidemark("transactions", "abort", "weekly")
+    assert (wrong.returncode, wrong.stderr) == (2, "error: 'weekly' holds nothing back; those are nightly\n")
+    aborted = deployment.tidemark("transactions", "abort", "nightly")
+    assert (aborted.returncode, aborted.stdout) == (0, "the transaction of nightly is aborted\n"), aborted.stderr
+    listed = deployment.tidemark("transactions", "list")
+    assert (listed.returncode, listed.stdout) == (0, "no transaction holds anything back\n"), listed.stderr
     assert "open transaction" not in broken(deployment)
 
 

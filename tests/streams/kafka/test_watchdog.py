@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from streams.config import DeploymentConfig
-from streams.kafka.open_transactions import open_transactions
+from streams.kafka.open_transactions import open_transactions, transactional_ids
 from streams.kafka.watchdog import Watchdog
 from streams.messages.topics import Topic
 from tests.run.deployment import Deployment, eventually
@@ -119,13 +119,15 @@ def test_an_open_transaction_is_told_with_its_producer_and_the_mend(
     assert (
         f"can't be read beyond offset 10, an open transaction holds it back: producer {found.producer_id} began it at offset 10" in message
     )
-    assert f"abort --topic {topic.name} --partition 0 --start-offset 10" in message
+    assert "`tidemark transactions list`" in message
     assert not ended.is_set()
 
 
 def test_only_open_transactions_are_listed(kafka_bootstrap: str, topic: Topic, open_producer: Producer) -> None:
     host, _, port = kafka_bootstrap.partition(":")
-    assert [found.start_offset for found in open_transactions((host, int(port)), topic.name, 0)] == [10]
+    (found,) = open_transactions((host, int(port)), topic.name, 0)
+    assert found.start_offset == 10
+    assert transactional_ids((host, int(port)))[found.producer_id] == topic.name
     open_producer.commit_transaction(10)
     # Its marker is written a moment later.
     eventually(lambda: open_transactions((host, int(port)), topic.name, 0) == [], 10, "the end of the transaction")
