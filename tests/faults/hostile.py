@@ -160,9 +160,14 @@ class HostileSender:
         self._servers, self._random = servers, random
         shared = {"bootstrap.servers": servers, "linger.ms": 5, "partitioner": "murmur2_random", "message.max.bytes": 8 << 20}
         self._producers = [Producer({**shared, "compression.type": codec}) for codec in CODECS]
-        self._aborting = Producer({**shared, "transactional.id": "hostile", "transaction.timeout.ms": 10_000})
-        self._aborting.init_transactions(30)
+        self._transactional = {**shared, "transactional.id": "hostile", "transaction.timeout.ms": 10_000}
+        self._aborting = self._begun_anew()
         self.sent = 0
+
+    def _begun_anew(self) -> Producer:
+        producer = Producer(self._transactional)
+        producer.init_transactions(30)
+        return producer
 
     def send(self, made: Hostile) -> None:
         """Sends one; what the broker refuses is nobody's."""
@@ -173,7 +178,11 @@ class HostileSender:
         self._aborting.begin_transaction()
         for made in several:
             self._produce(self._aborting, made)
-        self._aborting.abort_transaction(30)
+        try:
+            self._aborting.abort_transaction(30)
+        except KafkaException:
+            # The broker, which has much to do, has aborted it first.
+            self._aborting = self._begun_anew()
 
     def send_raw(self) -> None:
         """A record with a header whose name isn't UTF-8, between two without."""
