@@ -1,4 +1,4 @@
-"""The one error that is the user's to fix, and the one rule about what no message may show."""
+"""The one error that is the user's to fix, the one rule about what no message may show, and words that messages share."""
 
 import re
 
@@ -10,6 +10,11 @@ _PASSWORD = re.compile(r"(\w://[^\s:@/?#]*):[^\s/?#]+@")
 # An address whose scheme was forgotten, and a password among the parameters, as Redis' addresses may have it.
 _BARE = re.compile(r"(?<![\w/])([\w.-]+):[^\s/@:]+@(?=[\w\[])")
 _PARAMETER = re.compile(r"([?&]password=)[^&\s#]+")
+
+
+def counted(number: int, noun: str) -> str:
+    """So many of what a noun names, for people."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def redacted(text: str) -> str:

@@ -52,3 +52,5 @@ class DeploymentConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 LABELS_COPY, INGEST, SCORE, PROFILES = "labels", "ingest", "score", "profiles"
+PROJECTING = (INGEST, SCORE, PROFILES)
+"""The stages that write the online store."""

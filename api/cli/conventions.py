@@ -60,8 +60,3 @@ def until_interrupted(*others: signal.Signals) -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def counted(number: int, noun: str) -> str:
-    """So many of what a noun names, for people."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

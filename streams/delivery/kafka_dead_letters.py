@@ -7,6 +7,7 @@ the next run goes on where this one was. The positions stand on the compacted to
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 from features.errors import UserError
 from streams.kafka.admin import partition_counts
@@ -80,8 +81,7 @@ class DeadLetters:
         """Counts them; ``advance`` gets how many offsets more are done."""
         sent_again = sent_again_in(self._facts())
         tally, seen = Tally(lost={reason: done.lost for reason, done in sent_again.items() if done.lost}), set[int]()
-        for number, record in self._records(self._bounds, advance):
-            letter = letter_in(record, self._seal)
+        for number, record, letter in self._letters(self._bounds, advance):
             if letter is None:
                 tally.unreadable += 1
                 continue
@@ -97,8 +97,7 @@ class DeadLetters:
     def find(self, which: str, advance: Advance) -> Found | None:
         """The newest letter of a reason, or about a record given as TOPIC/PARTITION/OFFSET; None if there is none."""
         newest: Found | None = None
-        for number, record in self._records(self._bounds, advance):
-            letter = letter_in(record, self._seal)
+        for number, record, letter in self._letters(self._bounds, advance):
             if letter is None or which not in (letter.reason, f"{letter.topic}/{letter.partition}/{letter.offset}"):
                 continue
             if newest is None or record.timestamp >= newest.timestamp:
@@ -118,13 +117,13 @@ class DeadLetters:
             former = sent_again_in(self._facts()).get(reason, SentAgain({}))
             done.lost_before, positions = former.lost, self._within(former.positions)
             before = {number: (first, max(first, positions.get(number, first))) for number, (first, _) in self._bounds.items()}
-            seen = {_identity(letter) for _, record in self._records(before, advance) if (letter := self._sendable(record, reason))}
+            seen = {_identity(letter) for _, _, letter in self._letters(before, advance) if _is_sendable(letter, reason)}
             rest = {number: (before[number][1], end) for number, (_, end) in self._bounds.items()}
-            for number, records in self._chunks(rest, advance):
+            for number, end, chunk in self._chunks(rest, advance):
                 if stopped():
                     break
-                positions[number] = records[-1].offset + 1
-                letters = {_identity(letter): letter for record in records if (letter := self._sendable(record, reason))}
+                positions[number] = end
+                letters = {_identity(letter): letter for letter in chunk if _is_sendable(letter, reason)}
                 self._send([letter for identity, letter in letters.items() if identity not in seen], positions, reason, producer, done)
                 seen |= letters.keys()
         except (KafkaException, DeliveryError) as error:
@@ -140,10 +139,6 @@ class DeadLetters:
         """Lets go of the connections."""
         self._log.close()
         self._sources.close()
-
-    def _sendable(self, record: LogRecord, reason: str) -> DeadLetter | None:
-        letter = letter_in(record, self._seal)
-        return letter if letter is not None and letter.reason == reason and letter.topic in SENT_BY_OTHERS else None
 
     def _send(
         self, letters: Sequence[DeadLetter], positions: Mapping[int, int], reason: str, producer: StageProducer, done: Replayed
@@ -172,30 +167,31 @@ class DeadLetters:
         # Beyond the end lies nothing: the topic was made anew, and none of its letters was sent again.
         return {number: offset for number, offset in positions.items() if offset <= self._bounds.get(number, (0, 0))[1]}
 
-    def _records(self, bounds: Mapping[int, tuple[int, int]], advance: Advance) -> Iterator[tuple[int, LogRecord]]:
+    def _letters(self, bounds: Mapping[int, tuple[int, int]], advance: Advance) -> Iterator[tuple[int, LogRecord, DeadLetter | None]]:
+        """The records within these bounds, each with its partition and the letter in it, None if it holds none of ours."""
         for number, (begin, end) in bounds.items():
             at = begin
             for records in self._log.read(DEAD_LETTERS.name, number, begin, end):
                 for record in records:
-                    yield number, record
+                    yield number, record, letter_in(record, self._seal)
                 advance(records[-1].offset + 1 - at)
                 at = records[-1].offset + 1
             advance(end - at)
 
-    def _chunks(self, bounds: Mapping[int, tuple[int, int]], advance: Advance) -> Iterator[tuple[int, list[LogRecord]]]:
-        """Records of one partition each, as many as a transaction takes."""
-        chunk: list[LogRecord] = []
-        of, size = -1, 0
-        for number, record in self._records(bounds, advance):
-            if chunk and (number != of or len(chunk) == _AT_ONCE or size > _AT_ONCE_BYTES):
-                yield of, chunk
-                chunk, size = [], 0
-            of = number
-            chunk.append(record)
-            letter = letter_in(record, self._seal)
-            size += 0 if letter is None else letter.value_bytes
-        if chunk:
-            yield of, chunk
+    def _chunks(self, bounds: Mapping[int, tuple[int, int]], advance: Advance) -> Iterator[tuple[int, int, list[DeadLetter]]]:
+        """Letters of one partition each, as many as a transaction takes; with the partition, and the offset up to which they are all."""
+        chunk: list[DeadLetter] = []
+        of, end, records, size = -1, 0, 0, 0
+        for number, record, letter in self._letters(bounds, advance):
+            if records and (number != of or records == _AT_ONCE or size > _AT_ONCE_BYTES):
+                yield of, end, chunk
+                chunk, records, size = [], 0, 0
+            of, end, records = number, record.offset + 1, records + 1
+            if letter is not None:
+                chunk.append(letter)
+                size += letter.value_bytes
+        if records:
+            yield of, end, chunk
 
     def _found(self, letters: Iterable[DeadLetter]) -> dict[Place, LogRecord]:
         """What lies at the letters' places now."""
@@ -210,6 +206,10 @@ class DeadLetters:
                 for records in self._sources.read(topic, number, run[0], run[-1] + 1):
                     found |= {(topic, number, record.offset): record for record in records if record.offset in offsets}
         return found
+
+
+def _is_sendable(letter: DeadLetter | None, reason: str) -> TypeGuard[DeadLetter]:
+    return letter is not None and letter.reason == reason and letter.topic in SENT_BY_OTHERS
 
 
 def _place(letter: DeadLetter) -> Place:

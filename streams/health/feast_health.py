@@ -6,7 +6,7 @@ from itertools import chain
 
 from features.errors import UserError
 from features.online.feast_store import OnlineStoreError, OnlineWriter, clock
-from streams.config import INGEST, PROFILES, SCORE, DeploymentConfig
+from streams.config import PROJECTING, DeploymentConfig
 from streams.health import findings
 from streams.health.findings import Finding, OnlineSeen
 from streams.kafka.admin import partition_count
@@ -14,16 +14,13 @@ from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.workers.stages import STAGES
 
-_PROJECTING = (INGEST, SCORE, PROFILES)
-
 
 def examine(config: DeploymentConfig) -> list[Finding]:
     """The Feast repository and the online store. Raises KafkaException if Kafka fails meanwhile."""
     try:
-        seen = [_seen(config, stage) for stage in _PROJECTING]
+        seen = [_seen(config, stage) for stage in PROJECTING]
     except UserError as error:
-        problem, _, fix = str(error).partition("; ")
-        return [Finding("Feast repository", False, problem, fix)]
+        return [Finding.of_error("Feast repository", error)]
     except OnlineStoreError as error:
         return [Finding("online store", False, f"doesn't answer ({error})", "see that Redis runs and can be reached: `tidemark up`")]
     return [Finding("Feast repository", True, config.feast_repo), *findings.of_online_store(seen)]

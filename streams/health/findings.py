@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from features.errors import START_OVER
-from streams.messages.topics import STAMPING, TOPICS, Topic
+from features.errors import START_OVER, UserError, counted
+from streams.messages.topics import STAMPING, TOPICS, Topic, TopicState
 
 # Long enough for a restart, short enough that nobody waits for decisions in vain.
 _WAITS_TOO_LONG_S = 60
@@ -28,14 +28,11 @@ class Finding:
     detail: str
     fix: str = ""
 
-
-@dataclass(frozen=True)
-class TopicSeen:
-    """A topic as its broker has it: how many partitions, on how many brokers each at least, and its settings, {} where one may not look."""
-
-    partitions: int
-    replicas: int
-    settings: Mapping[str, str] = field(default_factory=dict)
+    @classmethod
+    def of_error(cls, subject: str, error: UserError) -> "Finding":
+        """Broken, by a sentence that names what is wrong and, after a semicolon, the fix."""
+        detail, _, fix = str(error).partition("; ")
+        return cls(subject, False, detail, fix)
 
 
 @dataclass(frozen=True)
@@ -97,7 +94,7 @@ class OnlineSeen:
     waits_s: float = 0.0
 
 
-def of_topics(seen: Mapping[str, TopicSeen], brokers: int) -> list[Finding]:
+def of_topics(seen: Mapping[str, TopicState], brokers: int) -> list[Finding]:
     """What is wrong with the topics; one finding that all is well otherwise."""
     found = []
     for topic in TOPICS:
@@ -107,10 +104,10 @@ def of_topics(seen: Mapping[str, TopicSeen], brokers: int) -> list[Finding]:
             continue
         found += [Finding(f"topic {topic.name}", False, detail, fix) for detail, fix in _wrong_with(topic, here, seen, brokers)]
     partitions = sum(seen[topic.name].partitions for topic in TOPICS if topic.name in seen)
-    return found or [Finding("topics", True, f"{len(TOPICS)} topics with {partitions} partitions on {_counted(brokers, 'broker')}")]
+    return found or [Finding("topics", True, f"{len(TOPICS)} topics with {partitions} partitions on {counted(brokers, 'broker')}")]
 
 
-def _wrong_with(topic: Topic, here: TopicSeen, seen: Mapping[str, TopicSeen], brokers: int) -> list[tuple[str, str]]:
+def _wrong_with(topic: Topic, here: TopicState, seen: Mapping[str, TopicState], brokers: int) -> list[tuple[str, str]]:
     wrong = []
     beside = seen.get(topic.beside or "")
     if beside is not None and beside.partitions != here.partitions:
@@ -131,7 +128,7 @@ def of_stages(seen: Sequence[StageSeen]) -> list[Finding]:
         return [finding for stage in seen for finding in of_stage(stage)]
     wrong = [finding for stage in seen for finding in of_stage(stage) if not finding.ok and finding.fix != _START_ONE]
     lag = sum(_lag(stage) for stage in seen)
-    detail = "none runs, so nothing is decided" + (f"; {_counted(lag, 'offset')} wait" if lag else "")
+    detail = "none runs, so nothing is decided" + (f"; {counted(lag, 'offset')} wait" if lag else "")
     return [*wrong, Finding("workers", False, detail, _START_ONE)]
 
 
@@ -159,7 +156,7 @@ def of_stage(seen: StageSeen) -> list[Finding]:
             found.append(Finding(subject, False, detail, START_OVER))
     lag = _lag(seen)
     waits = max((part.waits_s for part in seen.partitions), default=0.0)
-    behind = f"{_counted(lag, 'offset')} behind" if lag else "has read everything"
+    behind = f"{counted(lag, 'offset')} behind" if lag else "has read everything"
     if not seen.members:
         detail = "no worker runs it" + (f", {behind}" if lag else "")
         found.append(Finding(subject, False, detail, _START_ONE))
@@ -168,12 +165,12 @@ def of_stage(seen: StageSeen) -> list[Finding]:
         found.append(
             Finding(subject, False, detail, "see the worker's log; where it only has too much to do, start another `tidemark worker`")
         )
-    return found or [Finding(subject, True, f"{_counted(seen.members, 'member')}, {behind}")]
+    return found or [Finding(subject, True, f"{counted(seen.members, 'member')}, {behind}")]
 
 
 def of_held_back(held: HeldBack) -> Finding:
     """Who keeps a partition from being read to its end, and how that is ended."""
-    detail = f"{held.where} has {_counted(held.offsets, 'offset')} that can't be read"
+    detail = f"{held.where} has {counted(held.offsets, 'offset')} that can't be read"
     if held.by:
         detail += f", held back by {', '.join(map(_holder, held.by))}"
     named = [holder.transactional_id for holder in held.by if holder.transactional_id]
@@ -215,9 +212,9 @@ def of_online_store(seen: Sequence[OnlineSeen]) -> list[Finding]:
     behind = max((lag or 0 for one in seen for lag in one.behind.values()), default=0)
     waits = max((one.waits_s for one in seen), default=0.0)
     if waits > _WAITS_TOO_LONG_S:
-        detail = f"lacks what happened in the last {_span(waits)}, up to {_counted(behind, 'offset')} of a partition"
+        detail = f"lacks what happened in the last {_span(waits)}, up to {counted(behind, 'offset')} of a partition"
         return [Finding("online store", False, detail, "see that a `tidemark worker` with the online store runs, and Redis' log")]
-    detail = f"at most {_counted(behind, 'offset')} behind the stages" if behind else "has all that the stages know"
+    detail = f"at most {counted(behind, 'offset')} behind the stages" if behind else "has all that the stages know"
     return [Finding("online store", True, detail)]
 
 
@@ -237,10 +234,6 @@ def of_clocks(ahead_s: Mapping[str, float]) -> list[Finding]:
         )
         for name, ahead in apart.items()
     ]
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _span(seconds: float) -> str:

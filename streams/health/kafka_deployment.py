@@ -27,8 +27,7 @@ def examine(config: DeploymentConfig) -> list[Finding]:
             Finding("deployment", False, f"Kafka at {config.kafka} failed ({error.args[0].str()})", "see its log: `tidemark logs kafka`")
         ]
     except UserError as error:
-        problem, _, fix = str(error).partition("; ")
-        found = [Finding("deployment", False, problem, fix)]
+        found = [Finding.of_error("deployment", error)]
     redis_ahead = feast_health.ahead_s(config) if config.online else None
     if redis_ahead is not None:
         ahead["Redis"] = redis_ahead

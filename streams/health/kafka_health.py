@@ -10,7 +10,7 @@ from streams.config import DeploymentConfig
 from streams.control import kafka_facts
 from streams.delivery.kafka_offsets import StageOffset, StageOffsets
 from streams.health import findings
-from streams.health.findings import Finding, PartitionSeen, StageSeen, TopicSeen
+from streams.health.findings import Finding, PartitionSeen, StageSeen
 from streams.health.kafka_held_back import held_back
 from streams.kafka.admin import ClusterState, cluster_state
 from streams.kafka.client import KafkaClients
@@ -19,7 +19,7 @@ from streams.kafka.log import KafkaLog
 from streams.messages.dead_letters import letter_in
 from streams.messages.record import LogRecord
 from streams.messages.seal import Seal
-from streams.messages.topics import DEAD_LETTERS, DECISIONS, TOPICS
+from streams.messages.topics import DEAD_LETTERS, DECISIONS, STAMPED, TOPICS
 
 _TIMEOUT_S = 10.0
 _HOUR_MS = 3_600_000
@@ -43,23 +43,21 @@ class KafkaHealth:
 
     def examine(self) -> list[Finding]:
         """Everything, in the order in which it is needed. Raises KafkaException if Kafka fails meanwhile."""
-        seen = {name: TopicSeen(topic.partitions, topic.replicas, topic.settings) for name, topic in self._cluster.topics.items()}
-        found = findings.of_topics(seen, self._cluster.brokers)
-        if len(seen) < len(TOPICS):
+        found = findings.of_topics(self._cluster.topics, self._cluster.brokers)
+        if len(self._cluster.topics) < len(TOPICS):
             return found
         return [*found, self._facts(), *self._of_stages(), self._decisions(), self._dead_letters()]
 
     def newest_stamp(self) -> int | None:
         """When the broker last stamped one of our records, ms; None if it never did."""
-        stamps = [self._newest(topic.name) for topic in TOPICS if topic.required().get("message.timestamp.type")]
+        stamps = map(self._newest, STAMPED)
         return max((stamp for stamp in stamps if stamp is not None), default=None)
 
     def _facts(self) -> Finding:
         try:
             kafka_facts.require_of(self._config)
         except UserError as error:
-            problem, _, fix = str(error).partition("; ")
-            return Finding("facts", False, problem, fix)
+            return Finding.of_error("facts", error)
         return Finding("facts", True, f"feature set {self._config.features}, currency {self._config.currency}")
 
     def _of_stages(self) -> list[Finding]:

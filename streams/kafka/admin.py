@@ -14,7 +14,7 @@ from confluent_kafka.cimpl import NewTopic
 from features.errors import START_OVER, UnavailableError, UserError
 from streams.kafka.client import KafkaClients, KafkaError, KafkaException
 from streams.kafka.out_of_range import PATIENCE_S
-from streams.messages.topics import DEFAULT_PARTITIONS, TOPICS, Topic
+from streams.messages.topics import DEFAULT_PARTITIONS, TOPICS, Topic, TopicState
 
 _TIMEOUT_S = 15
 _LOOK_S = 1.0
@@ -49,15 +49,6 @@ def create_missing(kafka: KafkaClients, partitions: int = DEFAULT_PARTITIONS) ->
         raise UserError(
             f"Kafka at {kafka.servers} did not create the topics ({error.args[0].str()}); check that it runs and allows it"
         ) from error
-
-
-@dataclass(frozen=True)
-class TopicState:
-    """A topic as its broker has it. ``settings`` are its configuration, {} where one may not look."""
-
-    partitions: int
-    replicas: int
-    settings: Mapping[str, str]
 
 
 @dataclass(frozen=True)

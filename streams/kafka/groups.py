@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from confluent_kafka import ConsumerGroupState
-from confluent_kafka.admin._group import ConsumerGroupDescription
+from confluent_kafka.admin._group import ConsumerGroupDescription, MemberDescription
 
 from features.errors import UserError
 from streams.kafka.admin import connect
@@ -28,22 +28,11 @@ class Groups:
 
     def members(self, group: str) -> int:
         """How many members a group has; 0 if nobody ever joined it."""
-        try:
-            return len(self._described([group])[group].members)
-        except KafkaException as error:
-            if error.args[0].code() not in _NO_MEMBERS:
-                raise
-            return 0
+        return len(self._members(group))
 
     def strangers(self, group: str, client_id: str) -> list[str]:
         """The members of a group that go by another client id, for people; empty if nobody is in it."""
-        try:
-            members = self._described([group])[group].members
-        except KafkaException as error:
-            if error.args[0].code() not in _NO_MEMBERS:
-                raise
-            return []
-        return [f"{member.client_id!r} at {member.host.lstrip('/')}" for member in members if member.client_id != client_id]
+        return [f"{member.client_id!r} at {member.host.lstrip('/')}" for member in self._members(group) if member.client_id != client_id]
 
     def busy(self, groups: Iterable[str]) -> list[str]:
         """Those of the groups that have members, or are about to."""
@@ -69,6 +58,14 @@ class Groups:
             and sum(len(member.assignment.topic_partitions) for member in found.members) == partitions[group]
             for group, found in described.items()
         )
+
+    def _members(self, group: str) -> list[MemberDescription]:
+        try:
+            return list(self._described([group])[group].members)
+        except KafkaException as error:
+            if error.args[0].code() not in _NO_MEMBERS:
+                raise
+            return []
 
     def _described(self, groups: Iterable[str]) -> dict[str, ConsumerGroupDescription]:
         asked = self._admin.describe_consumer_groups(list(groups), request_timeout=self._timeout)

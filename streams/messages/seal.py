@@ -32,7 +32,7 @@ class Seal:
 
     def of(self, purpose: bytes, *parts: bytes | None) -> bytes:
         """The seal (32 bytes) of these parts, for one purpose only. Raises ValueError without a key."""
-        if not self._key:
+        if not self.has_key:
             raise ValueError("there is no key to seal with")
         # With their lengths, so that no two lists of parts are the same bytes.
         lengths = struct.pack(f">{len(parts)}q", *(-1 if part is None else len(part) for part in parts))
@@ -40,7 +40,7 @@ class Seal:
 
     def holds(self, seal: bytes | None, purpose: bytes, *parts: bytes | None) -> bool:
         """Whether ``seal`` is that of these parts."""
-        return bool(self._key) and seal is not None and hmac.compare_digest(seal, self.of(purpose, *parts))
+        return self.has_key and seal is not None and hmac.compare_digest(seal, self.of(purpose, *parts))
 
     def header(self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers = ()) -> tuple[str, bytes]:
         """The header that seals a record with these other ``headers`` of ours for one partition."""

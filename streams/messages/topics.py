@@ -1,5 +1,6 @@
 """Every topic: what it carries, its key, how long it keeps it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from streams.messages.events import DeadLetter, Decision, UserRisk
@@ -34,6 +35,15 @@ class Topic:
     def required(self) -> dict[str, str]:
         """Those without which records of it would be lost or misread; the rest is the operator's to choose."""
         return {name: value for name, value in self.settings().items() if name in ("cleanup.policy", STAMPING[0])}
+
+
+@dataclass(frozen=True)
+class TopicState:
+    """A topic as its broker has it: how many partitions, on how many brokers each at least, and its settings, {} where one may not look."""
+
+    partitions: int
+    replicas: int
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 DEFAULT_PARTITIONS = 4

@@ -6,15 +6,13 @@ from collections.abc import Sequence
 
 from features.errors import UnavailableError
 from features.online.feast_store import OnlineStoreError, OnlineWriter
-from streams.config import INGEST, PROFILES, SCORE, DeploymentConfig
+from streams.config import PROJECTING, DeploymentConfig
 from streams.kafka.admin import partition_count
 from streams.kafka.client import KafkaClients, KafkaException
 from streams.kafka.log import KafkaLog
 from streams.workers.stages import STAGES
 
 logger = logging.getLogger(__name__)
-
-_PROJECTING = (INGEST, SCORE, PROFILES)
 
 
 class IdleWatch:
@@ -26,7 +24,7 @@ class IdleWatch:
         self._writers = {
             stage: OnlineWriter(config.feast_path, config.application, stage, config.feature_set.digest)
             for stage in stages
-            if stage in _PROJECTING and config.online
+            if stage in PROJECTING and config.online
         }
         self._counts = {stage: partition_count(kafka, STAGES[stage].topic.name) for stage in stages}
         self._unchanged_s = unchanged_s

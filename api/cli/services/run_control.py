@@ -58,8 +58,7 @@ def _deployment() -> list["Finding"]:
     try:
         config = Settings.resolve(require_services=True).stream_config()
     except UserError as error:
-        problem, _, fix = str(error).partition("; ")
-        return [Finding("deployment", False, problem, fix)]
+        return [Finding.of_error("deployment", error)]
     return kafka_deployment.examine(config)
 
 

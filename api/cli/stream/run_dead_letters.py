@@ -6,9 +6,9 @@ from pathlib import Path
 import typer
 
 from api.answer_key import answer_key
-from api.cli.conventions import INTERRUPTED, counted, progress, until_interrupted, write_summary
+from api.cli.conventions import INTERRUPTED, progress, until_interrupted, write_summary
 from api.settings import Settings
-from features.errors import UserError
+from features.errors import UserError, counted
 from streams.delivery.kafka_dead_letters import DeadLetters
 from streams.kafka.client import KafkaException
 from streams.messages import dead_letters

@@ -11,7 +11,7 @@ from api.deployment import record, recorded_revision, variable
 from api.settings import Settings
 from features.errors import UserError
 from features.online.feast_store import OnlineStoreError, OnlineWriter, forget
-from streams.config import INGEST, PROFILES, SCORE, DeploymentConfig
+from streams.config import PROJECTING, DeploymentConfig
 from streams.control import kafka_facts
 from streams.delivery.kafka_rebuild import rebuild
 from streams.kafka.admin import partition_count
@@ -44,7 +44,7 @@ def _run_online(config: DeploymentConfig, timeout: float) -> None:
         finally:
             log.close()
 
-    wanted = {stage: with_records(stage) for stage in (INGEST, SCORE, PROFILES)}
+    wanted = {stage: with_records(stage) for stage in PROJECTING}
     _require_writers([config.group(stage) for stage, numbers in wanted.items() if numbers], KafkaClients.of(config))
     writers = {stage: OnlineWriter(config.feast_path, config.application, stage, config.feature_set.digest) for stage in wanted}
     try:

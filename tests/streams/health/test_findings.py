@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from streams.health import findings
-from streams.health.findings import HeldBack, Holder, OnlineSeen, PartitionSeen, StageSeen, TopicSeen
-from streams.messages.topics import TOPICS
+from streams.health.findings import HeldBack, Holder, OnlineSeen, PartitionSeen, StageSeen
+from streams.messages.topics import TOPICS, TopicState
 
-WHOLE = {topic.name: TopicSeen(1 if topic.partitions else 4, 1, topic.settings()) for topic in TOPICS}
+WHOLE = {topic.name: TopicState(1 if topic.partitions else 4, 1, topic.settings()) for topic in TOPICS}
 PART = PartitionSeen(2, offset=50, begin=0, stable=60, end=60, waits_s=1.0)
 STAGE = StageSeen("ingest", "transactions", members=2, partitions=[PART])
 
