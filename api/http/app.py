@@ -61,7 +61,7 @@ def create_app(config: DeploymentConfig, *, degrade: bool = False) -> FastAPI:
         try:
             decision = await run_in_threadpool(request.app.state.scorer.score, transaction)
         except OnlineStoreError as error:
-            return _problem(503, f"the online store doesn't answer, so nothing was decided; try again: {error}", _RETRY_AFTER)
+            return _problem(503, f"the online store can't be relied on, so nothing was decided; try again: {error}", _RETRY_AFTER)
         except NotRecordedError as error:
             return _problem(503, f"the transaction could not be recorded, so no decision was returned; try again: {error}", _RETRY_AFTER)
         decided.labels(decision.decision).inc()

@@ -15,6 +15,7 @@ from models.experiments.variant import Variant
 from models.reasons import reasons
 from streams.config import DeploymentConfig
 from streams.control.mlflow_champion import Champion
+from streams.health.feast_health import OnlineWatch
 from streams.kafka.client import KafkaClients, KafkaError, Message
 from streams.messages import answer
 from streams.messages.code_digest import code_digest
@@ -44,6 +45,7 @@ class SynchronousScorer:
         self._seal = Seal(config.answer_key)
         self._feature_set = config.feature_set
         self._reader = OnlineReader(Path(config.feast_repo))
+        self._watch = OnlineWatch(config, self._reader)
         self._champion = Champion(config.mlflow, config.feature_set, config.home)
         # Read once, before the first request would wait for it.
         self._code_digest = code_digest()
@@ -57,9 +59,11 @@ class SynchronousScorer:
     def score(self, transaction: Transaction) -> Decision:
         """The decision on a valid transaction (event_time in ms), as ``decisions`` will carry it; see its ``degraded``.
 
-        Raises OnlineStoreError if Feast doesn't answer in time, unless it is to degrade, and NotRecordedError if the broker doesn't.
+        Raises OnlineStoreError if Feast doesn't answer in time or has lost what it had, unless it is to degrade, and NotRecordedError if
+        the broker doesn't answer.
         """
         try:
+            self._require_whole()
             user, merchant = self._reader.states(transaction.user_id, transaction.merchant_id)
             features = vector(
                 self._feature_set,
@@ -81,6 +85,14 @@ class SynchronousScorer:
         decision.source = self._record(transaction, answered)
         return decision
 
+    def _require_whole(self) -> None:
+        """Raises OnlineStoreError if the online store has lost what it had: all users would look as if they were new."""
+        lack = self._watch.lack
+        if lack is None and self._reader.sentinel() != self._watch.sentinel:
+            lack = "has lost its data"
+        if lack is not None:
+            raise OnlineStoreError(f"it {lack}")
+
     def ready(self) -> list[str]:
         """What is missing before transactions can be scored, a sentence each; empty if nothing is."""
         missing = []
@@ -88,8 +100,9 @@ class SynchronousScorer:
             missing.append("there is no champion in the registry yet; train one with tidemark train")
         try:
             self._reader.states("", "")
+            self._require_whole()
         except Exception as error:  # readiness reports whatever keeps the store from answering
-            missing.append(f"the online store doesn't answer: {error}")
+            missing.append(f"the online store can't be relied on: {error}")
         try:
             self._producer.list_topics(TRANSACTIONS.name, timeout=2)
         except Exception as error:  # and whatever keeps the broker from it
@@ -101,6 +114,7 @@ class SynchronousScorer:
         self._producer.flush(_ACKNOWLEDGED_WITHIN_S)
         self._closing.set()
         self._poller.join()
+        self._watch.close()
         self._champion.close()
 
     def _decide(self, transaction: Transaction, features: Float32, variant: Variant, degraded: bool) -> Decision:

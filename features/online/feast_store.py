@@ -186,7 +186,8 @@ class OnlineReader:
         self._names = {entity: [feature.name for feature in state_view(entity).features] for entity in JOIN_KEYS}
         # Feast leaves redis-py's own retries on, with seconds of waiting between them.
         online_store = cast(RedisOnlineStore, self._provider.online_store)
-        online_store._get_client(self._config.online_store).set_retry(_retry())
+        self._redis: redis.Redis = online_store._get_client(self._config.online_store)
+        self._redis.set_retry(_retry())
 
     def states(self, user_id: str, merchant_id: str) -> tuple[KeyState | None, KeyState | None]:
         """The states of the user and of the merchant; None for one that was never seen.
@@ -195,6 +196,12 @@ class OnlineReader:
         """
         with _redis_errors(self._address):
             return self._state("user", user_id), self._state("merchant", merchant_id)
+
+    def sentinel(self) -> str:
+        """What names this life of Redis' data, "" where they are lost or nobody has written any. Raises as ``states``."""
+        with _redis_errors(self._address):
+            found = self._redis.get(_SENTINEL)
+        return found.decode() if isinstance(found, bytes) else ""
 
     def state(self, entity: Entity, key: str) -> KeyState | None:
         """The state of one key, as ``states``."""

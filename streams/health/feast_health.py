@@ -1,18 +1,21 @@
 """What Redis shows of a deployment: whether the online store has what the stages know, and what time it is there."""
 
+import threading
 import time
 from contextlib import closing
 from itertools import chain
 
 from features.errors import UserError
-from features.online.feast_store import OnlineStoreError, OnlineWriter, clock
+from features.online.feast_store import OnlineReader, OnlineStoreError, OnlineWriter, clock
 from streams.config import PROJECTING, DeploymentConfig
 from streams.health import findings
 from streams.health.findings import Finding, OnlineSeen
 from streams.kafka.admin import partition_count
-from streams.kafka.client import KafkaClients
+from streams.kafka.client import KafkaClients, KafkaException
 from streams.kafka.log import KafkaLog
 from streams.workers.stages import STAGES
+
+_LOOK_EVERY_S = 2.0
 
 
 def examine(config: DeploymentConfig) -> list[Finding]:
@@ -34,6 +37,45 @@ def ahead_s(config: DeploymentConfig) -> float | None:
         return theirs - (before + time.time()) / 2
     except (UserError, OnlineStoreError):
         return None
+
+
+class OnlineWatch:
+    """Looks every two seconds whether the online store has what the stages know, from a thread of its own. Close it after use.
+
+    ``lack`` is a sentence about what it lacks, None if that is nothing, and while Kafka or Redis don't answer: who reads a state sees the
+    latter. ``sentinel`` names the life of Redis' data that was looked at; where it is another now, they are lost since.
+    """
+
+    def __init__(self, config: DeploymentConfig, reader: OnlineReader) -> None:
+        self._config, self._reader = config, reader
+        self.lack: str | None = None
+        self.sentinel = ""
+        self._closing = threading.Event()
+        self._look()
+        self._thread = threading.Thread(target=self._run, name="online store watch", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Looks no more."""
+        self._closing.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        while not self._closing.wait(_LOOK_EVERY_S):
+            self._look()
+
+    def _look(self) -> None:
+        for _ in range(2):
+            try:
+                before = self._reader.sentinel()
+                (found,) = findings.of_online_store([_seen(self._config, stage) for stage in (INGEST, SCORE)])
+                after = self._reader.sentinel()
+            except (UserError, OnlineStoreError, KafkaException):
+                return
+            # One that was lost meanwhile, or never there, is made by looking.
+            if before == after:
+                self.lack, self.sentinel = None if found.ok else found.detail, after
+                return
 
 
 def _seen(config: DeploymentConfig, stage: str) -> OnlineSeen:

@@ -7,11 +7,8 @@ import json
 import socket
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,34 +28,10 @@ from streams.messages.events import Decision
 from tests.made.records import label, transaction
 from tests.parity.replayed import logged_vectors, recomputed_vectors
 from tests.run.deployment import Deployment, champion, deployed, eventually
+from tests.run.serving import Api, serving
 
 DAY = 86_400_000
 START = 1_700_000_000_000
-
-
-@dataclass
-class Api:
-    """A running ``tidemark serve``."""
-
-    base: str
-
-    def get(self, path: str) -> tuple[int, bytes]:
-        return self._ask(urllib.request.Request(self.base + path))
-
-    def score(self, body: bytes) -> tuple[int, dict[str, object]]:
-        request = urllib.request.Request(self.base + "/v1/score", body, {"content-type": "application/json"})
-        status, answer = self._ask(request)
-        return status, json.loads(answer)
-
-    @staticmethod
-    def _ask(request: urllib.request.Request) -> tuple[int, bytes]:
-        try:
-            with urllib.request.urlopen(request, timeout=30) as response:
-                return response.status, response.read()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read()
-        except urllib.error.URLError:
-            return 0, b""
 
 
 @pytest.fixture(scope="module")
@@ -72,18 +45,6 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
 @pytest.fixture(scope="module")
 def api(deployment: Deployment) -> Iterator[Api]:
     with serving(deployment) as served:
-        yield served
-
-
-@contextmanager
-def serving(deployment: Deployment, *arguments: str) -> Iterator[Api]:
-    """An API of its own that is ready."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with deployment.running("serve", "--port", str(port), *arguments):
-        served = Api(f"http://127.0.0.1:{port}")
-        eventually(lambda: served.get("/readyz")[0] == 200, what="readiness")
         yield served
 
 
@@ -119,6 +80,7 @@ def outage(deployment: Deployment, api: Api) -> Outage:
         finally:
             services.up(deployment.home, report=lambda _line: None)
         deployment.settle()
+    eventually(lambda: api.get("/readyz")[0] == 200, what="readiness")
     return Outage(before, refused, degraded, metrics)
 
 
@@ -298,7 +260,7 @@ def test_an_audit_finds_a_key_of_the_store_that_somebody_has_changed(deployment:
     assert deployment.tidemark("promote", "1", "--despite-audit").returncode == 0
 
 
-def test_the_online_store_is_rebuilt_by_hand(deployment: Deployment) -> None:
+def test_the_online_store_is_rebuilt_by_hand(deployment: Deployment, api: Api) -> None:
     deployment.send([transaction(30_000, "rebuilt", "m1")])
     deployment.settle()
     reader = OnlineReader(deployment.config.feast_path)
@@ -310,5 +272,6 @@ def test_the_online_store_is_rebuilt_by_hand(deployment: Deployment) -> None:
     assert reader.states("rebuilt", "m1")[0] is None
     done = deployment.tidemark("rebuild-online")
     assert done.returncode == 0, done.stderr
+    eventually(lambda: api.get("/readyz")[0] == 200, what="readiness")
     assert "every key of" in done.stdout
     assert reader.states("rebuilt", "m1")[0] == before[0]

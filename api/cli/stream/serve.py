@@ -12,7 +12,8 @@ def serve(
         str,
         typer.Option(
             metavar="refuse|degrade",
-            help="While the online store doesn't answer: answer 503 with Retry-After, or decide by the request alone, marked as degraded.",
+            help="While the online store doesn't answer or has lost its data: answer 503 with Retry-After, or decide by the request alone, "
+            "marked as degraded.",
         ),
     ] = "refuse",
 ) -> None:
