@@ -55,6 +55,9 @@ group.consumer.min.session.timeout.ms=1000
 group.consumer.min.heartbeat.interval.ms=300
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 
+# a producer that began a transaction and died holds all readers back no longer than clients' default
+transaction.max.timeout.ms=60000
+
 # two cores, one gigabyte
 num.network.threads=2
 num.io.threads=4

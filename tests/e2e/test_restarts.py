@@ -121,9 +121,12 @@ def test_a_broker_that_comes_back_finds_the_stages_at_work(tmp_path: Path) -> No
             services.up(deployment.home, report=lambda _line: None)
             sent(deployment, 40, 60)
             deployment.settle()
-        assert decided(deployment) == once(range(60))
-        (log,) = deployment.home.glob("worker-*.log")
-        lines = log.read_text().splitlines()
+            found = decided(deployment)
+            (log,) = deployment.home.glob("worker-*.log")
+            lines = log.read_text().splitlines()
+            down = deployment.tidemark("down")
+            assert (down.returncode, "note: 1 worker still runs" in down.stderr) == (0, True), down.stderr
+        assert found == once(range(60))
         assert not [line for line in lines if "ended with status" in line or "took more than" in line]
         assert not [line for line in lines if line.startswith("%")], "librdkafka writes to stderr by itself"
 

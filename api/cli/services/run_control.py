@@ -2,15 +2,17 @@
 
 import json
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
+from api.cli.conventions import counted
 from api.outside_kafka import ASKING
 from api.settings import Settings
 from features.errors import UserError, redacted
 from infra.local import doctor as checks
-from infra.local import services
+from infra.local import kafka, services
 from infra.local.errors import ServiceError
 
 if TYPE_CHECKING:
@@ -47,8 +49,32 @@ def run_logs(service: str | None, follow: bool, lines: int) -> None:
 
 def run_down() -> None:
     """As ``tidemark down`` promises."""
-    ended = services.down(services.home_from_environment())
+    home = services.home_from_environment()
+    workers = _workers(home) if services.is_running(kafka.SERVICE, home) else 0
+    ended = services.down(home)
     typer.echo(f"ended {', '.join(ended)}" if ended else "nothing was running")
+    if workers:
+        typer.echo(
+            f"note: {counted(workers, 'worker')} still {'runs' if workers == 1 else 'run'}, waiting for Kafka to come back; "
+            "end them too if that isn't meant",
+            err=True,
+        )
+
+
+def _workers(home: Path) -> int:
+    """How many workers run any stage, as far as Kafka can say."""
+    from streams.config import DeploymentConfig
+    from streams.kafka.client import KafkaClients, KafkaException
+    from streams.kafka.groups import Groups
+    from streams.workers.stages import STAGES
+
+    address = services.addresses(home)["kafka"]
+    config = DeploymentConfig(kafka=address, redis="", mlflow="", feast_repo="")
+    try:
+        groups = Groups(KafkaClients.of(config), timeout=3.0)
+        return max(groups.members(config.group(stage)) for stage in STAGES)
+    except (UserError, KafkaException):
+        return 0
 
 
 def _deployment() -> list["Finding"]:
