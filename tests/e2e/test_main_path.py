@@ -169,6 +169,7 @@ def test_the_online_store_has_what_the_stream_knows(deployment: Deployment) -> N
     assert user.partition == partition_of(b"online", 4)
 
 
+@pytest.mark.slow
 def test_workers_come_and_go(deployment: Deployment) -> None:
     """A killed worker's partitions move to the one that is left, its processes die with it, and nothing is lost or said twice."""
     with deployment.running("worker") as stays, deployment.running("worker") as killed:

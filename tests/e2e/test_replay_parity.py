@@ -80,6 +80,7 @@ def test_an_audit_needs_the_whole_log(shared: Deployment, tmp_path: Path) -> Non
     assert "transactions[1] begins at offset 5: the log has lost what an audit must look at" in refused.stderr
 
 
+@pytest.mark.slow
 def test_one_partition_agrees_with_the_backtest(shared: Deployment, tmp_path: Path, month: Path) -> None:
     with emptied(shared, tmp_path / "home", partitions=1) as deployment:
         champion(deployment.config)

@@ -166,6 +166,7 @@ def own_redis() -> Iterator[RedisServer]:
         yield server
 
 
+@pytest.mark.slow
 def test_a_worker_starts_and_decides_while_redis_and_the_registry_are_away(deployment: Deployment, own_redis: RedisServer) -> None:
     config = msgspec.structs.replace(deployment.config, redis=own_redis.url)
     write_feast_repo(config.feast_path, config.redis)
