@@ -1,10 +1,11 @@
 """The short version of the campaign, and the proof that it would notice: each way to break a promise is found out, by its own sign."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.faults.campaign import Row, Scenario, run, table
+from tests.faults.campaign import FULL, Row, Scenario, chosen_of, run, table
 from tests.faults.fleet import logged_lines
 from tests.faults.injections.processes import crash_points, kills
 from tests.faults.injections.records import culprits, hostile_bytes
@@ -119,6 +120,23 @@ def test_bytes_of_all_kinds_on_all_topics_stop_nothing_and_deceive_nobody(tmp_pa
     assert row.holds, row.verdict
     assert row.injected > 20_000
     assert row.verdict.dead_letters > 5_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "times"), [("bytes", 20_000), ("full_disk", 1), ("offsets_moved", 2), ("topics_lost", 1), ("memory_limits", 3)]
+)
+def test_a_row_of_the_campaign_holds_with_what_is_tried_afterwards(tmp_path: Path, name: str, times: int) -> None:
+    (scenario,) = chosen_of(name)
+    row = run(replace(scenario, times=times), tmp_path / "home", seed=5)
+    assert row.holds, row.verdict
+
+
+def test_rows_are_chosen_by_a_part_of_their_names_that_some_row_has() -> None:
+    assert [scenario.name for scenario in chosen_of("bytes, kills")] == ["kills", "hostile bytes"]
+    assert chosen_of(None) == list(FULL)
+    with pytest.raises(SystemExit, match=r"there is no scenario 'kill9'; choose from kills, crash_points, .*hostile_bytes"):
+        chosen_of("bytes,kill9")
 
 
 def test_a_reader_that_takes_what_others_wrote_for_ours_is_found_out(tmp_path: Path) -> None:
