@@ -53,6 +53,7 @@ def _run(before: Callable[[str], None], main: Callable[[str, "DeploymentConfig"]
     from streams.workers.handover import receive
     from streams.workers.logs import log_to_stderr
     from streams.workers.notes import leave
+    from streams.workers.outage_log import SayOutagesOnce
     from streams.workers.statuses import FAILED, REFUSED, UNAVAILABLE
 
     uvloop.install()
@@ -69,6 +70,8 @@ def _run(before: Callable[[str], None], main: Callable[[str, "DeploymentConfig"]
 
         main = take_turns
     config = receive(DeploymentConfig)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(SayOutagesOnce(config.kafka))
     try:
         main(sys.argv[2], config)
     except Exception as error:

@@ -14,6 +14,7 @@ from streams.config import INGEST, PROFILES, SCORE, DeploymentConfig
 from streams.workers import handover
 from streams.workers.backoff import Backoff
 from streams.workers.notes import Notes
+from streams.workers.outage_log import Turn
 from streams.workers.stages import STAGES
 from streams.workers.statuses import DONE, REFUSED, UNAVAILABLE
 
@@ -71,6 +72,7 @@ class Worker:
         self._program, self._arguments = program, tuple(arguments)
         self._finite = finite
         self._running: dict[str, _Running] = {}
+        self._turn = Turn()
         # Profiles are kept for the online store alone.
         self.stages = tuple(stage for stage in stages if config.online or stage != PROFILES)
 
@@ -114,6 +116,7 @@ class Worker:
                 stage.process.kill()
                 stage.process.wait()
             stage.notes.close()
+        self._turn.close()
 
     def all_up(self) -> bool:
         """Whether every stage has come up and runs."""
@@ -165,5 +168,6 @@ class Worker:
     def _started(self, stage: str) -> tuple["subprocess.Popen[bytes]", Notes, float]:
         notes = Notes()
         command = [sys.executable, "-m", self._program, str(os.getpid()), stage, *self._arguments]
-        process = handover.start(command, self._config, pass_fds=(notes.descriptor,), env=notes.environment())
+        descriptors, environment = (notes.descriptor, self._turn.descriptor), {**notes.environment(), **self._turn.environment()}
+        process = handover.start(command, self._config, pass_fds=descriptors, env=environment)
         return process, notes, time.monotonic()
