@@ -12,6 +12,7 @@ from streams.kafka.log import KafkaLog
 from streams.messages import headers, seal
 from streams.messages.batches import FEATURES, PREVIOUS
 from streams.messages.record import LogRecord
+from streams.messages.seal import Seal
 from streams.messages.topics import (
     BY_MERCHANT,
     DEAD_LETTERS,
@@ -138,7 +139,7 @@ def _changed(random: Random, topic: str, record: LogRecord) -> Hostile:
     return Hostile(topic, partition, key if record.key is not None else None, value, given[: random.randrange(len(given) + 1)], 0)
 
 
-def seen_in(kafka: KafkaClients, most: int = 200) -> list[tuple[str, LogRecord]]:
+def seen_in(kafka: KafkaClients, ours: Seal, most: int = 200) -> list[tuple[str, LogRecord]]:
     """Some records of ours of each internal topic."""
     found: list[tuple[str, LogRecord]] = []
     log = KafkaLog(kafka, "hostile")
@@ -147,7 +148,7 @@ def seen_in(kafka: KafkaClients, most: int = 200) -> list[tuple[str, LogRecord]]
             for partition in range(1 if topic == DEPLOYMENT.name else PARTITIONS):
                 begin, end = log.bounds(topic, partition)
                 here = [record for read in log.read(topic, partition, max(begin, end - 4 * most), end) for record in read]
-                found += [(topic, record) for record in here[:most]]
+                found += [(topic, record) for record in here if ours.is_ours(topic, partition, record)][:most]
     finally:
         log.close()
     return found

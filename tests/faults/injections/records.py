@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import msgspec
 
 from streams.kafka.client import KafkaClients
+from streams.messages.seal import Seal
 from tests.faults import hostile
 from tests.faults.fleet import STAGES
 from tests.faults.hostile import Hostile, HostileSender
@@ -56,7 +57,7 @@ def hostile_bytes(world: World) -> int:
             world.recover(patience=300, undisturbed=True)
             half = {stage: world.fleet.memory(stage) for stage in STAGES}
         if number % _SEEN_EVERY == 0:
-            made = hostile.records(world.random, hostile.seen_in(kafka))
+            made = hostile.records(world.random, hostile.seen_in(kafka, Seal(world.deployment.config.answer_key)))
             world.fleet.look_after()
         sender.send(next(made))
         if number % _ABORTED_EVERY == 0:
