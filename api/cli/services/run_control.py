@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from api.cli.conventions import counted
 from api.outside_kafka import ASKING
 from api.settings import Settings
 from features.errors import UserError, redacted
@@ -55,7 +54,7 @@ def run_down() -> None:
     typer.echo(f"ended {', '.join(ended)}" if ended else "nothing was running")
     if workers:
         typer.echo(
-            f"note: {counted(workers, 'worker')} still {'runs' if workers == 1 else 'run'}, waiting for Kafka to come back; "
+            f"note: {workers} {'worker still runs' if workers == 1 else 'workers still run'}, waiting for Kafka to come back; "
             "end them too if that isn't meant",
             err=True,
         )
