@@ -7,7 +7,7 @@ from itertools import chain
 
 from features.errors import UserError
 from features.online.feast_store import OnlineReader, OnlineStoreError, OnlineWriter, clock
-from streams.config import PROJECTING, DeploymentConfig
+from streams.config import INGEST, PROJECTING, SCORE, DeploymentConfig
 from streams.health import findings
 from streams.health.findings import Finding, OnlineSeen
 from streams.kafka.admin import partition_count
