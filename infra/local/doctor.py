@@ -14,6 +14,7 @@ from infra.local.service import Service
 
 OLDEST_PYTHON, FIRST_UNKNOWN_PYTHON = (3, 11), (3, 14)
 LEAST_SPACE = 2_000_000_000  # bytes
+PATIENCE_S = 10.0  # before a service that runs is called broken: a busy machine is not a broken one
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def _service(service: Service, home: Path) -> Finding:
     slot = service.slot(home)
     known = services.remembered_ports(home).get(service.name, {})
     pid = processes.running_pid(slot)
-    if pid is not None and services.answers(service, home):
+    if pid is not None and services.answers(service, home, PATIENCE_S):
         return Finding(service.title, True, f"answers at {service.url(known)} (pid {pid})")
     if pid is not None:
         return Finding(

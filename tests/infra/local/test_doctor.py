@@ -31,7 +31,7 @@ def test_a_whole_home_is_in_order_throughout(whole: Home) -> None:
     done = whole.tidemark("doctor")
     broken = [line for line in done.stdout.splitlines() if line.startswith("BROKEN")]
     found = [line.split("  ")[0].removeprefix("BROKEN ") for line in broken if "Java for Spark" not in line]
-    assert found == ["workers", "champion"], "Spark's Java may be missing too, on a machine where nothing can be installed"
+    assert found == ["workers", "champion"], f"Spark's Java may be missing too, where nothing can be installed:\n{done.stdout}"
     assert done.returncode == 1
     for subject in ("Python", "home", "Java for Kafka", "Java for Spark", "Kafka's jars", "Redis server", "Redis", "MLflow", "Kafka"):
         assert subject in done.stdout
