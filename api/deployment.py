@@ -70,6 +70,11 @@ def record(home: Path, facts: Facts, revision: int) -> None:
     services.record(home, **asdict(facts), **{_REVISION: str(revision)})
 
 
+def settlement_currency() -> str:
+    """That of the deployment whose home the environment names. Raises UserError for what can't be one."""
+    return Facts.resolve(services.home_from_environment()).currency
+
+
 def feature_set_of(option: str | None) -> FeatureSet:
     """The feature set of ``--features``, else the deployment's. Raises as ``Facts.resolve``."""
     return FEATURE_SETS[Facts.resolve(services.home_from_environment(), option).features]

@@ -140,6 +140,23 @@ def test_one_file_of_the_product_says_where_kafka_is() -> None:
     assert found == ["streams/kafka/client.py"]
 
 
+def test_raw_records_are_read_in_one_place() -> None:
+    """Whatever bytes a message has, one function makes a record of it, and one of a row of Spark's; all readers take these.
+
+    The demo's observer looks at values only, by the same function that refuses.
+    """
+    product = [file for room in (*ROOMS, "api", "infra") for file in (ROOT / room).rglob("*.py")]
+    makers, readers = set(), set()
+    for file in product:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and "LogRecord" in {name_of(node), *(arg.id for arg in node.args if isinstance(arg, ast.Name))}:
+                makers.add(str(file.relative_to(ROOT)))
+            if isinstance(node, ast.Call) and name_of(node) == "consume":
+                readers.add(str(file.relative_to(ROOT)))
+    assert makers == {"streams/kafka/log.py", "streams/archive/spark_task.py"}
+    assert readers == {"streams/kafka/log.py", "streams/kafka/reader.py", "api/demo/traffic/kafka_observer.py"}
+
+
 def test_no_test_imports_another_tests_module() -> None:
     """What several tests need lies in ``tests/made`` (what they are made of) or ``tests/run`` (what they run against)."""
     found = []

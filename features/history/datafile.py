@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
@@ -18,11 +19,11 @@ from features.history.label_delay import parse_labels_after, with_label_times
 _PARQUET_MAGIC = b"PAR1"
 
 
-def read_transactions(path: Path, mapping: ColumnMapping, labels_after: str | None = None) -> pa.Table:
+def read_transactions(path: Path, mapping: ColumnMapping, labels_after: str | None = None, currency: str | None = None) -> pa.Table:
     """A CSV or Parquet file as the canonical table, in file order, with label_time set as ``--labels-after`` asks (None: the default).
 
     Only the mapped columns are read; ids in a CSV file are read as text, so leading zeros stay. Raises UserError, naming the column or row
-    and the fix, if the file can't be read, or any row can't be used.
+    and the fix, if the file can't be read, any row can't be used, or any amount is not in ``currency`` (None: in whatever it is).
     """
     delay = parse_labels_after(labels_after, mapping.labelled)
     if not path.is_file():
@@ -35,7 +36,10 @@ def read_transactions(path: Path, mapping: ColumnMapping, labels_after: str | No
         ) from None
     except OSError as failure:
         raise UserError(f"{path} can't be read: {_first_line(failure)}; give a readable CSV or Parquet file") from None
-    return with_label_times(canonical_table(table, mapping, path.name), delay)
+    canonical = canonical_table(table, mapping, path.name)
+    if currency is not None:
+        _require_currency(canonical["currency"], currency, path.name)
+    return with_label_times(canonical, delay)
 
 
 def read_numbers(path: Path, column: str, option: str) -> npt.NDArray[np.float64]:
@@ -86,6 +90,14 @@ def write_transactions(path: Path, chunks: Iterable[pa.Table], schema: pa.Schema
         if unfinished.exists():
             unfinished.unlink()
     return rows
+
+
+def _require_currency(column: pa.ChunkedArray, currency: str, name: str) -> None:
+    if others := sorted(set(pc.unique(column).to_pylist()) - {currency}):
+        raise UserError(
+            f"{name} has amounts in {' and '.join(others[:3])}, but this deployment settles in {currency}; convert them, or name the right "
+            "currency in --columns (such as currency=:EUR), or, where there is no deployment, in TIDEMARK_CURRENCY"
+        )
 
 
 def _is_parquet(path: Path) -> bool:

@@ -90,6 +90,8 @@ def _made(random: Random, topic: str) -> Hostile:
         (random.choice(_NAMES), random.choice((None, b"", b"label", b"yes", random.randbytes(random.randrange(90))))) for _ in range(3)
     ]
     of_kind = given[: random.randrange(4)] if random.random() < 0.5 else []
+    if random.random() < 0.0005:
+        of_kind = given * 333
     partition = random.randrange(PARTITIONS) if random.random() < 0.1 else -1
     if topic == DEPLOYMENT.name:
         partition = 0

@@ -7,6 +7,7 @@ import typer
 
 from api.cli.data.sending import Target, report, send
 from api.cli.options import FileOptions
+from api.deployment import settlement_currency
 from api.settings import Settings
 from features.errors import UserError
 from features.history.columns import parse_mapping
@@ -23,7 +24,8 @@ def run(file: Path, options: FileOptions, rate: str, aligned: bool, summary: Pat
     """As ``tidemark replay`` promises."""
     pace = parse_rate(rate)
     start_ms, end_ms = day_range(options.begin, options.end)
-    table = read_transactions(file, parse_mapping(options.columns, options.amount_unit), options.labels_after)
+    mapping = parse_mapping(options.columns, options.amount_unit)
+    table = read_transactions(file, mapping, options.labels_after, settlement_currency())
     plan = plan_replay(table, start_ms, end_ms)
     if not len(plan):
         raise UserError(

@@ -10,6 +10,7 @@ import typer
 
 from api.cli.conventions import progress, write_summary
 from api.cli.options import FileOptions
+from api.deployment import settlement_currency
 from api.settings import Settings
 from features.errors import UserError
 from features.history.columns import parse_mapping
@@ -25,7 +26,7 @@ def run(file: Path, options: FileOptions, scores: Path, model: str, history: boo
     started = time.monotonic()
     start_ms, end_ms = day_range(options.begin, options.end)
     mapping = parse_mapping(options.columns, options.amount_unit)
-    once = each_once(read_transactions(file, mapping, options.labels_after))
+    once = each_once(read_transactions(file, mapping, options.labels_after, settlement_currency()))
     table = once.table
     first, last = span(table, file)
     start_ms, end_ms = first if start_ms is None else start_ms, last + 1 if end_ms is None else end_ms

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from api.deployment import settlement_currency
 from api.offline_store import archive_store, offline_store
 from features.errors import UserError
 from features.history.columns import parse_mapping
@@ -66,7 +67,7 @@ def _data_of_file(file: Path, columns: str, amount_unit: str | None, labels_afte
     mapping = parse_mapping(columns, amount_unit)
     if not mapping.labelled:
         raise UserError(f"--columns {columns} names no fraud column to learn from; add is_fraud=…")
-    table = read_transactions(file, mapping, labels_after)
+    table = read_transactions(file, mapping, labels_after, settlement_currency())
     once = each_once(table)
     column = request.weighting.propensity
     propensity = None if column is None else read_numbers(file, column, "--propensity")[once.kept]

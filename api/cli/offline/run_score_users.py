@@ -47,7 +47,8 @@ def run(options: ScoreUsersOptions) -> None:
     elif options.engine == "spark":
         raise UserError("--engine spark reads the archive; leave out --data, or use --engine local")
     else:
-        once = each_once(read_transactions(options.data, parse_mapping(options.columns, options.amount_unit), options.labels_after))
+        mapping = parse_mapping(options.columns, options.amount_unit)
+        once = each_once(read_transactions(options.data, mapping, options.labels_after, settings.facts.currency))
         if once.duplicates or once.conflicts:
             typer.echo(left_out(once.duplicates, once.conflicts))
         history = FileHistory(options.data.name, once.table)

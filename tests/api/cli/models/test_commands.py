@@ -194,6 +194,24 @@ def test_bad_input_is_one_sentence(small_file: Path, fraudless: Path, arguments:
     assert not Path("scores.parquet").exists()
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("train", "--data", "FILE", "--columns", "tidemark"),
+        ("backtest", "FILE", "--columns", "tidemark", *BACKTEST),
+        ("replay", "FILE", "--columns", "tidemark"),
+        ("replay", "FILE", "--columns", "tidemark", "--aligned"),
+    ],
+)
+@pytest.mark.usefixtures("home")
+def test_a_file_in_another_currency_than_the_deployments_is_refused(
+    small_file: Path, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDEMARK_CURRENCY", "USD")
+    with pytest.raises(UserError, match=r"^small\.parquet has amounts in EUR, but this deployment settles in USD; convert them, or name"):
+        run(*(str(small_file) if argument == "FILE" else argument for argument in arguments))
+
+
 def test_scores_that_cannot_be_written(home: Path, small_file: Path, tmp_path: Path) -> None:
     from tests.made.models import V1
     from tests.made.registered_models import sqlite
