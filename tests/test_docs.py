@@ -176,6 +176,13 @@ BY_HAND = [
     ("README.md", "{:.0f} ms (median)", [("latency.json", "rates", "5000", "p50_ms")]),
     ("README.md", "{:.0f} ms (99 %)", [("latency.json", "rates", "5000", "p99_ms")]),
     ("docs/benchmarks.md", "medians: {:,.0f} a second exactly once", [("stream.json", "exactly_once", "tx_per_s")]),
+    ("docs/benchmarks.md", "{:,.0f} valid transactions a second were decided", [("garbage.json", "garbage", "tx_per_s")]),
+    ("docs/benchmarks.md", "of the {:,.0f} of a clean one", [("garbage.json", "exactly_once", "tx_per_s")]),
+    (
+        "docs/benchmarks.md",
+        "{:,.0f} and {:,.0f} a second before it and {:,.0f} and {:,.0f} since",
+        [("garbage.json", "by_turns", when, "tx_per_s", run) for when in ("before", "since") for run in (0, 1)],
+    ),
     ("docs/benchmarks.md", "of a million users and 100,000 merchants {:,.0f}", [("stream.json", "many_keys", "tx_per_s")]),
     ("docs/benchmarks.md", "{:.0f} % of a plain one's rate", [("aligned-replay.json", "ratio", "%")]),
     (
