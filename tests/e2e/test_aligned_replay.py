@@ -97,6 +97,7 @@ def test_vectors_and_decisions_are_the_backtests_whoever_is_killed(replayed: Dep
     assert sum(vector[frauds] > 0 for vector in vectors.values()) > 100
 
 
+@pytest.mark.slow
 def test_its_vectors_are_the_ideal_ones(replayed: Deployment, tmp_path: Path) -> None:
     passed = replayed.tidemark("audit", "--all", "--dry-run", "--event-time", "--json", str(tmp_path / "audit.json"))
     assert passed.returncode == 0, passed.stdout + passed.stderr

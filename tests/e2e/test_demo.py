@@ -194,6 +194,7 @@ def test_on_a_terminal_until_ctrl_c_and_services_that_were_up_stay_up(home: Home
     assert home.tidemark("status").stdout == before
 
 
+@pytest.mark.slow
 def test_killed_hard_it_takes_its_workers_and_the_api_with_it(home: Home, tmp_path: Path) -> None:
     assert home.tidemark("up").returncode == 0
     log = tmp_path / "killed.log"

@@ -48,6 +48,7 @@ def four(tmp_path_factory: pytest.TempPathFactory, month: Path) -> Iterator[Depl
         yield deployment
 
 
+@pytest.mark.slow
 def test_two_workers_over_four_partitions_pass_the_audit(four: Deployment, tmp_path: Path) -> None:
     passed = four.tidemark("audit", "--all", "--oracle-share", "0.05", "--event-time", "--json", str(tmp_path / "audit.json"))
     assert passed.returncode == 0, passed.stdout + passed.stderr

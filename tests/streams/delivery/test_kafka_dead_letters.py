@@ -74,6 +74,7 @@ def replayed(deployment: Deployment, reason: str) -> Replayed:
         return found.replay(reason, lambda _: None, lambda: False)
 
 
+@pytest.mark.slow
 def test_what_lay_on_the_wrong_partition_is_decided_once_it_is_sent_again(deployment: Deployment) -> None:
     champion(deployment.config)
     send_misplaced(deployment)
