@@ -22,7 +22,7 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     def __post_init__(self) -> None:
         if min(self.fraud_loss, self.chargeback_fee, self.margin, self.goodwill, self.review) < 0:
-            raise ValueError(f"costs can't be negative, unlike {self}")
+            raise ValueError("costs can't be negative")
 
     def lost(self, amount: Int64, is_fraud: Bool) -> Float64:
         """What each row costs if it is let through."""

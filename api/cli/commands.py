@@ -4,12 +4,13 @@ or is asked for help, and holds its options alone: the work is in the ``run_…`
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Any, cast
+from typing import Any
 
 import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
+from api.cli.outputs import checked
 from features.errors import UserError
 
 COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
@@ -17,6 +18,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "up": ("api.cli.services.up:up", "start the services; settle features and currency"),
         "status": ("api.cli.services.control:status", "say where the services are"),
         "logs": ("api.cli.services.control:logs", "show the ends of their logs"),
+        "reset": ("api.cli.services.reset:reset", "remove what the stream has computed, and begin anew"),
         "down": ("api.cli.services.control:down", "end the services; their data stays"),
         "doctor": ("api.cli.services.control:doctor", "say what is missing or broken, and what to do"),
         "demo": ("api.cli.services.demo:demo", "see everything at work on simulated transactions"),
@@ -55,6 +57,33 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
 """Section → command → (module:function, or module:group; its line of help)."""
 
 
+EXAMPLES: Mapping[str, str] = {
+    "up": "tidemark up --currency EUR --features fraud_v1",
+    "status": "tidemark status --json",
+    "logs": "tidemark logs worker --follow",
+    "reset": "tidemark reset --keep-models",
+    "doctor": "tidemark doctor",
+    "demo": "tidemark demo --exit --transactions 20000 --json out.json",
+    "simulate": "tidemark simulate --days 90 --out history.parquet",
+    "replay": "tidemark replay history.parquet --columns tidemark --from 2025-02-20 --rate realtime×60",
+    "worker": "tidemark worker --metrics 127.0.0.1:9100",
+    "serve": "tidemark serve --port 8000 --when-store-fails degrade",
+    "dead-letters": "tidemark dead-letters --show wrong_partition",
+    "rebuild-online": "tidemark rebuild-online",
+    "rebuild-state": "tidemark rebuild-state --features fraud_v2",
+    "train": "tidemark train --data history.parquet --from 2025-02-01 --to 2025-02-20",
+    "retrain": 'tidemark retrain --reason "drift of amount" --json report.json',
+    "backtest": "tidemark backtest history.parquet --columns tidemark --from 2025-02-20 --scores scores.parquet",
+    "promote": "tidemark promote 3",
+    "archive": "tidemark archive --once",
+    "backfill": "tidemark backfill --features fraud_v2 --from 2025-02-20 --to 2025-03-02",
+    "training-set": "tidemark training-set rows/ --keep-every 5",
+    "score-users": "tidemark score-users --as-of 2025-03-01 --topic",
+    "audit": "tidemark audit --all",
+    "explain": "tidemark explain a1 --user 123",
+}
+"""Command → how it is typed."""
+
 _RETIRED = {
     "backfill-state": "use `tidemark rebuild-state`",
     "bench": 'use make bench ARGS="NAME …" in a checkout',
@@ -72,8 +101,8 @@ _TARGETS = {name: target for section in COMMANDS.values() for name, (target, _) 
 class LazyGroup(TyperGroup):
     """The group of all commands."""
 
-    def __init__(self, name: str, help: str) -> None:
-        super().__init__(name=name, commands=cast(Any, _Loading()), help=help, no_args_is_help=True, rich_markup_mode=None)
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**{**given, "commands": _Loading()})
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Their names in the table's order."""
@@ -109,7 +138,7 @@ def app_of(name: str) -> typer.Typer:
     if isinstance(found, typer.Typer):
         return found
     app = typer.Typer(add_completion=False, rich_markup_mode=None)
-    app.command(name)(found)
+    app.command(name, epilog=f"Example: {EXAMPLES[name]}" if name in EXAMPLES else None)(checked(found))
     return app
 
 

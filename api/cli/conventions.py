@@ -1,8 +1,9 @@
 """What all commands have in common: days, the progress bar, the summary file, a clean Ctrl-C."""
 
-import json
+import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +13,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from api.cli.outputs import write_json
 from features.errors import UserError
 
 INTERRUPTED = 130
+QUIET = "TIDEMARK_QUIET"
+_SAY_EVERY_S = 10.0
 
 
 def write_summary(path: Path | None, summary: Mapping[str, object]) -> None:
@@ -22,8 +26,7 @@ def write_summary(path: Path | None, summary: Mapping[str, object]) -> None:
     if path is None:
         return
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(summary, indent=2) + "\n")
+        write_json(path, summary)
     except OSError as failure:
         raise UserError(f"--json {path} can't be written: {failure.strerror}; name a file in a folder that you may write to") from None
 
@@ -34,11 +37,37 @@ class _Rate(ProgressColumn):
         return Text("" if speed is None else f"{speed:,.0f}/s")
 
 
+class _Lines:
+    """How far something is, for a log: from the tenth second on a line every ten seconds."""
+
+    def __init__(self, title: str, total: int | None) -> None:
+        self._title, self._total = title, total
+        self._began = self._said = time.monotonic()
+        self._done = 0
+
+    def advance(self, count: int) -> None:
+        """Notes that ``count`` more are done."""
+        self._done += count
+        now = time.monotonic()
+        if now - self._said < _SAY_EVERY_S:
+            return
+        self._said = now
+        of = f" of {self._total:,} ({self._done / self._total:.0%})" if self._total else ""
+        print(f"{self._title}: {self._done:,}{of}, {self._done / (now - self._began):,.0f}/s", file=sys.stderr, flush=True)
+
+
 @contextmanager
 def progress(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """A bar with count, rate and time left on stderr, if that is a terminal; yields what to call with how many more are done."""
+    """A bar with count, rate and time left on stderr if that is a terminal, else a line every ten seconds, and nothing after
+    ``tidemark --quiet``; yields what to call with how many more are done."""
+    if os.environ.get(QUIET):
+        yield lambda _: None
+        return
+    if not sys.stderr.isatty():
+        yield _Lines(title, total).advance
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+    with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(title, total=total)
         yield lambda count: bar.advance(task, count)
 

@@ -14,13 +14,15 @@ DataOption = Annotated[
     ),
 ]
 AsOfOption = Annotated[str | None, typer.Option(metavar="DATE", help="Learn only what was known by then; else by the end of the data.")]
-FeaturesOption = Annotated[str | None, typer.Option(help="The feature set; else the deployment's.", show_default=False)]
-SeedOption = Annotated[int, typer.Option(help="The same seed and data give the same model.")]
+FeaturesOption = Annotated[str | None, typer.Option(metavar="NAME", help="The feature set; else the deployment's.", show_default=False)]
+SeedOption = Annotated[int, typer.Option(metavar="N", min=0, help="The same seed and data give the same model.")]
 StoreOption = Annotated[
     str | None,
     typer.Option(metavar="FOLDER|s3://…", help="The offline store; else the deployment's."),
 ]
-ColumnsOption = Annotated[str, typer.Option(help="handbook, tidemark, or field=column,… and field=:value for a constant.")]
+ColumnsOption = Annotated[
+    str, typer.Option(metavar="PRESET|MAPPING", help="handbook, tidemark, or field=column,… and field=:value for a constant.")
+]
 AmountUnitOption = Annotated[str | None, typer.Option(metavar="major|minor", help="Whether amounts read 12.50 or 1250.")]
 LabelsAfterOption = Annotated[
     str | None,
@@ -28,7 +30,7 @@ LabelsAfterOption = Annotated[
 ]
 FromOption = Annotated[str | None, typer.Option("--from", metavar="DATE", help="The first day, UTC; else the file's first.")]
 ToOption = Annotated[str | None, typer.Option("--to", metavar="DATE", help="The day after the last, UTC; else the end of the file.")]
-SummaryOption = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the summary here.")]
+SummaryOption = Annotated[Path | None, typer.Option("--json", metavar="FILE.json", writable=True, help="Write the summary here.")]
 HistoryDaysOption = Annotated[
     str,
     typer.Option(metavar="DAYS,…|all", help="Lengths of history to choose from by the newest weeks; all rows are used if they are few."),
@@ -39,7 +41,7 @@ CostOption = Annotated[
         metavar="NAME=VALUE", help="What thresholds are chosen by: fraud_loss, margin (shares), chargeback_fee, goodwill, review."
     ),
 ]
-CapacityOption = Annotated[float, typer.Option(help="The share of all transactions that can be reviewed.")]
+CapacityOption = Annotated[float, typer.Option(metavar="SHARE", min=0, max=1, help="The share of all transactions that can be reviewed.")]
 ModelOption = Annotated[
     str,
     typer.Option(
@@ -53,7 +55,8 @@ SearchOption = Annotated[
     typer.Option(metavar="SECONDS", min=1, help="Search for the trees' hyper-parameters for so long, on weeks before those that judge."),
 ]
 SearchTriesOption = Annotated[
-    int, typer.Option(min=1, help="At most so many tries; the same number gives the same model, unless the seconds end it sooner.")
+    int,
+    typer.Option(metavar="N", min=1, help="At most so many tries; the same number gives the same model, unless the seconds end it sooner."),
 ]
 ImmatureOption = Annotated[
     str | None,
@@ -70,11 +73,13 @@ PropensityOption = Annotated[
         help="The file's column that says with which probability each transaction was let through; weighted by its inverse.",
     ),
 ]
-AuthorOption = Annotated[str | None, typer.Option(help="Who is responsible for it; else the user of the machine.")]
-MemoryOption = Annotated[str, typer.Option(help="The heap of Spark's JVM; its sorts spill to disk beyond.")]
+AuthorOption = Annotated[str | None, typer.Option(metavar="NAME", help="Who is responsible for it; else the user of the machine.")]
+MemoryOption = Annotated[str, typer.Option(metavar="SIZE", help="The heap of Spark's JVM; its sorts spill to disk beyond.")]
 FirstDayOption = Annotated[str, typer.Option("--from", metavar="DATE", help="The first day, UTC.")]
 DayAfterOption = Annotated[str, typer.Option("--to", metavar="DATE", help="The day after the last, UTC.")]
-RateOption = Annotated[str, typer.Option(help="max, records a second such as 5000, or realtime×60: event time at 60 times its speed.")]
+RateOption = Annotated[
+    str, typer.Option(metavar="RATE", help="max, records a second such as 5000, or realtime×60: event time at 60 times its speed.")
+]
 ModelUriOption = Annotated[str, typer.Option("--model", metavar="URI", help="models:/tidemark/3, runs:/<run id> or a model's folder.")]
 
 

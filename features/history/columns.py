@@ -7,8 +7,8 @@ quoted with its field, and ``field=:value`` gives every row the same value::
 """
 
 import csv
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 import numpy as np
@@ -58,16 +58,22 @@ _READERS: Mapping[str, Callable[[pa.ChunkedArray], Values]] = {
 
 @dataclass(frozen=True)
 class ColumnMapping:
-    """Which column of the file, or which constant, gives each field; the unit in which the file states amounts."""
+    """Which column of the file, or which constant, gives each field; the unit in which the file states amounts; the fields whose columns
+    a file may lack."""
 
     columns: Mapping[str, str]
     amount_unit: AmountUnit
     constants: Mapping[str, str]
+    optional: frozenset[str] = frozenset()
 
     @property
     def labelled(self) -> bool:
         """Whether the file has the column of frauds."""
         return "is_fraud" in self.columns
+
+    def fitted(self, present: Collection[str]) -> "ColumnMapping":
+        """Without the optional columns that a file with these doesn't have."""
+        return replace(self, columns={field: name for field, name in self.columns.items() if name in present or field not in self.optional})
 
     @property
     def file_columns(self) -> list[str]:
@@ -88,7 +94,7 @@ PRESETS: Mapping[str, ColumnMapping] = {
         amount_unit="major",
         constants={"currency": "EUR"},
     ),
-    "tidemark": ColumnMapping({name: name for name in MAPPABLE}, amount_unit="minor", constants={}),
+    "tidemark": ColumnMapping({name: name for name in MAPPABLE}, "minor", {}, frozenset(MAPPABLE) - set(REQUIRED)),
 }
 
 
@@ -155,6 +161,8 @@ def canonical_table(table: pa.Table, mapping: ColumnMapping, source: str) -> pa.
 def require_columns(present: list[str], mapping: ColumnMapping, source: str) -> None:
     """Raise UserError unless each column that the mapping wants is ``present`` in the file exactly once."""
     for field, column in mapping.columns.items():
+        if column not in present and len(present) == 1 and (separators := [mark for mark in ";\t|" if mark in present[0]]):
+            raise UserError(f"{source} seems to be separated by {separators[0]!r}; write it with commas, and decimals with a point")
         if column not in present:
             raise UserError(f'column "{column}" is missing in {source}, which has {", ".join(present)}; map it with --columns {field}=…')
         if present.count(column) > 1:

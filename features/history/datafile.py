@@ -17,6 +17,7 @@ from features.history.columns import ColumnMapping, canonical_table, require_col
 from features.history.label_delay import parse_labels_after, with_label_times
 
 _PARQUET_MAGIC = b"PAR1"
+_MADE_BY = {b"made_by": b"tidemark"}
 
 
 def read_transactions(path: Path, mapping: ColumnMapping, labels_after: str | None = None, currency: str | None = None) -> pa.Table:
@@ -25,10 +26,14 @@ def read_transactions(path: Path, mapping: ColumnMapping, labels_after: str | No
     Only the mapped columns are read; ids in a CSV file are read as text, so leading zeros stay. Raises UserError, naming the column or row
     and the fix, if the file can't be read, any row can't be used, or any amount is not in ``currency`` (None: in whatever it is).
     """
-    delay = parse_labels_after(labels_after, mapping.labelled)
     if not path.is_file():
-        raise UserError(f"there is no file {path}; name a CSV or Parquet file")
+        what = f"{path} is a folder" if path.is_dir() else f"there is no file {path}"
+        raise UserError(f"{what}; name a CSV or Parquet file")
     try:
+        present = _columns_of(path)
+        mapping = mapping.fitted(present)
+        require_columns(present, mapping, path.name)
+        delay = parse_labels_after(labels_after, mapping.labelled)
         table = _read_parquet(path, mapping) if _is_parquet(path) else _read_csv(path, mapping)
     except pa.ArrowInvalid as invalid:
         raise UserError(
@@ -79,7 +84,7 @@ def write_transactions(path: Path, chunks: Iterable[pa.Table], schema: pa.Schema
     rows = 0
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with pq.ParquetWriter(unfinished, schema, compression="zstd") as writer:
+        with pq.ParquetWriter(unfinished, schema.with_metadata(_MADE_BY), compression="zstd") as writer:
             for chunk in chunks:
                 writer.write_table(chunk)
                 rows += chunk.num_rows
@@ -90,6 +95,16 @@ def write_transactions(path: Path, chunks: Iterable[pa.Table], schema: pa.Schema
         if unfinished.exists():
             unfinished.unlink()
     return rows
+
+
+def is_ours(path: Path) -> bool:
+    """Whether ``write_transactions`` has written that file, since version 0.3.0. Raises OSError if it can't be read."""
+    if not _is_parquet(path):
+        return False
+    try:
+        return _MADE_BY.items() <= (pq.read_schema(path).metadata or {}).items()
+    except pa.ArrowException:
+        return False
 
 
 def _require_currency(column: pa.ChunkedArray, currency: str, name: str) -> None:
@@ -105,28 +120,32 @@ def _is_parquet(path: Path) -> bool:
         return file.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC
 
 
+def _columns_of(path: Path) -> list[str]:
+    if _is_parquet(path):
+        return list(pq.read_schema(path).names)
+    # One thread, which has ended when the file is closed.
+    with pa_csv.open_csv(path, read_options=pa_csv.ReadOptions(use_threads=False), parse_options=_skipping([])) as head:
+        return list(head.schema.names)
+
+
 def _read_parquet(path: Path, mapping: ColumnMapping) -> pa.Table:
     with pq.ParquetFile(path) as file:
-        require_columns(file.schema_arrow.names, mapping, path.name)
         return file.read(columns=mapping.file_columns)
 
 
 def _read_csv(path: Path, mapping: ColumnMapping) -> pa.Table:
     """Every value as text, whatever it looks like; empty ones null."""
     ragged: list[pa_csv.InvalidRow] = []
-    # One thread, for only then a row knows its number.
-    with pa_csv.open_csv(path, read_options=pa_csv.ReadOptions(use_threads=False), parse_options=_skipping(ragged)) as head:
-        require_columns(head.schema.names, mapping, path.name)
     as_text = pa_csv.ConvertOptions(
         include_columns=mapping.file_columns,
         column_types={name: pa.string() for name in mapping.file_columns},
         null_values=[""],
         strings_can_be_null=True,
     )
-    ragged.clear()
     table = pa_csv.read_csv(path, parse_options=_skipping(ragged), convert_options=as_text)
     if ragged:
         ragged.clear()
+        # One thread, for only then a row knows its number.
         pa_csv.read_csv(path, read_options=pa_csv.ReadOptions(use_threads=False), parse_options=_skipping(ragged), convert_options=as_text)
         first = ragged[0]
         raise UserError(

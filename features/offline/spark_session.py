@@ -1,12 +1,15 @@
 """Spark's session, as all of Tidemark's jobs want it: in this process, on as many cores as there are, quiet."""
 
+import logging
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from features.errors import UserError
 from features.offline.storage import Storage
 
 if TYPE_CHECKING:
@@ -28,6 +31,12 @@ LOCAL_SETTINGS: Mapping[str, str] = {
 }
 
 
+def require_heap(memory: str) -> None:
+    """Raises UserError if that is no size of a JVM's heap."""
+    if not re.fullmatch(r"[1-9]\d*[kmgt]b?", memory, re.IGNORECASE):
+        raise UserError(f"--memory {memory} is no size of a heap; use for example 2g or 512m")
+
+
 def start(
     name: str,
     java: Path,
@@ -41,10 +50,14 @@ def start(
     """A session on the JVM whose executable is ``java``, with these jars, for an offline store; the caller stops it.
 
     ``memory`` is the JVM's heap; Python's workers come on top. ``cores`` None: all. What the JVM and the workers print, which is only what
-    went wrong, is added to the file ``log``; None: it goes to this process's stderr.
+    went wrong, is added to the file ``log``; None: it goes to this process's stderr. Raises UserError if it can't start.
     """
+    require_heap(memory)
+    from pyspark.errors import PySparkRuntimeError
     from pyspark.sql import SparkSession
 
+    # It logs whatever an interrupted call raises besides.
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)
     # Python's workers must be of this very environment, wherever PATH points.
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     os.environ["JAVA_HOME"] = str(java.resolve().parent.parent)
@@ -62,8 +75,12 @@ def start(
     builder = SparkSession.builder.appName(name)
     for key, value in chosen.items():
         builder = builder.config(key, value)
-    with _stderr_to(log):
-        return builder.getOrCreate()
+    try:
+        with _stderr_to(log):
+            return builder.getOrCreate()
+    except PySparkRuntimeError as error:
+        where = "" if log is None else f", see {log}"
+        raise UserError(f"Spark's Java did not start{where}; a heap of --memory {memory} may be more than the machine has") from error
 
 
 @contextmanager

@@ -5,6 +5,7 @@ server other than Amazon's.
 """
 
 import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,25 @@ class Storage:
         endpoint = urlsplit(os.environ.get("AWS_ENDPOINT_URL", ""))
         elsewhere = {"endpoint_override": endpoint.netloc, "scheme": endpoint.scheme} if endpoint.netloc else {}
         return pa_fs.S3FileSystem(region=_region(), **elsewhere), self.url.removeprefix("s3://")
+
+    def require_writable(self) -> None:
+        """Raises UserError if no file can be put here; before long work that would end with that. A folder is not made yet."""
+        try:
+            if self.is_remote:
+                filesystem, path = self.arrow()
+                probe = f"{path}/.tidemark-{os.getpid()}"
+                with filesystem.open_output_stream(probe):
+                    pass
+                filesystem.delete_file(probe)
+            else:
+                folder = Path(self.url)
+                with tempfile.TemporaryFile(dir=next(each for each in (folder, *folder.parents) if each.exists())):
+                    pass
+        except OSError as error:
+            reason = error.strerror or str(error).splitlines()[0].rstrip(".")
+            raise UserError(
+                f"the offline store at {self.url} can't be written ({reason}); make it yours to write, or name another"
+            ) from None
 
     def delta_options(self) -> Mapping[str, str]:
         """Delta's storage options; credentials it finds in the environment by itself."""

@@ -72,8 +72,9 @@ class RetrainingPlan:
 
 
 def retrain_once(given: LabelledData, plan: RetrainingPlan, provenance: Provenance, tracking_uri: str) -> dict[str, object]:
-    """The report: ``status`` is ``trained``, ``refused`` (worse than the champion; the candidate stays registered for a look) or
-    ``unchanged`` (the same was trained before), ``sentence`` why, ``model`` and ``version`` the candidate.
+    """The report: ``status`` is ``trained``, ``refused`` (worse than the champion; the candidate stays registered for a look),
+    ``not_compared`` (likewise, for the data has no weeks to tell by) or ``unchanged`` (the same was trained before), ``sentence`` why,
+    ``model`` and ``version`` the candidate.
 
     Raises UserError if there is too little to learn from, or the registry fails.
     """
@@ -96,10 +97,12 @@ def retrain_once(given: LabelledData, plan: RetrainingPlan, provenance: Provenan
     mlflow_promotion.put_on_record(verdict, tracking_uri)
     if not verdict.passed:
         mlflow_registry.tag(validated.version, {"retrain": key}, tracking_uri)
-        sentence = f"not as good as the champion, version {champion}: {'; '.join(verdict.objections)}"
+        compared = verdict.comparison is not None
+        how = "not as good as" if compared else "not compared with"
+        sentence = f"{how} the champion, version {champion}: {'; '.join(verdict.objections)}"
         return {
             **head,
-            "status": "refused",
+            "status": "refused" if compared else "not_compared",
             "sentence": sentence,
             **training_summary(found, validated, trial),
             "validated": _validated(verdict, found),

@@ -117,6 +117,12 @@ def tags(version: str, tracking_uri: str) -> dict[str, str]:
     return long_tags.whole(_version(MODEL_NAME, False, version, tracking_uri).tags)
 
 
+def run_tags(version: str, tracking_uri: str) -> dict[str, str]:
+    """The tags of the run that has made a version. Raises UserError if there is no such version."""
+    run_id = _version(MODEL_NAME, False, version, tracking_uri).run_id
+    return dict(mlflow_client.connect(tracking_uri).get_run(run_id).data.tags) if run_id else {}
+
+
 def tag(version: str, tags: Mapping[str, str], tracking_uri: str) -> None:
     """Add tags to a version, however long; ``tags`` reads them back. Raises UserError if there is no such version."""
     known = _version(MODEL_NAME, False, version, tracking_uri)

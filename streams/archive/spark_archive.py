@@ -151,4 +151,4 @@ def _said(archive: TopicArchive, failure: BaseException) -> UserError:
             f"{archive.name} no longer has all that was to be archived next ({cause}): raise its retention.ms; "
             f"to go on without what is lost, move {archive.table_url} and {archive.checkpoint_url} elsewhere"
         )
-    return UserError(f"{archive.name} can't be archived ({cause}); see Spark's log")
+    return UserError(f"{archive.name} can't be archived ({cause}); see `tidemark logs spark-archive`")

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.definitions import FEATURE_SETS
 from features.errors import START_OVER, UserError
 from features.online.feast_store import KeyState, OnlineReader, OnlineStoreError
 from models.registry import mlflow_registry
@@ -131,22 +132,35 @@ class KafkaAudit:
             wrong += found
         return len(keys), wrong + store_audit.lagging(behind, patience_s)
 
-    def explain(self, transaction_id: str, user_id: str | None = None) -> dict[str, Any]:
-        """See ``explanation``. Raises UserError if there is no such decision, or several users have used the id and none is named."""
-        rows = self._find(transaction_id, user_id)
+    def explain(self, transaction_id: str, user_id: str | None = None, advance: Callable[[int], None] = lambda _: None) -> dict[str, Any]:
+        """See ``explanation``; ``advance`` gets how many decisions were looked through.
+
+        Raises UserError if there is no such decision, or several users have used the id and none is named.
+        """
+        rows = self._find(transaction_id, user_id, advance)
+        decided_on = rows["features_digest"][0].as_py()
+        if decided_on != self._config.feature_set.digest:
+            known = next((name for name, known in FEATURE_SETS.items() if known.digest == decided_on), None)
+            mend = f"explain it with --features {known}" if known else "only the code of then can explain it"
+            raise UserError(f"{transaction_id!r} was decided on {known or 'a feature set that there is no more'}; {mend}")
         self.auditor.take([rows])
         found = self.auditor.finish()
         scored = Scored.of(rows, 0)
         scorer = self._scorer_of(scored.model_digest)
         return explanation(self._config.feature_set, scored, self.auditor.history(scored), found, scorer, self._decision(scored))
 
-    def _find(self, transaction_id: str, user_id: str | None) -> pa.Table:
+    def _find(self, transaction_id: str, user_id: str | None, advance: Callable[[int], None]) -> pa.Table:
         """The decision's row of the scoring log."""
         found: dict[str, pa.Table] = {}
         for partition, log in self._scoring_logs.items():
             for _, rows in self._dated_rows(partition, log.bounds(SCORING_LOG.name, partition)[1]):
+                advance(len(rows))
                 for row in np.flatnonzero(pc.equal(rows["transaction_id"], transaction_id).to_numpy()).tolist():
                     found.setdefault(rows["user_id"][row].as_py(), rows.slice(row, 1))
+        if user_id is not None and found and user_id not in found:
+            raise UserError(
+                f"user {user_id} has no transaction {transaction_id!r}, but {' and '.join(sorted(found))} has; name the right --user"
+            )
         if user_id is not None:
             found = {user: row for user, row in found.items() if user == user_id}
         if len(found) > 1:

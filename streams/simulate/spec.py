@@ -40,6 +40,8 @@ class SimulationSpec:
             raise UserError("a simulation starts and drifts at midnight UTC; give whole days")
         if not _EARLIEST_DAY <= self.first_day <= self.last_day <= _LATEST_DAY:
             raise UserError("a simulation must lie between the years 1974 and 2243; change --from, --to or --days")
+        if self.drift_at_ms is not None and self.drift_at_ms // DAY_MS > self.last_day:
+            raise UserError("--drift-at lies after the last day, so nothing would drift; give a day before --to")
 
     @property
     def first_day(self) -> int:

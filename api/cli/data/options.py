@@ -15,16 +15,20 @@ DEFAULT_DAYS = 90
 class SimulateOptions:
     """Of ``simulate``."""
 
-    out: Annotated[Path | None, typer.Option(metavar="FILE.parquet", help="Write a Parquet file, for --columns tidemark.")] = None
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.parquet", writable=True, help="Write a Parquet file, for --columns tidemark.")
+    ] = None
     topic: Annotated[bool, typer.Option("--topic", help="Send to the topic instead, labels too.")] = False
-    seed: Annotated[int, typer.Option(help="The same seed gives the same transactions.")] = 0
-    users: Annotated[int, typer.Option(help="How many users there are; each pays twice a day on average.")] = 5_000
-    merchants: Annotated[int, typer.Option(help="How many merchants there are.")] = 10_000
+    seed: Annotated[int, typer.Option(metavar="N", help="The same seed gives the same transactions.")] = 0
+    users: Annotated[int, typer.Option(metavar="N", help="How many users there are; each pays twice a day on average.")] = 5_000
+    merchants: Annotated[int, typer.Option(metavar="N", help="How many merchants there are.")] = 10_000
     begin: Annotated[str, typer.Option("--from", metavar="DATE", help="The first day.")] = "2025-01-01"
     end: Annotated[str | None, typer.Option("--to", metavar="DATE", help="The day after the last.")] = None
-    days: Annotated[int | None, typer.Option(help=f"How many days, instead of --to; {DEFAULT_DAYS} if neither is given.")] = None
+    days: Annotated[int | None, typer.Option(metavar="N", help=f"How many days, instead of --to; {DEFAULT_DAYS} if neither is given.")] = (
+        None
+    )
     drift_at: Annotated[str | None, typer.Option(metavar="DATE", help="From this day on users and thieves behave differently.")] = None
-    takeovers: Annotated[float, typer.Option(help="Accounts taken over each day among 5,000 users.")] = 0.5
+    takeovers: Annotated[float, typer.Option(metavar="NUMBER", help="Accounts taken over each day among 5,000 users.")] = 0.5
     rate: RateOption = "max"
     labels_after: LabelsAfterOption = None
     summary: SummaryOption = None

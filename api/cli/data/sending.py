@@ -1,16 +1,20 @@
 """Sending a plan's records under a progress bar, and what is said of it."""
 
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import typer
 
 from api.answer_key import answer_key
 from api.cli.conventions import INTERRUPTED, progress, until_interrupted, write_summary
 from api.settings import Settings
+from features.arrays import RecordKind
 from streams.kafka.client import KafkaClients
+from streams.messages.refusals import MAX_AHEAD_MS
 from streams.messages.seal import Seal
 from streams.replay.kafka_replay import ReplaySummary, replay
 from streams.replay.pacing import Rate
@@ -34,7 +38,11 @@ class Target:
 
 
 def send(table: pa.Table, plan: ReplayPlan, target: Target, rate: Rate, title: str, summary: Path | None) -> None:
-    """Sends a plan's records, as ``report`` says."""
+    """Sends a plan's records, as ``report`` says, and first how many will be refused because they are of the future."""
+    latest = time.time_ns() // 1_000_000 + MAX_AHEAD_MS
+    sent = plan.row[plan.kind == RecordKind.TRANSACTION]
+    if ahead := int(np.count_nonzero(table["event_time"].to_numpy()[sent] > latest)):
+        typer.echo(f"warning: {ahead:,} of {len(sent):,} transactions lie ahead of now, and workers refuse them", err=True)
     report(lambda advance, stopped: replay(table, plan, target.kafka, target.seal, rate, advance, stopped), title, len(plan), summary)
 
 

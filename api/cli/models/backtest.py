@@ -13,7 +13,9 @@ from api.cli.options import FileOptions, ModelUriOption, SummaryOption
 def backtest(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV or Parquet file of transactions.")],
     options: FileOptions,
-    scores: Annotated[Path, typer.Option(metavar="OUT.parquet", help="Where the scores and features of each transaction go.")],
+    scores: Annotated[
+        Path, typer.Option(metavar="OUT.parquet", writable=True, help="Where the scores and features of each transaction go.")
+    ],
     model: ModelUriOption = "models:/tidemark@champion",
     history: Annotated[
         bool, typer.Option("--history/--no-history", help="Let what came before --from warm the windows, or start from nothing.")

@@ -50,7 +50,12 @@ def parse_histories(text: str) -> tuple[int, ...]:
 def parse_costs(pairs: Sequence[str]) -> Costs:
     """The costs of ``--cost review=250 --cost margin=0.03``. Raises UserError for an unknown name or a value that makes no sense."""
     given = dict(pair.partition("=")[::2] for pair in pairs)
-    try:
-        return msgspec.convert(given, Costs, strict=False)
-    except (msgspec.ValidationError, ValueError) as error:
-        raise UserError(f"--cost {' --cost '.join(pairs)} can't be used: {error}; write it as --cost review=250") from None
+    if unknown := sorted(set(given) - set(Costs.__struct_fields__)):
+        raise UserError(f"--cost {unknown[0]} is not a cost; the costs are {', '.join(Costs.__struct_fields__)}")
+    for name, value in given.items():
+        try:
+            msgspec.convert({name: value}, Costs, strict=False)
+        except (msgspec.ValidationError, ValueError) as error:
+            why = error if "negative" in str(error) else "it takes a number, shares with a point and money in whole minor units"
+            raise UserError(f"--cost {name}{value and '='}{value} can't be used: {why}; write it as --cost review=250") from None
+    return msgspec.convert(given, Costs, strict=False)

@@ -73,7 +73,7 @@ class PromoteOptions:
     store: StoreOption = None
     as_of: Annotated[str | None, typer.Option(metavar="DATE", help="Labels known by then count; else by the end of the data.")] = None
     labels_after: LabelsAfterOption = None
-    weeks: Annotated[int, typer.Option(min=1, help="On how many of the newest matured weeks they are compared.")] = 4
+    weeks: Annotated[int, typer.Option(metavar="N", min=1, help="On how many of the newest matured weeks they are compared.")] = 4
     despite_audit: Annotated[
         bool, typer.Option("--despite-audit", help="Even if its features failed their latest audit, or had none; goes on record.")
     ] = False

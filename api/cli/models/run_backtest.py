@@ -34,7 +34,7 @@ def run(file: Path, options: FileOptions, scores: Path, model: str, history: boo
         raise UserError(
             f"{file.name} has no transaction in the range, all are from {moment(first)} to {moment(last)}; change --from or --to"
         )
-    scorer = mlflow_registry.load(model, Settings.resolve(require_services=False).mlflow)
+    scorer = mlflow_registry.load(model, Settings.resolve(require_services=False).registry())
     test = Backtest(table, scorer, start_ms, end_ms, history)
     decisions: Counter[str] = Counter()
     log = test.log

@@ -22,7 +22,7 @@ def run(options: PromoteOptions) -> None:
     if options.force and not options.reason.strip():
         raise UserError("--force goes on record and needs a reason; add --reason …")
     settings = Settings.resolve(require_services=False)
-    tracking_uri = settings.mlflow
+    tracking_uri = settings.registry()
     given = data_if_any(
         settings.home, options.data, options.columns, options.amount_unit, options.store, options.as_of, options.labels_after
     )

@@ -11,6 +11,7 @@ from api.cli.models.options import TrainingOptions
 from api.cli.models.training_request import data_requested, plan_requested
 from api.provenance import provenance
 from api.settings import Settings
+from features.errors import UserError
 from features.history.moments import moment
 from infra.local.lease import Lease
 from models.promotion.mlflow_retraining import RetrainingPlan, retrain_once
@@ -27,6 +28,7 @@ def run_train(options: TrainingOptions, model: str) -> None:
     started = time.monotonic()
     baseline = baseline_of(model, options.search)
     settings = Settings.resolve(require_services=False)
+    registry = settings.registry()
     given = data_requested(options, settings.home)
     plan = plan_requested(options, given)
     repeats = {"duplicates": given.duplicates, "conflicts": given.conflicts}
@@ -40,14 +42,14 @@ def run_train(options: TrainingOptions, model: str) -> None:
 
         made_by, tags = provenance(options.author), {"data": given.name, **period}
         if baseline is not None:
-            run, run_id = train_baseline(baseline, rows_of, plan, given.snapshot, made_by, settings.mlflow, tags)
+            run, run_id = train_baseline(baseline, rows_of, plan, given.snapshot, made_by, registry, tags)
             write_summary(
                 options.summary, {**baseline_summary(run, run_id, plan), **repeats, "seconds": round(time.monotonic() - started, 3)}
             )
             precision = run.baseline.out_of_fold.metrics()["validation_ap"]
             typer.echo(f"{model} is run {run_id} to compare with: average precision {precision:.3f}; it is no version of the registry")
             return
-        found, registered = train_and_register(rows_of, plan, given.snapshot, made_by, settings.mlflow, tags)
+        found, registered = train_and_register(rows_of, plan, given.snapshot, made_by, registry, tags)
     rows = found.rows
     done = {
         **training_summary(found, registered, plan),
@@ -67,7 +69,10 @@ def run_train(options: TrainingOptions, model: str) -> None:
 
 def run_retrain(reason: str, options: TrainingOptions, weeks: int, lease_hours: float) -> None:
     """As ``tidemark retrain`` promises."""
+    if not reason.strip():
+        raise UserError("--reason is empty; name the alert, or the schedule")
     settings = Settings.resolve(require_services=False)
+    registry = settings.registry()
     with Lease(settings.home / "retrain.lease", lease_hours * 3_600) as lease:
         if lease.held_by is not None:
             write_summary(options.summary, {"status": "running", "reason": reason, "owner": lease.held_by})
@@ -75,6 +80,6 @@ def run_retrain(reason: str, options: TrainingOptions, weeks: int, lease_hours: 
             return
         given = data_requested(options, settings.home)
         plan = RetrainingPlan(reason, plan_requested(options, given), weeks)
-        report = retrain_once(given, plan, provenance(options.author), settings.mlflow)
+        report = retrain_once(given, plan, provenance(options.author), registry)
     write_summary(options.summary, report)
     typer.echo(f"{report['model']}: {report['status']}; {report['sentence']}")

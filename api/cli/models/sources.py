@@ -68,6 +68,8 @@ def _data_of_file(file: Path, columns: str, amount_unit: str | None, labels_afte
     if not mapping.labelled:
         raise UserError(f"--columns {columns} names no fraud column to learn from; add is_fraud=…")
     table = read_transactions(file, mapping, labels_after, settlement_currency())
+    if table["is_fraud"].null_count == len(table):
+        raise UserError(f"{file.name} has no fraud column to learn from; name it with --columns is_fraud=…")
     once = each_once(table)
     column = request.weighting.propensity
     propensity = None if column is None else read_numbers(file, column, "--propensity")[once.kept]

@@ -27,8 +27,8 @@ def train(options: TrainingOptions, model: ModelOption = "xgboost") -> None:
 def retrain(
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why now: the alert, or the schedule.")],
     options: TrainingOptions,
-    weeks: Annotated[int, typer.Option(min=1, help="How many of the newest matured weeks are held back to compare on.")] = 1,
-    lease_hours: Annotated[float, typer.Option(min=0.1, help="How long a run may take before another may begin.")] = 4.0,
+    weeks: Annotated[int, typer.Option(metavar="N", min=1, help="How many of the newest matured weeks are held back to compare on.")] = 1,
+    lease_hours: Annotated[float, typer.Option(metavar="HOURS", min=0.1, help="How long a run may take before another may begin.")] = 4.0,
 ) -> None:
     """Train again, for an alert or by schedule: ends with a candidate in the registry and a report.
 

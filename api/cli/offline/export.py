@@ -4,6 +4,7 @@ import typer
 
 from api.cli.offline.options import ExportOptions
 from api.cli.option_sets import with_option_sets
+from api.cli.outputs import checked
 
 features = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
@@ -14,6 +15,7 @@ def _features() -> None:
 
 
 @features.command()
+@checked
 @with_option_sets
 def export(options: ExportOptions) -> None:
     """Write all features of a range, no list of entities needed: a Parquet file a day, a float32 column a feature."""

@@ -34,9 +34,10 @@ class ScoreUsersOptions:
     data: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Read the history from this CSV or Parquet file instead of the archive.")
     ] = None
-    columns: Annotated[str, typer.Option(help="Of --data: handbook, tidemark, or field=column,… and field=:value for a constant.")] = (
-        "tidemark"
-    )
+    columns: Annotated[
+        str,
+        typer.Option(metavar="PRESET|MAPPING", help="Of --data: handbook, tidemark, or field=column,… and field=:value for a constant."),
+    ] = "tidemark"
     amount_unit: AmountUnitOption = None
     labels_after: Annotated[
         str | None, typer.Option(metavar="DURATION|none", help="How long after a fraud of --data its label comes; 7d.")
@@ -69,9 +70,14 @@ class TrainingSetOptions:
             help="What becomes of transactions younger than labels take; weighted by the share known at their age.",
         ),
     ] = "left-out"
-    keep_every: Annotated[int, typer.Option(min=1, help="Keep one in so many older legitimate transactions, so many times as heavy.")] = 1
+    keep_every: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Keep one in so many older legitimate transactions, so many times as heavy.")
+    ] = 1
     whole_weeks: Annotated[
-        int, typer.Option(min=_WHOLE_WEEKS, help="Of so many newest weeks of known labels all are kept, for they choose and judge.")
+        int,
+        typer.Option(
+            metavar="N", min=_WHOLE_WEEKS, help="Of so many newest weeks of known labels all are kept, for they choose and judge."
+        ),
     ] = _WHOLE_WEEKS
     engine: Annotated[str, typer.Option(metavar="spark|local", help="Both make the same; local holds all in memory.")] = "spark"
     memory: MemoryOption = "2g"
@@ -87,7 +93,7 @@ class ArchiveOptions:
         bool, typer.Option("--compact", help="Join small files: after --once, else instead of archiving. An archive may run meanwhile.")
     ] = False
     store: StoreOption = None
-    every: Annotated[float, typer.Option(min=1, help="Seconds from one batch to the next, without --once.")] = 30.0
+    every: Annotated[float, typer.Option(metavar="SECONDS", min=1, help="Seconds from one batch to the next, without --once.")] = 30.0
     memory: MemoryOption = "1g"
     summary: SummaryOption = None
 

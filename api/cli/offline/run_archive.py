@@ -4,6 +4,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import nullcontext, suppress
 
 import typer
 
@@ -15,6 +16,7 @@ from api.settings import Settings
 from features.errors import UserError
 from features.offline import spark_session
 from features.offline.parquet_tables import OfflineTable
+from features.offline.spark_session import require_heap
 from features.offline.storage import Storage
 from infra.local import jars, java
 from streams.archive import spark_archive
@@ -26,6 +28,8 @@ def run(options: ArchiveOptions) -> None:
     """As ``tidemark archive`` promises."""
     settings = Settings.resolve(require_services=False)
     place = offline_store(settings.home, options.store)
+    require_heap(options.memory)
+    place.require_writable()
     done: dict[str, object] = {"store": place.url}
     interrupted = False
     if options.once or not options.compact:
@@ -74,8 +78,13 @@ def _archive(settings: Settings, place: Storage, memory: str, every_s: float | N
 
         try:
             spark_archive.run(spark, archives, every_s, report, stopped)
+        except Exception:
+            # What has stopped this may have ended Spark's JVM too.
+            if not stopped():
+                raise
         finally:
-            spark.stop()
+            with suppress(Exception) if stopped() else nullcontext():
+                spark.stop()
         return rows, refused, stopped()
 
 

@@ -14,6 +14,7 @@ from api.offline_store import archive_store
 from features.backfill import spark_backfill
 from features.backfill.plan import plan_backfill
 from features.offline import spark_session
+from features.offline.spark_session import require_heap
 from infra.local import jars, java, services
 
 
@@ -23,6 +24,8 @@ def run(options: BackfillOptions) -> None:
     home = services.home_from_environment()
     place, feature_set = archive_store(home, options.store), feature_set_of(options.features)
     plan = plan_backfill(place, feature_set, *days_between(options.begin, options.end), options.views)
+    require_heap(options.memory)
+    place.require_writable()
     missing = plan.missing
     if missing:
         runtime, connectors = java.for_spark().executable, jars.SPARK.paths()

@@ -36,7 +36,8 @@ def run(options: ScoreUsersOptions) -> None:
         raise UserError(f"--engine {options.engine} is not an engine; use auto, local or spark")
     settings = Settings.resolve(require_services=False)
     place = (archive_store if options.data is None else offline_store)(settings.home, options.store)
-    scorer = mlflow_registry.load(options.model, settings.mlflow)
+    place.require_writable()
+    scorer = mlflow_registry.load(options.model, settings.registry())
     kafka = settings.agreed_kafka() if options.topic else None
     if kafka is not None:
         partition_count(kafka, USER_RISK.name)

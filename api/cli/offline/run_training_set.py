@@ -19,6 +19,7 @@ from features.errors import UserError
 from features.history.label_delay import parse_labels_after
 from features.history.moments import day_ms, day_range
 from features.offline import spark_session
+from features.offline.spark_session import require_heap
 from features.offline.storage import Storage
 from infra.local import jars, java
 from models.training_set.thinning import thin_table
@@ -32,6 +33,7 @@ def run(options: TrainingSetOptions) -> None:
     started = time.monotonic()
     if options.engine not in ("spark", "local"):
         raise UserError(f"--engine {options.engine} is not an engine; use spark or local")
+    require_heap(options.memory)
     feature_set, young = feature_set_of(options.features), immature_of(options.immature)
     settings = Settings.resolve(require_services=False)
     start_ms, end_ms = day_range(options.begin, options.end)

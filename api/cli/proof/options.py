@@ -10,7 +10,10 @@ from api.cli.options import SummaryOption
 DEFAULT_SAMPLE = 10_000
 
 AuditedOption = Annotated[
-    str | None, typer.Option("--features", help="The feature set whose decisions are audited; else the deployment's.", show_default=False)
+    str | None,
+    typer.Option(
+        "--features", metavar="NAME", help="The feature set whose decisions are audited; else the deployment's.", show_default=False
+    ),
 ]
 
 
@@ -23,16 +26,18 @@ class AuditOptions:
         False
     )
     oracle_share: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="The share of users and merchants that the slow oracle computes too.")
+        float, typer.Option(metavar="SHARE", min=0.0, max=1.0, help="The share of users and merchants that the slow oracle computes too.")
     ] = 0.01
     follow: Annotated[bool, typer.Option("--follow", help="Go on with what is decided from now on, until Ctrl-C.")] = False
     event_time: Annotated[
         bool, typer.Option("--event-time", help="Also say how far vectors are from those of all events in the order of event time.")
     ] = False
     summary: SummaryOption = None
-    metrics_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Answer Prometheus on this port of 127.0.0.1.")] = None
+    metrics_port: Annotated[
+        int | None, typer.Option(metavar="N", min=1, max=65535, help="Answer Prometheus on this port of 127.0.0.1.")
+    ] = None
     store_patience: Annotated[
-        float, typer.Option(min=0, help="Seconds that the online store may be behind before that counts as a mismatch.")
+        float, typer.Option(metavar="SECONDS", min=0, help="Seconds that the online store may be behind before that counts as a mismatch.")
     ] = 10.0
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Don't record the verdict in the registry, where it bars promotions.")] = False
     features: AuditedOption = None

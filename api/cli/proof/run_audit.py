@@ -12,8 +12,10 @@ import typer
 from api.cli.conventions import progress, until_interrupted, write_summary
 from api.cli.proof.auditing import auditing
 from api.cli.proof.options import AuditOptions
+from api.deployment import feature_set_of
 from api.settings import Settings
 from features.errors import UserError
+from infra.local import ports
 from models.promotion import mlflow_audits
 from streams.audit import event_time as by_event_time
 from streams.audit import report
@@ -28,8 +30,11 @@ def run(options: AuditOptions) -> None:
     """As ``tidemark audit`` promises."""
     if options.event_time and options.follow:
         raise UserError("--event-time needs a log that is complete; leave out --follow")
+    feature_set_of(options.features)  # refused before anything is asked
     began = time.monotonic()
     config = Settings.resolve(require_services=True).agreed_config(options.features)
+    if options.metrics_port is not None and (reason := ports.why_not_bound(ports.LOOPBACK, options.metrics_port)):
+        raise UserError(f"metrics can't be served on port {options.metrics_port} ({reason}); give another --metrics-port")
     metrics = AuditMetrics()
     if options.metrics_port is not None:
         metrics.serve(options.metrics_port)

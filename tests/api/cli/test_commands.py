@@ -1,13 +1,15 @@
 """`tidemark --help`, the table behind it, and what is imported for it."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 from api.cli import main
-from api.cli.commands import COMMANDS
+from api.cli.commands import COMMANDS, EXAMPLES, app_of
 from features.errors import UserError
 from tests.run.command_line import ran
 from tests.run.deployment import ROOT
@@ -23,12 +25,18 @@ Usage: tidemark [OPTIONS] COMMAND [ARGS]...
   Fraud scoring of card transactions while they happen.
 
 Options:
-  --help  Show this message and exit.
+  --version             Show the version and exit.
+  --quiet               Show no progress, only results and what is wrong.
+  --install-completion  Install completion for the current shell.
+  --show-completion     Show completion for the current shell, to copy it or
+                        customize the installation.
+  --help                Show this message and exit.
 
 Services:
   up              start the services; settle features and currency
   status          say where the services are
   logs            show the ends of their logs
+  reset           remove what the stream has computed, and begin anew
   down            end the services; their data stays
   doctor          say what is missing or broken, and what to do
   demo            see everything at work on simulated transactions
@@ -93,6 +101,14 @@ def test_every_command_has_a_help_of_its_own(name: str, capsys: pytest.CaptureFi
     assert text.splitlines()[2].startswith("  ")
 
 
+def test_every_example_is_one_that_the_command_takes() -> None:
+    for name, example in EXAMPLES.items():
+        program, typed, *arguments = shlex.split(example)
+        assert (program, typed) == ("tidemark", name)
+        get_command(app_of(name)).make_context(name, arguments, resilient_parsing=False)
+    assert {name for name in NAMES if name not in EXAMPLES} == {"down", "transactions", "offsets", "features"}
+
+
 def test_a_group_of_commands_is_a_command_too(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert "--served / --backfill" in said(capsys, monkeypatch, "features", "export", "--help")
 
@@ -128,11 +144,11 @@ def test_the_help_of_no_command_imports_a_library_that_is_slow(tmp_path: Path) -
     """A command's module holds its options; the work is in another, imported when it runs."""
     script = f"""
 import contextlib, io, sys
-from api.cli.commands import LazyGroup
-group, known = LazyGroup("tidemark", help=""), set()
+from api.cli import group
+known = set()
 for name in sys.argv[1:]:
     with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
-        group([name, "--help"], prog_name="tidemark")
+        group()([name, "--help"], prog_name="tidemark")
     slow = {{slow for slow in {SLOW!r} if slow in sys.modules}}
     print(name, *sorted(slow - known))
     known |= slow

@@ -9,7 +9,7 @@ import pytest
 
 from features.errors import UserError
 from features.history.columns import parse_mapping
-from features.history.datafile import read_transactions, write_transactions
+from features.history.datafile import is_ours, read_transactions, write_transactions
 
 MAPPING = parse_mapping("transaction_id=id,event_time=at,user_id=card,merchant_id=shop,amount=sum,currency=:EUR,is_fraud=bad", "major")
 HEADER = "id,at,card,shop,sum,bad,note\n"
@@ -57,7 +57,9 @@ def test_a_row_is_counted_without_the_header(tmp_path: Path) -> None:
     [
         ("", "Empty CSV file"),
         (HEADER + ROW + "1,2\n", "1 of 2 rows of x.csv can't be used: the header has 7 columns, but row 2 has 2; fix or remove"),
-        ("id;at\n1;2\n", 'column "id" is missing in x.csv, which has id;at'),
+        ("id;at\n1;2\n", "x.csv seems to be separated by ';'; write it with commas, and decimals with a point"),
+        ("id\tat\n1\t2\n", "x.csv seems to be separated by '\\t'; write it with commas"),
+        ("id,at\n1,2\n", 'column "card" is missing in x.csv, which has id, at'),
         ((HEADER + ROW).encode().replace(b"007", b"\xff\xfe"), "UTF8"),
         (b"PAR1 and then nothing", "x.csv can't be read"),
     ],
@@ -68,7 +70,25 @@ def test_a_damaged_file_is_refused_whole(tmp_path: Path, content: str | bytes, s
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert complaint(tmp_path / "no.csv") == f"there is no file {tmp_path / 'no.csv'}; name a CSV or Parquet file"
-    assert "there is no file" in complaint(tmp_path)
+    assert complaint(tmp_path) == f"{tmp_path} is a folder; name a CSV or Parquet file"
+
+
+def test_a_presets_optional_columns_may_be_missing_and_no_others(tmp_path: Path) -> None:
+    six = "transaction_id,event_time,user_id,merchant_id,amount,currency"
+    (row,) = read_transactions(csv(tmp_path, f"{six}\n1,{NOON},u,m,5,EUR\n"), parse_mapping("tidemark")).to_pylist()
+    assert (row["device_id"], row["is_fraud"], row["label_time"], row["amount"]) == (None, None, None, 5)
+    with pytest.raises(UserError, match='column "currency" is missing'):
+        read_transactions(csv(tmp_path, f"{six.removesuffix(',currency')}\n1,{NOON},u,m,5\n"), parse_mapping("tidemark"))
+    with pytest.raises(UserError, match="--labels-after 7d needs a fraud column"):
+        read_transactions(csv(tmp_path, f"{six}\n1,{NOON},u,m,5,EUR\n"), parse_mapping("tidemark"), "7d")
+
+
+def test_what_is_ours_is_known_by_its_mark(tmp_path: Path) -> None:
+    table = pa.table({"a": [1]})
+    write_transactions(tmp_path / "ours.parquet", [table], table.schema)
+    pq.write_table(table, tmp_path / "theirs.parquet")
+    (tmp_path / "odd.parquet").write_bytes(b"PAR1 and then nothing")
+    assert [is_ours(tmp_path / f"{name}.parquet") for name in ("ours", "theirs", "odd")] == [True, False, False]
 
 
 def test_an_interrupted_write_leaves_nothing(tmp_path: Path) -> None:

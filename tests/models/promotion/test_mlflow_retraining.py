@@ -73,6 +73,13 @@ def test_it_ends_with_a_validated_candidate_and_asked_again_does_nothing(home: P
     assert "models:/tidemark/3 is champion" in tidemark("promote", "3", "--data", file)
 
 
+def test_what_could_not_be_compared_is_not_called_worse(home: Path, file: Path) -> None:
+    retrained(home, file, "schedule")
+    report = retrained(home, file, "schedule", "--seed", "1")
+    assert (report["status"], report["version"]) == ("not_compared", "2")
+    assert str(report["sentence"]).startswith("not compared with the champion, version 1: there are no matured transactions to compare on")
+
+
 def test_what_was_searched_for_is_what_the_refit_is_grown_with(home: Path, file: Path) -> None:
     uri = f"sqlite:///{home / 'mlflow.db'}"
     retrained(home, file, "schedule", "--as-of", "2025-01-24")

@@ -196,7 +196,7 @@ def test_retraining_takes_folders_and_immature_rows_too(home: Path, tmp_path: Pa
 
     # Without a champion on all rows; then, beside one that knows them all, one that doesn't know the weeks held back.
     first, second = retrained(0), retrained(1)
-    assert (first["status"], second["status"], retrained(1)["status"]) == ("trained", "refused", "unchanged")
+    assert (first["status"], second["status"], retrained(1)["status"]) == ("trained", "not_compared", "unchanged")
     assert first["parameters"]["immature"] == second["parameters"]["immature"] == "weighted"
     whole, part = (int(mlflow_registry.tags(version, f"sqlite:///{tmp_path / 'mlflow.db'}")["trained_to"]) for version in ("1", "2"))
     assert whole == pytest.approx(T0 + 80 * DAY, abs=DAY // 2)
