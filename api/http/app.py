@@ -33,8 +33,8 @@ _CLOCKS_APART_MS = 60_000
 _read_transaction = transaction_reader()
 
 
-def create_app(config: DeploymentConfig, *, degrade: bool = False) -> FastAPI:
-    """The application; its connections open at start-up and close at shutdown. ``degrade``: see ``SynchronousScorer``."""
+def create_app(config: DeploymentConfig, scorer: SynchronousScorer) -> FastAPI:
+    """The application, which answers by that scorer; whoever has made it closes it."""
     registry = CollectorRegistry()
     decided = Counter("tidemark_api_decisions_total", "Decisions returned, by kind.", ["decision"], registry=registry)
     degraded = Counter("tidemark_api_degraded_total", "Decisions returned while the online store failed.", registry=registry)
@@ -42,9 +42,8 @@ def create_app(config: DeploymentConfig, *, degrade: bool = False) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         current_default_thread_limiter().total_tokens = _MOST_AT_ONCE
-        app.state.scorer = await run_in_threadpool(SynchronousScorer, config, degrade=degrade)
+        app.state.scorer = scorer
         yield
-        await run_in_threadpool(app.state.scorer.close)
 
     app = FastAPI(title="Tidemark", version="1", summary="Scores card transactions for fraud while they happen.", lifespan=lifespan)
 

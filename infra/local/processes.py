@@ -58,7 +58,7 @@ def start(slot: Slot, command: Sequence[str | Path], environment: Mapping[str, s
             stdout=log,
             stderr=log,
             cwd=slot.pid_file.parent,
-            env={**os.environ, **(environment or {}), MARKER: slot.marker},
+            env={**os.environ, "TZ": "UTC", **(environment or {}), MARKER: slot.marker},  # so that all logs agree on the time
             start_new_session=True,
         )
     _children.append(process)

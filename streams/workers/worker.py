@@ -15,7 +15,7 @@ from streams.workers import handover
 from streams.workers.backoff import Backoff
 from streams.workers.notes import Notes
 from streams.workers.outage_log import Turn
-from streams.workers.stages import STAGES
+from streams.workers.stages import STAGES, require_known
 from streams.workers.statuses import DONE, REFUSED, UNAVAILABLE
 
 logger = logging.getLogger(__name__)
@@ -65,9 +65,7 @@ class Worker:
         *,
         finite: bool = False,
     ) -> None:
-        unknown = [stage for stage in stages if stage not in STAGES]
-        if unknown or not stages:
-            raise UserError(f"there is no stage {', '.join(unknown) or '(none given)'}; choose from {', '.join(STAGES)}")
+        require_known(stages)
         self._config = config
         self._program, self._arguments = program, tuple(arguments)
         self._finite = finite

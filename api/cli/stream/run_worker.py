@@ -1,6 +1,7 @@
 """A worker's process: runs the chosen stages until it is stopped, or until nothing is left to do."""
 
 import logging
+import re
 import signal
 import threading
 import time
@@ -11,12 +12,15 @@ import typer
 from api.settings import DISPENSABLE, Settings
 from features.errors import UserError
 from infra.local import ports
+from streams.config import PROFILES
 from streams.kafka.admin import create_missing
 from streams.kafka.client import KafkaClients
 from streams.workers.kafka_idle import IdleWatch
-from streams.workers.logs import log_to_stderr
-from streams.workers.stages import STAGES
+from streams.workers.logs import log_to_file, log_to_stderr, note_in_file, require_format
+from streams.workers.stages import STAGES, require_known
 from streams.workers.worker import Worker
+
+logger = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 1.0
 
@@ -27,20 +31,29 @@ def run(stages: list[str], until_idle: bool, online: bool, metrics: str) -> None
     Exits with 1 if a stage is down in the end, or if it was stopped before it was idle; where it should become idle also if a stage failed
     again and again. Raises UserError if it can't run, or can't go on.
     """
+    require_known(stages)
+    require_format()
+    if metrics and not re.fullmatch(r".+:\d{1,5}", metrics):
+        raise UserError(f"--metrics {metrics} is no address; write it as 127.0.0.1:9100")
+    _require_free(metrics, [stage for stage in stages if online or stage != PROFILES])
+    settings = Settings.resolve(require_services=True, may_be_away=DISPENSABLE)
+    log_to_file(settings.home / "logs" / "worker.log")
     log_to_stderr(logging.INFO)
-    config = Settings.resolve(require_services=True, may_be_away=DISPENSABLE).agreed_config(online=online, metrics=metrics)
+    config = settings.agreed_config(online=online, metrics=metrics)
     running = Worker(config, stages)
-    _require_free(metrics, running.stages)
     create_missing(KafkaClients.of(config))
 
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     watch = IdleWatch(config, stages) if until_idle else None
-    looked = 0.0
+    looked, came_up = 0.0, False
 
     def until() -> bool:
-        nonlocal looked
+        nonlocal looked, came_up
+        if not came_up and running.all_up():
+            came_up = True
+            logger.info("all stages are up: %s", ", ".join(running.stages))
         if stopping.is_set() or watch is None or time.monotonic() - looked < _LOOK_EVERY_S:
             return stopping.is_set()
         looked = time.monotonic()
@@ -50,6 +63,9 @@ def run(stages: list[str], until_idle: bool, online: bool, metrics: str) -> None
     try:
         running.start()
         fine = running.run(until, patient=not until_idle)
+    except UserError as error:
+        note_in_file(error)
+        raise
     finally:
         running.stop()
         if watch is not None:

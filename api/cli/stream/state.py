@@ -6,7 +6,7 @@ import typer
 
 
 def rebuild_online(
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait until all is written.")] = 300.0,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=1, help="Seconds to wait until all is written.")] = 300.0,
 ) -> None:
     """Have the running workers write every key to the online store again, for example after somebody has changed it by hand.
 
@@ -17,7 +17,9 @@ def rebuild_online(
     run_online(timeout)
 
 
-def rebuild_state(features: Annotated[str, typer.Option(help="The feature set that workers are to compute from now on.")]) -> None:
+def rebuild_state(
+    features: Annotated[str, typer.Option(metavar="NAME", help="The feature set that workers are to compute from now on.")],
+) -> None:
     """Build the states of another feature set from the logs, beside the present ones, and make it the deployment's.
 
     No worker may run meanwhile. Workers and API compute the new set from their next start on, and decide once a model that was trained

@@ -6,7 +6,9 @@ import typer
 
 
 def worker(
-    stages: Annotated[str, typer.Option(help="Which stages this worker runs, comma-separated.")] = "labels,ingest,score,profiles",
+    stages: Annotated[
+        str, typer.Option(metavar="NAME,…", help="Which stages this worker runs, comma-separated.")
+    ] = "labels,ingest,score,profiles",
     until_idle: Annotated[bool, typer.Option(help="Exit once everything that came in is decided and projected.")] = False,
     online: Annotated[
         bool, typer.Option("--online-store/--no-online-store", help="Whether features are kept in the online store, for API and Feast.")
