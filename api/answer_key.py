@@ -52,7 +52,18 @@ def ensure(home: Path) -> str:
 
 def is_given(home: Path) -> bool:
     """Whether there is one, in the environment or in the home."""
-    return bool(os.environ.get(VARIABLE) or os.environ.get(FILE_VARIABLE)) or (home / _NAME).exists()
+    return is_from_environment() or (home / _NAME).exists()
+
+
+def is_from_environment() -> bool:
+    """Whether the environment gives one, which counts before the home's."""
+    return bool(os.environ.get(VARIABLE) or os.environ.get(FILE_VARIABLE))
+
+
+def move_aside(home: Path, stamp: str) -> Path | None:
+    """Gives the home's key another name, so that a new one will be made; returns where it is now, None if there is none."""
+    kept = home / _NAME
+    return kept.rename(home / f"{_NAME}.{stamp}") if kept.exists() else None
 
 
 def _read(file: Path, what: str) -> str:

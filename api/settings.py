@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from api import pending_reset
 from api.answer_key import answer_key
 from api.deployment import Facts, recorded_facts, variable
 from features.errors import UserError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 # Running stages and the API go on without these, so they start without them too.
 DISPENSABLE = (redis_server.SERVICE, mlflow.SERVICE)
+_REGISTRY_S = 3.0
 SECURITY_VARIABLE = "TIDEMARK_KAFKA_SECURITY"
 
 
@@ -47,6 +49,14 @@ class Settings:
         if not self.kafka:
             raise UserError("Kafka is not running; start it with `tidemark up`, or name one in TIDEMARK_KAFKA")
         return KafkaClients(self.kafka, self.kafka_security)
+
+    def registry(self) -> str:
+        """The tracking URI, where there is a server one that answers. Raises UserError otherwise, at once: MLflow itself tries for long."""
+        if "://" not in self.mlflow and not self.mlflow.startswith("databricks"):
+            raise UserError(f"{self.mlflow or 'nothing'} is no address of a registry; write it as http://host:5000 in TIDEMARK_MLFLOW")
+        if not mlflow.answers(self.mlflow, _REGISTRY_S):
+            raise UserError(f"the registry at {self.mlflow} doesn't answer; see `tidemark doctor`, and start or name it")
+        return self.mlflow
 
     def stream_config(self, features: str | None = None, online: bool = True, metrics: str = "") -> DeploymentConfig:
         """What workers and API need to know of this deployment, or of what it would be with other ``features``.
@@ -99,16 +109,18 @@ class Settings:
         kafka_facts.require(self.require_kafka(), Seal(answer_key(self.home)), self.facts.currency, features)
 
     @classmethod
-    def resolve(cls, require_services: bool, may_be_away: Collection[Service] = ()) -> "Settings":
+    def resolve(cls, require_services: bool, may_be_away: Collection[Service] = (), *, resetting: bool = False) -> "Settings":
         """TIDEMARK_KAFKA, TIDEMARK_REDIS, TIDEMARK_MLFLOW, TIDEMARK_FEATURES and TIDEMARK_CURRENCY, else what `tidemark up` recorded in
         TIDEMARK_HOME.
 
         Without a running MLflow server its SQLite store under TIDEMARK_HOME serves directly, unless services are required. Of these some
         ``may_be_away``: what goes on without them needn't wait for them to start.
-        Raises UserError if they are required and one is not there or takes no connection, or if a fact can't be one; ServiceError if the
-        home's file can't be used.
+        Raises UserError if they are required and one is not there or takes no connection, if a fact can't be one, or if a reset was broken
+        off (unless this is one, ``resetting``); ServiceError if the home's file can't be used.
         """
         home = services.home_from_environment()
+        if not resetting:
+            pending_reset.require_none(home)
         facts = Facts.resolve(home)
         known = services.addresses(home)
         kafka, redis, tracking = (known.get(name, "") for name in ("kafka", "redis", "mlflow"))
@@ -117,7 +129,7 @@ class Settings:
                 if not (address and service in may_be_away):
                     _require(service, home, address)
         elif services.outside(mlflow.SERVICE, home) is None and not services.is_running(mlflow.SERVICE, home):
-            home.mkdir(parents=True, exist_ok=True)
+            services.make_home(home)
             tracking = mlflow.database(home)
         return cls(home, kafka, redis, tracking, services.feast_repo(home), facts, kafka_security(home))
 

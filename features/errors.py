@@ -2,7 +2,7 @@
 
 import re
 
-START_OVER = "start over with empty topics as docs/reliability.md has it"
+START_OVER = "start over with `tidemark reset --keep-models` and replay what history you have (docs/reliability.md)"
 """What is left to do where logs or states are lost for good."""
 
 # As ``urllib`` takes an address apart: what stands before the last "@" of the part up to the path.

@@ -6,6 +6,7 @@ and importing it takes 5 s and 180 MB in every worker; this writes all views of 
 holds both to the same bytes.
 """
 
+import re
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, repeat
@@ -29,7 +30,8 @@ NULL = b""
 Command = tuple[bytes, ...]
 
 _pack_double = struct.Struct("<d").pack
-_pack_length = struct.Struct("<I").pack
+_LENGTH = struct.Struct("<I")
+_pack_length = _LENGTH.pack
 
 
 def hset_commands(snapshot: Snapshot) -> list[Command]:
@@ -84,10 +86,26 @@ def _mean_and_count(count: Int64, amount: Int64) -> tuple[Iterable[bytes], Itera
     return means, map(int64_value, counts)
 
 
+def key_pattern(join_key: str) -> bytes:
+    """What Redis' SCAN finds the hashes of this join key by, those of other projects among them."""
+    return re.sub(rb"([*?\[\]\\^])", rb"\\\1", _head(join_key)) + b"*" + PROJECT.encode()
+
+
+def is_ours(key: bytes, join_key: str) -> bool:
+    """Whether a hash of that name is one of this join key in our project."""
+    rest = key.removeprefix(_head(join_key))
+    size = _LENGTH.size
+    return len(rest) >= size and rest != key and rest[size + _LENGTH.unpack_from(rest)[0] :] == PROJECT.encode()
+
+
+def _head(join_key: str) -> bytes:
+    name = join_key.encode()
+    return _pack_length(1) + _pack_length(_STRING) + _pack_length(len(name)) + name + _pack_length(_STRING)
+
+
 def _key_encoder(join_key: str) -> Callable[[str], bytes]:
     """Writes the name of the hash of a key with this one join key."""
-    name = join_key.encode()
-    head = _pack_length(1) + _pack_length(_STRING) + _pack_length(len(name)) + name + _pack_length(_STRING)
+    head = _head(join_key)
     tail = PROJECT.encode()
 
     def encode(key: str) -> bytes:

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,10 +18,11 @@ from redis.retry import Retry
 from features.definitions import Entity
 from features.errors import UserError
 from features.feast_import import import_feast
-from features.online.feast_format import hset_commands, profile_commands
+from features.online.feast_format import hset_commands, is_ours, key_pattern, profile_commands
 from features.online.snapshot import Profiles, Snapshot
 from features.online.views import JOIN_KEYS, state_view
 
+_CLEARED_AT_ONCE = 1_000
 SETTINGS_FILE = "feature_store.yaml"
 
 # A random name that is lost with the data, so that a wiped Redis is known from a slow one.
@@ -59,6 +61,21 @@ def forget(repo_path: Path, timeout: float = 2.0) -> None:
     address = _connection_string(repo_path)
     with _redis_errors(address.partition(",")[0]), _client(address, timeout) as client:
         client.delete(_SENTINEL)
+
+
+def clear(repo_path: Path, timeout: float = 5.0) -> None:
+    """Removes whatever is known of any key of ours, and what writers have noted. Raises as ``forget``."""
+    address = _connection_string(repo_path)
+    with _redis_errors(address.partition(",")[0]), _client(address, timeout) as client:
+        known = (
+            key
+            for join_key in JOIN_KEYS.values()
+            for key in client.scan_iter(key_pattern(join_key), count=_CLEARED_AT_ONCE)
+            if is_ours(key, join_key)
+        )
+        keys = chain(known, client.scan_iter("tidemark:*"))
+        while batch := list(islice(keys, _CLEARED_AT_ONCE)):
+            client.unlink(*batch)
 
 
 def clock(repo_path: Path, timeout: float = 2.0) -> float:

@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -84,6 +85,7 @@ class JarSet:
             return jars
         try:
             jars.parent.mkdir(parents=True, exist_ok=True)
+            print(f"fetching {self.title}'s jars into {jars}, once for all deployments of this account", file=sys.stderr)
             with tempfile.TemporaryDirectory(prefix="fetching-", dir=jars.parent) as scratch:
                 fetched = _fetch(self, Path(scratch))
                 if wrong := self.broken(fetched):

@@ -74,6 +74,8 @@ def answers(address: str, timeout: float) -> bool:
             return bool(client.ping())
     except RedisError:
         return False
+    except ValueError as error:
+        raise ServiceError(f"{address} is no address of Redis ({error}); write it as redis://host:6379/0") from None
 
 
 SERVICE = Service(

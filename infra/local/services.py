@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ SERVICES: tuple[Service, ...] = (redis.SERVICE, mlflow.SERVICE, kafka.SERVICE)
 OUTSIDE_VARIABLES: Mapping[str, str] = {"kafka": "TIDEMARK_KAFKA", "redis": "TIDEMARK_REDIS", "mlflow": "TIDEMARK_MLFLOW"}
 # By a service's name, what asks it where it runs elsewhere, in place of its own `reachable`; it may raise ServiceError with the reason.
 Asking = Mapping[str, Callable[[str, float], bool]]
+_SAY_EVERY_S = 20.0
+LONGEST_HOME = 400  # bytes; SQLite opens no path of more than 512
 # What Kafka's settings (a comma parts folders) and the addresses of SQLite and Redis' settings cannot take in a path.
 UNUSABLE_IN_PATHS = frozenset(",:;?#%*\"'\\\n")
 
@@ -30,19 +33,31 @@ class Endpoints:
     mlflow: str  # tracking URI
     feast_repo: Path  # absolute
 
-    def as_json(self) -> dict[str, dict[str, str]]:
-        """What `tidemark status --json` prints."""
-        return {
-            "kafka": {"bootstrap_servers": self.kafka},
-            "redis": {"url": self.redis},
-            "mlflow": {"tracking_uri": self.mlflow},
-            "feast": {"repo_path": str(self.feast_repo)},
-        }
-
 
 def home_from_environment() -> Path:
-    """TIDEMARK_HOME, by default `.tidemark` in the current folder, as an absolute path."""
-    return Path(os.environ.get("TIDEMARK_HOME") or ".tidemark").resolve()
+    """TIDEMARK_HOME, by default `.tidemark` in the current folder, as an absolute path. Raises ServiceError if no folder can be that."""
+    home = Path(os.environ.get("TIDEMARK_HOME") or ".tidemark").resolve()
+    if (length := len(os.fsencode(home))) > LONGEST_HOME:
+        raise ServiceError(
+            f"TIDEMARK_HOME {str(home)[:60]}… has {length} bytes, too many to open files in it; choose a folder of at most {LONGEST_HOME}"
+        )
+    try:
+        existing = next(folder for folder in (home, *home.parents) if folder.exists())
+    except OSError as error:
+        raise ServiceError(f"TIDEMARK_HOME {home} can't be a folder ({error.strerror}); choose another one") from None
+    if not existing.is_dir():
+        raise ServiceError(f"TIDEMARK_HOME {home} can't be a folder, for {existing} is a file; choose another one")
+    return home
+
+
+def make_home(home: Path) -> None:
+    """Makes the folder if it isn't there. Raises ServiceError if that can't be, or if it can't be written to."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home):
+            pass
+    except OSError as error:
+        raise ServiceError(f"TIDEMARK_HOME {home} cannot be written to ({error.strerror}); choose another folder") from error
 
 
 def feast_repo(home: Path) -> Path:
@@ -77,6 +92,7 @@ def up(
             _remember(home, launch.service, launch.begin())
         started(_endpoints(home))
         waiting = list(launches)
+        patient_until = time.monotonic() + _SAY_EVERY_S
         while waiting:
             for launch in list(waiting):
                 if launch.poll():
@@ -86,6 +102,9 @@ def up(
                     report(f"{launch.service.title:<7}{launch.service.url(launch.ports)}  {took}")
             if waiting:
                 time.sleep(0.05)
+            if waiting and time.monotonic() > patient_until:
+                patient_until = time.monotonic() + _SAY_EVERY_S
+                report(f"waiting for {' and '.join(launch.service.title for launch in waiting)}; see `tidemark logs`")
         endpoints = _endpoints(home)
         known = remembered_ports(home)
         deployment_file.write(
@@ -99,6 +118,12 @@ def up(
 def status(home: Path, asking: Asking = MappingProxyType({})) -> Endpoints:
     """Where the services are, each having answered just now. Raises ServiceError naming those that did not."""
     silent = [service.title for service in SERVICES if outside(service, home) is None and not answers(service, home)]
+    if hung := [service for service in SERVICES if service.title in silent and is_running(service, home)]:
+        service = hung[0]
+        raise ServiceError(
+            f"{service.title} of {home} runs (pid {processes.running_pid(service.slot(home))}) but does not answer; see "
+            f"{service.slot(home).log_file}, then `tidemark down` and `tidemark up`"
+        )
     if silent:
         raise ServiceError(f"{' and '.join(silent)} of {home} {'does' if len(silent) == 1 else 'do'} not run; use `tidemark up`")
     if len(addresses(home)) < len(SERVICES):
@@ -106,6 +131,21 @@ def status(home: Path, asking: Asking = MappingProxyType({})) -> Endpoints:
     for service in SERVICES:
         check_outside(service, home, asking)
     return _endpoints(home)
+
+
+def answering(home: Path, asking: Asking = MappingProxyType({})) -> dict[str, bool]:
+    """By service: whether it answers just now, here or elsewhere."""
+
+    def one(service: Service) -> bool:
+        address = outside(service, home)
+        if address is None:
+            return answers(service, home)
+        try:
+            return asking.get(service.name, service.reachable)(address, 5.0)
+        except ServiceError:
+            return False
+
+    return {service.name: one(service) for service in SERVICES}
 
 
 def down(home: Path) -> list[str]:
@@ -181,12 +221,8 @@ def _endpoints(home: Path) -> Endpoints:
 @contextmanager
 def _locked(home: Path) -> Iterator[None]:
     """Only one `up` or `down` of a home at a time; the others wait."""
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        lock = (home / "lock").open("a")
-    except OSError as error:
-        raise ServiceError(f"TIDEMARK_HOME {home} cannot be written to ({error.strerror}); choose another folder") from error
-    with lock:
+    make_home(home)
+    with (home / "lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -168,6 +168,11 @@ def of_stage(seen: StageSeen) -> list[Finding]:
     return found or [Finding(subject, True, f"{counted(seen.members, 'member')}, {behind}")]
 
 
+def of_another_source(stage: str, topic: str, states: str) -> Finding:
+    """A stage whose saved states are of a topic that isn't there any more."""
+    return Finding(f"stage {stage}", False, f"{states} was saved of another topic {topic}, which was created again since", START_OVER)
+
+
 def of_held_back(held: HeldBack) -> Finding:
     """Who keeps a partition from being read to its end, and how that is ended."""
     detail = f"{held.where} has {counted(held.offsets, 'offset')} that can't be read"

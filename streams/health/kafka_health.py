@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from features.errors import UserError
-from streams.config import DeploymentConfig
+from streams.config import INGEST, SCORE, DeploymentConfig
 from streams.control import kafka_facts
 from streams.delivery.kafka_offsets import StageOffset, StageOffsets
 from streams.health import findings
@@ -19,7 +19,8 @@ from streams.kafka.log import KafkaLog
 from streams.messages.dead_letters import letter_in
 from streams.messages.record import LogRecord
 from streams.messages.seal import Seal
-from streams.messages.topics import DEAD_LETTERS, DECISIONS, STAMPED, TOPICS
+from streams.messages.topics import BY_MERCHANT, DEAD_LETTERS, DECISIONS, STAMPED, STATE_MERCHANTS, STATE_USERS, TOPICS, TRANSACTIONS, Topic
+from streams.state.saved_state import source_in
 
 _TIMEOUT_S = 10.0
 _HOUR_MS = 3_600_000
@@ -76,7 +77,25 @@ class KafkaHealth:
             strangers = groups.strangers(group, self._kafka.client_id)
             seen.append(StageSeen(stage, topic, groups.members(group), partitions, strangers))
             held += [(topic, part.partition) for part in partitions if part.end > part.stable]
-        return [*findings.of_stages(seen), *map(findings.of_held_back, held_back(self._kafka, held))]
+        return [*self._of_states(), *findings.of_stages(seen), *map(findings.of_held_back, held_back(self._kafka, held))]
+
+    def _of_states(self) -> Iterator[Finding]:
+        """Saved states whose topic was created again: their offsets mean nothing in the present one."""
+        for stage, source, states in ((INGEST, TRANSACTIONS, STATE_USERS), (SCORE, BY_MERCHANT, STATE_MERCHANTS)):
+            present = self._stable.topic_id(source.name)
+            saved = {found for number in range(self._cluster.topics[states.name].partitions) if (found := self._saved_of(states, number))}
+            if present and saved - {present}:
+                yield findings.of_another_source(stage, source.name, states.name)
+
+    def _saved_of(self, states: Topic, number: int) -> str | None:
+        """The id of the topic that the newest states are of, if the last records say so."""
+        begin, end = self._stable.bounds(states.name, number)
+        found = None
+        for records in self._stable.read(states.name, number, max(begin, end - _SAMPLE), end):
+            for record in records:
+                if self._seal.is_ours(states.name, number, record):
+                    found = source_in(record.key or b"", record.value) or found
+        return found
 
     def _partition(self, at: StageOffset) -> PartitionSeen:
         _, end = self._all.bounds(at.topic, at.partition)

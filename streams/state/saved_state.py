@@ -17,7 +17,7 @@ import numpy as np
 
 from features.arrays import Int64
 from features.definitions import FEATURE_SETS
-from features.errors import UserError
+from features.errors import START_OVER, UserError
 from features.state import EntityState
 from features.windows import UNSAVED
 from streams.messages.record import SourcePosition
@@ -179,6 +179,13 @@ class Restored:
         return max(self.saved or 0, int(self.positions.max(initial=0)))
 
 
+def source_in(key: bytes, value: bytes | None) -> str | None:
+    """The id of the topic that saved states are of, if this record of theirs says it; for who wants to know no more than that."""
+    if value is None or not key.endswith(_AT) or any(of_one in key for of_one in (_KEY, _SEEN)):
+        return None
+    return _decode_at(value).source_id or None
+
+
 def restore(state: Savable, records: Mapping[bytes, bytes], where: str) -> Restored:
     """Puts a state without keys where the newest ``records`` of each key say.
 
@@ -276,5 +283,5 @@ def _refuse_other_counts(here: StageProgress, then: StageProgress, where: str) -
         raise UserError(
             f"{where} was saved when the stage's topic had {then.partitions} partitions and its counterpart {then.counterparts}, now they "
             f"have {here.partitions} and {here.counterparts}; keys have moved between partitions, so the states are no longer theirs; "
-            "start over with empty topics as docs/reliability.md has it"
+            f"{START_OVER}"
         )

@@ -6,20 +6,26 @@ import typer
 
 
 def status(
-    as_json: Annotated[bool, typer.Option("--json", help="Print the addresses as one JSON object and nothing else.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
 ) -> None:
-    """Say where the services are; fails if one of them does not answer. Passwords in addresses are shown by --json alone."""
+    """Say where the services are, and what of the product is broken; fails with 2 if a service does not answer.
+
+    Passwords in addresses are shown by --json alone, which has an object a service, whether it answers or not, and if all do what
+    `tidemark doctor` finds.
+    """
     from api.cli.services.run_control import run_status
 
     run_status(as_json)
 
 
 def logs(
-    service: Annotated[str | None, typer.Argument(help="kafka, redis or mlflow; all of them if left out.")] = None,
+    service: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="kafka, redis, mlflow, worker, api, spark-archive …; all if left out.")
+    ] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is written from now on, until Ctrl-C.")] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Lines of each log.")] = 40,
+    lines: Annotated[int, typer.Option("--lines", "-n", metavar="N", min=0, help="Lines of each log.")] = 40,
 ) -> None:
-    """Show the ends of the services' logs."""
+    """Show the ends of the logs of services, workers, API and Spark, which lie in TIDEMARK_HOME's folder logs."""
     from api.cli.services.run_control import run_logs
 
     run_logs(service, follow, lines)
@@ -32,8 +38,8 @@ def down() -> None:
     run_down()
 
 
-def doctor() -> None:
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list of findings and nothing else.")] = False) -> None:
     """Check everything the services need, and say what is missing or broken and what to do; fails if anything is."""
     from api.cli.services.run_control import run_doctor
 
-    run_doctor()
+    run_doctor(as_json)

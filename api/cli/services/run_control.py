@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 
 def run_status(as_json: bool) -> None:
     """As ``tidemark status`` promises."""
-    endpoints = services.status(services.home_from_environment(), ASKING)
+    home = services.home_from_environment()
     if as_json:
-        typer.echo(json.dumps(endpoints.as_json()))
+        _status_as_json(home)
         return
+    endpoints = services.status(home, ASKING)
     for title, address in (
         ("Kafka", endpoints.kafka),
         ("Redis", endpoints.redis),
@@ -31,19 +33,37 @@ def run_status(as_json: bool) -> None:
         ("Feast", endpoints.feast_repo),
     ):
         typer.echo(redacted(f"{title:<7}{address}"))
+    broken = [finding for finding in _deployment() if not finding.ok]
+    for finding in broken:
+        typer.echo(redacted(f"BROKEN {finding.subject}: {finding.detail}"))
+    if broken:
+        typer.echo("`tidemark doctor` says what helps")
+
+
+def _status_as_json(home: Path) -> None:
+    known, answering = services.addresses(home), services.answering(home, ASKING)
+    found: dict[str, object] = {
+        name: {key: known.get(name), "answers": answering[name]}
+        for name, key in (("kafka", "bootstrap_servers"), ("redis", "url"), ("mlflow", "tracking_uri"))
+    }
+    found["feast"] = {"repo_path": str(services.feast_repo(home))}
+    if all(answering.values()):
+        found["findings"] = [_redacted(finding) for finding in _deployment()]
+    typer.echo(json.dumps(found))
+    if not all(answering.values()):
+        raise typer.Exit(2)
 
 
 def run_logs(service: str | None, follow: bool, lines: int) -> None:
     """As ``tidemark logs`` promises."""
     home = services.home_from_environment()
-    names = [known.name for known in services.SERVICES]
-    if service is not None and service not in names:
-        raise ServiceError(f"there is no service {service!r}; name one of {', '.join(sorted(names))}")
-    files = [home / "logs" / f"{name}.log" for name in names if service in (None, name)]
-    existing = [str(file) for file in files if file.exists()]
-    if not existing:
+    files = {file.stem: str(file) for file in sorted((home / "logs").glob("*.log"))}
+    if not files:
         raise ServiceError(f"there are no logs in {home / 'logs'}; `tidemark up` starts the services")
-    os.execvp("tail", ["tail", "-n", str(lines), *(["-F"] if follow else []), *existing])
+    if service is not None and service not in files:
+        raise ServiceError(f"there is no log of {service!r} in {home / 'logs'}; there are those of {', '.join(files)}")
+    chosen = list(files.values()) if service is None else [files[service]]
+    os.execvp("tail", ["tail", "-n", str(lines), *(["-F"] if follow else []), *chosen])
 
 
 def run_down() -> None:
@@ -67,7 +87,9 @@ def _workers(home: Path) -> int:
     from streams.kafka.groups import Groups
     from streams.workers.stages import STAGES
 
-    address = services.addresses(home)["kafka"]
+    address = services.addresses(home).get("kafka")
+    if address is None:  # an `up` that was broken off has left Kafka alone
+        return 0
     config = DeploymentConfig(kafka=address, redis="", mlflow="", feast_repo="")
     try:
         groups = Groups(KafkaClients.of(config), timeout=3.0)
@@ -87,14 +109,20 @@ def _deployment() -> list["Finding"]:
     return kafka_deployment.examine(config)
 
 
-def run_doctor() -> None:
+def _redacted(finding: "checks.Finding | Finding") -> dict[str, object]:
+    return {name: redacted(value) if isinstance(value, str) else value for name, value in asdict(finding).items()}
+
+
+def run_doctor(as_json: bool) -> None:
     """As ``tidemark doctor`` promises."""
     home = services.home_from_environment()
     found: list[checks.Finding | Finding] = [*checks.examine(home, ASKING)]
     # Without the services there is nothing more to see.
     if all(finding.ok for finding in found if finding.subject in {service.title for service in services.SERVICES}):
         found += _deployment()
-    for finding in found:
+    if as_json:
+        typer.echo(json.dumps([_redacted(finding) for finding in found]))
+    for finding in [] if as_json else found:
         typer.echo(f"{'ok     ' if finding.ok else 'BROKEN '}{finding.subject:<20}{redacted(finding.detail)}")
         if finding.fix:
             typer.echo(f"{'':27}fix: {redacted(finding.fix)}")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import typer
 
+from api import pending_reset
 from api.answer_key import answer_key, ensure, is_given
 from api.deployment import Facts, recorded_facts
 from api.offline_store import offline_store
@@ -19,14 +20,21 @@ from streams.kafka.admin import create_missing, partition_count
 from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.messages.seal import Seal
-from streams.messages.topics import BY_MERCHANT, TRANSACTIONS, Topic
+from streams.messages.topics import BY_MERCHANT, DEFAULT_PARTITIONS, TRANSACTIONS, Topic
 
 
-def run(partitions: int, features: str | None, currency: str | None) -> None:
+def run(partitions: int | None, features: str | None, currency: str | None) -> None:
     """As ``tidemark up`` promises."""
     home = services.home_from_environment()
     Facts.resolve(home, features, currency)  # before anything starts
-    kafka = _bring_up(home, partitions)
+    if pending_reset.of(home) is not None:
+        # Which needs them up.
+        services.up(home, report=lambda line: typer.echo(redacted(line)), asking=ASKING)
+        pending_reset.require_none(home)
+    kafka = _bring_up(home, partitions or DEFAULT_PARTITIONS)
+    there = partition_count(kafka, TRANSACTIONS.name)
+    if partitions is not None and partitions != there:
+        typer.echo(f"note: the topics have {there} partitions already, --partitions {partitions} is ignored", err=True)
     facts = settle(home, features, currency, _record(kafka, home))
     typer.echo(f"feature set {facts.features}, currency {facts.currency}")
     if not recorded_facts(home):
@@ -38,11 +46,23 @@ def run(partitions: int, features: str | None, currency: str | None) -> None:
         )
 
 
+def bring_up_again(partitions: int, features: str, currency: str) -> None:
+    """Makes the topics of a deployment whose own are gone, and settles what it was."""
+    home = services.home_from_environment()
+    facts = settle(home, features, currency, _record(_bring_up(home, partitions), home))
+    typer.echo(f"feature set {facts.features}, currency {facts.currency}")
+
+
+def is_of_another_key(kafka: KafkaClients, seal: Seal) -> bool:
+    """Whether the topics have records of a deployment's processes, and none is sealed with this key."""
+    return _has_records(kafka, BY_MERCHANT) and not kafka_facts.is_known(kafka, seal)
+
+
 def _record(kafka: KafkaClients, home: Path) -> Record:
     """A home without a key gets one only where something is settled: one that is refused is left as it was."""
     seal = Seal(answer_key(home) if is_given(home) else "")
     known = kafka_facts.settled(kafka, seal)
-    if known is None and _has_records(kafka, BY_MERCHANT) and not kafka_facts.is_known(kafka, seal):
+    if known is None and is_of_another_key(kafka, seal):
         raise UserError(
             f"nothing on the topics on Kafka at {kafka.servers} is sealed with this home's key: they are those of a Tidemark before 0.3.0, "
             "or of a deployment with another key. Name that key's file in TIDEMARK_ANSWER_KEY_FILE, or another Kafka in TIDEMARK_KAFKA; "

@@ -6,13 +6,18 @@ import typer
 
 
 def up(
-    partitions: Annotated[int, typer.Option(min=1, help="Partitions of the topics that are created.")] = 4,
+    partitions: Annotated[
+        int | None, typer.Option(metavar="N", min=1, max=1_000, help="Partitions of the topics that are created; 4.", show_default=False)
+    ] = None,
     features: Annotated[
-        str | None, typer.Option(help="The feature set that workers compute; as before if left out, at first fraud_v1.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="NAME", help="The feature set that workers compute; as before if left out, at first fraud_v1.", show_default=False
+        ),
     ] = None,
     currency: Annotated[
         str | None,
-        typer.Option(help="The settlement currency, ISO 4217; as before if left out, at first EUR.", show_default=False),
+        typer.Option(metavar="CODE", help="The settlement currency, ISO 4217; as before if left out, at first EUR.", show_default=False),
     ] = None,
 ) -> None:
     """Start Kafka, Redis and MLflow in the background; create the topics and the Feast repository. What runs already is left alone.

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 
-from features.errors import UserError
+from features.errors import START_OVER, UserError
 from streams.config import INGEST, DeploymentConfig
 from streams.delivery.kafka_marks import sent_replays
 from streams.delivery.sent_replays import SentReplay
@@ -88,7 +88,7 @@ def _refuse_abandoned(replay: str, mine: Mapping[int, SentReplay]) -> None:
     if any(sent.abandoned for sent in mine.values()):
         raise UserError(
             f"this aligned replay ({replay}) was abandoned, and what was sent of it is taken where it stands; send the rest without "
-            "--aligned (what was sent counts once), or start over with empty topics"
+            f"--aligned (what was sent counts once), or {START_OVER}"
         )
 
 

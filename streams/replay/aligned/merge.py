@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.arrays import Int64
-from features.errors import UserError
+from features.errors import START_OVER, UserError
 from streams.delivery.sent_replays import SentReplay
 from streams.messages.headers import MarkKind, mark_of
 from streams.messages.record import Record
@@ -87,7 +87,7 @@ class Merge:
         if not records and not self.ended and all(len(waiting) or waiting.ended for waiting in self._waiting.values()):
             raise UserError(
                 f"record {self._next} of the aligned replay {self._replay} is missing on transactions, all partitions hold later "
-                "ones; start over with empty topics"
+                f"ones; {START_OVER}"
             )
         self._next = max(self._next, missing)
         return Turn(records, places) if records else None

@@ -64,7 +64,12 @@ def test_what_can_not_be_used_is_one_sentence_with_its_fix(tmp_path: Path, text:
 
 def test_the_file_of_before_is_taken_over(tmp_path: Path) -> None:
     endpoints = services.Endpoints("127.0.0.1:1", "redis://127.0.0.1:2/0", "http://127.0.0.1:3", tmp_path / "feast")
-    (tmp_path / "services.json").write_text(json.dumps({"endpoints": endpoints.as_json(), "ports": PORTS}))
+    written = {
+        "kafka": {"bootstrap_servers": endpoints.kafka},
+        "redis": {"url": endpoints.redis},
+        "mlflow": {"tracking_uri": endpoints.mlflow},
+    }
+    (tmp_path / "services.json").write_text(json.dumps({"endpoints": written, "ports": PORTS}))
     known = {"ports": PORTS, "services": {"kafka": endpoints.kafka, "redis": endpoints.redis, "mlflow": endpoints.mlflow}}
     assert deployment_file.read(tmp_path) == known
     deployment_file.write(tmp_path, features="fraud_v1", currency="EUR")

@@ -22,7 +22,9 @@ from tests.infra.local.service_home import Home
 def addresses(home: Home) -> dict[str, Any]:
     done = home.tidemark("status", "--json")
     assert done.returncode == 0, done.stderr
-    return dict(json.loads(done.stdout))
+    found = dict(json.loads(done.stdout))
+    assert {finding["subject"] for finding in found.pop("findings")} >= {"workers", "champion"}
+    return found
 
 
 def produce(bootstrap: str, value: bytes) -> None:
@@ -43,9 +45,9 @@ def values(bootstrap: str) -> Iterator[bytes]:
 def test_status_prints_the_addresses_and_nothing_else(whole: Home) -> None:
     known = addresses(whole)
     assert {name: list(part) for name, part in known.items()} == {
-        "kafka": ["bootstrap_servers"],
-        "redis": ["url"],
-        "mlflow": ["tracking_uri"],
+        "kafka": ["bootstrap_servers", "answers"],
+        "redis": ["url", "answers"],
+        "mlflow": ["tracking_uri", "answers"],
         "feast": ["repo_path"],
     }
     assert Path(known["feast"]["repo_path"]) == whole.path / "feast"
@@ -101,6 +103,9 @@ def test_up_after_a_hard_kill_recovers_and_keeps_what_was_stored(whole: Home) ->
     psutil.wait_procs(whole.family(), timeout=10)
 
     done = whole.tidemark("status", "--json")
+    gone = {name: {**whereabouts, "answers": False} for name, whereabouts in before.items() if name != "feast"}
+    assert (done.returncode, json.loads(done.stdout)) == (2, {**before, **gone})
+    done = whole.tidemark("status")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ")
     assert "tidemark up" in done.stderr
@@ -119,9 +124,12 @@ def test_outside_services_are_used_instead_of_embedded_ones(whole: Home, tmp_pat
     monkeypatch.setenv("TIDEMARK_REDIS", theirs["redis"]["url"])
     monkeypatch.setenv("TIDEMARK_MLFLOW", theirs["mlflow"]["tracking_uri"])
     guest = Home(tmp_path / "guest")
-    expected = {**theirs, "feast": {"repo_path": str(guest.path / "feast")}}
-    assert services.up(guest.path).as_json() == expected
-    assert services.status(guest.path).as_json() == expected
+    expected = services.Endpoints(
+        theirs["kafka"]["bootstrap_servers"], theirs["redis"]["url"], theirs["mlflow"]["tracking_uri"], guest.path / "feast"
+    )
+    assert services.up(guest.path) == expected
+    assert services.status(guest.path) == expected
+    assert services.answering(guest.path) == {"kafka": True, "redis": True, "mlflow": True}
     assert guest.family() == []
 
 

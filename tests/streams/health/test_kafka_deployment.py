@@ -126,6 +126,7 @@ def test_a_topic_that_is_gone_is_found_and_made_again(deployment: Deployment) ->
     assert "topic decisions" not in broken(deployment)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_reached_is_a_finding(deployment: Deployment, tmp_path: Path) -> None:
 
     away = structs.replace(deployment.config, kafka="127.0.0.1:9", feast_repo=str(tmp_path), mlflow="http://127.0.0.1:9")

@@ -202,7 +202,7 @@ def test_states_of_another_number_of_partitions_are_refused() -> None:
             saved_state.restore(other, saved(), "here")
     topic = Topic()
     save_all(Saver(score_state()), topic, 0)
-    with pytest.raises(UserError, match="start over with empty topics"):
+    with pytest.raises(UserError, match="start over with `tidemark reset --keep-models`"):
         saved_state.restore(ScoreState(FRAUD_V1, 1, 2, "EUR"), topic, "here")
 
 
