@@ -99,7 +99,8 @@ def _perform(options: Options, plan: World, backstage: Backstage, presentation: 
     equal = tally.outstanding == 0
     presentation.say(
         f"{tally.sent:,} transactions {'=' if equal else '≠'} {tally.decided:,} decisions + {tally.refused:,} dead letters; "
-        f"live fraud caught: {tally.fraud.caught} of {tally.fraud.transactions}"
+        f"live fraud caught: {tally.fraud.caught} of {tally.fraud.transactions}, which saved {tally.fraud.saved / 100:,.0f} of the "
+        f"{tally.fraud.at_stake / 100:,.0f} EUR that it would have cost, reviews and wrong blocks deducted"
     )
     if interruption.requested and options.unattended:
         raise InterruptedDemoError

@@ -10,6 +10,7 @@ def summary(tally: Tally, world: World, rate: float, live_seconds: float, second
     """The run's counts, and what its live part was like: times in seconds and ms, shares 0–1, None where there is nothing to measure.
 
     ``transactions`` are all that were sent, API calls and bad records included; each has one decision or one dead letter if all is well.
+    Money is in minor units of EUR.
     """
     fraud = tally.fraud
     version, digest = max(tally.models, key=lambda model: tally.models[model], default=(None, None))
@@ -33,6 +34,8 @@ def summary(tally: Tally, world: World, rate: float, live_seconds: float, second
             "caught": fraud.caught,
             "caught_share": round(fraud.caught / fraud.transactions, 4) if fraud.transactions else None,
             "false_alarms": fraud.flagged - fraud.caught,
+            "at_stake": round(fraud.at_stake),
+            "saved": round(fraud.saved),
         },
         "users": world.users,
         "model_version": version,

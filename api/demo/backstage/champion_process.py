@@ -26,6 +26,8 @@ Say = Callable[["Progress"], None]
 # A demo has no minute to choose a history in, and its intervals needn't be fine.
 _RESAMPLES = 50
 
+_USERS_TAG = "demo_users"  # of a version
+
 Made = tuple["Candidate", "TrainingPlan", "TrainingRecord"]
 
 
@@ -57,8 +59,9 @@ def _train(world: "World", feature_set: "FeatureSet", say: Say) -> Made:
     return made, plan, recorded(made, plan, data, provenance("demo"))
 
 
-def _champion(tracking_uri: str, feature_set: "FeatureSet") -> "Progress | None":
-    """The registry's champion; None if it has none, or one that this code can't serve any more."""
+def _champion(world: "World", tracking_uri: str, feature_set: "FeatureSet") -> "Progress | None":
+    """The registry's champion; None if it has none, or one that this code can't serve any more, or that a demo has made for a world with
+    another number of users, in which it would catch next to nothing."""
     from api.demo.backstage.champion import Progress
     from features.errors import UserError
     from models.registry import mlflow_registry
@@ -76,7 +79,19 @@ def _champion(tracking_uri: str, feature_set: "FeatureSet") -> "Progress | None"
             f"the champion, version {version}, computes other features than {feature_set.name}; "
             f"train one with --features {feature_set.name} and promote it, or give the demo a TIDEMARK_HOME of its own"
         )
+    users = mlflow_registry.tags(version, tracking_uri).get(_USERS_TAG) or _users_of_run(version, tracking_uri)
+    if users not in (None, str(world.users)):
+        print(f"version {version} is of a simulated world of {users} users", file=sys.stderr)
+        return None
     return Progress("", version, scorer.model_digest)
+
+
+def _users_of_run(version: str, tracking_uri: str) -> str | None:
+    """What the run of a demo of before 0.3.0 says, whose version doesn't."""
+    from models.registry import mlflow_registry
+
+    tags = mlflow_registry.run_tags(version, tracking_uri)
+    return tags.get("users") if tags.get("data") == "demo" else None
 
 
 def _ensure(world: "World", feature_set: "FeatureSet", fresh: bool, say: Say) -> "Progress":
@@ -87,14 +102,15 @@ def _ensure(world: "World", feature_set: "FeatureSet", fresh: bool, say: Say) ->
 
     made = _train(world, feature_set, say) if fresh else None
     tracking_uri = sys.stdin.readline().strip()
-    found = _champion(tracking_uri, feature_set)
+    found = _champion(world, tracking_uri, feature_set)
     if found is not None:
         return found
     made = made or _train(world, feature_set, say)
     say(Progress("registering the model"))
     registered = log(*made, tracking_uri, {"data": "demo", "users": str(world.users)})
+    mlflow_registry.tag(registered.version, {_USERS_TAG: str(world.users)}, tracking_uri)
     if registered.role != "champion":
-        force = Force("demo", "the code of today can't serve the present champion any more")
+        force = Force("demo", "the present champion is of another simulated world, or of code that can't serve it any more")
         verdict = mlflow_promotion.judge(registered.version, mlflow_registry.CHAMPION, None, tracking_uri)
         mlflow_promotion.promote(verdict, tracking_uri, force)
     return Progress("", registered.version, registered.digests.model)

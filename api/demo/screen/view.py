@@ -86,10 +86,10 @@ def _decisions(tally: Tally) -> Table:
         count = tally.verdicts[verdict]
         grid.add_row(Text(verdict, style=_STYLES[verdict]), f"{count:,}", _share(count, tally.decided))
     fraud = tally.fraud
-    grid.add_row()
     grid.add_row("live frauds", f"{fraud.transactions:,}", "")
     grid.add_row("caught", f"{fraud.caught:,}", _share(fraud.caught, fraud.transactions))
     grid.add_row("false alarms", f"{fraud.flagged - fraud.caught:,}", f"of {fraud.flagged:,} flagged" if fraud.flagged else "")
+    grid.add_row("EUR saved", f"{fraud.saved / 100:,.0f}", f"of {fraud.at_stake / 100:,.0f} at stake" if fraud.at_stake else "")
     return grid
 
 

@@ -5,22 +5,29 @@ import threading
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from api.demo.traffic.latency import Latencies
 from api.demo.traffic.offers import Offer, Way
+from models.costs import Costs
 from streams.messages.events import DeadLetter, Decision
 
 _RATE_OVER_S = 5.0
 _REMARKABLE_KEPT = 8
+_COSTS = Costs()
 
 
 @dataclass
 class Fraud:
     """Live transactions that the simulation made fraud, and how many of them were caught (reviewed or blocked); ``flagged`` counts what
-    was caught of fraud or not. Only decided ones count."""
+    was caught of fraud or not. ``at_stake`` is what all would have cost had every payment been let through, ``saved`` what decisions saved
+    of it, less what reviews and payments wrongly blocked cost (minor units, ``models.costs.Costs``). Only decided ones count."""
 
     transactions: int = 0
     caught: int = 0
     flagged: int = 0
+    at_stake: float = 0.0
+    saved: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -128,5 +135,9 @@ class Tally:
         self.fraud.transactions += offer.is_fraud
         self.fraud.flagged += flagged
         self.fraud.caught += flagged and offer.is_fraud
+        amount, is_fraud = np.array([decision.amount]), np.array([offer.is_fraud])
+        reviewed, blocked = (np.array([decision.decision == verdict]) for verdict in ("review", "block"))
+        self.fraud.at_stake += float(_COSTS.lost(amount, is_fraud)[0])
+        self.fraud.saved += float(_COSTS.saved(amount, is_fraud, reviewed, blocked)[0])
         if flagged:
             self.remarkable.append(Remarkable(decision, offer.is_fraud))

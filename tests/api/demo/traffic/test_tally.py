@@ -86,6 +86,8 @@ def test_fraud_is_caught_by_review_or_block_and_only_live_ones_count() -> None:
     deal(tally, "abc-5", "block", is_fraud=True, live=False)
     fraud = tally.fraud
     assert (fraud.transactions, fraud.caught, fraud.flagged) == (3, 2, 3)
+    # 25.99 and a chargeback's 15.00 each; of what was stopped, 3.00 for either review.
+    assert (fraud.at_stake, fraud.saved) == (3 * 4_099, 2 * 4_099 - 2 * 300)
     assert dict(tally.verdicts) == {"block": 2, "review": 2, "approve": 1}
     assert [one.decision.transaction_id for one in tally.remarkable] == ["abc-1", "abc-2", "abc-4"]
 
@@ -151,6 +153,6 @@ def test_the_summary_has_the_three_integers_at_the_top() -> None:
     tally.take_dead_letter(letter(b'"abc-1"'), now=100.3)
     done = summary(tally, WORLD, rate=400.0, live_seconds=2.0, seconds=30.0)
     assert (done["transactions"], done["decisions"], done["dead_letters"]) == (3, 2, 1)
-    assert done["live_fraud"] == {"transactions": 1, "caught": 1, "caught_share": 1.0, "false_alarms": 0}
+    assert done["live_fraud"] == {"transactions": 1, "caught": 1, "caught_share": 1.0, "false_alarms": 0, "at_stake": 4_099, "saved": 4_099}
     assert done["api_latency_ms"] == {"p50": pytest.approx(100, rel=0.02), "p99": pytest.approx(100, rel=0.02), "max": 100.0}
     assert (done["model_version"], done["api_calls"]) == ("1", 1)
