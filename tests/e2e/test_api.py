@@ -238,6 +238,7 @@ def test_a_following_audit_reports_to_prometheus_what_it_has_audited(deployment:
     assert b'tidemark_audit_offset{partition="0"}' in metrics
 
 
+@pytest.mark.slow
 def test_an_audit_finds_a_key_of_the_store_that_somebody_has_changed(deployment: Deployment, tmp_path: Path) -> None:
     client = redis.Redis.from_url(deployment.config.redis)
     deployment.send([transaction(50_000, "anybody", "tampered-with"), transaction(50_001, "anybody", "another", amount=7)])

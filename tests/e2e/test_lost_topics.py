@@ -37,6 +37,7 @@ def writes(deployment: Deployment, *sentences: str) -> None:
     eventually(written, 150, "the worker's last words")
 
 
+@pytest.mark.slow
 def test_transactions_deleted_and_created_again_between_two_runs(deployment: Deployment) -> None:
     create_again(deployment.config, "transactions")
     # As many as before and more: offsets alone would not show it.
