@@ -14,6 +14,7 @@ _VARIABLE = "TIDEMARK_OUTAGE_TURN"
 _EVERY_S = 10.0
 _MOMENT = struct.Struct(">d")
 _LIBRARIES = ("aiokafka.", "streams.kafka.librdkafka.")
+_WATCHDOG = "the watchdog could not look"
 # What clients log because a broker can't be reached; what they log for other reasons passes.
 _OF_AN_OUTAGE = re.compile(
     r"connect|brokers? (?:are|is) down|NodeNotReady|unable to (?:request|update) metadata|failed to (?:fetch|update) metadata|heartbeat"
@@ -67,9 +68,9 @@ class SayOutagesOnce(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """See ``logging.Filter``."""
-        if self._descriptor is None or not f"{record.name}.".startswith(_LIBRARIES):
-            return True
         said = record.getMessage()
+        if self._descriptor is None or not (f"{record.name}.".startswith(_LIBRARIES) or said.startswith(_WATCHDOG)):
+            return True
         if _OF_AN_OUTAGE.search(said) is None:
             return True
         if not _take(self._descriptor, self._clock()):

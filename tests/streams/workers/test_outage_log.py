@@ -25,6 +25,17 @@ REFUSED = "Unable connect to node with id 1: [Errno 111] Connect call failed"
 
 
 @pytest.mark.usefixtures("turn")
+def test_the_watchdog_is_silent_of_it_too_and_of_nothing_else() -> None:
+    stage = SayOutagesOnce("k:1", clock=lambda: 100.0)
+    assert stage.filter(record(REFUSED))
+    watchdog = "streams.kafka.watchdog"
+    assert not stage.filter(record("the watchdog could not look: KafkaError{code=_TIMED_OUT, Timed out}", watchdog, logging.INFO))
+    stranger = record("group g has members that are no Tidemark workers ('kafka-connect')", watchdog)
+    assert stage.filter(stranger)
+    assert stranger.getMessage().startswith("group g has members")
+
+
+@pytest.mark.usefixtures("turn")
 def test_of_all_stages_one_says_it_in_ten_seconds() -> None:
     now = 100.0
     stages = [SayOutagesOnce("k:1", clock=lambda: now) for _ in range(4)]
