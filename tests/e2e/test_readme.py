@@ -26,8 +26,8 @@ pytestmark = pytest.mark.slow
 
 def typed() -> list[str]:
     """The commands of README's blocks, in order, without their comments."""
-    blocks = re.findall(r"^```\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
-    lines = [line.partition(" #")[0].strip() for block in blocks for line in block.splitlines()]
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    lines = [line.partition(" #")[0].strip() for language, block in blocks if not language for line in block.splitlines()]
     return [command.strip() for line in lines for command in line.split(";") if command.strip().startswith("tidemark ")]
 
 
