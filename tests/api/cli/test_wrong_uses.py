@@ -147,10 +147,10 @@ WRONG: list[tuple[str, str] | tuple[str, str, dict[str, str]]] = [
     ("worker", "TIDEMARK_LOG=yaml is no way to write a log; use text or json", {"TIDEMARK_LOG": "yaml"}),
     ("worker --stages nonsense", "there is no stage nonsense; choose from labels, ingest, score, profiles"),
     ("worker --stages ''", r"there is no stage \(none given\)"),
-    ("worker --metrics x", "--metrics x is no address; write it as 127.0.0.1:9100"),
+    ("worker --metrics x", "--metrics x is not an address; write it as 127.0.0.1:9100"),
     ("worker --metrics 127.0.0.1:99999", "metrics can't be served at 127.0.0.1:99999"),
     ("worker --metrics nohost.invalid:9100", "metrics can't be served at nohost.invalid:9100"),
-    ("serve", NO_KAFKA),
+    ("serve --port 0", NO_KAFKA),  # no port that somebody else may have
     ("serve --port 99999", "invalid value for '--port'"),
     ("serve --host nohost.invalid", "the API can't listen at nohost.invalid:8000 .*; choose another --host or --port"),
     ("serve --when-store-fails x", "--when-store-fails x is neither refuse nor degrade"),
