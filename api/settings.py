@@ -71,8 +71,7 @@ class Settings:
                 f"{name}={self.facts.currency} contradicts {deployment_file.path(self.home)}: this deployment settles in {recorded}, "
                 f"and its transactions would be refused; unset {name}, or use another TIDEMARK_HOME"
             )
-        if metrics and not re.fullmatch(r"[^:]+:\d{1,5}", metrics):
-            raise UserError(f"--metrics {metrics} is not an address; write it as 127.0.0.1:9100")
+        require_address(metrics)
         return DeploymentConfig(
             kafka=self.kafka,
             kafka_security=self.kafka_security,
@@ -132,6 +131,12 @@ class Settings:
             services.make_home(home)
             tracking = mlflow.database(home)
         return cls(home, kafka, redis, tracking, services.feast_repo(home), facts, kafka_security(home))
+
+
+def require_address(metrics: str) -> None:
+    """Raises UserError if ``--metrics`` is given and not host:port."""
+    if metrics and not re.fullmatch(r"[^:]+:\d{1,5}", metrics):
+        raise UserError(f"--metrics {metrics} is not an address; write it as 127.0.0.1:9100")
 
 
 def kafka_security(home: Path) -> dict[str, str]:

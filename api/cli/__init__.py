@@ -14,6 +14,7 @@ import typer
 from typer.main import get_command
 
 from api.cli.commands import LazyGroup
+from api.cli.options import QUIET
 from features.errors import UserError, redacted
 from infra.local.errors import ServiceError
 from streams.workers.logs import redact_the_rest
@@ -88,7 +89,7 @@ def tidemark(
 ) -> None:
     """Fraud scoring of card transactions while they happen."""
     if quiet:
-        os.environ["TIDEMARK_QUIET"] = "1"
+        os.environ[QUIET] = "1"
 
 
 def group() -> Any:

@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from api.cli.options import QUIET
 from api.cli.outputs import write_json
 from features.errors import UserError
 
 INTERRUPTED = 130
-QUIET = "TIDEMARK_QUIET"
 _SAY_EVERY_S = 10.0
 
 

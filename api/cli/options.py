@@ -6,6 +6,9 @@ from typing import Annotated
 
 import typer
 
+QUIET = "TIDEMARK_QUIET"
+"""The variable by which ``tidemark --quiet`` reaches whatever shows progress."""
+
 DataOption = Annotated[
     Path | None,
     typer.Option(

@@ -115,12 +115,8 @@ def _perform(options: Options, plan: World, backstage: Backstage, presentation: 
 @contextmanager
 def _alone(home: Path) -> Iterator[None]:
     """One demo at a time in a home. Raises UserError if there is another."""
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        lock = (home / "demo.lock").open("a")
-    except OSError as error:
-        raise UserError(f"TIDEMARK_HOME {home} can't be written to ({error.strerror}); choose another folder") from None
-    with lock:
+    services.make_home(home)
+    with (home / "demo.lock").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

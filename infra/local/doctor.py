@@ -114,6 +114,6 @@ def _service(service: Service, home: Path) -> Finding:
             "`tidemark up` starts it again, with its data",
         )
     taken = [str(port) for port in (known or service.usual_ports).values() if not ports.is_free(port)]
-    are = f"port {''.join(taken)} is" if len(taken) < 2 else f"ports {' and '.join(taken)} are"
-    aside = f"; {are} taken by somebody else, others will be chosen" if taken else ""
+    noun, verb = ("ports", "are") if len(taken) > 1 else ("port", "is")
+    aside = f"; {noun} {' and '.join(taken)} {verb} taken by somebody else, others will be chosen" if taken else ""
     return Finding(service.title, False, f"does not run{aside}", "`tidemark up` starts it")

@@ -117,15 +117,17 @@ def up(
 
 def status(home: Path, asking: Asking = MappingProxyType({})) -> Endpoints:
     """Where the services are, each having answered just now. Raises ServiceError naming those that did not."""
-    silent = [service.title for service in SERVICES if outside(service, home) is None and not answers(service, home)]
-    if hung := [service for service in SERVICES if service.title in silent and is_running(service, home)]:
-        service = hung[0]
-        raise ServiceError(
-            f"{service.title} of {home} runs (pid {processes.running_pid(service.slot(home))}) but does not answer; see "
-            f"{service.slot(home).log_file}, then `tidemark down` and `tidemark up`"
-        )
+    silent = [service for service in SERVICES if outside(service, home) is None and not answers(service, home)]
+    for service in silent:
+        slot = service.slot(home)
+        if (pid := processes.running_pid(slot)) is not None:
+            raise ServiceError(
+                f"{service.title} of {home} runs (pid {pid}) but does not answer; see {slot.log_file}, then `tidemark down` and "
+                "`tidemark up`"
+            )
     if silent:
-        raise ServiceError(f"{' and '.join(silent)} of {home} {'does' if len(silent) == 1 else 'do'} not run; use `tidemark up`")
+        titles = " and ".join(service.title for service in silent)
+        raise ServiceError(f"{titles} of {home} {'does' if len(silent) == 1 else 'do'} not run; use `tidemark up`")
     if len(addresses(home)) < len(SERVICES):
         raise ServiceError(f"the services of {home} are not all up; start them with `tidemark up`")
     for service in SERVICES:
@@ -141,7 +143,7 @@ def answering(home: Path, asking: Asking = MappingProxyType({})) -> dict[str, bo
         if address is None:
             return answers(service, home)
         try:
-            return asking.get(service.name, service.reachable)(address, 5.0)
+            return _reachable(service, address, asking)
         except ServiceError:
             return False
 
@@ -199,7 +201,7 @@ def outside(service: Service, home: Path) -> str | None:
 def check_outside(service: Service, home: Path, asking: Asking = MappingProxyType({})) -> None:
     """Raises ServiceError if the service's address elsewhere, where there is one, does not answer."""
     address = outside(service, home)
-    if address is None or asking.get(service.name, service.reachable)(address, 5.0):
+    if address is None or _reachable(service, address, asking):
         return
     variable = OUTSIDE_VARIABLES[service.name]
     if os.environ.get(variable):
@@ -210,6 +212,11 @@ def check_outside(service: Service, home: Path, asking: Asking = MappingProxyTyp
     raise ServiceError(
         f"{service.title} at {address}, which {file} names, does not answer; start it, set {variable}, or remove it there to embed one"
     )
+
+
+def _reachable(service: Service, address: str, asking: Asking) -> bool:
+    """Whether what runs elsewhere answers. Raises ServiceError if that says why it doesn't."""
+    return asking.get(service.name, service.reachable)(address, 5.0)
 
 
 def _endpoints(home: Path) -> Endpoints:

@@ -18,7 +18,6 @@ from models.registry.mlflow_registry import CHALLENGER, CHAMPION, SHADOW
 from models.registry.record import MODEL_NAME
 from models.scoring import Scorer
 from models.training.rehearsal import scored_rows
-from models.training_set.rows import TrainingSet
 
 ROLES = (CHAMPION, CHALLENGER, SHADOW)
 _GATE = "gate."
@@ -129,20 +128,16 @@ def _compared(candidate: Scorer, champion: Scorer, trial: ComparisonRows, traine
     rows, others = rows.where(chosen), others.where(chosen)
     if not np.array_equal(rows.event_time, others.event_time):
         raise ValueError("the rows to compare on differ between the feature sets")
-    _require_frauds(rows)
-    scored = [scorer.score(np.ascontiguousarray(of.vectors)).probability for scorer, of in ((candidate, rows), (champion, others))]
-    judged = scored_rows(rows, sets[0].names, scored[0])
-    chosen_by = candidate.policy.chosen
-    costs = (chosen_by and chosen_by.costs) or Costs()
-    return compare(judged, (scored[0], candidate.policy), (scored[1], champion.policy), costs), rows.vectors, others.vectors
-
-
-def _require_frauds(rows: TrainingSet) -> None:
     if not LIMITS.frauds <= rows.frauds < len(rows.is_fraud):
         raise UserError(
             f"{rows.frauds:,} frauds among {len(rows.is_fraud):,} matured transactions are too few to compare on; give data with at least "
             f"{LIMITS.frauds}"
         )
+    scored = [scorer.score(np.ascontiguousarray(of.vectors)).probability for scorer, of in ((candidate, rows), (champion, others))]
+    judged = scored_rows(rows, sets[0].names, scored[0])
+    chosen_by = candidate.policy.chosen
+    costs = (chosen_by and chosen_by.costs) or Costs()
+    return compare(judged, (scored[0], candidate.policy), (scored[1], champion.policy), costs), rows.vectors, others.vectors
 
 
 def _verdict_on_record(version: str, role: str, tracking_uri: str) -> GateVerdict | None:

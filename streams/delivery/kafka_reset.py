@@ -48,5 +48,5 @@ def _unless_unknown(gone: "Future[object]") -> None:
     try:
         gone.result()
     except KafkaException as error:
-        if error.args[0].code() not in (KafkaError.GROUP_ID_NOT_FOUND,):
+        if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
             raise

@@ -85,10 +85,13 @@ class StderrAndFile(logging.Handler):
 
     def close(self) -> None:
         """Closes the file."""
+        self._let_go()
+        super().close()
+
+    def _let_go(self) -> None:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
-        super().close()
 
     def _opened(self, path: Path) -> int:
         """The file of that name, which somebody may have moved away or removed."""
@@ -98,9 +101,7 @@ class StderrAndFile(logging.Handler):
             there = None
         if self._file >= 0 and there is not None and os.path.samestat(there, os.fstat(self._file)):
             return self._file
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        self._let_go()
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         return self._file

@@ -42,11 +42,12 @@ class Stage:
     limit: Limit
 
 
-def require_known(names: Sequence[str]) -> None:
-    """Raises UserError unless these are stages, and any."""
+def chosen(names: Sequence[str], online: bool) -> tuple[str, ...]:
+    """Those of the stages that are run: profiles are kept for the online store alone. Raises UserError unless all are stages, and any."""
     unknown = [name for name in names if name not in STAGES]
     if unknown or not names:
         raise UserError(f"there is no stage {', '.join(unknown) or '(none given)'}; choose from {', '.join(STAGES)}")
+    return tuple(name for name in names if online or name != PROFILES)
 
 
 def _labels(config: DeploymentConfig) -> StageWorker:

@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from features.errors import UserError
-from streams.config import INGEST, PROFILES, SCORE, DeploymentConfig
+from streams.config import INGEST, SCORE, DeploymentConfig
 from streams.workers import handover
 from streams.workers.backoff import Backoff
 from streams.workers.notes import Notes
 from streams.workers.outage_log import Turn
-from streams.workers.stages import STAGES, require_known
+from streams.workers.stages import STAGES, chosen
 from streams.workers.statuses import DONE, REFUSED, UNAVAILABLE
 
 logger = logging.getLogger(__name__)
@@ -65,14 +65,12 @@ class Worker:
         *,
         finite: bool = False,
     ) -> None:
-        require_known(stages)
+        self.stages = chosen(stages, config.online)
         self._config = config
         self._program, self._arguments = program, tuple(arguments)
         self._finite = finite
         self._running: dict[str, _Running] = {}
         self._turn = Turn()
-        # Profiles are kept for the online store alone.
-        self.stages = tuple(stage for stage in stages if config.online or stage != PROFILES)
 
     def start(self) -> None:
         """Starts every stage."""

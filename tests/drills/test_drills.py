@@ -5,13 +5,15 @@ and audits all there is.
 """
 
 import json
+import os
 import re
 import shlex
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions, NewTopic
 from redis import Redis
@@ -25,7 +27,7 @@ from streams.messages.events import Decision
 from streams.messages.topics import TOPICS
 from tests.made.records import transaction
 from tests.run.deployment import Deployment, champion, deployed, eventually
-from tests.run.topics import create_again, delete, move_offset
+from tests.run.topics import create_again, delete, move_offset, open_transaction
 
 pytestmark = pytest.mark.slow
 
@@ -115,11 +117,7 @@ def the_online_store_is_emptied(deployment: Deployment) -> None:
 
 
 def a_transaction_stays_open(deployment: Deployment) -> None:
-    producer = Producer({"bootstrap.servers": deployment.config.kafka, "transactional.id": "nightly", "transaction.timeout.ms": 60_000})
-    producer.init_transactions(30)
-    producer.begin_transaction()
-    producer.produce("transactions", b"{}", b"u1", partition=1)
-    producer.flush(10)
+    _open = open_transaction(deployment.config.kafka, "nightly", "transactions", 1)
     eventually(lambda: any(found["subject"] == "open transaction" for found in broken(deployment)), 60, "the open transaction")
 
 
@@ -151,9 +149,6 @@ def dead_letters_are_gone(deployment: Deployment) -> None:
 
 
 def _kill(deployment: Deployment, name: str) -> None:
-    import os
-    import signal
-
     pid = processes.running_pid(processes.Slot(deployment.home, name))
     assert pid is not None
     os.kill(pid, signal.SIGKILL)

@@ -1,6 +1,6 @@
 """What operators and other tools do to topics and groups, behind Tidemark's back."""
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from streams.config import DeploymentConfig
@@ -23,6 +23,16 @@ def create_again(config: DeploymentConfig, *topics: str) -> None:
     """Deletes topics and makes new ones of their names."""
     delete(config, *topics)
     create_missing(KafkaClients.of(config))
+
+
+def open_transaction(servers: str, name: str, topic: str, partition: int) -> Producer:
+    """A producer of this transactional.id that has begun a transaction with a record on the partition, and goes no further."""
+    producer = Producer({"bootstrap.servers": servers, "transactional.id": name, "transaction.timeout.ms": 60_000})
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(topic, b"{}", b"u1", partition=partition)
+    assert producer.flush(10) == 0
+    return producer
 
 
 def move_offset(config: DeploymentConfig, stage: str, partition: int, by: int) -> None:

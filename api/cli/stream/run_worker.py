@@ -1,7 +1,6 @@
 """A worker's process: runs the chosen stages until it is stopped, or until nothing is left to do."""
 
 import logging
-import re
 import signal
 import threading
 import time
@@ -9,15 +8,14 @@ from collections.abc import Sequence
 
 import typer
 
-from api.settings import DISPENSABLE, Settings
+from api.settings import DISPENSABLE, Settings, require_address
 from features.errors import UserError
 from infra.local import ports
-from streams.config import PROFILES
 from streams.kafka.admin import create_missing
 from streams.kafka.client import KafkaClients
 from streams.workers.kafka_idle import IdleWatch
 from streams.workers.logs import log_to_file, log_to_stderr, note_in_file, require_format
-from streams.workers.stages import STAGES, require_known
+from streams.workers.stages import STAGES, chosen
 from streams.workers.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -31,11 +29,10 @@ def run(stages: list[str], until_idle: bool, online: bool, metrics: str) -> None
     Exits with 1 if a stage is down in the end, or if it was stopped before it was idle; where it should become idle also if a stage failed
     again and again. Raises UserError if it can't run, or can't go on.
     """
-    require_known(stages)
+    runs = chosen(stages, online)
     require_format()
-    if metrics and not re.fullmatch(r".+:\d{1,5}", metrics):
-        raise UserError(f"--metrics {metrics} is no address; write it as 127.0.0.1:9100")
-    _require_free(metrics, [stage for stage in stages if online or stage != PROFILES])
+    require_address(metrics)
+    _require_free(metrics, runs)
     settings = Settings.resolve(require_services=True, may_be_away=DISPENSABLE)
     log_to_file(settings.home / "logs" / "worker.log")
     log_to_stderr(logging.INFO)
@@ -74,11 +71,11 @@ def run(stages: list[str], until_idle: bool, online: bool, metrics: str) -> None
         raise typer.Exit(1)
 
 
-def _require_free(metrics: str, chosen: Sequence[str]) -> None:
+def _require_free(metrics: str, runs: Sequence[str]) -> None:
     """Two workers on one host serve their figures on ports of their own."""
     host, _, port = metrics.rpartition(":")
     for place, stage in enumerate(STAGES):
-        if metrics and stage in chosen and (reason := ports.why_not_bound(host, int(port) + place)):
+        if metrics and stage in runs and (reason := ports.why_not_bound(host, int(port) + place)):
             raise UserError(
                 f"metrics can't be served at {host}:{int(port) + place} ({reason}); give this worker another address with --metrics"
             )

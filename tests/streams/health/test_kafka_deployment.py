@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import redis
-from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._resource import ResourceType
@@ -18,7 +17,7 @@ from streams.messages.record import LogRecord
 from tests.made.records import transaction
 from tests.run.deployment import Deployment, champion, eventually
 from tests.run.emptied import emptied
-from tests.run.topics import delete, move_offset
+from tests.run.topics import delete, move_offset, open_transaction
 
 
 @pytest.fixture(scope="module")
@@ -98,11 +97,7 @@ def test_settings_that_lose_records_are_found_and_set_by_up(deployment: Deployme
 
 
 def test_an_open_transaction_is_found_with_its_producer_and_aborted(deployment: Deployment) -> None:
-    producer = Producer({"bootstrap.servers": deployment.config.kafka, "transactional.id": "nightly", "transaction.timeout.ms": 60_000})
-    producer.init_transactions(30)
-    producer.begin_transaction()
-    producer.produce("transactions", b"{}", b"u1", partition=1)
-    producer.flush(10)
+    _open = open_transaction(deployment.config.kafka, "nightly", "transactions", 1)
     found = broken(deployment)["open transaction"]
     assert found.detail.startswith("transactions[1] has 1 offset that can't be read, held back by producer ")
     assert found.fix == "`tidemark transactions abort nightly`"

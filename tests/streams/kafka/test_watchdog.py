@@ -16,6 +16,7 @@ from streams.kafka.watchdog import Watchdog
 from streams.messages.topics import Topic
 from tests.run.deployment import Deployment, eventually
 from tests.run.filled_topic import filled_topic
+from tests.run.topics import open_transaction
 
 GROUP = "nobodys"
 
@@ -30,11 +31,7 @@ def topic(kafka_bootstrap: str) -> Iterator[Topic]:
 @pytest.fixture
 def open_producer(kafka_bootstrap: str, topic: Topic) -> Iterator[Producer]:
     """A producer that has begun a transaction on the topic."""
-    producer = Producer({"bootstrap.servers": kafka_bootstrap, "transactional.id": topic.name, "transaction.timeout.ms": 60_000})
-    producer.init_transactions(30)
-    producer.begin_transaction()
-    producer.produce(topic.name, b"never committed", partition=0)
-    assert producer.flush(10) == 0
+    producer = open_transaction(kafka_bootstrap, topic.name, topic.name, 0)
     yield producer
     producer.abort_transaction(10)
 
