@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ROOMS = ("features", "models", "streams")
 
-EDGE_NAMES = ("kafka_", "feast_", "mlflow_", "spark_", "faust_", "parquet_", "prometheus_")
+EDGE_NAMES = ("arrow_", "kafka_", "feast_", "mlflow_", "spark_", "faust_", "parquet_", "prometheus_")
 # Folders whose whole question is how we speak to something outside.
 EDGE_FOLDERS = ("streams.kafka.", "streams.workers.")
 # Edges whose names say what they do rather than to what: they read files or look at the clock.

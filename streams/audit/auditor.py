@@ -1,6 +1,7 @@
 """The auditor: takes the scoring log as it comes, recomputes, compares, and finds the cause of what differs.
 
-It goes once over the logs. Only for what differs, and for what the API made of older states than usual, it goes over them again.
+It goes once over the logs, from their beginning or from where an audit was saved. Only for what differs, and for what the API made of older
+states than usual, it goes over them again.
 """
 
 from collections import Counter
@@ -13,10 +14,11 @@ from features.definitions import FeatureSet
 from models.scoring import Scorer
 from streams.audit import causes
 from streams.audit.causes import Case, Cause
-from streams.audit.comparison import Audit
+from streams.audit.comparison import Audit, states_read
 from streams.audit.dossier import Dossiers, History
-from streams.audit.oracle_share import OracleShare
+from streams.audit.oracle_share import Checked, OracleShare
 from streams.audit.recomputation import Recomputation, Shape, StateAt, Watcher
+from streams.audit.saved_audit import Beginning, SavedAudit, beginning_of_logs
 from streams.audit.scored import Mismatch, Scored
 from streams.messages import batches
 from streams.messages.code_digest import code_digest
@@ -51,7 +53,11 @@ class Findings:
 
 class Auditor:
     """Audits a ``portion`` (0–1) of a feature set's decisions; of an ``oracle_share`` of all keys what is known is computed by the oracle
-    too. ``watchers`` see all that is applied."""
+    too. ``watchers`` see all that is applied.
+
+    With ``since`` it goes on there, without oracle and watchers, who would miss what was before. ``beginnings``, the last first, are those
+    from which the logs can be gone over again; if none are given they are whole.
+    """
 
     def __init__(
         self,
@@ -63,20 +69,23 @@ class Auditor:
         oracle_share: float = 0.01,
         watchers: Sequence[Watcher] = (),
         observers: Sequence[Callable[[Observed], None]] = (),
+        since: SavedAudit | None = None,
+        beginnings: Sequence[Beginning] | None = None,
     ) -> None:
-        self.findings, self.portion = Findings(), portion
+        self.findings, self.portion, self.checked = Findings(), portion, Checked()
         self._feature_set, self._shape, self._read, self._scorer_of = feature_set, shape, read, scorer_of
-        self._share = OracleShare(feature_set, shape, oracle_share)
+        self._beginnings = [beginning_of_logs(shape.sources, shape.targets)] if beginnings is None else beginnings
+        share = OracleShare(feature_set, shape, oracle_share, self.checked) if oracle_share and since is None else None
         self._observers = observers
-        self.recomputation = Recomputation(feature_set, shape, [self._share, *watchers])
-        self.audit = Audit(feature_set, self.recomputation, self._share, scorer_of, portion)
+        watching = [watcher for watcher in (share, *watchers) if watcher is not None]
+        if since is not None and watching:
+            raise ValueError("an audit that goes on from a saved one has no watchers")
+        self.recomputation = Recomputation(feature_set, shape, watching, None if since is None else since.recomputation)
+        self.audit = Audit(feature_set, self.recomputation, share, scorer_of, portion)
+        if since is not None:
+            self.audit.resume(since.comparison, since.so_far.settled)
         self._taken = 0
         self._unexamined: list[Mismatch] = []
-
-    @property
-    def checked(self) -> Mapping[str, int]:
-        """What the oracle computed too."""
-        return vars(self._share.checked)
 
     def take(self, rows: Sequence[pa.Table]) -> None:
         """The next rows of the scoring log. What was taken before them is settled: the states that the API read lie before them."""
@@ -95,18 +104,16 @@ class Auditor:
         return found
 
     def states(self, wanted: Sequence[StateAt]) -> dict[StateAt, bytes | None]:
-        """Encoded states as of any positions that the logs have by now."""
+        """Encoded states as of any positions that the logs have by now; without those that lie before all that is known."""
         behind = [state for state in wanted if not self.recomputation.ask(state)]
         self.bring_to(*_up_to([state for state in wanted if state not in behind]))
         found = {state: self.recomputation.states.pop(state) for state in wanted if state not in behind}
-        if behind:
-            again = Recomputation(self._feature_set, self._shape)
-            for state in behind:
-                again.ask(state)
-            for _ in self._bring(again, *_up_to(behind)):
-                pass
-            found |= again.states
-        return found
+        if not behind:
+            return found
+        again = self._again(behind)
+        for _ in self._bring(again, *_up_to([state for state in behind if again.ask(state)])):
+            pass
+        return found | again.states
 
     def bring_to(self, sources: Mapping[int, int], targets: Mapping[int, int]) -> None:
         """Recomputes up to these positions of ``transactions`` and of ``transactions.by-merchant``, by partition, or further."""
@@ -114,6 +121,11 @@ class Auditor:
             for observe in self._observers:
                 observe(observed)
             self.audit.observe(observed)
+
+    def forget_before(self, settled: Mapping[int, int]) -> None:
+        """What lies before these offsets of ``transactions``, by partition, needs no other look."""
+        self.audit.forget_before(settled)
+        self.recomputation.forget_before(settled)
 
     def history(self, scored: Scored) -> History | None:
         """All that the decision's keys had seen when it was made; None if by the logs there was nothing to decide."""
@@ -130,7 +142,7 @@ class Auditor:
         stragglers, self.audit.stragglers = self.audit.stragglers, []
         if not stragglers:
             return []
-        again = Recomputation(self._feature_set, self._shape)
+        again = self._again(states_read([Scored.of(rows, i) for rows in stragglers for i in range(len(rows))]))
         audit = Audit(self._feature_set, again, None, self._scorer_of)
         for table in _by_width(stragglers):
             audit.expect(table)
@@ -138,7 +150,15 @@ class Auditor:
             audit.observe(observed)
         found = audit.settle()
         self.audit.tally.add(audit.tally)
-        return found
+        sentence = "the API read states from before all that logs and saved audits go back to"
+        return found + [
+            Mismatch("vector", Scored.of(rows, i), None, "lag", sentence) for rows in audit.stragglers for i in range(len(rows))
+        ]
+
+    def _again(self, states: Sequence[StateAt]) -> Recomputation:
+        """A recomputation that begins before these states, as near as it can; before none if there is none such."""
+        fitting = (beginning for beginning in self._beginnings if all(map(beginning.is_before, states)))
+        return Recomputation(self._feature_set, self._shape, (), next(fitting, self._beginnings[-1]).load())
 
     def _with_causes(self, found: Sequence[Mismatch]) -> list[Mismatch]:
         """The same, with causes as far as they are looked for."""
@@ -160,6 +180,9 @@ class Auditor:
         ]
 
     def _histories(self, asked: Sequence[Scored]) -> dict[tuple[int, int], History]:
+        """None of any where the logs have lost their beginning: what a key had seen can't be said by half."""
+        if not any(beginning.is_of_logs for beginning in self._beginnings):
+            return {}
         dossiers = Dossiers({scored.user_id for scored in asked}, {scored.merchant_id for scored in asked})
         again = Recomputation(self._feature_set, self._shape, [dossiers])
         sources, targets = _up_to([state for scored in asked for state in scored.states or () if state is not None])
@@ -223,4 +246,5 @@ def _by_width(rows: Sequence[pa.Table]) -> list[pa.Table]:
     by_type: dict[pa.Schema, list[pa.Table]] = {}
     for table in rows:
         by_type.setdefault(table.schema.field("vector").type, []).append(table)
-    return [pa.concat_tables(tables) for tables in by_type.values()]
+    # In one piece, for single rows of many are slow to find.
+    return [pa.concat_tables(tables).combine_chunks() for tables in by_type.values()]

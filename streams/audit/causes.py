@@ -46,8 +46,8 @@ class Suspicion(NamedTuple):
 
 @dataclass(frozen=True)
 class Case:
-    """A vector as it was served and as the logs say (float32, len(names)), what its keys had seen, if that is known, and whether other
-    code made it."""
+    """A vector as it was served and as the logs say (float32, len(names)), what its keys had seen, None if the logs no longer tell, and
+    whether other code made it."""
 
     served: Float32
     expected: Float32
@@ -94,6 +94,8 @@ def verdicts(cases: Sequence[tuple[Case, Sequence[Suspicion]]]) -> list[tuple[Ca
             found.append((chosen.cause, chosen.sentence))
         elif case.foreign_code:
             found.append(("code version", "other code made it, and no change of what it had seen does"))
+        elif case.history is None:
+            found.append(("unknown", "the logs no longer tell what user and merchant had seen, so no cause can be looked for"))
         else:
             found.append(("unknown", "no single change of what user and merchant had seen makes it"))
     return found

@@ -8,6 +8,7 @@ found to lie behind all the same is a ``straggler``, to be looked at by a recomp
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,7 @@ from features.online.on_demand import vector, vector_of_request
 from models.scoring import Scorer
 from streams.audit.computed import ComputedDecision, keys_of_logged, keys_of_recomputed
 from streams.audit.oracle_share import OracleShare
+from streams.audit.places import Places
 from streams.audit.recomputation import Recomputation, StateAt
 from streams.audit.scored import Mismatch, Scored, differences
 from streams.messages import answer, scoring_log
@@ -56,6 +58,13 @@ class Tally:
         self.other_features += other.other_features
 
 
+class SavedComparison(NamedTuple):
+    """What was recomputed and is in no row of the scoring log so far, and which places were settled (``places.TABLE``)."""
+
+    observed: list[Observed]
+    settled: pa.Table
+
+
 class Audit:
     """Of a feature set's decisions; ``portion`` (0–1) of them, chosen by place. ``scorer_of`` gives the model of a digest."""
 
@@ -75,7 +84,7 @@ class Audit:
         self._expected: list[tuple[pa.Table, list[Scored]]] = []
         self._observed: list[Observed] = []
         self._disagreed: dict[SourcePosition, tuple[Float32, Float32]] = {}
-        self._settled: dict[int, np.ndarray] = {}
+        self._settled = Places(np.bool_)
 
     def expect(self, rows: pa.Table) -> None:
         """The next rows of the scoring log, whose vectors are of one width."""
@@ -87,10 +96,10 @@ class Audit:
                 rows = rows.filter(pc.not_equal(rows["features_digest"].cast(pa.string()), digest))
         by_api = np.flatnonzero(pc.equal(rows["origin"].cast(pa.string()), "api").to_numpy())
         answered = {i: Scored.of(rows, i) for i in by_api.tolist()}
-        behind = [i for i, scored in answered.items() if not all(map(self._recomputation.ask, states_read([scored])))]
+        behind = {i for i, scored in answered.items() if not all(map(self._recomputation.ask, states_read([scored])))}
         if behind:
-            self.stragglers.append(rows.take(pa.array(behind)))
-            late = np.isin(np.arange(len(rows)), behind)
+            late = np.isin(np.arange(len(rows)), list(behind))
+            self.stragglers.append(rows.filter(pa.array(late)))
             rows = rows.filter(pa.array(~late))
         self._expected.append((rows, [scored for i, scored in answered.items() if i not in behind]))
 
@@ -131,6 +140,21 @@ class Audit:
         for state in {*states_read([scored for _, answered in due for scored in answered])} - waited_for:
             self._recomputation.states.pop(state, None)
         return found
+
+    def forget_before(self, settled: Mapping[int, int]) -> None:
+        """What lies before these offsets of ``transactions``, by partition, is settled: another row on it is one too many."""
+        self._settled.forget_before(settled)
+        self._observed = [left for left in (_from(one, settled) for one in self._observed) if len(left.rows)]
+
+    def saved(self) -> SavedComparison:
+        """What the next audit needs, to go on. All that was expected must be settled."""
+        return SavedComparison(list(self._observed), self._settled.table())
+
+    def resume(self, saved: SavedComparison, settled: Mapping[int, int]) -> None:
+        """Goes on where another was whose ``saved`` this is; see ``forget_before`` for ``settled``."""
+        self._observed = list(saved.observed)
+        self._settled.forget_before(settled)
+        self._settled.take(saved.settled)
 
     def _chosen(self, rows: pa.Table) -> pa.Table:
         if self._portion >= 1.0:
@@ -214,17 +238,10 @@ class Audit:
 
     def _note(self, rows: pa.Table) -> np.ndarray:
         """Which rows were settled before."""
-        sources, offsets = rows["source_partition"].to_numpy(), rows["source_offset"].to_numpy()
-        again = np.zeros(len(rows), np.bool_)
-        for source in np.unique(sources).tolist():
-            here = np.flatnonzero(sources == source)
-            known = self._settled.get(source, np.zeros(0, np.bool_))
-            if (needed := int(offsets[here].max()) + 1) > len(known):
-                known = self._settled[source] = np.concatenate([known, np.zeros(2 * needed - len(known), np.bool_)])
-            first = np.zeros(len(here), np.bool_)
-            first[np.unique(offsets[here], return_index=True)[1]] = True
-            again[here] = known[offsets[here]] | ~first
-            known[offsets[here]] = True
+        sources, offsets = (rows[name].to_numpy().astype(np.int64) for name in ("source_partition", "source_offset"))
+        again = np.asarray(self._settled.are_settled(sources, offsets) | self._settled.get(sources, offsets))
+        again[np.delete(np.arange(len(rows)), np.unique(keys_of_logged(rows), return_index=True)[1])] = True
+        self._settled.set(sources, offsets, True)
         return again
 
 
@@ -239,6 +256,15 @@ def wrong_probability(scored: Scored, expected: float) -> Mismatch:
     close = np.float32(expected) != 0 and abs(scored.probability - expected) <= 4 * np.spacing(np.float32(expected))
     sentence = f"model {scored.model_digest[:12]} gives {expected!r} on the logged vector, {scored.probability!r} is logged"
     return Mismatch("probability", scored, None, "float" if close else "unknown", sentence)
+
+
+def _from(observed: Observed, settled: Mapping[int, int]) -> Observed:
+    """What lies at these offsets of its source or behind."""
+    begin = np.array([settled[source] for source in observed.rows["source"].to_pylist()], np.int64)
+    left = observed.rows["offset"].to_numpy() >= begin
+    if left.all():
+        return observed
+    return Observed(observed.rows.filter(pa.array(left)), observed.position[left], observed.vectors[left], [])
 
 
 def _place(rows: pa.Table, i: int) -> SourcePosition:

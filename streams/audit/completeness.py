@@ -1,24 +1,24 @@
 """Is all decided that had to be, and published once, as it was logged?
 
 The auditor recomputes what is in scoring-log; this asks whether that is everything, and whether ``decisions`` says the same. It goes by
-places on ``transactions``, so it keeps some ten bytes an offset, whatever the decisions hold.
+places on ``transactions``, so it keeps some ten bytes an offset, whatever the decisions hold, until all before it is settled.
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from features.arrays import Float64, Int64, RecordKind
 from models.policy import ACTIONS, RISK_LEVELS
 from models.scoring import Scores
 from streams.audit.causes import Cause
-from streams.messages.events import Decision, decode_decision
+from streams.audit.places import Places
+from streams.messages.events import Decision, decode_decision, encode
 from streams.messages.record import SourcePosition
 from streams.messages.topics import DECISIONS, SCORING_LOG, TRANSACTIONS
 from streams.score import Observed
@@ -30,6 +30,9 @@ _SHARED = (
     *("model_digest", "policy_digest", "features_digest", "control_revision"),
 )
 """What scoring-log and a decision both say, beside the place."""
+
+PLACES = ("logged", "published", "computed")
+"""What is kept of places, by name."""
 
 _encode = msgspec.msgpack.Encoder().encode
 Judge = Callable[[str, Float64], Scores]
@@ -49,42 +52,11 @@ class Incomplete(NamedTuple):
         return "a record" if self.place is None else f"{TRANSACTIONS.name}[{self.place[0]}] at {self.place[1]}"
 
 
-class Places:
-    """A number for each place on ``transactions``, 0 where there is none."""
+class SavedCompleteness(NamedTuple):
+    """What is not settled: numbers of places by name (``places.TABLE``), and the decisions that came before what they rest on."""
 
-    def __init__(self, dtype: npt.DTypeLike) -> None:
-        self._dtype = dtype
-        self._of: dict[int, np.ndarray] = {}
-
-    def get(self, sources: Int64, offsets: Int64) -> np.ndarray:
-        """Those of some places."""
-        found = np.zeros(len(sources), self._dtype)
-        for source in np.unique(sources).tolist():
-            known = self._of.get(source)
-            here = np.flatnonzero((sources == source) & (offsets >= 0) & (offsets < (0 if known is None else len(known))))
-            if known is not None:
-                found[here] = known[offsets[here]]
-        return found
-
-    def set(self, sources: Int64, offsets: Int64, values: np.ndarray | int) -> None:
-        """Notes some; the last counts."""
-        of_each = np.broadcast_to(np.asarray(values, self._dtype), len(sources))
-        for source in np.unique(sources).tolist():
-            here = sources == source
-            self._reaching(source, int(offsets[here].max()) + 1)[offsets[here]] = of_each[here]
-
-    def where(self, has: Callable[[np.ndarray, Int64, Int64], np.ndarray]) -> Iterator[SourcePosition]:
-        """The places of which ``has(numbers, sources, offsets)`` is true."""
-        for source, known in self._of.items():
-            offsets = np.flatnonzero(known)
-            sources = np.full(len(offsets), source, np.int64)
-            yield from ((source, offset) for offset in offsets[has(known[offsets], sources, offsets)].tolist())
-
-    def _reaching(self, source: int, needed: int) -> np.ndarray:
-        known = self._of.get(source, np.zeros(0, self._dtype))
-        if needed > len(known):
-            known = self._of[source] = np.concatenate([known, np.zeros(2 * needed - len(known), self._dtype)])
-        return known
+    places: dict[str, pa.Table]
+    early: list[bytes]
 
 
 class Completeness:
@@ -101,6 +73,7 @@ class Completeness:
         self._logged, self._published, self._noted = Places(np.uint64), Places(np.uint8), Places(np.bool_)
         self._computed = Places(np.bool_)
         self._early: list[Decision] = []
+        self._places = dict(zip(PLACES, (self._logged, self._published, self._computed), strict=True))
 
     @property
     def mismatches(self) -> int:
@@ -133,33 +106,54 @@ class Completeness:
 
     def missing(self) -> list[Incomplete]:
         """What is logged and was never published, though all decisions that were there when it was logged are read."""
-
-        def has(_logged: np.ndarray, sources: Int64, offsets: Int64) -> np.ndarray:
-            return np.asarray((self._published.get(sources, offsets) == 0) & ~self._noted.get(sources, offsets))
-
         sentence = f"it is in {SCORING_LOG.name}, {DECISIONS.name} has no decision on it"
-        return self._note([Incomplete(place, "missing decision", sentence) for place in self._logged.where(has)])
+        return self._note([Incomplete(place, "missing decision", sentence) for place in self._logged.where(self._are_unpublished)])
 
     def undecided(self, unsent: Sequence[pa.RecordBatch], ingested: Mapping[int, int], waiting: Places) -> list[SourcePosition]:
         """Valid transactions without a decision: those that SCORE has passed, and those that INGEST has passed (its positions are
         ``ingested``) and that are ``unsent`` (recomputed rows), unless they wait for SCORE."""
-
-        def has(_computed: np.ndarray, sources: Int64, offsets: Int64) -> np.ndarray:
-            return np.asarray((self._logged.get(sources, offsets) == 0) & ~self._noted.get(sources, offsets))
-
-        found = list(self._computed.where(has))
+        found = list(self._computed.where(self._are_undecided))
         for rows in unsent:
             sources, offsets = _int64(rows["source"]), _int64(rows["offset"])
             passed = np.array([offset < ingested.get(source, 0) for source, offset in zip(sources, offsets, strict=True)], np.bool_)
             asked = (rows["kind"].to_numpy() == RecordKind.TRANSACTION) & passed & (waiting.get(sources, offsets) == 0)
-            asked &= has(np.zeros(0), sources, offsets)
+            asked &= self._are_undecided(np.zeros(0), sources, offsets)
             found += zip(sources[asked].tolist(), offsets[asked].tolist(), strict=True)
         return sorted(set(found))
+
+    def settle(self, unsent: Sequence[pa.RecordBatch], learned: Sequence[int]) -> dict[int, int]:
+        """Forgets what needs no other look, and returns the offset of each source before which that is all. So far as ``learned`` the
+        sources are recomputed; ``unsent`` are rows thereof that no order has named, those of one source together."""
+        first = dict(enumerate(learned))
+        unsettled = [*self._computed.where(self._are_undecided), *self._logged.where(self._are_unpublished)]
+        unsettled += [(rows["source"][0].as_py(), rows["offset"][0].as_py()) for rows in unsent if len(rows)]
+        for source, offset in unsettled:
+            first[source] = min(first[source], offset)
+        for places in self._places.values():
+            places.forget_before(first)
+        return first
+
+    def saved(self) -> SavedCompleteness:
+        """What the next audit needs, to go on."""
+        return SavedCompleteness({name: places.table() for name, places in self._places.items()}, list(map(encode, self._early)))
+
+    def resume(self, saved: SavedCompleteness, settled: Mapping[int, int]) -> None:
+        """Goes on where another was whose ``saved`` this is; ``settled`` is what its ``settle`` returned."""
+        for name, places in self._places.items():
+            places.forget_before(settled)
+            places.take(saved.places[name])
+        self._early = list(map(decode_decision, saved.early))
 
     def note_undecided(self, places: Collection[SourcePosition]) -> list[Incomplete]:
         """Counts these, of which there is no dead letter either."""
         sentence = "it is valid and INGEST has passed it, and there is neither a decision nor a dead letter"
         return self._note([Incomplete(place, "undecided", sentence) for place in sorted(places)])
+
+    def _are_undecided(self, _numbers: np.ndarray, sources: Int64, offsets: Int64) -> np.ndarray:
+        return np.asarray((self._logged.get(sources, offsets) == 0) & ~self._noted.get(sources, offsets))
+
+    def _are_unpublished(self, _numbers: np.ndarray, sources: Int64, offsets: Int64) -> np.ndarray:
+        return np.asarray((self._published.get(sources, offsets) == 0) & ~self._noted.get(sources, offsets))
 
     def _compare(self, decisions: Sequence[Decision], *, logged: bool) -> list[Incomplete]:
         if not decisions:
@@ -171,9 +165,13 @@ class Completeness:
             times[place] = before
         same = [expected != 0 and _content(decision) == expected for decision, expected in zip(decisions, known, strict=True)]
         verdicts, found = self._verdicts(decisions, same), []
-        for decision, expected, is_same, verdict in zip(decisions, known, same, verdicts, strict=True):
+        settled = self._logged.are_settled(sources, offsets).tolist()
+        for decision, expected, is_same, verdict, is_settled in zip(decisions, known, same, verdicts, settled, strict=True):
             place = _place(decision)
-            if not expected and not logged:
+            if is_settled and decision.source.topic == TRANSACTIONS.name:
+                sentence = f"{DECISIONS.name} has another decision on {decision.transaction_id!r}, which was settled before"
+                found.append(Incomplete(place, "repeated decision", sentence))
+            elif not expected and not logged:
                 self._early.append(decision)
             elif not expected or decision.source.topic != TRANSACTIONS.name:
                 found.append(_foreign(f"{DECISIONS.name} has a decision on {decision.transaction_id!r} that is not in {SCORING_LOG.name}"))

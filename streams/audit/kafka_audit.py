@@ -4,6 +4,7 @@ import heapq
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -12,14 +13,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.definitions import FEATURE_SETS
-from features.errors import START_OVER, UserError
+from features.errors import UserError
 from features.online.feast_store import KeyState, OnlineReader, OnlineStoreError
 from models.registry import mlflow_registry
 from streams.audit import store as store_audit
+from streams.audit.arrow_saved_audits import SavedAudits
 from streams.audit.auditor import Auditor
-from streams.audit.completeness import Completeness, Incomplete, Places
+from streams.audit.completeness import Completeness, Incomplete
 from streams.audit.explanation import explanation
+from streams.audit.kafka_beginnings import AUDITED, Logs, start
+from streams.audit.places import Places
 from streams.audit.recomputation import Shape, Watcher
+from streams.audit.saved_audit import AuditedSoFar, SavedAudit
 from streams.audit.scored import Scored
 from streams.audit.store import KeyName, StoreMismatch
 from streams.config import INGEST, SCORE, DeploymentConfig
@@ -27,6 +32,7 @@ from streams.kafka.admin import partition_count
 from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.messages import batches, scoring_log
+from streams.messages.code_digest import code_digest
 from streams.messages.dead_letters import refused_transactions
 from streams.messages.events import Decision, decode_decision
 from streams.messages.partitioner import partition_of
@@ -48,7 +54,8 @@ _TRANSACTION_S = 15.0
 class KafkaAudit:
     """An auditor and what it reads. Close it after use.
 
-    ``sample``: about so many decisions are compared, all if None. Raises UserError if the logs have lost their beginning.
+    ``sample``: about so many decisions are compared, all if None. It goes on from the last of the ``saved`` audits, if that is of these
+    logs: ``since`` says from which, ``aside`` why it doesn't. Raises UserError if the logs have lost what it must look at.
     """
 
     def __init__(
@@ -58,52 +65,74 @@ class KafkaAudit:
         oracle_share: float = 0.0,
         watchers: Sequence[Watcher] = (),
         observers: Sequence[Callable[[Observed], None]] = (),
+        saved: SavedAudits | None = None,
     ) -> None:
         self._config = config
         self._seal = Seal(config.answer_key)
         self._kafka = kafka = KafkaClients.of(config)
-        partitions = range(partition_count(kafka, SCORING_LOG.name))
         self._log = KafkaLog(kafka, f"{config.application}-audit")
+        self._logs = logs = Logs(self._log, {topic.name: partition_count(kafka, topic.name) for topic in AUDITED})
         self._all_records = KafkaLog(kafka, self._log.group, committed_only=False)
         self._stages = {stage: KafkaLog(kafka, config.group(stage)) for stage in (INGEST, SCORE)}
         self._scorer_of = cache(lambda digest: mlflow_registry.load_digest(digest, config.mlflow))
-        self._scoring_logs = {partition: KafkaLog(kafka, self._log.group, ahead_kb=_AHEAD_KB) for partition in partitions}
-        self.positions = {partition: log.bounds(SCORING_LOG.name, partition)[0] for partition, log in self._scoring_logs.items()}
+        scoring_logs = range(logs.partitions[SCORING_LOG.name])
+        self._scoring_logs = {partition: KafkaLog(kafka, self._log.group, ahead_kb=_AHEAD_KB) for partition in scoring_logs}
+        since, beginnings, self.aside = start(config, logs, saved)
+        self.since = None if since is None else since.so_far
         self.shape = self._shape()
-        transactions = self._require_whole(TRANSACTIONS, BY_MERCHANT)
+        transactions = logs.require_kept(TRANSACTIONS, self._begin(TRANSACTIONS), self.aside)
+        logs.require_kept(BY_MERCHANT, self._begin(BY_MERCHANT), self.aside)
         portion = 1.0 if sample is None else min(1.0, sample / max(1, transactions))
         feature_set = config.feature_set
         self.completeness = Completeness(
             config.currency, feature_set.digest, lambda digest, probability: self._scorer_of(digest).judged(probability)
         )
-        self._published = dict.fromkeys(range(partition_count(kafka, DECISIONS.name)), 0)
+        if since is not None:
+            self.completeness.resume(since.completeness, since.so_far.settled)
+        self.positions, self._published = self._begin(SCORING_LOG), self._begin(DECISIONS)
+        self._settled: dict[int, int] = {}
         self._stood: dict[str, dict[int, int]] = {stage: {} for stage in self._stages}
         observing = (self.completeness.compute, *observers)
-        self.auditor = Auditor(feature_set, self.shape, self._log.read, self._scorer_of, portion, oracle_share, watchers, observing)
+        self.auditor = Auditor(
+            feature_set, self.shape, self._log.read, self._scorer_of, portion, oracle_share, watchers, observing, since, beginnings
+        )
+
+    def _begin(self, topic: Topic) -> dict[int, int]:
+        """Where each partition is read from."""
+        count = self._logs.partitions[topic.name]
+        return dict(enumerate([0] * count if self.since is None else self.since.positions[topic.name]))
+
+    def ahead(self) -> int:
+        """How many offsets of scoring-log ``catch_up`` would read now."""
+        return sum(max(0, self._log.bounds(SCORING_LOG.name, partition)[1] - begin) for partition, begin in self.positions.items())
 
     def catch_up(self, advance: Callable[[int], None] = lambda _: None) -> int:
-        """Takes what scoring-log and decisions have by now; ``advance`` gets the number of rows now and then. Returns how many there were.
+        """Takes what scoring-log and decisions have by now; ``advance`` gets the number of offsets now and then. Returns how many rows
+        there were.
 
-        Raises UserError if one of the two has lost its beginning.
+        Raises UserError if one of the two has lost what wasn't read.
         """
-        self._require_whole(SCORING_LOG, DECISIONS)
+        self._logs.require_kept(SCORING_LOG, self.positions, self.aside)
+        self._logs.require_kept(DECISIONS, self._published, self.aside)
         # In this order: what is decided up to the positions lies before the ends, and what is published before the ends is logged.
         self._stood = {stage: self._committed(stage) for stage in self._stages}
         published = self._ends(DECISIONS.name, self._published)
         ends = self._ends(SCORING_LOG.name, self._scoring_logs)
         taken, round_, held = 0, list[pa.Table](), 0
         # In the order in which they were decided: what is far ahead on one partition would have to wait for the others.
-        for _, rows in heapq.merge(*map(self._dated_rows, ends, ends.values()), key=lambda dated: dated[0]):
+        dated = (self._dated_rows(partition, begin, ends[partition]) for partition, begin in self.positions.items())
+        passed = 0
+        for _, offsets, rows in heapq.merge(*dated, key=lambda dated: dated[0]):
             self.completeness.log(rows)
             round_.append(rows)
-            held += len(rows)
+            held, passed = held + len(rows), passed + offsets
             if held >= _ROUND:
                 self.auditor.take(round_)
-                advance(held)
-                taken, round_, held = taken + held, [], 0
+                advance(passed)
+                taken, round_, held, passed = taken + held, [], 0, 0
         if round_:
             self.auditor.take(round_)
-            advance(held)
+            advance(passed)
         self.positions = ends
         self._read_published(published, logged=True)
         self._read_published(self._ends(DECISIONS.name, self._published), logged=False)
@@ -117,7 +146,33 @@ class KafkaAudit:
         suspects = self.completeness.undecided(list(recomputed.unnamed()), ingested, self._waiting(recomputed.ordered))
         refused = self._refused() if suspects else set()
         found = self.completeness.note_undecided([place for place in suspects if place not in refused])
-        return found + self.completeness.missing()
+        found += self.completeness.missing()
+        self._settled = self.completeness.settle(list(recomputed.unnamed()), recomputed.learned)
+        self.auditor.forget_before(self._settled)
+        return found
+
+    def saved(self) -> SavedAudit:
+        """What another audit needs to go on from here, after ``check_complete``."""
+        recomputed, tally, before = self.auditor.recomputation.saved(), self.auditor.audit.tally, self.since
+        positions = {
+            TRANSACTIONS.name: recomputed.learned,
+            BY_MERCHANT.name: recomputed.ordered,
+            SCORING_LOG.name: list(self.positions.values()),
+            DECISIONS.name: list(self._published.values()),
+        }
+        so_far = AuditedSoFar(
+            at=datetime.now(UTC).isoformat(timespec="seconds"),
+            audits=1 + (before.audits if before else 0),
+            audited=tally.audited + (before.audited if before else 0),
+            features=self._config.features,
+            features_digest=self._config.feature_set.digest,
+            currency=self._config.currency,
+            code_digest=code_digest(),
+            positions=positions,
+            topic_ids=self._logs.topic_ids(),
+            settled=self._settled,
+        )
+        return SavedAudit(so_far, recomputed, self.auditor.audit.saved(), self.completeness.saved())
 
     def check_store(self, most: int, patience_s: float) -> tuple[int, list[StoreMismatch]]:
         """Compares up to ``most`` users' and merchants' states with what the online store serves; one that is merely behind is given
@@ -133,7 +188,7 @@ class KafkaAudit:
         return len(keys), wrong + store_audit.lagging(behind, patience_s)
 
     def explain(self, transaction_id: str, user_id: str | None = None, advance: Callable[[int], None] = lambda _: None) -> dict[str, Any]:
-        """See ``explanation``; ``advance`` gets how many decisions were looked through.
+        """See ``explanation``; ``advance`` gets how many offsets of scoring-log were looked through.
 
         Raises UserError if there is no such decision, or several users have used the id and none is named.
         """
@@ -153,8 +208,8 @@ class KafkaAudit:
         """The decision's row of the scoring log."""
         found: dict[str, pa.Table] = {}
         for partition, log in self._scoring_logs.items():
-            for _, rows in self._dated_rows(partition, log.bounds(SCORING_LOG.name, partition)[1]):
-                advance(len(rows))
+            for _, offsets, rows in self._dated_rows(partition, *log.bounds(SCORING_LOG.name, partition)):
+                advance(offsets)
                 for row in np.flatnonzero(pc.equal(rows["transaction_id"], transaction_id).to_numpy()).tolist():
                     found.setdefault(rows["user_id"][row].as_py(), rows.slice(row, 1))
         if user_id is not None and found and user_id not in found:
@@ -232,33 +287,21 @@ class KafkaAudit:
                 found |= refused_transactions(records, self._seal)
         return found
 
-    def _dated_rows(self, partition: int, end: int) -> Iterator[tuple[int, pa.Table]]:
-        for records in self._scoring_logs[partition].read(SCORING_LOG.name, partition, self.positions[partition], end):
+    def _dated_rows(self, partition: int, begin: int, end: int) -> Iterator[tuple[int, int, pa.Table]]:
+        """Each record's time, how many offsets it is behind the one before, and its rows."""
+        for records in self._scoring_logs[partition].read(SCORING_LOG.name, partition, begin, end):
             for record in records:
                 if self._seal.is_ours(SCORING_LOG.name, partition, record):
-                    yield record.timestamp, scoring_log.decode(record.value or b"")
+                    yield record.timestamp, record.offset + 1 - begin, scoring_log.decode(record.value or b"")
+                    begin = record.offset + 1
 
     def _shape(self) -> Shape:
-        counts = [partition_count(self._kafka, topic.name) for topic in (TRANSACTIONS, BY_MERCHANT)]
+        counts = [self._logs.partitions[topic.name] for topic in (TRANSACTIONS, BY_MERCHANT)]
         users, merchants = (
             frozenset(place for partition in range(count) for place in given_up(self._log.newest(states.name, partition, self._seal)))
             for states, count in zip((STATE_USERS, STATE_MERCHANTS), counts, strict=True)
         )
         return Shape(self._config.currency, counts[0], counts[1], users, merchants, self._seal)
-
-    def _require_whole(self, *topics: Topic) -> int:
-        """How many records the log of transactions has, if it is one of these, none of which may have lost its beginning."""
-        total = 0
-        for topic in topics:
-            for partition in range(partition_count(self._kafka, topic.name)):
-                begin, end = self._log.bounds(topic.name, partition)
-                if begin > 0:
-                    raise UserError(
-                        f"{topic.name}[{partition}] begins at offset {begin}: the log has lost what an audit must look at; raise "
-                        f"retention.ms, and to audit what comes from now on {START_OVER}"
-                    )
-                total += end if topic is TRANSACTIONS else 0
-        return total
 
 
 def _served(reader: OnlineReader, keys: Sequence[KeyName]) -> dict[KeyName, KeyState | None]:

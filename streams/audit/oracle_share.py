@@ -35,7 +35,7 @@ class OracleShare:
     feature_set: FeatureSet
     shape: Shape
     share: float
-    checked: Checked = field(init=False, default_factory=Checked)
+    checked: Checked = field(default_factory=Checked)
 
     def __post_init__(self) -> None:
         self._users = [Oracle.of(self.feature_set) for _ in range(self.shape.sources)]

@@ -6,8 +6,8 @@ record that the order skips, though later ones of its source are there, is put i
 """
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import InitVar, dataclass, field
 from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -16,6 +16,7 @@ from msgspec import structs
 
 from features.arrays import RecordKind
 from features.definitions import Entity, FeatureSet
+from streams.audit.pending import AskedStates, WaitingRows
 from streams.ingest import ingest
 from streams.messages import batches
 from streams.messages.batches import Batch
@@ -26,6 +27,7 @@ from streams.messages.seal import Seal
 from streams.messages.topics import TRANSACTIONS
 from streams.messages.validation import Validator
 from streams.score import Observed, admit, advance
+from streams.state import saved_state
 from streams.state.merchants import ScoreState
 from streams.state.users import IngestState
 
@@ -90,10 +92,23 @@ class Shape:
     seal: Seal = field(default_factory=Seal, repr=False)
 
 
+class SavedRecomputation(NamedTuple):
+    """All that a recomputation knows at its positions ``learned`` and ``ordered``: each partition's state (``saved_state.whole``), the rows
+    that no order has named, by target and source, and the devices of API transactions."""
+
+    learned: list[int]
+    ordered: list[int]
+    users: list[dict[bytes, bytes]]
+    merchants: list[dict[bytes, bytes]]
+    waiting: dict[tuple[int, int], list[pa.RecordBatch]]
+    devices: dict[SourcePosition, str | None]
+
+
 @dataclass
 class Recomputation:
     """Goes forward only: first ``learn`` the records that an order names, then ``order`` it.
 
+    It begins with the logs, or goes on ``since`` what another has saved; then there may be no watchers, who would miss what was before.
     ``learned`` and ``ordered`` are the next offsets by partition. ``states`` holds the encoded states that were asked for, None for a key
     that was never seen; ``devices`` the device of each transaction that the API answered.
     """
@@ -101,26 +116,29 @@ class Recomputation:
     feature_set: FeatureSet
     shape: Shape
     watchers: Sequence[Watcher] = ()
+    since: InitVar[SavedRecomputation | None] = None
     users: list[IngestState] = field(init=False)
     merchants: list[ScoreState] = field(init=False)
     states: dict[StateAt, bytes | None] = field(init=False, default_factory=dict)
     devices: dict[SourcePosition, str | None] = field(init=False, default_factory=dict)
     skipped: int = field(init=False, default=0)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, since: SavedRecomputation | None) -> None:
         shape = self.shape
         validators = [Validator(TRANSACTIONS.name, source, shape.sources, shape.currency, shape.seal) for source in range(shape.sources)]
         self.users = [IngestState(self.feature_set, validator, shape.targets) for validator in validators]
         self.merchants = [ScoreState(self.feature_set, shape.targets, shape.sources, shape.currency) for _ in range(shape.targets)]
+        self.learned, self.ordered = [0] * shape.sources, [0] * shape.targets
+        self._schema = batches.batch_schema(self.feature_set)
+        self._waiting: defaultdict[tuple[int, int], WaitingRows] = defaultdict(WaitingRows)
+        self._events: dict[SourcePosition, Applied] = {}
+        self._asked: dict[tuple[Entity, int], AskedStates] = {}
+        if since is not None:
+            self._resume(since)
         for user in self.users:
             user.failed = set(shape.failed_users)
         for merchant in self.merchants:
             merchant.failed = set(shape.failed_merchants)
-        self.learned, self.ordered = [0] * shape.sources, [0] * shape.targets
-        self._schema = batches.batch_schema(self.feature_set)
-        self._waiting: defaultdict[tuple[int, int], _Waiting] = defaultdict(_Waiting)
-        self._events: dict[SourcePosition, Applied] = {}
-        self._asked: dict[tuple[Entity, int], dict[int, set[str]]] = {}
 
     def position(self, entity: Entity, partition: int) -> int:
         """The next offset to apply."""
@@ -130,7 +148,7 @@ class Recomputation:
         """Has the state kept once it is reached; False if the log is past it."""
         if wanted.offset < self.position(wanted.entity, wanted.partition) - 1:
             return wanted in self.states
-        self._asked.setdefault((wanted.entity, wanted.partition), {}).setdefault(wanted.offset, set()).add(wanted.key)
+        self._asked.setdefault((wanted.entity, wanted.partition), AskedStates()).add(wanted.offset, wanted.key)
         self._answer(wanted.entity, wanted.partition)
         return True
 
@@ -153,6 +171,33 @@ class Recomputation:
             self._answer("merchant", target)
         self.ordered[target] = max(self.ordered[target], until)
         self._answer("merchant", target)
+
+    def forget_before(self, settled: Mapping[int, int]) -> None:
+        """Nothing before these offsets of ``transactions``, by partition, will be asked about."""
+        self.devices = {place: device for place, device in self.devices.items() if place[1] >= settled[place[0]]}
+
+    def saved(self) -> SavedRecomputation:
+        """All that is known, for another to go on ``since``."""
+        return SavedRecomputation(
+            list(self.learned),
+            list(self.ordered),
+            [saved_state.whole(state, position) for state, position in zip(self.users, self.learned, strict=True)],
+            [saved_state.whole(state, position) for state, position in zip(self.merchants, self.ordered, strict=True)],
+            {place: list(waiting.rows) for place, waiting in self._waiting.items() if waiting.rows},
+            dict(self.devices),
+        )
+
+    def _resume(self, since: SavedRecomputation) -> None:
+        sides: list[tuple[Sequence[saved_state.Savable], list[dict[bytes, bytes]]]] = [
+            (self.users, since.users),
+            (self.merchants, since.merchants),
+        ]
+        for states, saved in sides:
+            for partition, (state, records) in enumerate(zip(states, saved, strict=True)):
+                saved_state.restore(state, records, f"the saved audit's partition {partition}")
+        self.learned, self.ordered = list(since.learned), list(since.ordered)
+        self._waiting.update({place: WaitingRows(deque(rows)) for place, rows in since.waiting.items()})
+        self.devices = dict(since.devices)
 
     def unnamed(self) -> Iterator[pa.RecordBatch]:
         """Recomputed rows, in pieces, that no order has named so far."""
@@ -244,42 +289,22 @@ class Recomputation:
 
     def _between_asked(self, entity: Entity, partition: int, read: Sequence[Read], offsets: Sequence[int]) -> Iterator[Sequence[Read]]:
         """What was read, cut after the offsets as of which states are asked for."""
-        asked = np.searchsorted(offsets, sorted(self._asked.get((entity, partition), ())), side="right").tolist()
+        asked = self._asked.get((entity, partition))
+        cuts = np.searchsorted(offsets, asked.within(offsets[-1]), side="right").tolist() if asked and offsets else []
         begin = 0
-        for end in [*asked, len(read)]:
+        for end in [*cuts, len(read)]:
             if end > begin:
                 yield read[begin:end]
                 begin = end
 
     def _answer(self, entity: Entity, partition: int) -> None:
         asked = self._asked.get((entity, partition))
-        if not asked:
+        if asked is None:
             return
         position = self.position(entity, partition)
         state = (self.users[partition] if entity == "user" else self.merchants[partition]).entity
-        for offset in [offset for offset in asked if offset < position]:
-            for key in asked.pop(offset):
+        for offset, keys in asked.reached(position):
+            for key in keys:
                 slot = state.keys.get(key)
                 encoded = None if slot is None else state.encode(np.array([slot], np.int64))[0]
                 self.states[StateAt(entity, partition, offset, key)] = encoded
-
-
-@dataclass
-class _Waiting:
-    """Recomputed rows of one source for one merchant partition that no order has named yet."""
-
-    rows: deque[pa.RecordBatch] = field(default_factory=deque)
-
-    def append(self, rows: pa.RecordBatch) -> None:
-        self.rows.append(rows)
-
-    def take(self, last: int) -> pa.Table | None:
-        """The rows with offsets up to ``last``, None if there are none."""
-        taken = []
-        while self.rows and self.rows[0]["offset"][0].as_py() <= last:
-            head = self.rows.popleft()
-            n = int(np.searchsorted(head["offset"].to_numpy(), last, side="right"))
-            taken.append(head.slice(0, n))
-            if n < len(head):
-                self.rows.appendleft(head.slice(n))
-        return pa.Table.from_batches(taken) if taken else None

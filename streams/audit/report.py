@@ -8,6 +8,7 @@ from typing import Any
 from streams.audit.auditor import Auditor
 from streams.audit.causes import OF_COMPLETENESS, Cause
 from streams.audit.completeness import Completeness
+from streams.audit.saved_audit import AuditedSoFar
 from streams.audit.scored import Difference, Mismatch
 from streams.audit.store import StoreMismatch
 from streams.messages.code_digest import code_digest
@@ -18,9 +19,15 @@ _FEATURES = 5
 
 
 def report(
-    auditor: Auditor, complete: Completeness, positions: Mapping[int, int], checked: int, in_store: Sequence[StoreMismatch]
+    auditor: Auditor,
+    complete: Completeness,
+    positions: Mapping[int, int],
+    checked: int,
+    in_store: Sequence[StoreMismatch],
+    since: AuditedSoFar | None = None,
 ) -> dict[str, Any]:
-    """Counts, causes, examples, positions and digests; ``positions`` are those on the scoring log, ``checked`` keys of the store."""
+    """Counts, causes, examples, positions and digests; ``positions`` are those on the scoring log, ``checked`` keys of the store. ``since``
+    is where it went on from: what is counted has been decided from there on."""
     tally, findings, recomputation = auditor.audit.tally, auditor.findings, auditor.recomputation
     causes = Counter[Cause | None](mismatch.cause for mismatch in in_store)
     causes += findings.causes
@@ -34,7 +41,7 @@ def report(
         "other_features": dict(tally.other_features),
         "undecided": complete.causes["undecided"],
         "events_skipped": recomputation.skipped,
-        "oracle": dict(auditor.checked),
+        "oracle": dict(vars(auditor.checked)),
         "mismatches": findings.mismatches,
         "causes": {cause or "not looked for": count for cause, count in causes.items()},
         "examples": [_example(mismatch) for mismatch in findings.examples[:_EXAMPLES]],
@@ -54,6 +61,7 @@ def report(
         "features": recomputation.feature_set.name,
         "features_digest": recomputation.feature_set.digest,
         "code_digest": code_digest(),
+        "since": None if since is None else {"at": since.at, "audits": since.audits, "audited": since.audited},
     }
 
 
@@ -69,7 +77,7 @@ def mismatches(found: Mapping[str, Any]) -> int:
 
 def nothing_audited(found: Mapping[str, Any]) -> str:
     """Why nothing was compared, "" if something was."""
-    if found["audited"]:
+    if found["audited"] or found["since"]:
         return ""
     if not is_conclusive(found):
         return f"no decision on {found['features']} was in the sample; use --all"
@@ -78,16 +86,20 @@ def nothing_audited(found: Mapping[str, Any]) -> str:
 
 
 def is_conclusive(found: Mapping[str, Any]) -> bool:
-    """Whether it says something of the feature set: some decisions were compared, or there is none to compare."""
-    return bool(found["audited"]) or found["portion"] == 1.0
+    """Whether it says something of the feature set: some decisions were compared, now or before, or there is none to compare."""
+    return bool(found["audited"] or found["since"]) or found["portion"] == 1.0
 
 
 def text(found: Mapping[str, Any]) -> list[str]:
     """The report for people, a line each."""
     oracle, store, complete = found["oracle"], found["store"], found["complete"]
+    since = found["since"]
     lines = [
+        *([f"since {since['at']}, when {since['audited']:,} decisions were audited and nothing differed:"] if since else []),
         f"{found['audited']:,} decisions recomputed ({found['by_api']:,} of the API), {found['mismatches']:,} not reproduced bit for bit",
-        f"{oracle['halves']:,} half vectors also by the oracle, {oracle['first_seen']:,} of keys never seen before and "
+        "the oracle was not asked, for it must see all that was before: audit --from-beginning"
+        if since
+        else f"{oracle['halves']:,} half vectors also by the oracle, {oracle['first_seen']:,} of keys never seen before and "
         f"{oracle['with_frauds']:,} of keys with frauds",
         f"{complete['decisions']:,} decisions compared with {SCORING_LOG.name}, {complete['mismatches']:,} wrong, foreign or missing "
         f"({complete['undecided']:,} of valid transactions that were never decided)",

@@ -78,7 +78,8 @@ def compare(feature_set: FeatureSet, auditor: Auditor, served: Mapping[KeyName, 
     doubtful = {name: at for name, at in named.items() if _state(served, name) != _present(auditor, at)}
     expected |= auditor.states([at for at in doubtful.values() if at not in expected])
     for (entity, key), at in doubtful.items():
-        state, should = _state(served, (entity, key)), expected[at]
+        # What was before all that is known still has had time enough to be followed.
+        state, should = _state(served, (entity, key)), expected.get(at, _state(served, (entity, key)))
         if state == should:
             behind.append((entity, key))
         else:

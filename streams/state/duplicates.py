@@ -5,7 +5,7 @@ from the log alone: age is measured in the records' Kafka timestamps.
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
@@ -102,6 +102,14 @@ class TransactionMemory:
         pieces = [piece for segment in self._segments for piece in self._unsaved(segment)]
         forgotten, self._forgotten = self._forgotten, []
         return pieces, forgotten
+
+    def pieces(self) -> Iterator[Piece]:
+        """All that is remembered, for ``restore``; what ``news`` gives next is the same with it or without."""
+        for segment in self._segments:
+            # An empty segment too, for it decides when the next one begins.
+            for number, begin in enumerate(range(0, max(1, len(segment.identities)), _MOST_IN_PIECE)):
+                identities = segment.identities[begin : begin + _MOST_IN_PIECE]
+                yield Piece(segment.number, number, segment.begun, identities, [self._taken[identity] for identity in identities])
 
     def restore(self, pieces: Iterable[Piece]) -> None:
         """Puts a memory that has noted nothing where the one was whose ``news`` these pieces are, all that aren't forgotten."""

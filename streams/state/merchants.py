@@ -74,6 +74,10 @@ class ScoreState:
         """None: what is a duplicate is INGEST's to know."""
         return [], []
 
+    def memory(self) -> Iterable[Piece]:
+        """None, as ``news``."""
+        return ()
+
     def resume(self, progress: StageProgress, pieces: Iterable[Piece], labels: Mapping[str, bytes]) -> None:
         """See ``saved_state.Savable``."""
         self.high_water = dict(progress.marks)

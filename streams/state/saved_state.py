@@ -95,6 +95,9 @@ class Savable(Protocol):
     def news(self) -> tuple[list[Piece], list[tuple[int, int]]]:
         """See ``TransactionMemory.news``."""
 
+    def memory(self) -> Iterable[Piece]:
+        """See ``TransactionMemory.pieces``."""
+
     def resume(self, progress: StageProgress, pieces: Iterable[Piece], labels: Mapping[str, bytes]) -> None:
         """Takes up what was saved beside the keys' states, which are restored already."""
 
@@ -219,6 +222,18 @@ def restore(state: Savable, records: Mapping[bytes, bytes], where: str) -> Resto
     state.resume(at.progress, pieces, {name: one.labels for name, one in zip(names, kept, strict=True) if one.labels})
     state.ahead = {name: one.position for name, one in zip(names, kept, strict=True) if one.position > at.saved}
     return Restored(Saver(state, at.saved, leftover), at.saved, np.array([one.position for one in kept], np.int64), at.source_id)
+
+
+def whole(state: Savable, position: int) -> dict[bytes, bytes]:
+    """All of a state at its present ``position``, by key, for ``restore``: unlike a ``Saver``'s chunks at once, and whatever those have."""
+    entity = state.entity
+    prefix, slots = _prefix(entity), np.arange(len(entity), dtype=np.int64)
+    states = zip(entity.names, entity.encode(slots), state.labels(entity.names, position), strict=True)
+    return {
+        **{prefix + _KEY + name.encode(): _encode(_Kept(position, encoded, labels)) for name, encoded, labels in states},
+        **{_piece_key(prefix, piece.segment, piece.number): _encode(_Memory(position, piece)) for piece in state.memory()},
+        prefix + _AT: _encode(_At(position, state.progress())),
+    }
 
 
 def start_over(state: Savable, records: Mapping[bytes, bytes]) -> Saver:

@@ -73,6 +73,10 @@ class IngestState:
         """See ``saved_state.Savable``."""
         return self.taken.news()
 
+    def memory(self) -> Iterable[Piece]:
+        """See ``saved_state.Savable``."""
+        return self.taken.pieces()
+
     def resume(self, progress: StageProgress, pieces: Iterable[Piece], labels: Mapping[str, bytes]) -> None:
         """See ``saved_state.Savable``."""
         self.previous = [progress.marks[target] for target in range(self.merchant_partitions)]

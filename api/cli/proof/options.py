@@ -25,12 +25,25 @@ class AuditOptions:
     everything: Annotated[bool, typer.Option("--all", help="Compare every decision, and all keys of the online store up to 40,000.")] = (
         False
     )
+    from_beginning: Annotated[
+        bool, typer.Option("--from-beginning", help="Look at the whole logs, though an earlier audit with --all could be gone on from.")
+    ] = False
     oracle_share: Annotated[
-        float, typer.Option(metavar="SHARE", min=0.0, max=1.0, help="The share of users and merchants that the slow oracle computes too.")
-    ] = 0.01
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            min=0.0,
+            max=1.0,
+            help="The share of users and merchants that the slow oracle computes too, in the whole logs; 0.01 if these are looked at.",
+            show_default=False,
+        ),
+    ] = None
     follow: Annotated[bool, typer.Option("--follow", help="Go on with what is decided from now on, until Ctrl-C.")] = False
     event_time: Annotated[
-        bool, typer.Option("--event-time", help="Also say how far vectors are from those of all events in the order of event time.")
+        bool,
+        typer.Option(
+            "--event-time", help="Also say how far vectors are from those of all events in the order of event time, in the whole logs."
+        ),
     ] = False
     summary: SummaryOption = None
     metrics_port: Annotated[
@@ -39,5 +52,7 @@ class AuditOptions:
     store_patience: Annotated[
         float, typer.Option(metavar="SECONDS", min=0, help="Seconds that the online store may be behind before that counts as a mismatch.")
     ] = 10.0
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Don't record the verdict in the registry, where it bars promotions.")] = False
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Don't record the verdict in the registry, where it bars promotions, nor save where to go on.")
+    ] = False
     features: AuditedOption = None

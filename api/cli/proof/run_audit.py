@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -19,9 +20,12 @@ from infra.local import ports
 from models.promotion import mlflow_audits
 from streams.audit import event_time as by_event_time
 from streams.audit import report
+from streams.audit.arrow_saved_audits import SavedAudits
 from streams.audit.kafka_audit import KafkaAudit
 from streams.audit.prometheus_audit import AuditMetrics
+from streams.messages.seal import Seal
 
+_ORACLE_SHARE = 0.01
 _STORE_KEYS, _MOST_STORE_KEYS = 500, 20_000
 _LOOK_EVERY_S, _LOOK_AT_ALL_EVERY_S = 1.0, 60.0
 
@@ -41,8 +45,14 @@ def run(options: AuditOptions) -> None:
     disorder = by_event_time.EventTime(config.feature_set) if options.event_time else None
     watchers, observers = ([], []) if disorder is None else ([disorder], [disorder.observe])
     keys = _MOST_STORE_KEYS if options.everything else _STORE_KEYS
-    with auditing(config, None if options.everything else options.sample, options.oracle_share, watchers, observers) as running:
-        with progress("auditing", None) as advance:
+    kept = SavedAudits(Path(config.home) / "audits" / config.features, config.feature_set, Seal(config.answer_key))
+    whole = options.from_beginning or options.event_time or bool(options.oracle_share)
+    share = _ORACLE_SHARE if options.oracle_share is None else options.oracle_share
+    sample = None if options.everything else options.sample
+    with auditing(config, sample, share, watchers, observers, None if whole else kept) as running:
+        if running.aside:
+            typer.echo(f"there is no going on from the saved audit: {running.aside}; auditing from the beginning", err=True)
+        with progress("auditing scoring-log", running.ahead()) as advance:
             running.catch_up(advance)
         running.auditor.finish()
         running.check_complete()
@@ -50,7 +60,9 @@ def run(options: AuditOptions) -> None:
         metrics.update(running, Counter(mismatch.cause for mismatch in in_store))
         if options.follow:
             checked, in_store = _follow(running, metrics.update, keys, options.store_patience)
-        found = report.report(running.auditor, running.completeness, running.positions, checked, in_store)
+        found = report.report(running.auditor, running.completeness, running.positions, checked, in_store, running.since)
+        if options.everything and not options.dry_run and report.passed(found):
+            found["saved"] = str(kept.save(running.saved()))
     if disorder is not None:
         found["event_time"] = disorder.report()
     found |= {"command": " ".join(["tidemark", *sys.argv[1:]]), "seconds": round(time.monotonic() - began, 1)}
@@ -96,5 +108,6 @@ def _check_store(running: KafkaAudit, keys: int, patience: float) -> tuple[int, 
 
 def _record_verdict(found: dict[str, Any], tracking_uri: str) -> None:
     mismatches = report.mismatches(found)
-    verdict = mlflow_audits.AuditVerdict(not mismatches, found["audited"], mismatches, datetime.now(UTC).isoformat(timespec="seconds"))
+    audited = found["audited"] + (found["since"] or {"audited": 0})["audited"]
+    verdict = mlflow_audits.AuditVerdict(not mismatches, audited, mismatches, datetime.now(UTC).isoformat(timespec="seconds"))
     mlflow_audits.record(found["features_digest"], verdict, tracking_uri)

@@ -18,7 +18,7 @@ def run(transaction_id: str, user: str | None, as_json: bool, features: str | No
     if not transaction_id.strip():
         raise UserError("TRANSACTION_ID is empty; give a transaction's id")
     config = Settings.resolve(require_services=True).agreed_config(features)
-    with auditing(config) as running, progress("looking through decisions", None) as advance:
+    with auditing(config) as running, progress("looking through scoring-log", running.ahead()) as advance:
         found = running.explain(transaction_id, user, advance)
     if as_json:
         typer.echo(json.dumps(found, indent=2))

@@ -35,7 +35,7 @@ RUNS: Mapping[str, tuple[str, Mapping[str, Any], list[int]]] = {
     "chosen": ("retrain", {"features": "fraud_v3", "store": "/a b", "data": "/rows", "immature": "weighted", "search": 90}, [0]),
     "held out": ("retrain", {"data": "/held.parquet", "propensity": "let through"}, [0]),
     "compact": ("compact_archive", {}, [2, 0]),
-    "clean": ("nightly_audit", {"features": "fraud_v3", "sample": 50}, [0]),
+    "clean": ("nightly_audit", {"features": "fraud_v3"}, [0]),
     "mismatch": ("nightly_audit", {}, [1]),
     "no audit": ("nightly_audit", {}, [2]),
 }
@@ -81,7 +81,7 @@ def test_parameters_reach_the_command(results: Mapping[str, Any]) -> None:
     (asked,) = results["held out"]["asked"]
     assert asked[3:] == ["--json", "retrain.json", "--data", "/held.parquet", "--propensity", "let through"]
     (asked,) = results["clean"]["asked"]
-    assert asked == ["audit", "--features", "fraud_v3", "--sample", "50"]
+    assert asked == ["audit", "--features", "fraud_v3", "--all"]
 
 
 def test_what_a_person_types_is_never_read_as_bash(results: Mapping[str, Any]) -> None:

@@ -15,18 +15,25 @@ import pyarrow as pa
 from msgspec import structs
 
 from features.definitions import DAY
+from features.online.on_demand import vector, vector_of_request
 from models.experiments.variant import Variant
-from streams.audit.recomputation import Shape
-from streams.messages import scoring_log
+from streams.audit.auditor import Auditor
+from streams.audit.recomputation import Shape, StateAt
+from streams.messages import answer, scoring_log
+from streams.messages.code_digest import code_digest
 from streams.messages.record import LogRecord
 from streams.messages.topics import BY_MERCHANT
 from streams.score import decide
+from tests.made.decisions import decision
 from tests.made.log_in_memory import LogInMemory
-from tests.made.records import advanced, ingest_state, label, received, routed, score_state, scorer, transaction
+from tests.made.records import FRAUD_V1, advanced, ingest_state, label, received, routed, score_state, scorer, transaction
 from tests.made.seal import SEAL, sealed
+from tests.made.seal import answered as with_answer
 
 START = 1_700_000_000_000
 TURN = 7
+# After all of ``history``.
+LATER = START + 41 * DAY
 
 
 @dataclass
@@ -97,6 +104,32 @@ class Sent:
     value: bytes
     headers: list[tuple[str, bytes]]
     partition: int = 0
+
+
+def answered(left: Run, user_offset: int, merchant_offset: int, *, degraded: bool = False) -> LogRecord:
+    """A transaction as the API sends it on, which has read the states as of these offsets."""
+    states = [StateAt("user", 0, user_offset, "u1"), StateAt("merchant", 0, merchant_offset, "m1")]
+    known = Auditor(FRAUD_V1, left.shape, left.read, lambda _: scorer(), oracle_share=0).states(states)
+    made = vector(FRAUD_V1, known[states[0]], known[states[1]], LATER, 500)
+    made = vector_of_request(FRAUD_V1, LATER, 500) if degraded else made
+    one = transaction(len(left.transactions), "u1", "m1", LATER, 500)
+    model = scorer()
+    given = decision(
+        f"t{one.offset}",
+        LATER,
+        decision="approve",
+        risk_score=0,
+        risk_level="normal",
+        probability=float(model.score(made[np.newaxis]).probability[0]),
+        model_version="1",
+        model_digest=model.model_digest,
+        policy_digest=model.policy.digest,
+        features_digest=FRAUD_V1.digest,
+        degraded=degraded,
+    )
+    read = [answer.StatePosition(-1, -1)] * 2 if degraded else [answer.StatePosition(0, at.offset) for at in states]
+    given_answer = answer.Answer(given, made.tobytes(), *read, code_digest())
+    return with_answer(one, answer.encode(given_answer))
 
 
 def load(file: Path) -> Run:

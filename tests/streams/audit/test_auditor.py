@@ -4,28 +4,22 @@ from collections import Counter
 from dataclasses import replace
 
 import msgspec
-import numpy as np
 import pytest
 
-from features.definitions import FEATURE_SETS, HOUR, FeatureSet
+from features.definitions import FEATURE_SETS, FeatureSet
 from features.online.feast_store import KeyState
-from features.online.on_demand import vector, vector_of_request
 from streams.audit import explanation
 from streams.audit import store as store_audit
 from streams.audit.auditor import Auditor
 from streams.audit.recomputation import StateAt
 from streams.audit.scored import Scored
 from streams.messages import answer
-from streams.messages.code_digest import code_digest
 from streams.messages.headers import opened
-from streams.messages.record import LogRecord
-from tests.made.decisions import decision
-from tests.made.records import FRAUD_V1, scorer, transaction
+from tests.made.records import FRAUD_V1, scorer
 from tests.made.seal import SEAL
 from tests.made.seal import answered as with_answer
-from tests.streams.audit.run_of_stages import START, Run, history, run
+from tests.streams.audit.run_of_stages import Run, answered, history, run
 
-LATER = START + 41 * 24 * HOUR
 LAST = len(history()) - 1
 
 
@@ -36,32 +30,6 @@ def audited(left: Run, together: int = 4, feature_set: FeatureSet = FRAUD_V1) ->
         auditor.take(rows[begin : begin + together])
     auditor.finish()
     return auditor
-
-
-def answered(left: Run, user_offset: int, merchant_offset: int, *, degraded: bool = False) -> LogRecord:
-    """A transaction as the API sends it on, which has read the states as of these offsets."""
-    states = [StateAt("user", 0, user_offset, "u1"), StateAt("merchant", 0, merchant_offset, "m1")]
-    known = audited(left).states(states)
-    made = vector(FRAUD_V1, known[states[0]], known[states[1]], LATER, 500)
-    made = vector_of_request(FRAUD_V1, LATER, 500) if degraded else made
-    one = transaction(len(left.transactions), "u1", "m1", LATER, 500)
-    model = scorer()
-    given = decision(
-        f"t{one.offset}",
-        LATER,
-        decision="approve",
-        risk_score=0,
-        risk_level="normal",
-        probability=float(model.score(made[np.newaxis]).probability[0]),
-        model_version="1",
-        model_digest=model.model_digest,
-        policy_digest=model.policy.digest,
-        features_digest=FRAUD_V1.digest,
-        degraded=degraded,
-    )
-    read = [answer.StatePosition(-1, -1)] * 2 if degraded else [answer.StatePosition(0, at.offset) for at in states]
-    given_answer = answer.Answer(given, made.tobytes(), *read, code_digest())
-    return with_answer(one, answer.encode(given_answer))
 
 
 @pytest.mark.parametrize("together", [1, 1000])

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from streams.audit.auditor import Auditor
-from streams.audit.completeness import Completeness, Incomplete, Places
+from streams.audit.completeness import Completeness, Incomplete
+from streams.audit.places import Places
 from streams.messages import batches
 from streams.messages.events import Source, decode_decision
 from tests.made.records import FRAUD_V1, scorer

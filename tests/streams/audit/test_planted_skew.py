@@ -90,9 +90,9 @@ def test_what_the_present_code_does_is_reproduced(together: int) -> None:
     auditor = audited(run(history()), together)
     assert auditor.findings.mismatches == 0
     assert auditor.audit.tally.audited == 160
-    assert auditor.checked["halves"] == 320
-    assert auditor.checked["first_seen"] == 5
-    assert auditor.checked["with_frauds"] > 50
+    assert auditor.checked.halves == 320
+    assert auditor.checked.first_seen == 5
+    assert auditor.checked.with_frauds > 50
 
 
 def test_an_unchanged_copy_is_no_skew(planted: Callable[[Plant], Run]) -> None:

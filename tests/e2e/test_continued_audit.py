@@ -1,0 +1,100 @@
+"""An audit of a deployment goes on from the one before, so that it can be repeated for longer than Kafka keeps the logs."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from tests.made.records import label, transaction
+from tests.run.deployment import Deployment, champion
+from tests.run.emptied import emptied
+from tests.run.topics import create_again
+
+SENT, START = 300, 1_700_000_000_000
+AUDITED = ("transactions", "transactions.by-merchant", "scoring-log", "decisions")
+
+
+@pytest.fixture(scope="module")
+def deployment(shared: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    with emptied(shared, tmp_path_factory.mktemp("continued") / "home") as deployment:
+        champion(deployment.config)
+        yield deployment
+
+
+def work(deployment: Deployment, begin: int) -> None:
+    """Has as many transactions decided, and a tenth of them labelled, of users and merchants that were there before."""
+    made = [transaction(i, f"u{i % 23}", f"m{i % 7}", START + i * 60_000, 100 + i) for i in range(begin, begin + SENT)]
+    labels = [label(0, one, START + i * 60_000 + 3_600_000) for i, one in enumerate(made, begin) if i % 10 == 0]
+    deployment.send([*made, *labels])
+    deployment.work_until_idle()
+
+
+def audited(deployment: Deployment, status: int, *arguments: str) -> dict[str, Any]:
+    """What an audit reports; it ends with this status."""
+    file = deployment.home / "audit.json"
+    done = deployment.tidemark("audit", *arguments, "--json", str(file))
+    assert done.returncode == status, done.stdout + done.stderr
+    return {**(json.loads(file.read_text()) if file.exists() else {}), "out": done.stdout, "err": done.stderr}
+
+
+def saved(deployment: Deployment) -> list[Path]:
+    return sorted((deployment.home / "audits" / "fraud_v1").glob("*"))
+
+
+def forget(deployment: Deployment, ends: dict[tuple[str, int], int]) -> None:
+    """Has the broker remove what lies before these offsets, as retention does."""
+    admin = AdminClient({"bootstrap.servers": deployment.config.kafka})
+    for removed in admin.delete_records([TopicPartition(*place, end) for place, end in ends.items()]).values():
+        removed.result(30)
+
+
+def test_audits_go_on_from_each_other_though_the_logs_lose_their_beginning(deployment: Deployment) -> None:
+    work(deployment, 0)
+    first = audited(deployment, 0, "--all")
+    assert (first["audited"], first["since"], Path(first["saved"])) == (SENT, None, saved(deployment)[0])
+
+    manifest = json.loads((saved(deployment)[0] / "saved.json").read_text())
+    positions = manifest["so_far"]["positions"]
+    forget(deployment, {(topic, i): end for topic in AUDITED for i, end in enumerate(positions[topic])})
+    assert "the log has lost what an audit must look at" in audited(deployment, 2, "--all", "--from-beginning")["err"]
+
+    nothing_new = audited(deployment, 0)
+    assert (nothing_new["audited"], nothing_new["since"]["audited"], len(saved(deployment))) == (0, SENT, 1), "a sample isn't saved"
+    work(deployment, SENT)
+    second = audited(deployment, 0, "--all")
+    assert (second["audited"], second["since"]["audited"], second["complete"]["decisions"]) == (SENT, SENT, SENT)
+    assert second["store"]["keys"] == 30
+    assert f"when {SENT} decisions were audited and nothing differed" in second["out"]
+    assert "the oracle was not asked" in second["out"]
+    assert len(saved(deployment)) == 2
+
+
+def test_what_differs_later_is_found_until_it_is_explained(deployment: Deployment) -> None:
+    before = saved(deployment)
+    again = deployment.read("decisions")[0]
+    rogue = Producer({"bootstrap.servers": deployment.config.kafka})
+    rogue.produce("decisions", again.value, again.key, again.partition)
+    assert rogue.flush(10) == 0
+    found = audited(deployment, 1, "--all")
+    assert found["causes"] == {"repeated decision": 1}
+    assert "was settled before" in found["out"]
+    assert saved(deployment) == before, "an audit that found something isn't gone on from"
+
+
+def test_what_was_changed_or_is_of_other_topics_is_not_gone_on_from(deployment: Deployment) -> None:
+    states = saved(deployment)[-1] / "states.arrow"
+    content = states.read_bytes()
+    states.write_bytes(content[:-20])
+    refused = audited(deployment, 2, "--all")
+    assert "can't be used (states.arrow has another digest than when it was written)" in refused["err"]
+    assert "audit with --from-beginning" in refused["err"]
+    states.write_bytes(content)
+    create_again(deployment.config, "decisions")
+    other = audited(deployment, 2, "--all")
+    assert (
+        "the log has lost what an audit must look at, and there is no going on from the saved audit: decisions was created" in other["err"]
+    )
