@@ -24,7 +24,7 @@ from streams.audit.explanation import explanation
 from streams.audit.kafka_beginnings import AUDITED, Logs, start
 from streams.audit.places import Places
 from streams.audit.recomputation import Shape, Watcher
-from streams.audit.saved_audit import AuditedSoFar, SavedAudit
+from streams.audit.saved_audit import Accepted, AuditedSoFar, SavedAudit
 from streams.audit.scored import Scored
 from streams.audit.store import KeyName, StoreMismatch
 from streams.config import INGEST, SCORE, DeploymentConfig
@@ -151,8 +151,8 @@ class KafkaAudit:
         self.auditor.forget_before(self._settled)
         return found
 
-    def saved(self) -> SavedAudit:
-        """What another audit needs to go on from here, after ``check_complete``."""
+    def saved(self, accepted: Sequence[Accepted] = ()) -> SavedAudit:
+        """What another audit needs to go on from here, after ``check_complete``, with what it needn't find again."""
         recomputed, tally, before = self.auditor.recomputation.saved(), self.auditor.audit.tally, self.since
         positions = {
             TRANSACTIONS.name: recomputed.learned,
@@ -171,6 +171,7 @@ class KafkaAudit:
             positions=positions,
             topic_ids=self._logs.topic_ids(),
             settled=self._settled,
+            accepted=[*(before.accepted if before else ()), *accepted],
         )
         return SavedAudit(so_far, recomputed, self.auditor.audit.saved(), self.completeness.saved())
 

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
+from msgspec import structs
+
 from features.errors import START_OVER, UserError
 from streams.audit.arrow_saved_audits import Found, SavedAudits
-from streams.audit.saved_audit import AuditedSoFar, Beginning, SavedAudit, beginning_of_logs, differs_in
+from streams.audit.saved_audit import AuditedSoFar, Beginning, SavedAudit, beginning_of_logs, created_again, differs_in
 from streams.config import DeploymentConfig
 from streams.kafka.log import KafkaLog
 from streams.kafka.out_of_range import require_within
@@ -68,20 +70,27 @@ def start(config: DeploymentConfig, logs: Logs, saved: SavedAudits | None) -> St
 
     Raises UserError if what is saved was changed.
     """
-    whole = beginning_of_logs(logs.partitions[TRANSACTIONS.name], logs.partitions[BY_MERCHANT.name])
+    recomputed = {topic.name: logs.partitions[topic.name] for topic in (TRANSACTIONS, BY_MERCHANT)}
+    whole = beginning_of_logs(*recomputed.values())
     found = [] if saved is None else saved.found()
     if not found:
         return Start(None, [whole])
     ids = logs.topic_ids()
-    differs = [differs_in(one.so_far, config.feature_set.digest, config.currency, logs.partitions, ids) for one in found]
+    differs = [differs_in(one.so_far, config.feature_set.digest, config.currency, recomputed, ids) for one in found]
     if differs[0]:
         return Start(None, [whole], differs[0])
     fitting = [one for one, why in zip(found, differs, strict=True) if not why]
     since = fitting[0].load()
     beginnings = [_beginning(one, since if one is fitting[0] else None) for one in fitting if logs.are_kept_from(_read(one.so_far))]
-    if logs.are_kept_from({TRANSACTIONS.name: [0] * logs.partitions[TRANSACTIONS.name], BY_MERCHANT.name: [0] * len(whole.ordered)}):
+    if logs.are_kept_from({topic: [0] * count for topic, count in recomputed.items()}):
         beginnings.append(whole)
-    return Start(since, beginnings)
+    return Start(since._replace(so_far=_on_what_is_there(since.so_far, ids, logs.partitions)), beginnings)
+
+
+def _on_what_is_there(so_far: AuditedSoFar, ids: Mapping[str, str], partitions: Mapping[str, int]) -> AuditedSoFar:
+    """The same, from the beginning of those topics that were created again: what they had and nobody has audited shows as missing."""
+    begun = {topic: [0] * partitions[topic] for topic in created_again(so_far, ids)}
+    return structs.replace(so_far, positions={**so_far.positions, **begun})
 
 
 def _beginning(found: Found, loaded: SavedAudit | None) -> Beginning:

@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from msgspec import structs
+
 from streams.audit.auditor import Auditor
 from streams.audit.causes import OF_COMPLETENESS, Cause
 from streams.audit.completeness import Completeness
@@ -61,7 +63,14 @@ def report(
         "features": recomputation.feature_set.name,
         "features_digest": recomputation.feature_set.digest,
         "code_digest": code_digest(),
-        "since": None if since is None else {"at": since.at, "audits": since.audits, "audited": since.audited},
+        "since": None
+        if since is None
+        else {
+            "at": since.at,
+            "audits": since.audits,
+            "audited": since.audited,
+            "accepted": [structs.asdict(one) for one in since.accepted],
+        },
     }
 
 
@@ -95,7 +104,7 @@ def text(found: Mapping[str, Any]) -> list[str]:
     oracle, store, complete = found["oracle"], found["store"], found["complete"]
     since = found["since"]
     lines = [
-        *([f"since {since['at']}, when {since['audited']:,} decisions were audited and nothing differed:"] if since else []),
+        *_since(since),
         f"{found['audited']:,} decisions recomputed ({found['by_api']:,} of the API), {found['mismatches']:,} not reproduced bit for bit",
         "the oracle was not asked, for it must see all that was before: audit --from-beginning"
         if since
@@ -118,6 +127,20 @@ def text(found: Mapping[str, Any]) -> list[str]:
             lines.append(f"    {'; '.join(differing)}{f'; and {more} more' if more > 0 else ''}")
     lines += [f"  {example['about']}: {example['cause']}, {example['sentence']}" for example in complete["examples"][:_FEATURES]]
     return lines
+
+
+def _since(since: Mapping[str, Any] | None) -> list[str]:
+    if since is None:
+        return []
+    but = f" but what was accepted ({len(since['accepted'])} times)" if since["accepted"] else ""
+    return [
+        f"since {since['at']}, when {since['audited']:,} decisions were audited and nothing differed{but}:",
+        *(f"  accepted by {one['by']} at {one['at']}: {_counts(one['causes'])}; {one['reason']}" for one in since["accepted"]),
+    ]
+
+
+def _counts(causes: Mapping[str, int]) -> str:
+    return ", ".join(f"{cause} {count:,}" for cause, count in causes.items())
 
 
 def _example(mismatch: Mismatch) -> dict[str, Any]:

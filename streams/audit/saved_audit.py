@@ -14,8 +14,17 @@ from streams.audit.completeness import SavedCompleteness
 from streams.audit.recomputation import SavedRecomputation, StateAt
 
 
+class Accepted(msgspec.Struct, frozen=True):
+    """What an audit found and somebody has answered for: ``causes`` by name, who and why, and when (ISO 8601)."""
+
+    at: str
+    by: str
+    reason: str
+    causes: dict[str, int]
+
+
 class AuditedSoFar(msgspec.Struct, frozen=True, kw_only=True):
-    """How far audits have come that found nothing, one after the other, and what of.
+    """How far audits have come, one after the other, that found nothing but what was ``accepted``, and what of.
 
     ``at`` is when the last of them ended (ISO 8601), ``audits`` how many there were, ``audited`` how many decisions they have made again.
     ``positions`` are the next offsets of each topic's partitions, ``topic_ids`` tell the topics from others of these names, ``settled`` is
@@ -32,6 +41,7 @@ class AuditedSoFar(msgspec.Struct, frozen=True, kw_only=True):
     positions: dict[str, list[int]]
     topic_ids: dict[str, str]
     settled: dict[int, int]
+    accepted: list[Accepted] = []
 
 
 class SavedAudit(NamedTuple):
@@ -69,13 +79,19 @@ def beginning_of_logs(sources: int, targets: int) -> Beginning:
 def differs_in(
     so_far: AuditedSoFar, features_digest: str, currency: str, partitions: Mapping[str, int], topic_ids: Mapping[str, str]
 ) -> str:
-    """Why audits of a deployment with these facts can't go on from there, "" if they can."""
+    """Why audits of a deployment with these facts can't go on from there, "" if they can; ``partitions`` by topic, of those without which
+    nothing can be recomputed."""
     if so_far.features_digest != features_digest:
         return "the feature set has changed"
     if so_far.currency != currency:
         return f"it is of amounts in {so_far.currency}"
-    others = [topic for topic, id_ in so_far.topic_ids.items() if topic_ids.get(topic) != id_]
+    others = [topic for topic in created_again(so_far, topic_ids) if topic in partitions]
     if others:
         return f"{' and '.join(others)} {'were' if len(others) > 1 else 'was'} created again since"
-    grown = [topic for topic, positions in so_far.positions.items() if partitions.get(topic) != len(positions)]
+    grown = [topic for topic, count in partitions.items() if count != len(so_far.positions[topic])]
     return f"{' and '.join(grown)} had another number of partitions" if grown else ""
+
+
+def created_again(so_far: AuditedSoFar, topic_ids: Mapping[str, str]) -> list[str]:
+    """The topics that are no longer those of the audit."""
+    return [topic for topic, id_ in so_far.topic_ids.items() if topic_ids.get(topic) != id_]

@@ -82,7 +82,24 @@ def test_what_differs_later_is_found_until_it_is_explained(deployment: Deploymen
     found = audited(deployment, 1, "--all")
     assert found["causes"] == {"repeated decision": 1}
     assert "was settled before" in found["out"]
+    assert "until it is explained: tidemark audit --all --accept REASON" in found["out"]
     assert saved(deployment) == before, "an audit that found something isn't gone on from"
+
+
+def test_what_is_explained_is_not_found_again(deployment: Deployment) -> None:
+    """``decisions`` is created again, and has lost one that nobody has audited."""
+    deployment.send([transaction(2 * SENT, "u1")])
+    deployment.work_until_idle()
+    create_again(deployment.config, "decisions")
+    accepted = audited(deployment, 1, "--all", "--accept", "deleted by mistake")
+    assert accepted["causes"] == {"missing decision": 1}
+    assert "accepted: the next audit goes on from here" in accepted["out"]
+    deployment.send([transaction(2 * SENT + 1, "u1")])
+    deployment.work_until_idle()
+    after = audited(deployment, 0, "--all")
+    (found,) = after["since"]["accepted"]
+    assert (after["audited"], found["reason"], found["causes"]) == (1, "deleted by mistake", {"missing decision": 1})
+    assert "missing decision 1; deleted by mistake" in after["out"]
 
 
 def test_what_was_changed_or_is_of_other_topics_is_not_gone_on_from(deployment: Deployment) -> None:
@@ -93,8 +110,6 @@ def test_what_was_changed_or_is_of_other_topics_is_not_gone_on_from(deployment: 
     assert "can't be used (states.arrow has another digest than when it was written)" in refused["err"]
     assert "audit with --from-beginning" in refused["err"]
     states.write_bytes(content)
-    create_again(deployment.config, "decisions")
+    create_again(deployment.config, "transactions.by-merchant")
     other = audited(deployment, 2, "--all")
-    assert (
-        "the log has lost what an audit must look at, and there is no going on from the saved audit: decisions was created" in other["err"]
-    )
+    assert "there is no going on from the saved audit: transactions.by-merchant was created again since" in other["err"]

@@ -25,6 +25,14 @@ class AuditOptions:
     everything: Annotated[bool, typer.Option("--all", help="Compare every decision, and all keys of the online store up to 40,000.")] = (
         False
     )
+    accept: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REASON",
+            help="With --all: what differs is explained, on record, and the next audit goes on behind it.",
+            show_default=False,
+        ),
+    ] = None
     from_beginning: Annotated[
         bool, typer.Option("--from-beginning", help="Look at the whole logs, though an earlier audit with --all could be gone on from.")
     ] = False

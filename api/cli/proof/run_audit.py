@@ -3,7 +3,7 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from api.cli.conventions import progress, until_interrupted, write_summary
 from api.cli.proof.auditing import auditing
 from api.cli.proof.options import AuditOptions
 from api.deployment import feature_set_of
+from api.provenance import provenance
 from api.settings import Settings
 from features.errors import UserError
 from infra.local import ports
@@ -23,6 +24,7 @@ from streams.audit import report
 from streams.audit.arrow_saved_audits import SavedAudits
 from streams.audit.kafka_audit import KafkaAudit
 from streams.audit.prometheus_audit import AuditMetrics
+from streams.audit.saved_audit import Accepted
 from streams.messages.seal import Seal
 
 _ORACLE_SHARE = 0.01
@@ -34,6 +36,8 @@ def run(options: AuditOptions) -> None:
     """As ``tidemark audit`` promises."""
     if options.event_time and options.follow:
         raise UserError("--event-time needs a log that is complete; leave out --follow")
+    if options.accept is not None and (not options.everything or options.dry_run or not options.accept.strip()):
+        raise UserError("--accept needs --all, a reason, and no --dry-run; look at what `tidemark audit --all` finds first")
     feature_set_of(options.features)  # refused before anything is asked
     began = time.monotonic()
     config = Settings.resolve(require_services=True).agreed_config(options.features)
@@ -61,8 +65,8 @@ def run(options: AuditOptions) -> None:
         if options.follow:
             checked, in_store = _follow(running, metrics.update, keys, options.store_patience)
         found = report.report(running.auditor, running.completeness, running.positions, checked, in_store, running.since)
-        if options.everything and not options.dry_run and report.passed(found):
-            found["saved"] = str(kept.save(running.saved()))
+        if options.everything and not options.dry_run and (report.passed(found) or options.accept):
+            found["saved"] = str(kept.save(running.saved(_accepted(found, options.accept))))
     if disorder is not None:
         found["event_time"] = disorder.report()
     found |= {"command": " ".join(["tidemark", *sys.argv[1:]]), "seconds": round(time.monotonic() - began, 1)}
@@ -75,6 +79,7 @@ def run(options: AuditOptions) -> None:
         for line in by_event_time.text(found["event_time"]):
             typer.echo(line)
     if not report.passed(found):
+        typer.echo(_what_now(options))
         raise typer.Exit(1)
     if nothing := report.nothing_audited(found):
         raise UserError(f"can't audit: {nothing}")
@@ -103,7 +108,22 @@ def _follow(running: KafkaAudit, update: Callable[[KafkaAudit, Counter[str]], No
 
 def _check_store(running: KafkaAudit, keys: int, patience: float) -> tuple[int, list[Any]]:
     # Of a feature set on which nothing was decided the store need not know anything.
-    return running.check_store(keys if running.auditor.audit.tally.audited else 0, patience)
+    return running.check_store(keys if running.auditor.audit.tally.audited or running.since else 0, patience)
+
+
+def _accepted(found: Mapping[str, Any], reason: str | None) -> list[Accepted]:
+    if reason is None or report.passed(found):
+        return []
+    by = provenance(None)
+    return [Accepted(by.date, by.author, reason, found["causes"])]
+
+
+def _what_now(options: AuditOptions) -> str:
+    if options.accept:
+        return "accepted: the next audit goes on from here"
+    if options.everything:
+        return "the next audit finds this again, until it is explained: tidemark audit --all --accept REASON"
+    return "tidemark audit --all looks at every decision"
 
 
 def _record_verdict(found: dict[str, Any], tracking_uri: str) -> None:
