@@ -173,6 +173,12 @@ def of_another_source(stage: str, topic: str, states: str) -> Finding:
     return Finding(f"stage {stage}", False, f"{states} was saved of another topic {topic}, which was created again since", START_OVER)
 
 
+def of_unfinished_replay(replay: str) -> Finding:
+    """An aligned replay that was broken off, which no worker takes before it is whole."""
+    fix = f"`tidemark replay --abandon {replay}` has what was sent taken where it stands; or give the same `replay --aligned` again"
+    return Finding("aligned replay", False, f"{replay} was broken off, so that INGEST waits for the rest of it", fix)
+
+
 def of_held_back(held: HeldBack) -> Finding:
     """Who keeps a partition from being read to its end, and how that is ended."""
     detail = f"{held.where} has {counted(held.offsets, 'offset')} that can't be read"

@@ -8,6 +8,7 @@ from itertools import chain
 from features.errors import UserError
 from streams.config import INGEST, SCORE, DeploymentConfig
 from streams.control import kafka_facts
+from streams.delivery.kafka_marks import sent_replays
 from streams.delivery.kafka_offsets import StageOffset, StageOffsets
 from streams.health import findings
 from streams.health.findings import Finding, PartitionSeen, StageSeen
@@ -17,6 +18,7 @@ from streams.kafka.client import KafkaClients
 from streams.kafka.groups import Groups
 from streams.kafka.log import KafkaLog
 from streams.messages.dead_letters import letter_in
+from streams.messages.headers import mark_of
 from streams.messages.record import LogRecord
 from streams.messages.seal import Seal
 from streams.messages.topics import BY_MERCHANT, DEAD_LETTERS, DECISIONS, STAMPED, STATE_MERCHANTS, STATE_USERS, TOPICS, TRANSACTIONS, Topic
@@ -70,6 +72,7 @@ class KafkaHealth:
         finally:
             offsets.close()
         seen: list[StageSeen] = []
+        unfinished: set[str] = set()
         held: list[tuple[str, int]] = []
         for stage, of_stage in by_stage.items():
             group, topic = of_stage[0].group, of_stage[0].topic
@@ -77,7 +80,24 @@ class KafkaHealth:
             strangers = groups.strangers(group, self._kafka.client_id)
             seen.append(StageSeen(stage, topic, groups.members(group), partitions, strangers))
             held += [(topic, part.partition) for part in partitions if part.end > part.stable]
-        return [*self._of_states(), *findings.of_stages(seen), *map(findings.of_held_back, held_back(self._kafka, held))]
+            if stage == INGEST and not seen[-1].members:
+                unfinished = {replay for part in partitions if (replay := self._unfinished_replay(part))}
+        return [
+            *self._of_states(),
+            *map(findings.of_unfinished_replay, sorted(unfinished)),
+            *findings.of_stages(seen),
+            *map(findings.of_held_back, held_back(self._kafka, held)),
+        ]
+
+    def _unfinished_replay(self, at: PartitionSeen) -> str | None:
+        """The aligned replay at which INGEST stands, for nobody has sent its end."""
+        position = at.begin if at.offset is None else at.offset
+        record = self._first(TRANSACTIONS.name, at.partition, position, at.stable) if at.begin <= position < at.stable else None
+        mark = None if record is None else mark_of(record, at.partition, self._seal)
+        if mark is None or mark.is_last:
+            return None
+        sent = sent_replays(self._stable, at.partition, self._seal).get(mark.replay)
+        return None if sent is None or sent.is_over_before(position) else mark.replay
 
     def _of_states(self) -> Iterator[Finding]:
         """Saved states whose topic was created again: their offsets mean nothing in the present one."""
@@ -100,8 +120,8 @@ class KafkaHealth:
     def _partition(self, at: StageOffset) -> PartitionSeen:
         _, end = self._all.bounds(at.topic, at.partition)
         position = at.begin if at.offset is None else at.offset
-        waiting = self._first_stamp(at.topic, at.partition, position, at.end) if at.begin <= position < at.end else None
-        waits_s = 0.0 if waiting is None else max(0.0, time.time() - waiting / 1_000)
+        waiting = self._first(at.topic, at.partition, position, at.end) if at.begin <= position < at.end else None
+        waits_s = 0.0 if waiting is None else max(0.0, time.time() - waiting.timestamp / 1_000)
         return PartitionSeen(at.partition, at.offset, at.begin, at.end, end, at.is_ours, waits_s)
 
     def _decisions(self) -> Finding:
@@ -141,8 +161,8 @@ class KafkaHealth:
                 look *= 10
         return max(stamps, default=None)
 
-    def _first_stamp(self, topic: str, number: int, begin: int, end: int) -> int | None:
-        return next((record.timestamp for record in chain.from_iterable(self._stable.read(topic, number, begin, end))), None)
+    def _first(self, topic: str, number: int, begin: int, end: int) -> LogRecord | None:
+        return next(chain.from_iterable(self._stable.read(topic, number, begin, end)), None)
 
     def _last_stamp(self, topic: str, number: int, begin: int, end: int) -> int | None:
         stamps = [record.timestamp for record in chain.from_iterable(self._stable.read(topic, number, begin, end))]

@@ -24,8 +24,10 @@ from infra.local import kafka, processes, redis
 from models.registry import mlflow_registry
 from streams.config import INGEST, SCORE
 from streams.messages.events import Decision
+from streams.messages.partitioner import partition_of
 from streams.messages.topics import TOPICS
 from tests.made.records import transaction
+from tests.made.seal import marked
 from tests.run.deployment import Deployment, champion, deployed, eventually
 from tests.run.topics import create_again, delete, move_offset, open_transaction
 
@@ -148,6 +150,13 @@ def dead_letters_are_gone(deployment: Deployment) -> None:
     delete(deployment.config, "dead-letters")
 
 
+def an_aligned_replay_is_broken_off(deployment: Deployment) -> None:
+    """Of which one partition has some records and the other none."""
+    sent = [transaction(number, "u1") for number in range(300, 310)]
+    number = partition_of(sent[0].key or b"", 2)
+    deployment.send([marked(record, "nightly", seq, number) for seq, record in enumerate(sent)])
+
+
 def _kill(deployment: Deployment, name: str) -> None:
     pid = processes.running_pid(processes.Slot(deployment.home, name))
     assert pid is not None
@@ -169,6 +178,7 @@ DRILLS: list[tuple[Callable[[Deployment], None], list[str]]] = [
     (the_key_is_lost, [RESET]),
     (a_reset_is_broken_off, [RESET]),
     (dead_letters_are_gone, ["up"]),
+    (an_aligned_replay_is_broken_off, ["replay --abandon nightly"]),
 ]
 
 
@@ -191,6 +201,18 @@ def reset(deployment: Deployment) -> None:
     assert not (deployment.home / "reset.json").exists()
     assert mlflow_registry.champion_version(deployment.config.mlflow) == "1"
     assert {letter.transaction_id for letter in deployment.messages("decisions", Decision)} == {f"t{n}" for n in range(100, 140)}
+
+
+@pytest.mark.parametrize(("topic", "found"), [("decisions", "missing decision"), ("scoring-log", "undecided")])
+def test_what_a_deleted_topic_had_is_lost_and_on_record(deployment: Deployment, topic: str, found: str) -> None:
+    """Nothing brings back what was on it; all else goes on, and the audit says what to type."""
+    delete(deployment.config, topic)
+    assert follow(deployment)[:1] == ["up"]
+    audited = deployment.tidemark("audit", "--all")
+    assert (audited.returncode, f"{found}: 60" in audited.stdout) == (1, True), audited.stdout
+    assert "tidemark audit --all --accept REASON" in audited.stdout
+    assert deployment.tidemark("audit", "--all", "--accept", f"{topic} was deleted").returncode == 1
+    proven(deployment)
 
 
 def test_nothing_is_found_in_one_that_is_whole(deployment: Deployment) -> None:
