@@ -20,6 +20,7 @@ OTHER_EDGES = {
     "features.backfill.plan",
     "features.history.datafile",
     "features.offline.storage",
+    "features.scratch",
     "models.promotion.latency",
     "streams.messages.contracts",
 }

@@ -8,7 +8,6 @@ A day counts once every task has written its part of it, all its files at once. 
 command: states are computed anew, which is cheap, but only the days are written that are missing still.
 """
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,6 +28,7 @@ from features.backfill.tables import day_number
 from features.definitions import DAY, FeatureSet, Window
 from features.errors import UserError
 from features.offline.parquet_tables import write_file
+from features.scratch import scratch
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -39,8 +39,9 @@ _LISTEN_EVERY_S = 0.25
 _COMMIT_EVERY_S = 3.0
 
 
-def backfill(plan: BackfillPlan, spark: "SparkSession", done: Callable[[Sequence[date]], None] = lambda _days: None) -> None:
-    """Computes and commits the plan's missing days; ``done`` hears of days that count now. The session must be a local one.
+def backfill(plan: BackfillPlan, spark: "SparkSession", here: Path, done: Callable[[Sequence[date]], None] = lambda _days: None) -> None:
+    """Computes and commits the plan's missing days; ``done`` hears of days that count now. The session must be a local one, and what its
+    tasks report lies ``here`` meanwhile.
 
     Raises UserError if another backfill writes to the tables meanwhile, or the archive is compacted.
     """
@@ -48,8 +49,8 @@ def backfill(plan: BackfillPlan, spark: "SparkSession", done: Callable[[Sequence
     if not missing:
         return
     tasks = spark.sparkContext.defaultParallelism
-    with tempfile.TemporaryDirectory(prefix="tidemark-backfill-") as folder, ThreadPoolExecutor(1) as beside:
-        reports = Reports(Path(folder), tasks)
+    with scratch(here, "backfill") as folder, ThreadPoolExecutor(1) as beside:
+        reports = Reports(folder, tasks)
         job = beside.submit(_compute, plan, spark, reports.folder, tasks)
         try:
             for days in _finished(missing, reports, job):

@@ -5,7 +5,6 @@ states are taken for ours. It appears under its name only when it is whole.
 """
 
 import hashlib
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ import pyarrow.compute as pc
 
 from features.definitions import FeatureSet
 from features.errors import UserError
+from features.scratch import scratch
 from streams.audit.comparison import SavedComparison
 from streams.audit.completeness import PLACES, SavedCompleteness
 from streams.audit.recomputation import SavedRecomputation
@@ -60,22 +60,17 @@ class SavedAudits:
 
     def save(self, audit: SavedAudit) -> Path:
         """Saves one as the last and forgets all but the one before; returns its folder. Raises UserError if that can't be written."""
-        unfinished = self.folder / f"{_UNFINISHED}-{os.getpid()}"
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._sweep()
-            unfinished.mkdir()
-            digests = {}
-            for name, table in self._tables(audit).items():
-                _write(unfinished / name, table)
-                digests[name] = _digest(unfinished / name)
-            manifest = _Manifest(audit.so_far, digests, self._seal.of(*_sealed(audit.so_far, digests)).hex())
-            (unfinished / _MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
-            folder = self._named(unfinished)
+            with scratch(self.folder, _UNFINISHED) as unfinished:
+                digests = {}
+                for name, table in self._tables(audit).items():
+                    _write(unfinished / name, table)
+                    digests[name] = _digest(unfinished / name)
+                manifest = _Manifest(audit.so_far, digests, self._seal.of(*_sealed(audit.so_far, digests)).hex())
+                (unfinished / _MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
+                folder = self._named(unfinished)
         except OSError as error:
             raise UserError(f"the audit can't be saved in {self.folder} ({error.strerror}); make room, or let it be written to") from None
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
         for old in self._folders()[:-_KEPT]:
             shutil.rmtree(old, ignore_errors=True)
         return folder
@@ -90,13 +85,6 @@ class SavedAudits:
                 # Another audit may have been saved meanwhile.
                 if not folder.exists():
                     raise
-
-    def _sweep(self) -> None:
-        """Removes what saves have left that were killed."""
-        for left in self.folder.glob(f"{_UNFINISHED}-*"):
-            process = left.name.rpartition("-")[2]
-            if process == str(os.getpid()) or not Path("/proc", process).exists():
-                shutil.rmtree(left, ignore_errors=True)
 
     def _folders(self) -> list[Path]:
         return sorted(path for path in self.folder.glob("[0-9]*") if path.name.isdigit())

@@ -114,7 +114,7 @@ def by_spark_and_feast(table: pa.Table, ids: list[str], feature_set: FeatureSet,
     store = Storage.of(home / "offline")
     archive(store, records(table))
     first, last = (datetime.fromtimestamp(pick(table["event_time"]).as_py() / 1000, UTC).date() for pick in (pc.min, pc.max))
-    spark_backfill.backfill(plan_backfill(store, feature_set, first, last + timedelta(days=1), views=False), spark)
+    spark_backfill.backfill(plan_backfill(store, feature_set, first, last + timedelta(days=1), views=False), spark, home / "scratch")
     feast_repo_writer.write(home / "feast", "redis://127.0.0.1:1/0", store)
     fs = FeatureStore(repo_path=str(home / "feast"))
     fs.apply([*objects((feature_set,))])

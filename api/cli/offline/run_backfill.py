@@ -37,7 +37,7 @@ def run(options: BackfillOptions) -> None:
                 advance(len(days))
 
             try:
-                spark_backfill.backfill(plan, spark, done)
+                spark_backfill.backfill(plan, spark, home / "scratch", done)
             finally:
                 spark.stop()
     seconds = time.monotonic() - started

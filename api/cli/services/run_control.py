@@ -41,7 +41,11 @@ def run_status(as_json: bool) -> None:
 
 
 def _status_as_json(home: Path) -> None:
-    known, answering = services.addresses(home), services.answering(home, ASKING)
+    try:
+        known, answering = services.addresses(home), services.answering(home, ASKING)
+    except (UserError, ServiceError) as error:
+        typer.echo(json.dumps({"error": redacted(str(error))}))
+        raise typer.Exit(2) from None
     found: dict[str, object] = {
         name: {key: known.get(name), "answers": answering[name]}
         for name, key in (("kafka", "bootstrap_servers"), ("redis", "url"), ("mlflow", "tracking_uri"))

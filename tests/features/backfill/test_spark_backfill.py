@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
@@ -77,7 +78,8 @@ def store(town: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> Storage:
 
 def run(store: Storage, feature_set: FeatureSet, spark: "SparkSession", views: bool = True, begin: date = FIRST) -> BackfillPlan:
     plan = plan_backfill(store, feature_set, begin, AFTER, views)
-    spark_backfill.backfill(plan, spark)
+    with tempfile.TemporaryDirectory() as here:
+        spark_backfill.backfill(plan, spark, Path(here))
     return plan
 
 
@@ -184,7 +186,7 @@ def test_an_archive_that_is_compacted_meanwhile_is_reported(spark: "SparkSession
     for file in plan.archive.uris:
         Path(file).unlink()
     with pytest.raises(UserError, match="run the command again"):
-        spark_backfill.backfill(plan, spark)
+        spark_backfill.backfill(plan, spark, tmp_path / "scratch")
 
 
 def test_a_range_that_is_not_archived_is_refused(store: Storage, tmp_path: Path) -> None:
@@ -198,6 +200,7 @@ def test_a_range_that_is_not_archived_is_refused(store: Storage, tmp_path: Path)
 _KILLED = """
 import os, signal, sys
 from datetime import date
+from pathlib import Path
 from features.backfill import spark_backfill
 from features.offline import spark_session
 from features.backfill.plan import plan_backfill
@@ -215,7 +218,8 @@ def die(target, days, reports):
 spark_backfill._commit = die
 store = Storage.of(sys.argv[1])
 spark = spark_session.start("killed", java.for_spark().executable, jars.SPARK.paths(), store, "1g", 2)
-spark_backfill.backfill(plan_backfill(store, FEATURE_SETS["fraud_v1"], date(2018, 4, 1), date(2019, 1, 1)), spark)
+plan = plan_backfill(store, FEATURE_SETS["fraud_v1"], date(2018, 4, 1), date(2019, 1, 1))
+spark_backfill.backfill(plan, spark, Path(sys.argv[1], "scratch"))
 """
 
 
@@ -224,17 +228,19 @@ def test_killed_in_the_middle_it_leaves_whole_days_and_goes_on_with_the_others(
 ) -> None:
     store = Storage.of(tmp_path)
     archive(store, records(town))
-    # What a killed process has in its temporary folder stays there.
+    # What Spark has in its temporary folder stays there.
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     killed = subprocess.run([sys.executable, "-c", _KILLED, str(tmp_path)], cwd=ROOT, env=environment, check=False)
     assert killed.returncode == -signal.SIGKILL
+    assert list((tmp_path / "scratch").iterdir()) != []
     plan = plan_backfill(store, V1, FIRST, AFTER)
     target, table = plan.targets[0], plan.targets[0].offline
     kept, counted = set(plan.days) - target.missing, table.uris()
     assert 0 < len(kept) < len(plan.days)
     assert set(table.dataset().to_table()["date"].to_pylist()) == kept
     assert {len(other.missing) for other in plan.targets[1:]} == {len(plan.days)}
-    spark_backfill.backfill(plan, spark)
+    spark_backfill.backfill(plan, spark, tmp_path / "scratch")
+    assert list((tmp_path / "scratch").iterdir()) == []
     assert plan_backfill(store, V1, FIRST, AFTER).missing == []
     assert set(counted) < set(table.uris())
     log = HistoryLog.from_table(town)
