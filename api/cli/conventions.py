@@ -56,6 +56,12 @@ class _Lines:
         print(f"{self._title}: {self._done:,}{of}, {self._done / (now - self._began):,.0f}/s", file=sys.stderr, flush=True)
 
 
+def say(sentence: str) -> None:
+    """What is done now, on stderr; nothing after ``tidemark --quiet``."""
+    if not os.environ.get(QUIET):
+        print(sentence, file=sys.stderr, flush=True)
+
+
 @contextmanager
 def progress(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """A bar with count, rate and time left on stderr if that is a terminal, else a line every ten seconds, and nothing after

@@ -40,13 +40,18 @@ def run(options: SimulateOptions) -> None:
         send(table, plan_replay(table, end_ms=start_ms + days * DAY_MS), target, pace, "simulating", options.summary)
         return
     started = time.monotonic()
-    with progress("simulating", total=None) as advance:
+    with progress("simulating, days", days) as advance:
+        done = 0
 
         def counted(chunk: pa.Table) -> pa.Table:
-            advance(chunk.num_rows)
+            nonlocal done
+            reached = done if not len(chunk) else (chunk["event_time"][-1].as_py() - start_ms) // DAY_MS + 1
+            advance(reached - done)
+            done = reached
             return chunk
 
         rows = write_transactions(options.out, map(counted, simulate_chunks(spec)), SIMULATED)
+        advance(days - done)
     seconds = time.monotonic() - started
     write_summary(
         options.summary, {"transactions": rows, "seconds": round(seconds, 3), "rate": round(rows / seconds, 1), "file": str(options.out)}

@@ -5,7 +5,7 @@ import time
 
 import typer
 
-from api.cli.conventions import progress, write_summary
+from api.cli.conventions import progress, say, write_summary
 from api.cli.models.choices import baseline_of
 from api.cli.models.options import TrainingOptions
 from api.cli.models.training_request import data_requested, plan_requested
@@ -35,10 +35,20 @@ def run_train(options: TrainingOptions, model: str) -> None:
     if any(repeats.values()):
         typer.echo(left_out(given.duplicates, given.conflicts))
     period = {"from": moment(plan.begin), "to": moment(plan.end), "as_of": moment(plan.as_of)}
-    with progress("computing features", None) as advance:
+    with progress("computing features", given.snapshot.rows) as advance:
 
         def rows_of(plan: TrainingPlan) -> TrainingSet:
-            return given.rows_of(plan.feature_set, plan.begin, plan.end, plan.as_of, advance)
+            left = given.snapshot.rows
+
+            def taken(count: int) -> None:
+                nonlocal left
+                left -= count
+                advance(count)
+
+            rows = given.rows_of(plan.feature_set, plan.begin, plan.end, plan.as_of, taken)
+            advance(max(0, left))  # what comes after the last row that is asked for needs no features
+            say(f"learning from {len(rows.is_fraud):,} rows, and judging on others what was learnt")
+            return rows
 
         made_by, tags = provenance(options.author), {"data": given.name, **period}
         if baseline is not None:
