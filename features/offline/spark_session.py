@@ -56,8 +56,9 @@ def start(
     from pyspark.errors import PySparkRuntimeError
     from pyspark.sql import SparkSession
 
-    # It logs whatever an interrupted call raises besides.
+    # It logs whatever an interrupted call raises besides, in two ways.
     logging.getLogger("py4j").setLevel(logging.CRITICAL)
+    logging.getLogger().addFilter(_is_not_of_py4j)
     # Python's workers must be of this very environment, wherever PATH points.
     os.environ["PYSPARK_PYTHON"] = os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     os.environ["JAVA_HOME"] = str(java.resolve().parent.parent)
@@ -81,6 +82,10 @@ def start(
     except PySparkRuntimeError as error:
         where = "" if log is None else f", see {log}"
         raise UserError(f"Spark's Java did not start{where}; a heap of --memory {memory} may be more than the machine has") from error
+
+
+def _is_not_of_py4j(record: logging.LogRecord) -> bool:
+    return Path(record.pathname).parent.name != "py4j"
 
 
 @contextmanager

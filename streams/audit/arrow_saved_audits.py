@@ -43,6 +43,11 @@ class _Manifest(msgspec.Struct, frozen=True):
     seal: str
 
 
+def audits_folder(home: Path) -> Path:
+    """Where a deployment's are."""
+    return home / "audits"
+
+
 class SavedAudits:
     """Those of a feature set of one deployment."""
 

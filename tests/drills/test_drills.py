@@ -43,6 +43,7 @@ def deployment(tmp_path: Path) -> Iterator[Deployment]:
         champion(deployment.config)
         deployment.send([transaction(number, f"u{number % 7}") for number in range(60)])
         deployment.work_until_idle()
+        assert deployment.tidemark("audit", "--all").returncode == 0
         yield deployment
 
 
@@ -206,10 +207,12 @@ def reset(deployment: Deployment) -> None:
 @pytest.mark.parametrize(("topic", "found"), [("decisions", "missing decision"), ("scoring-log", "undecided")])
 def test_what_a_deleted_topic_had_is_lost_and_on_record(deployment: Deployment, topic: str, found: str) -> None:
     """Nothing brings back what was on it; all else goes on, and the audit says what to type."""
+    deployment.send([transaction(number, f"u{number % 7}") for number in range(60, 70)])
+    deployment.work_until_idle()
     delete(deployment.config, topic)
     assert follow(deployment)[:1] == ["up"]
     audited = deployment.tidemark("audit", "--all")
-    assert (audited.returncode, f"{found}: 60" in audited.stdout) == (1, True), audited.stdout
+    assert (audited.returncode, f"{found}: 10" in audited.stdout) == (1, True), audited.stdout
     assert "tidemark audit --all --accept REASON" in audited.stdout
     assert deployment.tidemark("audit", "--all", "--accept", f"{topic} was deleted").returncode == 1
     proven(deployment)

@@ -227,7 +227,7 @@ def test_a_following_audit_reports_to_prometheus_what_it_has_audited(deployment:
     followed = Api(f"http://127.0.0.1:{port}")
     deployment.settle()
     before = len(deployment.read("decisions"))
-    with deployment.running("audit", "--all", "--follow", "--dry-run", "--metrics-port", str(port)):
+    with deployment.running("audit", "--all", "--from-beginning", "--follow", "--dry-run", "--metrics-port", str(port)):
         eventually(lambda: f"tidemark_audit_decisions_total {before}.0".encode() in followed.get("/metrics")[1], what="the first audit")
         deployment.send([transaction(40_000 + i, f"followed{i % 3}", "m1", START + 70 * DAY + i) for i in range(30)])
         eventually(

@@ -1,7 +1,7 @@
 """``tidemark serve`` in the background, and a caller of it."""
 
 import json
-import socket
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from tests.run.deployment import Deployment, eventually
+
+_LISTENS = re.compile(r"^listening at (http://127\.0\.0\.1:\d+)$", re.MULTILINE)
 
 
 @dataclass
@@ -39,10 +41,11 @@ class Api:
 @contextmanager
 def serving(deployment: Deployment, *arguments: str) -> Iterator[Api]:
     """An API of its own that is ready."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with deployment.running("serve", "--port", str(port), *arguments):
-        served = Api(f"http://127.0.0.1:{port}")
+    before = set(deployment.home.glob("serve-*.log"))
+    with deployment.running("serve", "--port", "0", *arguments):
+        (log,) = set(deployment.home.glob("serve-*.log")) - before
+        eventually(lambda: bool(_LISTENS.search(log.read_text())), what="the line that says where it listens")
+        (base,) = _LISTENS.findall(log.read_text())
+        served = Api(base)
         eventually(lambda: served.get("/readyz")[0] == 200, what="readiness")
         yield served

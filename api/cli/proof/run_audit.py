@@ -21,7 +21,7 @@ from infra.local import ports
 from models.promotion import mlflow_audits
 from streams.audit import event_time as by_event_time
 from streams.audit import report
-from streams.audit.arrow_saved_audits import SavedAudits
+from streams.audit.arrow_saved_audits import SavedAudits, audits_folder
 from streams.audit.kafka_audit import KafkaAudit
 from streams.audit.prometheus_audit import AuditMetrics
 from streams.audit.saved_audit import Accepted
@@ -49,7 +49,7 @@ def run(options: AuditOptions) -> None:
     disorder = by_event_time.EventTime(config.feature_set) if options.event_time else None
     watchers, observers = ([], []) if disorder is None else ([disorder], [disorder.observe])
     keys = _MOST_STORE_KEYS if options.everything else _STORE_KEYS
-    kept = SavedAudits(Path(config.home) / "audits" / config.features, config.feature_set, Seal(config.answer_key))
+    kept = SavedAudits(audits_folder(Path(config.home)) / config.features, config.feature_set, Seal(config.answer_key))
     whole = options.from_beginning or options.event_time or bool(options.oracle_share)
     share = _ORACLE_SHARE if options.oracle_share is None else options.oracle_share
     sample = None if options.everything else options.sample

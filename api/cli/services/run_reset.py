@@ -5,6 +5,7 @@ the same command goes on where it was, and nothing else works meanwhile.
 """
 
 import os
+import shutil
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from features.offline.storage import Storage
 from features.online import feast_store
 from features.online.feast_store import OnlineStoreError
 from infra.local import mlflow
+from streams.audit.arrow_saved_audits import audits_folder
 from streams.config import DeploymentConfig
 from streams.control import kafka_facts
 from streams.delivery import kafka_reset
@@ -66,6 +68,8 @@ def run(keep_models: bool, yes: bool) -> None:
     typer.echo("removed Tidemark's keys from the online store")
     if (former := move_aside(home, pending.stamp)) is not None:
         typer.echo(f"the former key is {former}")
+    # They are of topics that are gone, by a key that is.
+    shutil.rmtree(audits_folder(home), ignore_errors=True)
     if not place.is_remote and Path(place.url).exists():
         aside = Path(place.url).rename(f"{place.url}-{pending.stamp}")
         typer.echo(f"the former archive is {aside}; models can be trained on it with --store")

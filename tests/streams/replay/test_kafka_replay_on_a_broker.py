@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -156,9 +157,18 @@ def test_the_command_simulates_onto_the_topic(kafka_bootstrap: str, tail: Tail, 
     done = run(
         kafka_bootstrap, tmp_path, "simulate", "--topic", "--users", "200", "--merchants", "400", "--days", "3", "--labels-after", "1d"
     )
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
     table = with_label_times(simulate(SimulationSpec(0, 200, 400, SPEC.start_ms, 3)), DAY)
     tail.read(len(plan_replay(table, end_ms=SPEC.start_ms + 3 * DAY)))
+
+
+def test_what_lies_ahead_of_now_is_sent_with_a_warning(kafka_bootstrap: str, tail: Tail, tmp_path: Path) -> None:
+    done = run(
+        kafka_bootstrap, tmp_path, "simulate", "--topic", "--users", "20", "--merchants", "40", "--days", "1", "--from", "2100-01-01"
+    )
+    assert tail.next(timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"warning: (\d+) of \1 transactions lie ahead of now, and workers refuse them\n", done.stderr)
 
 
 def test_ctrl_c_flushes_what_was_handed_over_and_says_how_much(kafka_bootstrap: str, tail: Tail, tmp_path: Path) -> None:
