@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from api.cli import group
+
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 DECISIONS = DOCS / "decisions"
@@ -85,6 +87,22 @@ def test_every_command_that_a_page_names_exists() -> None:
         for command in re.findall(r"(?<!/)\btidemark ([a-z][a-z-]+)\b", code(page.read_text().partition(RETIRED)[0]))
     }
     assert not {(page, command) for page, command in named if command not in known}
+
+
+def test_every_option_that_a_page_names_with_its_command_exists() -> None:
+    """A line's options, up to what ends it for a shell. Decisions name what there was."""
+    commands = group().commands
+    wrong, seen = [], 0
+    for page in (page for page in PAGES if DECISIONS not in page.parents):
+        for command, rest in re.findall(r"\btidemark ([a-z-]+)((?: [^\n`;&|#]*)?)", code(page.read_text())):
+            found = commands.get(command)
+            for option in re.findall(r"(?<=\s)--[a-z][a-z-]*", rest) if found is not None else ():
+                inner = next((sub for word, sub in getattr(found, "commands", {}).items() if f" {word}" in rest), found)
+                known = {name for parameter in inner.params for name in (*parameter.opts, *parameter.secondary_opts)} | {"--help"}
+                seen += 1
+                wrong += [] if option in known else [f"{name(page)}: tidemark {command} {option}"]
+    assert seen > 30
+    assert not wrong
 
 
 def test_a_folders_files_that_architecture_names_exist() -> None:
