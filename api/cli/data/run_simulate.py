@@ -51,7 +51,8 @@ def run(options: SimulateOptions) -> None:
             return chunk
 
         rows = write_transactions(options.out, map(counted, simulate_chunks(spec)), SIMULATED)
-        advance(days - done)
+        if done < days:  # nothing happened on the last ones
+            advance(days - done)
     seconds = time.monotonic() - started
     write_summary(
         options.summary, {"transactions": rows, "seconds": round(seconds, 3), "rate": round(rows / seconds, 1), "file": str(options.out)}
