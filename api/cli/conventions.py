@@ -49,7 +49,7 @@ class _Lines:
         """Notes that ``count`` more are done."""
         self._done += count
         now = time.monotonic()
-        if now - self._said < _SAY_EVERY_S:
+        if now - self._said < _SAY_EVERY_S or not self._done:
             return
         self._said = now
         of = f" of {self._total:,} ({self._done / self._total:.0%})" if self._total else ""
