@@ -91,9 +91,11 @@ class Completeness:
         self._computed.set(_int64(observed.rows["source"]), _int64(observed.rows["offset"]), True)
 
     def publish(self, values: Sequence[bytes], *, logged: bool) -> list[Incomplete]:
-        """The next decisions. If what they rest on is all ``logged`` by now, one that isn't there is foreign; else that is seen the next
-        time."""
-        early, self._early = self._early, []
+        """The next decisions. If what they rest on is all ``logged`` by now, one that isn't there is foreign, as is one of those before;
+        else that is seen once scoring-log has been read further."""
+        early: list[Decision] = []
+        if logged:
+            early, self._early = self._early, early
         found, decisions = [], []
         for value in values:
             self.decisions += 1

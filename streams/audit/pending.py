@@ -1,4 +1,5 @@
-"""What a recomputation holds for later: rows that the order hasn't come to, and the states that are asked for as of positions ahead."""
+"""What a recomputation holds for later: rows that the order hasn't come to, the states that are asked for as of positions ahead, and when
+each key changed last."""
 
 from bisect import bisect_right, insort
 from collections import deque
@@ -7,6 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+
+from features.arrays import Int64, RecordKind
+from features.state import EntityState
 
 
 @dataclass
@@ -35,6 +39,31 @@ class AskedStates:
             yield offset, self._keys.pop(offset)
         if self._head == len(self._offsets):
             self._offsets, self._head = [], 0
+
+
+@dataclass
+class Changes:
+    """The offset at which each key of a partition changed last, by slot; −1 for none so far."""
+
+    _last: Int64 = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def note(self, state: EntityState, rows: pa.RecordBatch, column: str, offsets: Int64) -> None:
+        """Rows that were applied to ``state``, with their keys in this column; the offsets never fall."""
+        taken = rows["kind"].to_numpy() != RecordKind.REFUSED
+        names = rows.filter(pa.array(taken))[column].to_pylist()
+        slots = [state.keys.get(name, -1) for name in names]
+        last = self._reaching(len(state))
+        known = np.array(slots, np.int64)
+        last[known[known >= 0]] = np.asarray(offsets)[taken][known >= 0]
+
+    def of(self, keys: int) -> Int64:
+        """Those of so many slots."""
+        return self._reaching(keys)[:keys]
+
+    def _reaching(self, keys: int) -> Int64:
+        if keys > len(self._last):
+            self._last = np.concatenate([self._last, np.full(2 * keys - len(self._last), -1, np.int64)])
+        return self._last
 
 
 @dataclass

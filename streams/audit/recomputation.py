@@ -14,9 +14,10 @@ import numpy as np
 import pyarrow as pa
 from msgspec import structs
 
-from features.arrays import RecordKind
+from features.arrays import Int64, RecordKind
 from features.definitions import Entity, FeatureSet
-from streams.audit.pending import AskedStates, WaitingRows
+from features.state import EntityState
+from streams.audit.pending import AskedStates, Changes, WaitingRows
 from streams.ingest import ingest
 from streams.messages import batches
 from streams.messages.batches import Batch
@@ -133,6 +134,10 @@ class Recomputation:
         self._waiting: defaultdict[tuple[int, int], WaitingRows] = defaultdict(WaitingRows)
         self._events: dict[SourcePosition, Applied] = {}
         self._asked: dict[tuple[Entity, int], AskedStates] = {}
+        self._changes: dict[Entity, list[Changes]] = {
+            "user": [Changes() for _ in range(shape.sources)],
+            "merchant": [Changes() for _ in range(shape.targets)],
+        }
         if since is not None:
             self._resume(since)
         for user in self.users:
@@ -145,9 +150,9 @@ class Recomputation:
         return (self.learned if entity == "user" else self.ordered)[partition]
 
     def ask(self, wanted: StateAt) -> bool:
-        """Has the state kept once it is reached; False if the log is past it."""
+        """Has the state kept once it is reached; False if the log is past it, and the key has changed since."""
         if wanted.offset < self.position(wanted.entity, wanted.partition) - 1:
-            return wanted in self.states
+            return wanted in self.states or self._is_unchanged_since(wanted)
         self._asked.setdefault((wanted.entity, wanted.partition), AskedStates()).add(wanted.offset, wanted.key)
         self._answer(wanted.entity, wanted.partition)
         return True
@@ -181,8 +186,8 @@ class Recomputation:
         return SavedRecomputation(
             list(self.learned),
             list(self.ordered),
-            [saved_state.whole(state, position) for state, position in zip(self.users, self.learned, strict=True)],
-            [saved_state.whole(state, position) for state, position in zip(self.merchants, self.ordered, strict=True)],
+            [saved_state.whole(*one) for one in zip(self.users, self.learned, self._changed("user"), strict=True)],
+            [saved_state.whole(*one) for one in zip(self.merchants, self.ordered, self._changed("merchant"), strict=True)],
             {place: list(waiting.rows) for place, waiting in self._waiting.items() if waiting.rows},
             dict(self.devices),
         )
@@ -192,12 +197,29 @@ class Recomputation:
             (self.users, since.users),
             (self.merchants, since.merchants),
         ]
-        for states, saved in sides:
+        for (states, saved), changes in zip(sides, self._changes.values(), strict=True):
             for partition, (state, records) in enumerate(zip(states, saved, strict=True)):
-                saved_state.restore(state, records, f"the saved audit's partition {partition}")
+                restored = saved_state.restore(state, records, f"the saved audit's partition {partition}")
+                changes[partition] = Changes(restored.positions - 1)
         self.learned, self.ordered = list(since.learned), list(since.ordered)
         self._waiting.update({place: WaitingRows(deque(rows)) for place, rows in since.waiting.items()})
         self.devices = dict(since.devices)
+
+    def _changed(self, entity: Entity) -> list[Int64]:
+        """Of each partition's keys, the offset behind the last that changed it, by slot."""
+        return [changes.of(len(self._entity(entity, number))) + 1 for number, changes in enumerate(self._changes[entity])]
+
+    def _entity(self, entity: Entity, partition: int) -> EntityState:
+        return self.users[partition].users if entity == "user" else self.merchants[partition].merchants
+
+    def _is_unchanged_since(self, wanted: StateAt) -> bool:
+        """Whether a key's present state is the one that it had as of an earlier offset; then it is kept."""
+        state = self._entity(wanted.entity, wanted.partition)
+        slot = state.keys.get(wanted.key)
+        if slot is None or self._changes[wanted.entity][wanted.partition].of(len(state))[slot] > wanted.offset:
+            return False
+        self.states[wanted] = state.encode(np.array([slot], np.int64))[0]
+        return True
 
     def unnamed(self) -> Iterator[pa.RecordBatch]:
         """Recomputed rows, in pieces, that no order has named so far."""
@@ -210,6 +232,7 @@ class Recomputation:
         for sent in ingest([(state, records)], Counter()):
             rows = batches.decode(sent.value, sent.headers, (sent.partition, 0), self._schema, self.feature_set).rows
             self._waiting[sent.partition, source].append(rows)
+            self._changes["user"][source].note(state.users, rows, "user_id", rows["offset"].to_numpy())
             if self.watchers:
                 columns = (rows[name].to_pylist() for name in _Row._fields)
                 accepted |= dict(zip(rows["offset"].to_pylist(), map(_Row, *columns), strict=True))
@@ -239,7 +262,8 @@ class Recomputation:
             watcher.learned(source, events)
 
     def _order(self, target: int, read: Sequence[Batch]) -> Observed:
-        state, made = self.merchants[target], []
+        state, made = self.merchants[target], list[Batch]()
+        noted: list[int] = []
         for batch in read:
             named = admit(state, batch, Counter()).rows
             rows = self._take(target, named["source"].to_numpy(), named["offset"].to_numpy())
@@ -247,9 +271,15 @@ class Recomputation:
                 continue
             # Admitted already, so it names nothing that could be missing before it.
             made.append(Batch(rows, {}, batch.position))
+            noted.append(batch.position[1])
             if self.watchers:
                 self._tell_ordered(target, rows, batch.position[1])
-        return advance([(state, made)], Counter()) if made else self._nothing()
+        if not made:
+            return self._nothing()
+        observed = advance([(state, made)], Counter())
+        for batch, offset in zip(made, noted, strict=True):
+            self._changes["merchant"][target].note(state.merchants, batch.rows, "merchant_id", np.full(len(batch.rows), offset))
+        return observed
 
     def _take(self, target: int, sources: np.ndarray, offsets: np.ndarray) -> pa.RecordBatch | None:
         """The recomputed rows up to those that the log names, in its order."""
@@ -302,7 +332,7 @@ class Recomputation:
         if asked is None:
             return
         position = self.position(entity, partition)
-        state = (self.users[partition] if entity == "user" else self.merchants[partition]).entity
+        state = self._entity(entity, partition)
         for offset, keys in asked.reached(position):
             for key in keys:
                 slot = state.keys.get(key)

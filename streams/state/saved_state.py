@@ -224,13 +224,14 @@ def restore(state: Savable, records: Mapping[bytes, bytes], where: str) -> Resto
     return Restored(Saver(state, at.saved, leftover), at.saved, np.array([one.position for one in kept], np.int64), at.source_id)
 
 
-def whole(state: Savable, position: int) -> dict[bytes, bytes]:
-    """All of a state at its present ``position``, by key, for ``restore``: unlike a ``Saver``'s chunks at once, and whatever those have."""
+def whole(state: Savable, position: int, seen: Int64) -> dict[bytes, bytes]:
+    """All of a state at its present ``position``, by key, for ``restore``: unlike a ``Saver``'s chunks at once, and whatever those have.
+    ``seen`` (int64, by slot) are positions up to that one from which on each key hasn't changed."""
     entity = state.entity
     prefix, slots = _prefix(entity), np.arange(len(entity), dtype=np.int64)
-    states = zip(entity.names, entity.encode(slots), state.labels(entity.names, position), strict=True)
+    states = zip(entity.names, entity.encode(slots), state.labels(entity.names, position), seen.tolist(), strict=True)
     return {
-        **{prefix + _KEY + name.encode(): _encode(_Kept(position, encoded, labels)) for name, encoded, labels in states},
+        **{prefix + _KEY + name.encode(): _encode(_Kept(at, encoded, labels)) for name, encoded, labels, at in states},
         **{_piece_key(prefix, piece.segment, piece.number): _encode(_Memory(position, piece)) for piece in state.memory()},
         prefix + _AT: _encode(_At(position, state.progress())),
     }

@@ -116,6 +116,19 @@ def test_what_is_logged_a_moment_later_is_not_foreign() -> None:
     assert complete.decisions == len(DECISIONS)
 
 
+def test_what_is_published_meanwhile_is_looked_at_only_once_scoring_log_is_read_further() -> None:
+    """However many pieces of decisions come before that."""
+    complete, logs = completeness(), WHOLE.scored()
+    for decision in WHOLE.decisions:
+        assert complete.publish([decision], logged=False) == []
+    assert complete.publish([], logged=False) == []
+    for rows in logs:
+        complete.log(rows)
+    assert complete.publish([], logged=True) + complete.missing() == []
+    assert complete.publish([WHOLE.decisions[0].replace(b'"offset":', b'"offset":9999')], logged=False) == []
+    assert len(complete.publish([], logged=True)) == 1
+
+
 def undecided(left: Run, scored_to: int, ingested: int, in_log: Callable[[Places], None] = lambda _: None) -> list[int]:
     """The offsets of transactions without a decision, by a run's logs and the stages' positions."""
     complete = completeness()

@@ -19,9 +19,9 @@ from streams.audit.recomputation import StateAt
 from streams.audit.saved_audit import AuditedSoFar, Beginning, SavedAudit, beginning_of_logs, differs_in
 from streams.messages.code_digest import code_digest
 from streams.messages.seal import Seal
-from tests.made.records import FRAUD_V1, scorer
+from tests.made.records import FRAUD_V1, scorer, transaction
 from tests.made.seal import SEAL
-from tests.streams.audit.run_of_stages import Run, answered, history, run
+from tests.streams.audit.run_of_stages import LATER, TURN, Run, answered, history, run
 
 WHOLE = run(history())
 LOGGED, READ, ORDERED = len(WHOLE.scoring_log), len(WHOLE.transactions), len(WHOLE.by_merchant)
@@ -206,6 +206,21 @@ def test_states_that_the_api_read_before_are_found_from_an_audit_before_that_or_
     assert found([beginning(since), beginning_of_logs(1, 1)]) == {}
     assert found([beginning(since), beginning(early)]) == {}
     assert found([beginning(since)]) == {"lag": 1}
+
+
+def test_of_a_key_that_was_quiet_since_the_saved_state_is_the_one_that_the_api_read(audits: SavedAudits) -> None:
+    """Though neither logs nor an earlier audit go back that far."""
+    # So many that the one asked about is a turn of its own.
+    more = range(READ, READ + 2 * TURN - READ % TURN)
+    quiet = [*WHOLE.transactions, *(transaction(number, "u0", "m0", LATER - 100 + number - READ, 100) for number in more)]
+    before = run(quiet)
+    last = max(record.offset for record in WHOLE.transactions if b'"u1"' in (record.value or b""))
+    asked = run([*quiet, answered(before, last, len(WHOLE.by_merchant) - 1)])
+    everything = Audited(before).catch_up(len(before.scoring_log), len(before.decisions), len(quiet), len(before.by_merchant))
+    since = through_files(audits, everything.saved())
+    only = Beginning(since.recomputation.learned, since.recomputation.ordered, lambda: since.recomputation)
+    audit = Audited(asked, since, [only]).catch_up(len(asked.scoring_log), len(asked.decisions))
+    assert (audit.found, audit.auditor.audit.tally.api) == (({}, 1), 1)
 
 
 def test_only_the_last_two_are_kept_and_leftovers_go(audits: SavedAudits, tmp_path: Path) -> None:
