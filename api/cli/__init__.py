@@ -21,7 +21,7 @@ from streams.workers.logs import redact_the_rest
 
 # Typer keeps its copy of Click, whose usage errors these are, to itself.
 _UsageError: Any = typer.BadParameter.__mro__[1]
-_TERMINATED = 128 + signal.SIGTERM
+_TERMINATED, _UNREAD = 128 + signal.SIGTERM, 128 + signal.SIGPIPE
 _terminated = threading.Event()
 _ROOM = "free space there, or set TIDEMARK_HOME to another disk"
 _RIGHTS = "make it yours to read and write, or choose another place"
@@ -150,7 +150,10 @@ def _refused(error: Any) -> int:
 def _of_the_machine(error: OSError) -> int:
     """Says what the machine refuses; nobody listens any more to a pipe that is closed."""
     if error.errno == errno.EPIPE and _is_read_no_more():
-        return 1
+        return _UNREAD
+    if error.errno == errno.ENOSPC and not error.filename and os.path.realpath("/proc/self/fd/1") == "/dev/full":
+        print(f"error: what is printed can't be written ({error.strerror}); send it elsewhere", file=sys.stderr)
+        return 2
     what = f"{error.filename} can't be used: " if error.filename else ""
     mend = _MENDS.get(error.errno or 0, "see to that, then try again")
     print(f"error: {redacted(f'{what}{error.strerror}')}; {mend}", file=sys.stderr)

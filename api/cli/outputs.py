@@ -129,8 +129,12 @@ def _require_writable(file: _File, path: Path) -> None:
             # A table is written beside its place and then put there; that would replace a device by a file.
             if wants_table:
                 raise UserError(f"{option} {path} is no plain file; name one that ends in {_PARQUET}")
+            if path.resolve() == Path("/dev/full"):
+                raise UserError(f"{option} {path} never has room; name a file")
             return
         place = path.resolve()  # of a link that leads nowhere yet, too
+        if place.parts[:2] == ("/", "dev"):
+            raise UserError(f"{option} {path} is no place for files; name one elsewhere")
         parent = next(folder for folder in place.parents if folder.exists())
         with tempfile.TemporaryFile(dir=parent):
             pass

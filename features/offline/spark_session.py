@@ -77,7 +77,7 @@ def start(
     for key, value in chosen.items():
         builder = builder.config(key, value)
     try:
-        with _stderr_to(log):
+        with _stderr_to(log), _utf8():
             return builder.getOrCreate()
     except PySparkRuntimeError as error:
         where = "" if log is None else f", see {log}"
@@ -86,6 +86,20 @@ def start(
 
 def _is_not_of_py4j(record: logging.LogRecord) -> bool:
     return Path(record.pathname).parent.name != "py4j"
+
+
+@contextmanager
+def _utf8() -> Iterator[None]:
+    """A JVM that is started in the block knows paths with any letters: it encodes them as the locale says, once for all."""
+    before = os.environ.get("LC_ALL")
+    os.environ["LC_ALL"] = "C.UTF-8"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["LC_ALL"]
+        else:
+            os.environ["LC_ALL"] = before
 
 
 @contextmanager

@@ -14,12 +14,14 @@ _HOLDS, _NOTHING_HOLDS = timedelta(days=7), timedelta(days=1)
 
 @dataclass(frozen=True)
 class AuditVerdict:
-    """What an audit found of one features digest, 0 ``audited`` if nothing was decided on it; ``at`` is when it ended (ISO 8601)."""
+    """What an audit found of one features digest, 0 ``audited`` if nothing was decided on it; ``at`` is when it ended (ISO 8601).
+    ``accepted`` says what it did find and somebody has answered for, "" for nothing."""
 
     passed: bool
     audited: int
     mismatches: int
     at: str
+    accepted: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,9 @@ def finding(version: str, champion: str | None, now: datetime, tracking_uri: str
         fix = "fix the cause that tidemark audit names until it passes, or use --despite-audit"
         return Finding(f"{by}, {verdict.mismatches} of {verdict.audited} decisions on {whose} can't be reproduced ({fix})", True)
     if verdict.audited:
-        sentence, holds, ago = f"{by}, all of {verdict.audited} decisions on {whose} are reproduced bit for bit", _HOLDS, "a week"
+        but = f", but for {verdict.accepted}" if verdict.accepted else ""
+        sentence = f"{by}, all of {verdict.audited} decisions on {whose} are reproduced bit for bit{but}"
+        holds, ago = _HOLDS, "a week"
     else:
         sentence, holds, ago = f"{by}, nothing was decided on {whose} yet, so there was nothing to audit", _NOTHING_HOLDS, "a day"
     if now - datetime.fromisoformat(verdict.at) <= holds:

@@ -59,9 +59,26 @@ class SavedAudits:
         self._observed = rows.append(pa.field("log_partition", pa.int64())).append(pa.field("log_offset", pa.int64()))
         self._observed = self._observed.append(pa.field("vector", pa.list_(pa.float32(), len(feature_set.names))))
 
-    def found(self) -> list["Found"]:
-        """What is saved, the last first. Raises UserError if somebody has changed it, or another version wrote it in another way."""
-        return [self._found(folder) for folder in reversed(self._folders())]
+    def require_writable(self) -> None:
+        """Raises UserError if nothing could be saved."""
+        try:
+            with scratch(self.folder, _UNFINISHED):
+                pass
+        except OSError as error:
+            raise self._not_writable(error) from None
+
+    def found(self) -> tuple[list["Found"], list[str]]:
+        """What is saved, the last first, and sentences about what can't be used, for it was changed or is another version's; the last that
+        can comes before all that can't and are older. Raises UserError if there is no folder where it must be."""
+        if self.folder.exists() and not self.folder.is_dir():
+            raise UserError(f"{self.folder} is no folder; remove it, for saved audits belong there")
+        usable, aside = list[Found](), list[str]()
+        for folder in reversed(self._folders()):
+            try:
+                usable.append(self._found(folder))
+            except UserError as error:
+                aside += [] if usable else [str(error)]
+        return usable, aside
 
     def save(self, audit: SavedAudit) -> Path:
         """Saves one as the last and forgets all but the one before; returns its folder. Raises UserError if that can't be written."""
@@ -75,10 +92,13 @@ class SavedAudits:
                 (unfinished / _MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
                 folder = self._named(unfinished)
         except OSError as error:
-            raise UserError(f"the audit can't be saved in {self.folder} ({error.strerror}); make room, or let it be written to") from None
+            raise self._not_writable(error) from None
         for old in self._folders()[:-_KEPT]:
             shutil.rmtree(old, ignore_errors=True)
         return folder
+
+    def _not_writable(self, error: OSError) -> UserError:
+        return UserError(f"audits can't be saved in {self.folder} ({error.strerror}); make room, or let it be written to")
 
     def _named(self, unfinished: Path) -> Path:
         while True:
@@ -96,20 +116,19 @@ class SavedAudits:
 
     def _found(self, folder: Path) -> "Found":
         with _refusing(folder):
+            _digest(folder / _MANIFEST)
             manifest = msgspec.json.decode((folder / _MANIFEST).read_bytes(), type=_Manifest)
             if not self._seal.holds(bytes.fromhex(manifest.seal), *_sealed(manifest.so_far, manifest.digests)):
                 raise ValueError(f"{_MANIFEST} is not sealed by this deployment")
+            for name, digest in manifest.digests.items():
+                if _digest(folder / name) != digest:
+                    raise ValueError(f"{name} has another digest than when it was written")
         return Found(manifest.so_far, self, folder, manifest.digests)
 
     def load(self, found: "Found") -> SavedAudit:
-        """Reads one. Raises UserError if somebody has changed it."""
+        """Reads one. Raises UserError if somebody has changed it meanwhile."""
         with _refusing(found.folder):
-            tables = {}
-            for name, digest in found.digests.items():
-                if _digest(found.folder / name) != digest:
-                    raise ValueError(f"{name} has another digest than when it was written")
-                tables[name] = _read(found.folder / name)
-            return self._audit(found.so_far, tables)
+            return self._audit(found.so_far, {name: _read(found.folder / name) for name in found.digests})
 
     def _tables(self, audit: SavedAudit) -> dict[str, pa.Table]:
         recomputation, places = audit.recomputation, {**audit.completeness.places, _SETTLED: audit.comparison.settled}
@@ -142,7 +161,7 @@ class SavedAudits:
         states: dict[str, list[dict[bytes, bytes]]] = {"users": [{} for _ in learned], "merchants": [{} for _ in ordered]}
         for side, partition, key, value in _rows(tables["states.arrow"]):
             states[side][partition][key] = value
-        places = {name: _part(tables["places.arrow"], "of", name) for name in (*PLACES, _SETTLED)}
+        places = {name: _part(tables["places.arrow"], "of", name).drop_columns(["of"]) for name in (*PLACES, _SETTLED)}
         waiting = {
             (target, source): _part(of_target, "source", source).drop_columns(["target"]).combine_chunks().to_batches()
             for target in range(len(ordered))
@@ -177,8 +196,7 @@ def _refusing(folder: Path) -> Iterator[None]:
         yield
     except (OSError, ValueError, KeyError, IndexError, pa.ArrowException, msgspec.MsgspecError) as error:
         raise UserError(
-            f"the saved audit in {folder} can't be used ({str(error).partition(chr(10))[0]}): it was changed, or is another version's; "
-            "audit with --from-beginning, which saves it anew"
+            f"the saved audit in {folder} is left aside, for it was changed or is another version's ({str(error).partition(chr(10))[0]})"
         ) from None
 
 
@@ -198,6 +216,8 @@ def _read(path: Path) -> pa.Table:
 
 
 def _digest(path: Path) -> str:
+    if not path.is_file():
+        raise ValueError(f"{path.name} is missing")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

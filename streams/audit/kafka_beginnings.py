@@ -40,7 +40,7 @@ class Logs:
     def require_kept(self, topic: Topic, positions: Mapping[int, int], aside: str = "") -> int:
         """How many offsets there are from these positions on, by partition. Raises UserError if some of them are gone; ``aside`` says why
         no saved audit helps."""
-        also = f", and there is no going on from the saved audit: {aside}" if aside else ""
+        also = f" ({aside})" if aside else ""
         total = 0
         for partition, position in positions.items():
             begin, end = self.log.bounds(topic.name, partition)
@@ -58,7 +58,7 @@ class Logs:
 
 
 class Start(NamedTuple):
-    """Where to begin. ``aside`` says why what is saved isn't gone on from, "" if it is or if there is nothing."""
+    """Where to begin. ``aside`` says why the last that is saved isn't gone on from, "" if it is or if there is none."""
 
     since: SavedAudit | None
     beginnings: list[Beginning]
@@ -68,23 +68,23 @@ class Start(NamedTuple):
 def start(config: DeploymentConfig, logs: Logs, saved: SavedAudits | None) -> Start:
     """Where to begin: with the logs if there is no ``saved`` audit of these topics.
 
-    Raises UserError if what is saved was changed.
+    What was changed, or is of topics that are gone, is left aside.
     """
     recomputed = {topic.name: logs.partitions[topic.name] for topic in (TRANSACTIONS, BY_MERCHANT)}
     whole = beginning_of_logs(*recomputed.values())
-    found = [] if saved is None else saved.found()
+    found, unusable = ([], []) if saved is None else saved.found()
     if not found:
-        return Start(None, [whole])
+        return Start(None, [whole], "; ".join(unusable))
     ids = logs.topic_ids()
     differs = [differs_in(one.so_far, config.feature_set.digest, config.currency, recomputed, ids) for one in found]
     if differs[0]:
-        return Start(None, [whole], differs[0])
+        return Start(None, [whole], "; ".join([*unusable, f"the saved audit is left aside, for {differs[0]}"]))
     fitting = [one for one, why in zip(found, differs, strict=True) if not why]
     since = fitting[0].load()
     beginnings = [_beginning(one, since if one is fitting[0] else None) for one in fitting if logs.are_kept_from(_read(one.so_far))]
     if logs.are_kept_from({topic: [0] * count for topic, count in recomputed.items()}):
         beginnings.append(whole)
-    return Start(since._replace(so_far=_on_what_is_there(since.so_far, ids, logs.partitions)), beginnings)
+    return Start(since._replace(so_far=_on_what_is_there(since.so_far, ids, logs.partitions)), beginnings, "; ".join(unusable))
 
 
 def _on_what_is_there(so_far: AuditedSoFar, ids: Mapping[str, str], partitions: Mapping[str, int]) -> AuditedSoFar:

@@ -129,14 +129,20 @@ def text(found: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def accepted_text(accepted: Sequence[Mapping[str, Any]]) -> str:
+    """What somebody has answered for, the last first; "" for nothing."""
+    if not accepted:
+        return ""
+    last, before = accepted[-1], len(accepted) - 1
+    also = f", and {before} more before" if before else ""
+    return f"what {last['by']} accepted at {last['at']} ({_counts(last['causes'])}; {last['reason']}){also}"
+
+
 def _since(since: Mapping[str, Any] | None) -> list[str]:
     if since is None:
         return []
-    but = f" but what was accepted ({len(since['accepted'])} times)" if since["accepted"] else ""
-    return [
-        f"since {since['at']}, when {since['audited']:,} decisions were audited and nothing differed{but}:",
-        *(f"  accepted by {one['by']} at {one['at']}: {_counts(one['causes'])}; {one['reason']}" for one in since["accepted"]),
-    ]
+    but = f", but for {text}" if (text := accepted_text(since["accepted"])) else ""
+    return [f"since {since['at']}, when {since['audited']:,} decisions were audited and nothing differed{but}:"]
 
 
 def _counts(causes: Mapping[str, int]) -> str:

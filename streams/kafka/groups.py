@@ -44,7 +44,9 @@ class Groups:
         deadline = time.monotonic() + _SESSION_S
         while busy := self.busy(groups):
             if time.monotonic() > deadline:
-                raise UserError(f"group {' and '.join(busy)} {'have' if len(busy) > 1 else 'has'} members; stop all workers first")
+                *others, last = busy
+                which = f"groups {', '.join(others)} and {last} have" if others else f"group {last} has"
+                raise UserError(f"{which} members; stop all workers first")
             time.sleep(0.5)
 
     def own(self, partitions: Mapping[str, int]) -> bool:

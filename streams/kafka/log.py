@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from operator import methodcaller
 from typing import TypeVar
 
@@ -189,7 +190,9 @@ class KafkaLog:
                 if records:
                     yield records
         finally:
-            self._consumer.unassign()
+            # It may be closed, where whoever reads was interrupted.
+            with suppress(RuntimeError):
+                self._consumer.unassign()
 
     def whole(self, topic: str, partition: int, end: int | None = None) -> Iterator[list[LogRecord]]:
         """As ``read``, of all that is kept before ``end`` (None: all that is committed), even if retention removes the first of it

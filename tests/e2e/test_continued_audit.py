@@ -1,7 +1,9 @@
 """An audit of a deployment goes on from the one before, so that it can be repeated for longer than Kafka keeps the logs."""
 
 import json
+import threading
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,12 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from features.definitions import DAY
+from streams.messages.record import LogRecord
 from tests.made.records import label, transaction
 from tests.run.deployment import Deployment, champion
 from tests.run.emptied import emptied
+from tests.run.serving import serving
 from tests.run.topics import create_again
 
 SENT, START = 300, 1_700_000_000_000
@@ -25,11 +30,22 @@ def deployment(shared: Deployment, tmp_path_factory: pytest.TempPathFactory) -> 
         yield deployment
 
 
+def made(begin: int, user: str = "u") -> list[LogRecord]:
+    return [transaction(i, f"{user}{i % 23}", f"m{i % 7}", START + i * 60_000, 100 + i) for i in range(begin, begin + SENT)]
+
+
+def trickle(deployment: Deployment, stop: threading.Event) -> None:
+    """Sends some transactions of other users every tenth of a second."""
+    records = iter(made(SENT, "other") + made(2 * SENT, "other") + made(3 * SENT, "other"))
+    while not stop.wait(0.1):
+        deployment.send(list(islice(records, 3)))
+
+
 def work(deployment: Deployment, begin: int) -> None:
     """Has as many transactions decided, and a tenth of them labelled, of users and merchants that were there before."""
-    made = [transaction(i, f"u{i % 23}", f"m{i % 7}", START + i * 60_000, 100 + i) for i in range(begin, begin + SENT)]
-    labels = [label(0, one, START + i * 60_000 + 3_600_000) for i, one in enumerate(made, begin) if i % 10 == 0]
-    deployment.send([*made, *labels])
+    sent = made(begin)
+    labels = [label(0, one, START + i * 60_000 + 3_600_000) for i, one in enumerate(sent, begin) if i % 10 == 0]
+    deployment.send([*sent, *labels])
     deployment.work_until_idle()
 
 
@@ -104,12 +120,41 @@ def test_what_is_explained_is_not_found_again(deployment: Deployment) -> None:
 
 def test_what_was_changed_or_is_of_other_topics_is_not_gone_on_from(deployment: Deployment) -> None:
     states = saved(deployment)[-1] / "states.arrow"
-    content = states.read_bytes()
-    states.write_bytes(content[:-20])
-    refused = audited(deployment, 2, "--all")
-    assert "can't be used (states.arrow has another digest than when it was written)" in refused["err"]
-    assert "audit with --from-beginning" in refused["err"]
-    states.write_bytes(content)
+    states.write_bytes(states.read_bytes()[:-20])
+    before = audited(deployment, 0, "--all")
+    assert (before["audited"], before["since"]["audited"]) == (1, 2 * SENT + 1)
+    assert "(states.arrow has another digest than when it was written); it goes on from the one before" in before["err"]
     create_again(deployment.config, "transactions.by-merchant")
     other = audited(deployment, 2, "--all")
-    assert "there is no going on from the saved audit: transactions.by-merchant was created again since" in other["err"]
+    assert "the saved audit is left aside, for transactions.by-merchant was created again since" in other["err"]
+
+
+def test_under_traffic_nothing_differs(shared: Deployment, tmp_path: Path) -> None:
+    """Decisions are published while an audit looks; keys that were quiet for two audits are asked about, and the logs have lost them."""
+    with emptied(shared, tmp_path / "home", partitions=2) as deployment:
+        champion(deployment.config)
+        with deployment.running("worker"), serving(deployment) as api:
+            deployment.send(made(0))
+            deployment.settle()
+            assert audited(deployment, 0, "--all")["audited"] == SENT
+            stop = threading.Event()
+            sender = threading.Thread(target=trickle, args=(deployment, stop))
+            sender.start()
+            try:
+                during = [audited(deployment, 0, "--all") for _ in range(2)]
+            finally:
+                stop.set()
+                sender.join()
+            deployment.settle()
+            assert sum(found["audited"] for found in during) > 0
+            last = audited(deployment, 0, "--all")
+            positions = json.loads((saved(deployment)[-1] / "saved.json").read_text())["so_far"]["positions"]
+            forget(deployment, {(topic, i): end for topic in AUDITED for i, end in enumerate(positions[topic])})
+            for number in range(10):
+                # After all that its quiet user has done.
+                asked = transaction(9_000 + number, f"u{number}", f"m{number % 7}", START + 30 * DAY, 100)
+                status, answer = api.score(asked.value or b"")
+                assert (status, answer["degraded"]) == (200, False), answer
+            deployment.settle()
+            found = audited(deployment, 0, "--all")
+            assert (found["by_api"], found["mismatches"], found["since"]["audited"]) == (10, 0, last["since"]["audited"] + last["audited"])

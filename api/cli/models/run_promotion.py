@@ -14,6 +14,9 @@ from models.promotion.gate import Force
 from models.promotion.trials import trial_of
 from models.registry.record import MODEL_NAME
 
+# A registry's numbers are 32 bits.
+_MOST_DIGITS = 9
+
 
 def run(options: PromoteOptions) -> None:
     """As ``tidemark promote`` promises."""
@@ -21,6 +24,8 @@ def run(options: PromoteOptions) -> None:
         raise UserError(f"--as {options.role} is not a role; use one of {', '.join(mlflow_promotion.ROLES)}")
     if options.force and not options.reason.strip():
         raise UserError("--force goes on record and needs a reason; add --reason …")
+    if not options.version.isdecimal() or len(options.version) > _MOST_DIGITS:
+        raise UserError(f"{options.version} is no version's number; `tidemark promote` takes one of those that training says, such as 2")
     settings = Settings.resolve(require_services=False)
     tracking_uri = settings.registry()
     given = data_if_any(

@@ -3,12 +3,13 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import typer
+from msgspec.structs import asdict
 
 from api.cli.conventions import progress, until_interrupted, write_summary
 from api.cli.proof.auditing import auditing
@@ -50,12 +51,18 @@ def run(options: AuditOptions) -> None:
     watchers, observers = ([], []) if disorder is None else ([disorder], [disorder.observe])
     keys = _MOST_STORE_KEYS if options.everything else _STORE_KEYS
     kept = SavedAudits(audits_folder(Path(config.home)) / config.features, config.feature_set, Seal(config.answer_key))
+    if not (config.feast_path / "feature_store.yaml").is_file():
+        raise UserError(f"there is no Feast repository at {config.feast_path}; `tidemark up` writes it")
+    saves = options.everything and not options.dry_run
+    if saves:
+        kept.require_writable()
     whole = options.from_beginning or options.event_time or bool(options.oracle_share)
     share = _ORACLE_SHARE if options.oracle_share is None else options.oracle_share
     sample = None if options.everything else options.sample
     with auditing(config, sample, share, watchers, observers, None if whole else kept) as running:
         if running.aside:
-            typer.echo(f"there is no going on from the saved audit: {running.aside}; auditing from the beginning", err=True)
+            so = "it goes on from the one before" if running.since else "it begins with the logs"
+            typer.echo(f"{running.aside}; {so}", err=True)
         with progress("auditing scoring-log", running.ahead()) as advance:
             running.catch_up(advance)
         running.auditor.finish()
@@ -63,10 +70,11 @@ def run(options: AuditOptions) -> None:
         checked, in_store = _check_store(running, keys, options.store_patience)
         metrics.update(running, Counter(mismatch.cause for mismatch in in_store))
         if options.follow:
-            checked, in_store = _follow(running, metrics.update, keys, options.store_patience)
+            checked, in_store = _follow(running, metrics.update, keys, options.store_patience, checked, in_store)
         found = report.report(running.auditor, running.completeness, running.positions, checked, in_store, running.since)
-        if options.everything and not options.dry_run and (report.passed(found) or options.accept):
-            found["saved"] = str(kept.save(running.saved(_accepted(found, options.accept))))
+        if saves and not report.nothing_audited(found) and (report.passed(found) or _is_acceptable(found, options.accept)):
+            accepted = _accepted(found, options.accept)
+            found |= {"accepted": [asdict(one) for one in accepted], "saved": str(kept.save(running.saved(accepted)))}
     if disorder is not None:
         found["event_time"] = disorder.report()
     found |= {"command": " ".join(["tidemark", *sys.argv[1:]]), "seconds": round(time.monotonic() - began, 1)}
@@ -79,15 +87,23 @@ def run(options: AuditOptions) -> None:
         for line in by_event_time.text(found["event_time"]):
             typer.echo(line)
     if not report.passed(found):
-        typer.echo(_what_now(options))
+        typer.echo(_what_now(found, options))
         raise typer.Exit(1)
     if nothing := report.nothing_audited(found):
         raise UserError(f"can't audit: {nothing}")
 
 
-def _follow(running: KafkaAudit, update: Callable[[KafkaAudit, Counter[str]], None], keys: int, patience: float) -> tuple[int, list[Any]]:
-    """Audits what comes until Ctrl-C; reports at once what differs, and each minute what is missing, or wrong in the online store."""
-    checked, in_store = 0, list[Any]()
+def _follow(
+    running: KafkaAudit,
+    update: Callable[[KafkaAudit, Counter[str]], None],
+    keys: int,
+    patience: float,
+    checked: int,
+    in_store: Sequence[Any],
+) -> tuple[int, list[Any]]:
+    """Audits what comes until Ctrl-C; reports at once what differs, and each minute what is missing, or wrong in the online store, where so
+    many keys were ``checked`` so far."""
+    in_store = list(in_store)
     looked = time.monotonic()
     with until_interrupted() as interrupted:
         while not interrupted():
@@ -108,17 +124,26 @@ def _follow(running: KafkaAudit, update: Callable[[KafkaAudit, Counter[str]], No
 
 def _check_store(running: KafkaAudit, keys: int, patience: float) -> tuple[int, list[Any]]:
     # Of a feature set on which nothing was decided the store need not know anything.
-    return running.check_store(keys if running.auditor.audit.tally.audited or running.since else 0, patience)
+    decided = running.auditor.audit.tally.audited or (running.since is not None and running.since.audited)
+    return running.check_store(keys if decided else 0, patience)
+
+
+def _is_acceptable(found: Mapping[str, Any], reason: str | None) -> bool:
+    """Whether somebody answers for what differs, and nothing of it is the online store's, which can be made right."""
+    return reason is not None and not found["store"]["mismatches"]
 
 
 def _accepted(found: Mapping[str, Any], reason: str | None) -> list[Accepted]:
     if reason is None or report.passed(found):
         return []
     by = provenance(None)
-    return [Accepted(by.date, by.author, reason, found["causes"])]
+    return [Accepted(by.date, by.author, " ".join(reason.split()), found["causes"])]
 
 
-def _what_now(options: AuditOptions) -> str:
+def _what_now(found: Mapping[str, Any], options: AuditOptions) -> str:
+    if found["store"]["mismatches"]:
+        also = "; it can't be accepted" if options.accept else ""
+        return f"`tidemark rebuild-online` writes the online store again{also}"
     if options.accept:
         return "accepted: the next audit goes on from here"
     if options.everything:
@@ -129,5 +154,7 @@ def _what_now(options: AuditOptions) -> str:
 def _record_verdict(found: dict[str, Any], tracking_uri: str) -> None:
     mismatches = report.mismatches(found)
     audited = found["audited"] + (found["since"] or {"audited": 0})["audited"]
-    verdict = mlflow_audits.AuditVerdict(not mismatches, audited, mismatches, datetime.now(UTC).isoformat(timespec="seconds"))
+    accepted = [*(found["since"] or {"accepted": []})["accepted"], *found.get("accepted", [])]
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    verdict = mlflow_audits.AuditVerdict(not mismatches, audited, mismatches, at, report.accepted_text(accepted))
     mlflow_audits.record(found["features_digest"], verdict, tracking_uri)

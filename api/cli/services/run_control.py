@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from streams.health.findings import Finding
 
 
+_MOST_LINES = 1_000_000_000
+
+
 def run_status(as_json: bool) -> None:
     """As ``tidemark status`` promises."""
     home = services.home_from_environment()
@@ -67,6 +70,8 @@ def run_logs(service: str | None, follow: bool, lines: int) -> None:
     if service is not None and service not in files:
         raise ServiceError(f"there is no log of {service!r} in {home / 'logs'}; there are those of {', '.join(files)}")
     chosen = list(files.values()) if service is None else [files[service]]
+    if lines > _MOST_LINES:
+        raise UserError(f"-n {lines} are more lines than there can be; give at most {_MOST_LINES:,}")
     os.execvp("tail", ["tail", "-n", str(lines), *(["-F"] if follow else []), *chosen])
 
 

@@ -17,6 +17,8 @@ from streams.messages.seal import Seal
 
 def run(show: str | None, replay: str | None, summary: Path | None) -> None:
     """As ``tidemark dead-letters`` promises."""
+    if show == "" or replay == "":
+        raise UserError("the reason is empty; `tidemark dead-letters` lists those that there are")
     if show is not None and replay is not None:
         raise UserError("--show and --replay are two things; give one of them")
     settings = Settings.resolve(require_services=False)

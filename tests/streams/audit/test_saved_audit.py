@@ -1,5 +1,7 @@
 """An audit that goes on from a saved one finds what one finds that looks at everything, wherever it was cut."""
 
+import os
+import re
 from dataclasses import replace
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -92,7 +94,7 @@ def audits(tmp_path_factory: pytest.TempPathFactory) -> SavedAudits:
 
 def through_files(audits: SavedAudits, audit: SavedAudit) -> SavedAudit:
     audits.save(audit)
-    return audits.found()[0].load()
+    return audits.found()[0][0].load()
 
 
 def states(auditor: Auditor) -> list[bytes]:
@@ -225,31 +227,53 @@ def test_of_a_key_that_was_quiet_since_the_saved_state_is_the_one_that_the_api_r
 
 def test_only_the_last_two_are_kept_and_leftovers_go(audits: SavedAudits, tmp_path: Path) -> None:
     own = SavedAudits(tmp_path / "audits", FRAUD_V1, SEAL)
-    assert own.found() == []
+    assert own.found() == ([], [])
     audit = half_way(audits)
     (tmp_path / "audits" / ".unfinished-999999999").mkdir(parents=True)
     folders = [own.save(audit) for _ in range(3)]
     assert sorted(path.name for path in own.folder.iterdir()) == [folder.name for folder in folders[1:]]
-    assert [one.folder for one in own.found()] == folders[:0:-1]
+    assert [one.folder for one in own.found()[0]] == folders[:0:-1]
 
 
-@pytest.mark.parametrize("name", ["saved.json", "states.arrow", "places.arrow"])
-def test_what_was_changed_is_refused(audits: SavedAudits, tmp_path: Path, name: str) -> None:
-    own = SavedAudits(tmp_path / "audits", FRAUD_V1, SEAL)
-    file = own.save(half_way(audits)) / name
+def spoil(file: Path, how: str) -> None:
     content = file.read_bytes()
-    file.write_bytes(content.replace(b'"audited": 10', b'"audited": 99') if name == "saved.json" else content[:-9] + b"?" + content[-8:])
-    with pytest.raises(UserError, match=rf"saved audit in .* can't be used \({name} .*--from-beginning"):
-        own.found()[0].load()
+    if how == "changed":
+        file.write_bytes(
+            content.replace(b'"audited": 10', b'"audited": 99') if file.suffix == ".json" else content[:-9] + b"?" + content[-8:]
+        )
+        return
     file.unlink()
-    with pytest.raises(UserError, match="can't be used"):
-        own.found()[0].load()
+    if how == "a pipe":  # to be waited for in vain
+        os.mkfifo(file)
 
 
-def test_another_deployments_is_refused(audits: SavedAudits) -> None:
+@pytest.mark.parametrize("how", ["changed", "missing", "a pipe"])
+@pytest.mark.parametrize("name", ["saved.json", "states.arrow", "places.arrow"])
+def test_what_was_changed_is_left_aside_for_the_one_before(audits: SavedAudits, tmp_path: Path, name: str, how: str) -> None:
+    own = SavedAudits(tmp_path / "audits", FRAUD_V1, SEAL)
+    first, second = (own.save(half_way(audits)) for _ in range(2))
+    spoil(second / name, how)
+    usable, (why,) = own.found()
+    assert [one.folder for one in usable] == [first]
+    assert re.search(rf"saved audit in {second} is left aside, .*\({name}", why)
+    third = own.save(usable[0].load())
+    assert [one.folder for one in own.found()[0]] == [third]
+    assert own.found()[1] == [], "nobody needs what is older than a good one"
+
+
+def test_another_deployments_is_left_aside(audits: SavedAudits) -> None:
     half_way(audits)
-    with pytest.raises(UserError, match="not sealed by this deployment"):
-        SavedAudits(audits.folder, FRAUD_V1, Seal("another")).found()
+    usable, aside = SavedAudits(audits.folder, FRAUD_V1, Seal("another")).found()
+    assert usable == []
+    assert "not sealed by this deployment" in aside[0]
+
+
+def test_a_place_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "audits").write_text("x")
+    with pytest.raises(UserError, match="is no folder; remove it"):
+        SavedAudits(tmp_path / "audits", FRAUD_V1, SEAL).found()
+    with pytest.raises(UserError, match=r"audits can't be saved in .*audits/fraud_v1 \("):
+        SavedAudits(tmp_path / "audits" / "fraud_v1", FRAUD_V1, SEAL).require_writable()
 
 
 @pytest.mark.parametrize(
