@@ -77,7 +77,7 @@ def refusal(settled: SettledFacts | None, currency: str, features: str | None, k
         )
     if features is not None and features != settled.features:
         return (
-            f"this command computes {features}, but the deployment on Kafka at {kafka} {settled.features}; set TIDEMARK_FEATURES so, or unset "
-            f"it and run `tidemark up --features {settled.features}`, or build the states of {features} with `tidemark rebuild-state`"
+            f"this command computes {features}, but the deployment on Kafka at {kafka} {settled.features}; set TIDEMARK_FEATURES so, or "
+            f"unset it and run `tidemark up --features {settled.features}`, or build the states of {features} with `tidemark rebuild-state`"
         )
     return None
