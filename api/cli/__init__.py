@@ -116,6 +116,11 @@ def _run() -> int:
         return 2
     except (typer.Abort, KeyboardInterrupt):
         return 130
+    except SystemExit as ended:
+        # What Click makes of a pipe that nobody reads any more.
+        if ended.code == 1 and _is_read_no_more():
+            return _UNREAD
+        raise
     except Exception as error:
         if _terminated.is_set():  # by which what it used, such as Spark's JVM, may have been ended too
             return _TERMINATED
