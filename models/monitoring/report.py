@@ -73,7 +73,7 @@ def text(of: VersionReport) -> Sequence[str]:
     ]
     lines += [f"  {name}: {_shown(found.all.figures[name])}" for name in _SHOWN if name in found.all.figures]
     if of.drift is None:
-        return [*lines, "  no reference is kept with this version, so drift can't be told"]
+        return [*lines, "  no reference is kept with this version, so it isn't known whether its input has drifted"]
     far = [drift for drift in of.drift if drift.level != "none"]
     lines.append(f"  {len(far)} of {len(of.drift)} columns have drifted")
     for drift in far[:_MOST_DRIFTS]:
@@ -84,6 +84,6 @@ def text(of: VersionReport) -> Sequence[str]:
 def _shown(figure: Figure) -> str:
     if figure.value is None:
         return "not determined by these rows"
-    form = ",.0f" if abs(figure.value) > 1 else ".3f"
+    form = ",.0f" if abs(figure.value) > 1 else ".4f"
     between = "" if figure.low is None or figure.high is None else f" ({figure.low:{form}} to {figure.high:{form}})"
     return f"{figure.value:{form}}{between}"
