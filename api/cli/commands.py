@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "retrain": ("api.cli.models.training:retrain", "train a candidate, for an alert or by schedule"),
         "backtest": ("api.cli.models.backtest:backtest", "score a file as the stream would have"),
         "promote": ("api.cli.models.promotion:promote", "let a version serve, if it passes the gate"),
+        "monitor": ("api.cli.models.monitor:monitor", "say whether what serves is still good"),
     },
     "Offline store": {
         "archive": ("api.cli.offline.archive:archive", "keep the topics as Parquet by day"),
@@ -73,6 +74,7 @@ EXAMPLES: Mapping[str, str] = {
     "rebuild-state": "tidemark rebuild-state --features fraud_v2",
     "train": "tidemark train --data history.parquet --from 2025-02-01 --to 2025-02-20",
     "retrain": 'tidemark retrain --reason "drift of amount" --json report.json',
+    "monitor": "tidemark monitor --as-of 2025-03-10 --json monitor.json",
     "backtest": "tidemark backtest history.parquet --columns tidemark --from 2025-02-20 --scores scores.parquet",
     "promote": "tidemark promote 3",
     "archive": "tidemark archive --once",

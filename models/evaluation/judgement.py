@@ -7,11 +7,13 @@ estimated from some of them by weights. It wants whole days.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Self
 
 import msgspec
 import numpy as np
 
-from features.arrays import Float64, Int64
+from features.arrays import Bool, Float64, Int64
 from features.definitions import DAY
 from models.costs import Costs
 from models.evaluation.bootstrap import Interval, bootstrap
@@ -43,7 +45,7 @@ class Figure(msgspec.Struct, frozen=True):
 
 class Judgement(msgspec.Struct, frozen=True):
     """The figures of some rows: ranking (``auc_roc``, ``average_precision``, ``recall_at_…_fpr``, ``card_precision_at_100``, 0–1),
-    decisions (``review_…`` at the review threshold or above, ``block_…`` at the block threshold; 0–1), probabilities (``brier``,
+    decisions (``review_…`` of what was flagged for a review or a block, ``block_…`` of what was blocked; 0–1), probabilities (``brier``,
     ``calibration_error``, 0–1), money (minor units: ``money_saved``, ``cost``, ``cost_of_no_decisions``). ``rows``, ``frauds`` and
     ``users`` are as many as there are, whatever their weights."""
 
@@ -78,6 +80,19 @@ class Evaluation(msgspec.Struct, frozen=True):
         return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
 
 
+@dataclass(frozen=True)
+class Decided:
+    """What was decided on each row: ``flagged`` for a review or a block, or ``blocked``."""
+
+    flagged: Bool
+    blocked: Bool
+
+    @classmethod
+    def by(cls, policy: Policy, probability: Float64) -> Self:
+        """What a policy decides by the probability alone."""
+        return cls(probability >= policy.review_threshold, probability >= policy.block_threshold)
+
+
 def evaluate(
     rows: ScoredRows, policy: Policy, costs: Costs, known: KnownFrauds, seed: int = 0, resamples: int = EVALUATION_RESAMPLES
 ) -> Evaluation:
@@ -99,10 +114,15 @@ def evaluate(
 
 
 def judge(rows: ScoredRows, policy: Policy, costs: Costs, seed: int = 0, resamples: int = EVALUATION_RESAMPLES) -> Judgement:
-    """The figures of these rows; without intervals if there are few frauds among them."""
+    """The figures of these rows, had the policy decided; without intervals if there are few frauds among them."""
+    return judge_decided(rows, Decided.by(policy, rows.probability), costs, seed, resamples)
+
+
+def judge_decided(rows: ScoredRows, decided: Decided, costs: Costs, seed: int = 0, resamples: int = EVALUATION_RESAMPLES) -> Judgement:
+    """The figures of these rows as they were decided; without intervals if there are few frauds among them."""
     if not len(rows):
         return Judgement(0, 0, 0, {})
-    statistic = Statistic(rows, policy, costs)
+    statistic = Statistic(rows, decided, costs)
     users = len(np.unique(rows.user))
     if rows.frauds < FEWEST_FRAUDS or not resamples:
         plain = statistic(np.ones(len(rows), np.int64))
@@ -120,21 +140,21 @@ class Statistic:
     Whatever is a sum over rows is summed up for each user once, for resamples are many.
     """
 
-    def __init__(self, rows: ScoredRows, policy: Policy, costs: Costs) -> None:
+    def __init__(self, rows: ScoredRows, decided: Decided, costs: Costs) -> None:
         self._ranking = Ranking.of(rows.is_fraud, rows.probability)
         self._cards = CardRanking.of(rows.event_time // DAY, rows.user, rows.is_fraud, rows.probability)
         self._a_row, self._user = np.unique(rows.user, return_index=True, return_inverse=True)[1:]
         self._bins = Bins.of(rows.probability, rows.weight)
         self._each = rows.weight
-        flagged, blocked = rows.probability >= policy.review_threshold, rows.probability >= policy.block_threshold
+        flagged, blocked = decided.flagged, decided.blocked
         self._sums = {
             "rows": self._by_user(np.ones(len(rows))),
             "frauds": self._by_user(rows.is_fraud),
             "squares": self._by_user((rows.probability - rows.is_fraud) ** 2),
             "lost": self._by_user(costs.lost(rows.amount, rows.is_fraud)),
             "saved": self._by_user(costs.saved(rows.amount, rows.is_fraud, flagged & ~blocked, blocked)),
-            **{f"{name}_flagged": self._by_user(decided) for name, decided in (("review", flagged), ("block", blocked))},
-            **{f"{name}_caught": self._by_user(decided & rows.is_fraud) for name, decided in (("review", flagged), ("block", blocked))},
+            **{f"{name}_flagged": self._by_user(chosen) for name, chosen in (("review", flagged), ("block", blocked))},
+            **{f"{name}_caught": self._by_user(chosen & rows.is_fraud) for name, chosen in (("review", flagged), ("block", blocked))},
         }
         self._announced, self._come_true = self._by_user_and_bin(rows.probability), self._by_user_and_bin(rows.is_fraud)
 
@@ -151,6 +171,9 @@ class Statistic:
             found[f"{name}_precision"] = _ratio(caught, flagged)
             found[f"{name}_recall"] = _ratio(caught, sums["frauds"])
             found[f"{name}_f1"] = _ratio(2 * caught, flagged + sums["frauds"])
+            legitimate, passed = sums["rows"] - sums["frauds"], sums["rows"] - flagged
+            found[f"{name}_false_positive_rate"] = _ratio(flagged - caught, legitimate)
+            found[f"{name}_negative_predictive_value"] = _ratio(passed - (sums["frauds"] - caught), passed)
         found["brier"] = _ratio(sums["squares"], sums["rows"])
         found["calibration_error"] = expected_calibration_error(of_user @ self._announced, of_user @ self._come_true, sums["rows"])
         return found | {"money_saved": sums["saved"], "cost": sums["lost"] - sums["saved"], "cost_of_no_decisions": sums["lost"]}

@@ -23,7 +23,7 @@ class FittedBaseline:
 
     def log_odds(self, vectors: Float32) -> Float64:
         """Log-odds of a fraud for each row (float32, n × features, NaN = missing), finite."""
-        return log_odds_of(np.clip(self.predict(vectors), 1e-15, 1 - 1e-15))
+        return log_odds_of(self.predict(vectors))
 
     def predict(self, vectors: Float32) -> Float64:
         """Probability of a fraud, 0–1, for each row."""

@@ -13,6 +13,9 @@ from sklearn.linear_model import LogisticRegression
 from features.arrays import Bool, Float64
 from models.evaluation.metrics import has_both_classes
 
+# What is nearer to 0 or 1 counts as this far away.
+_NEAREST = 1e-15
+
 
 def probability_of(log_odds: Float64) -> Float64:
     """The probabilities (0–1) that these log-odds stand for; neither overflows, nor rounds different small ones to one."""
@@ -20,8 +23,9 @@ def probability_of(log_odds: Float64) -> Float64:
 
 
 def log_odds_of(probability: Float64) -> Float64:
-    """The log-odds that these probabilities (between 0 and 1) stand for; infinite at 0 and 1."""
-    return np.asarray(np.log(probability) - np.log1p(-probability), np.float64)
+    """The log-odds that these probabilities (0–1) stand for; finite at 0 and 1 too, which models say that can tell all rows apart."""
+    inside = np.clip(probability.astype(np.float64), _NEAREST, 1 - _NEAREST)
+    return np.asarray(np.log(inside) - np.log1p(-inside), np.float64)
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,11 +91,11 @@ def reference(
     times; each counts by its weight. Raises ValueError if there are no rows."""
     if not len(vectors):
         raise ValueError("a reference needs at least one row")
-    weekday = _weekday(event_time)
+    weekday = weekday_of(event_time)
     features = {name: histogram(vectors[:, place], weekday, weight) for place, name in enumerate(names)}
     scored = None
     if scores is not None and scores_time is not None:
-        scored = histogram(scores, _weekday(scores_time), scores_weight, categories=False)
+        scored = histogram(scores, weekday_of(scores_time), scores_weight, categories=False)
     return Reference(
         _stood_for(len(vectors), weight),
         int(event_time.min()),
@@ -134,5 +134,6 @@ def _stood_for(rows: int, weight: Float64 | None) -> int:
     return rows if weight is None else round(float(weight.sum()))
 
 
-def _weekday(event_time: Int64) -> Int64:
+def weekday_of(event_time: Int64) -> Int64:
+    """The weekday of each time (ms, UTC): 0–6, Monday first."""
     return (event_time // DAY + _THURSDAY) % 7

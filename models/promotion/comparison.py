@@ -12,7 +12,7 @@ import numpy as np
 from features.arrays import Float64
 from models.costs import Costs
 from models.evaluation.bootstrap import Clusters
-from models.evaluation.judgement import Statistic
+from models.evaluation.judgement import Decided, Statistic
 from models.evaluation.metrics import has_both_classes
 from models.evaluation.scored_rows import ScoredRows
 from models.policy import Policy
@@ -73,7 +73,9 @@ def compare(rows: ScoredRows, candidate: tuple[Float64, Policy], champion: tuple
     """
     if not has_both_classes(rows.is_fraud):
         raise ValueError("a comparison needs frauds and others")
-    of_candidate, of_champion = (Statistic(rows.scored(probability), policy, costs) for probability, policy in (candidate, champion))
+    of_candidate, of_champion = (
+        Statistic(rows.scored(probability), Decided.by(policy, probability), costs) for probability, policy in (candidate, champion)
+    )
     ones = np.ones(len(rows), np.int64)
     ours, theirs = of_candidate(ones), of_champion(ones)
     margins = {

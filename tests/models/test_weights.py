@@ -7,7 +7,7 @@ import pytest
 
 from features.definitions import DAY
 from models.costs import Costs
-from models.evaluation.judgement import Statistic
+from models.evaluation.judgement import Decided, Statistic
 from models.evaluation.plots import evaluation_plots
 from models.evaluation.reliability import reliability
 from models.evaluation.scored_rows import KnownFrauds, ScoredRows
@@ -51,15 +51,15 @@ def test_a_sample_gives_the_policy_of_the_whole(capacity: float) -> None:
 
 def test_a_sample_gives_the_figures_of_the_whole() -> None:
     ones = np.ones(len(SAMPLE), np.int64)
-    of_sample = Statistic(SAMPLE, POLICY, COSTS)(ones)
-    of_whole = Statistic(WHOLE, POLICY, COSTS)(np.repeat(ones, TIMES))
+    of_sample = Statistic(SAMPLE, Decided.by(POLICY, SAMPLE.probability), COSTS)(ones)
+    of_whole = Statistic(WHOLE, Decided.by(POLICY, WHOLE.probability), COSTS)(np.repeat(ones, TIMES))
     assert of_sample == pytest.approx(of_whole)
     # So too if users are drawn several times, or never.
     drawn = np.random.default_rng(0).integers(0, 3, SAMPLE.user.max() + 1)
-    of_sample, of_whole = (Statistic(rows, POLICY, COSTS)(drawn[rows.user]) for rows in (SAMPLE, WHOLE))
+    of_sample, of_whole = (Statistic(rows, Decided.by(POLICY, rows.probability), COSTS)(drawn[rows.user]) for rows in (SAMPLE, WHOLE))
     assert of_sample == pytest.approx(of_whole)
-    unweighted = Statistic(replace(SAMPLE, weight=None), POLICY, COSTS)(ones)
-    assert unweighted["brier"] > 1.5 * Statistic(SAMPLE, POLICY, COSTS)(ones)["brier"]
+    unweighted = Statistic(replace(SAMPLE, weight=None), Decided.by(POLICY, SAMPLE.probability), COSTS)(ones)
+    assert unweighted["brier"] > 1.5 * Statistic(SAMPLE, Decided.by(POLICY, SAMPLE.probability), COSTS)(ones)["brier"]
     for one, other in zip(
         reliability(SAMPLE.probability, SAMPLE.is_fraud, SAMPLE.weight), reliability(WHOLE.probability, WHOLE.is_fraud), strict=True
     ):
@@ -123,7 +123,10 @@ def test_thinned_rows_give_what_all_give_but_for_chance() -> None:
         assert thinned[name].value == pytest.approx(of_all[name].value, rel=0.05), name
     # What was chosen on a part of the rows saves as much on all of them.
     policies = [found[name].policy for name in ("all", "thinned")]
-    saved = [Statistic(scores, policy, COSTS)(np.ones(len(scores), np.int64))["money_saved"] for policy in policies]
+    saved = [
+        Statistic(scores, Decided.by(policy, scores.probability), COSTS)(np.ones(len(scores), np.int64))["money_saved"]
+        for policy in policies
+    ]
     assert saved[1] == pytest.approx(saved[0], rel=0.01)
     assert policies[1].block_threshold == pytest.approx(policies[0].block_threshold, rel=0.2)
     chosen = [policy.chosen for policy in policies]

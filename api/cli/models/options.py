@@ -81,3 +81,20 @@ class PromoteOptions:
     reason: Annotated[str, typer.Option(metavar="TEXT", help="Why it is forced.")] = ""
     author: AuthorOption = None
     summary: SummaryOption = None
+
+
+@dataclass(frozen=True)
+class MonitorOptions:
+    """Of ``monitor``."""
+
+    as_of: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Say what was known as this day began, UTC; else all that is archived.")
+    ] = None
+    begin: Annotated[str | None, typer.Option("--from", metavar="DATE", help="The first day of decisions, UTC; else the archive's.")] = None
+    end: Annotated[str | None, typer.Option("--to", metavar="DATE", help="The day after the last, UTC; else the archive's end.")] = None
+    store: StoreOption = None
+    labels_after: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="How long labels take: what is younger isn't judged by; 7d.")
+    ] = None
+    cost: CostOption = None
+    summary: SummaryOption = None

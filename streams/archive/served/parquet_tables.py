@@ -15,6 +15,7 @@ from models.training_set.label_maturity import Immature
 from models.training_set.rows import TrainingSet
 from models.training_set.snapshot import DataSnapshot, digest_of_names
 from streams.archive.archived_topics import ARCHIVED
+from streams.archive.served import decided
 from streams.archive.served.rows import DECISION_COLUMNS, LABEL_COLUMNS, LOG_COLUMNS, ServedRows, served_rows
 from streams.messages.topics import DECISIONS, LABELS, SCORING_LOG, TRANSACTIONS, Topic
 
@@ -59,14 +60,9 @@ class ServedArchive:
         taken = pc.field("refused").is_null()
         in_range = (pc.field("event_time") >= begin) & (pc.field("event_time") < end)
         log = _table(self.store, SCORING_LOG).read([*LOG_COLUMNS, *feature_set.names], taken & in_range)
-        # A label is on its own topic, on the users' log as a copy, or, if a replay sent it, only there.
-        labels = [
-            self._read(LABELS, LABEL_COLUMNS, taken & in_range),
-            self._read(TRANSACTIONS, LABEL_COLUMNS, taken & in_range & (pc.field("kind") == "label")),
-        ]
         return served_rows(
             log,
-            pa.concat_tables(labels),
+            self._labels(taken & in_range),
             self._read(DECISIONS, DECISION_COLUMNS, taken & in_range),
             feature_set,
             begin,
@@ -75,6 +71,25 @@ class ServedArchive:
             labels_after,
             immature,
         )
+
+    def model_digests(self, begin: int, end: int) -> list[str]:
+        """Of the models that have decided in the range (ms), in the order of their first decisions."""
+        rows = pc.field("refused").is_null() & (pc.field("event_time") >= begin) & (pc.field("event_time") < end)
+        log = _table(self.store, SCORING_LOG).read(["event_time", "model_digest"], rows)
+        by_digest = log.set_column(1, "model_digest", log["model_digest"].cast(pa.string())).group_by("model_digest")
+        first = by_digest.aggregate([("event_time", "min")])
+        return list(first.sort_by("event_time_min")["model_digest"].to_pylist())
+
+    def decided(self, begin: int, end: int, as_of: int, features: Sequence[str]) -> pa.Table:
+        """What was decided in the range, with these features as served and what is known ``as_of``; see ``decided_rows``. Times in ms."""
+        rows = pc.field("refused").is_null() & (pc.field("event_time") >= begin) & (pc.field("event_time") < end)
+        log = _table(self.store, SCORING_LOG).read([*decided.LOG_COLUMNS, *features], rows)
+        return decided.decided_rows(log, self._labels(rows), self._read(DECISIONS, DECISION_COLUMNS, rows), as_of)
+
+    def _labels(self, rows: pc.Expression) -> pa.Table:
+        # A label is on its own topic, on the users' log as a copy, or, if a replay sent it, only there.
+        on_log = self._read(TRANSACTIONS, LABEL_COLUMNS, rows & (pc.field("kind") == "label"))
+        return pa.concat_tables([self._read(LABELS, LABEL_COLUMNS, rows), on_log])
 
     def uris(self, topic: str) -> list[str]:
         """The files of a topic's table that count now; none if it was never archived."""

@@ -75,10 +75,10 @@ def served_rows(
     )
     if not len(served):
         raise UserError(nothing_decided(feature_set))
-    served = _once(served.sort_by([(name, "ascending") for name in ORDER]))
-    known = _newest(labels.filter(pc.less_equal(labels["label_time"], as_of)))
-    verdict = _matched(served, known, "is_fraud")
-    blocked = pc.equal(pc.fill_null(_matched(served, _once(decisions), "decision"), ""), "block").to_numpy(zero_copy_only=False)
+    served = once(served.sort_by([(name, "ascending") for name in ORDER]))
+    known = newest(labels.filter(pc.less_equal(labels["label_time"], as_of)))
+    verdict = matched(served, known, "is_fraud")
+    blocked = pc.equal(pc.fill_null(matched(served, once(decisions), "decision"), ""), "block").to_numpy(zero_copy_only=False)
     labelled = verdict.is_valid().to_numpy(zero_copy_only=False)
     event_time = served["event_time"].to_numpy()
     mature = event_time + labels_after <= as_of
@@ -86,7 +86,7 @@ def served_rows(
     weight: npt.NDArray[np.float64] | None = None
     counted = mature
     if immature == "weighted":
-        took = _matched(served, known, "label_time").to_numpy(zero_copy_only=False) - event_time
+        took = matched(served, known, "label_time").to_numpy(zero_copy_only=False) - event_time
         frauds = mature & pc.fill_null(verdict, False).to_numpy(zero_copy_only=False)
         delays = np.clip(took[frauds], 0, labels_after).astype(np.int64)
         weight = np.where(mature, 1.0, immature_weights(as_of - event_time, labelled, delays))
@@ -117,19 +117,19 @@ def nothing_left(immature: int, unseen: int) -> str:
     )
 
 
-def _once(table: pa.Table) -> pa.Table:
+def once(table: pa.Table) -> pa.Table:
     """The first row of each transaction; at least once delivery may have sent it twice."""
     numbered = table.append_column("_place", pa.array(np.arange(len(table))))
     first = numbered.group_by(list(_KEY)).aggregate([("_place", "min")])["_place_min"].to_numpy()
     return table.take(pa.array(np.sort(first)))
 
 
-def _newest(labels: pa.Table) -> pa.Table:
+def newest(labels: pa.Table) -> pa.Table:
     """Of each transaction the label that counts: the newest by label time, of equally new ones a fraud."""
-    return _once(labels.sort_by([("label_time", "descending"), ("is_fraud", "descending")]))
+    return once(labels.sort_by([("label_time", "descending"), ("is_fraud", "descending")]))
 
 
-def _matched(rows: pa.Table, found: pa.Table, column: str) -> pa.ChunkedArray:
+def matched(rows: pa.Table, found: pa.Table, column: str) -> pa.ChunkedArray:
     """The ``column`` of ``found`` for each row's transaction, null where it has none; in the order of the rows."""
     keyed = rows.select(_KEY).append_column("_place", pa.array(np.arange(len(rows))))
     return keyed.join(found.select([*_KEY, column]), list(_KEY), join_type="left outer").sort_by("_place")[column]

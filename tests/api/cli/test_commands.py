@@ -59,6 +59,7 @@ Models:
   retrain         train a candidate, for an alert or by schedule
   backtest        score a file as the stream would have
   promote         let a version serve, if it passes the gate
+  monitor         say whether what serves is still good
 
 Offline store:
   archive         keep the topics as Parquet by day

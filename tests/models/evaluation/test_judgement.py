@@ -10,7 +10,7 @@ from sklearn.metrics import average_precision_score, brier_score_loss, f1_score,
 from features.definitions import DAY
 from models.costs import Costs
 from models.evaluation.bootstrap import Clusters
-from models.evaluation.judgement import CARDS_A_DAY, Evaluation, Statistic, evaluate, judge
+from models.evaluation.judgement import CARDS_A_DAY, Decided, Evaluation, Statistic, evaluate, judge
 from models.evaluation.metrics import card_precision_at_k
 from models.evaluation.scored_rows import KnownFrauds, ScoredRows, amount_bands, newness
 from models.policy import UNREACHABLE, Policy
@@ -24,7 +24,7 @@ KNOWN = KnownFrauds.of(ROWS.event_time, ROWS.user, ROWS.is_fraud, 7 * DAY)
 
 
 def plain(rows: ScoredRows, weight: np.ndarray | None = None) -> dict[str, float]:
-    return Statistic(rows, POLICY, COSTS)(np.ones(len(rows), np.int64) if weight is None else weight)
+    return Statistic(rows, Decided.by(POLICY, rows.probability), COSTS)(np.ones(len(rows), np.int64) if weight is None else weight)
 
 
 def test_figures_are_those_of_scikit_learn() -> None:
@@ -52,7 +52,7 @@ def test_a_weight_of_two_counts_like_two_rows() -> None:
     weight = of_user[ROWS.user]
     twice = np.repeat(np.arange(len(ROWS)), weight)
     repeated = ScoredRows(*(getattr(ROWS, name)[twice] for name in ("event_time", "user", "amount", "is_fraud", "probability")))
-    expected = Statistic(repeated, POLICY, COSTS)(np.ones(len(repeated), np.int64))
+    expected = Statistic(repeated, Decided.by(POLICY, repeated.probability), COSTS)(np.ones(len(repeated), np.int64))
     found = plain(ROWS, weight)
     # Cards and bins are of the rows as they are, so their figures are compared where they are defined alike.
     for name in expected.keys() - {"card_precision_at_100", "calibration_error"}:
@@ -64,7 +64,7 @@ def test_money_saved_is_loss_prevented_minus_false_positives_minus_reviews() -> 
         np.arange(6), np.arange(6), np.full(6, 10_000), np.array([1, 1, 1, 0, 0, 0], bool), np.array([0.9, 0.4, 0.1, 0.9, 0.4, 0.1])
     )
     costs = Costs(fraud_loss=1.0, chargeback_fee=500, margin=0.1, goodwill=200, review=300)
-    found = Statistic(rows, POLICY, costs)(np.ones(6, np.int64))
+    found = Statistic(rows, Decided.by(POLICY, rows.probability), costs)(np.ones(6, np.int64))
     prevented, turned_away, reviews = 2 * (10_000 + 500), 1_000 + 200, 2 * 300
     assert found["money_saved"] == prevented - turned_away - reviews
     assert found["cost_of_no_decisions"] == 3 * 10_500
@@ -96,7 +96,7 @@ def test_the_calibration_error_has_no_interval_for_resamples_lie_around_another_
     for _ in range(10):
         probability = rng.uniform(0, 0.2, len(ROWS))
         honest = replace(ROWS, probability=probability, is_fraud=rng.random(len(ROWS)) < probability)
-        statistic = Statistic(honest, POLICY, COSTS)
+        statistic = Statistic(honest, Decided.by(POLICY, honest.probability), COSTS)
         of_rows.append(plain(honest)["calibration_error"])
         of_resamples += [statistic(weight)["calibration_error"] for weight in Clusters.of(honest.user).weights(rng, 20)]
     assert np.mean(of_resamples) > 1.2 * np.mean(of_rows)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.learners.calibration import Platt
+from models.learners.calibration import Platt, log_odds_of
 
 
 def test_it_finds_the_line_that_outcomes_came_from() -> None:
@@ -30,3 +30,13 @@ def test_what_says_nothing_stays_as_it_is() -> None:
         Platt.fit(np.zeros(2), np.array([True, True]))
     with pytest.raises(ValueError, match="must rise"):
         Platt(0.0)
+
+
+def test_certainty_has_log_odds_too() -> None:
+    """Trees that can tell all rows apart give 1 and 0; a calibration of those must be possible."""
+    found = log_odds_of(np.array([0.0, 1e-30, 0.5, 1 - 2**-24, 1.0]))
+    assert np.isfinite(found).all()
+    assert (np.diff(found) >= 0).all()
+    assert found[2] == 0
+    sure = np.repeat([0.0, 1.0], 50)
+    assert Platt.fit(log_odds_of(sure), sure > 0.5).probability(log_odds_of(sure)) == pytest.approx(sure, abs=0.01)
