@@ -80,17 +80,21 @@ class DeadLetters:
     def tally(self, advance: Advance) -> Tally:
         """Counts them; ``advance`` gets how many offsets more are done."""
         sent_again = sent_again_in(self._facts())
-        tally, seen = Tally(lost={reason: done.lost for reason, done in sent_again.items() if done.lost}), set[int]()
+        tally = Tally(lost={reason: done.lost for reason, done in sent_again.items() if done.lost})
+        seen, replayed = set[int](), set[int]()
         for number, record, letter in self._letters(self._bounds, advance):
             if letter is None:
                 tally.unreadable += 1
                 continue
-            if (identity := _identity(letter)) in seen:
-                continue
-            seen.add(identity)
-            tally.letters[letter.topic, letter.reason] += 1
+            if (identity := _identity(letter)) not in seen:
+                seen.add(identity)
+                tally.letters[letter.topic, letter.reason] += 1
             done = sent_again.get(letter.reason)
-            if letter.topic in SENT_BY_OTHERS and done is not None and record.offset < self._within(done.positions).get(number, 0):
+            if identity in replayed or letter.topic not in SENT_BY_OTHERS or done is None:
+                continue
+            # Of several copies any one shows it, wherever the others lie.
+            if record.offset < self._within(done.positions).get(number, 0):
+                replayed.add(identity)
                 tally.replayed[letter.topic, letter.reason] += 1
         return tally
 
