@@ -263,7 +263,6 @@ class Recomputation:
 
     def _order(self, target: int, read: Sequence[Batch]) -> Observed:
         state, made = self.merchants[target], list[Batch]()
-        noted: list[int] = []
         for batch in read:
             named = admit(state, batch, Counter()).rows
             rows = self._take(target, named["source"].to_numpy(), named["offset"].to_numpy())
@@ -271,14 +270,14 @@ class Recomputation:
                 continue
             # Admitted already, so it names nothing that could be missing before it.
             made.append(Batch(rows, {}, batch.position))
-            noted.append(batch.position[1])
             if self.watchers:
                 self._tell_ordered(target, rows, batch.position[1])
         if not made:
             return self._nothing()
         observed = advance([(state, made)], Counter())
-        for batch, offset in zip(made, noted, strict=True):
-            self._changes["merchant"][target].note(state.merchants, batch.rows, "merchant_id", np.full(len(batch.rows), offset))
+        for batch in made:
+            at = np.full(len(batch.rows), batch.position[1])
+            self._changes["merchant"][target].note(state.merchants, batch.rows, "merchant_id", at)
         return observed
 
     def _take(self, target: int, sources: np.ndarray, offsets: np.ndarray) -> pa.RecordBatch | None:

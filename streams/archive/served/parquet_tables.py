@@ -57,13 +57,12 @@ class ServedArchive:
         self, feature_set: FeatureSet, begin: int, end: int, as_of: int, labels_after: int, immature: Immature = "left-out"
     ) -> ServedRows:
         """The same as a table."""
-        taken = pc.field("refused").is_null()
-        in_range = (pc.field("event_time") >= begin) & (pc.field("event_time") < end)
-        log = _table(self.store, SCORING_LOG).read([*LOG_COLUMNS, *feature_set.names], taken & in_range)
+        taken = _taken(begin, end)
+        log = _table(self.store, SCORING_LOG).read([*LOG_COLUMNS, *feature_set.names], taken)
         return served_rows(
             log,
-            self._labels(taken & in_range),
-            self._read(DECISIONS, DECISION_COLUMNS, taken & in_range),
+            self._labels(taken),
+            self._read(DECISIONS, DECISION_COLUMNS, taken),
             feature_set,
             begin,
             end,
@@ -74,7 +73,7 @@ class ServedArchive:
 
     def model_digests(self, begin: int, end: int) -> list[str]:
         """Of the models that have decided in the range (ms), in the order of their first decisions."""
-        rows = pc.field("refused").is_null() & (pc.field("event_time") >= begin) & (pc.field("event_time") < end)
+        rows = _taken(begin, end)
         log = _table(self.store, SCORING_LOG).read(["event_time", "model_digest"], rows)
         by_digest = log.set_column(1, "model_digest", log["model_digest"].cast(pa.string())).group_by("model_digest")
         first = by_digest.aggregate([("event_time", "min")])
@@ -82,7 +81,7 @@ class ServedArchive:
 
     def decided(self, begin: int, end: int, as_of: int, features: Sequence[str]) -> pa.Table:
         """What was decided in the range, with these features as served and what is known ``as_of``; see ``decided_rows``. Times in ms."""
-        rows = pc.field("refused").is_null() & (pc.field("event_time") >= begin) & (pc.field("event_time") < end)
+        rows = _taken(begin, end)
         log = _table(self.store, SCORING_LOG).read([*decided.LOG_COLUMNS, *features], rows)
         return decided.decided_rows(log, self._labels(rows), self._read(DECISIONS, DECISION_COLUMNS, rows), as_of)
 
@@ -105,3 +104,8 @@ class ServedArchive:
 
 def _table(store: Storage, topic: Topic) -> OfflineTable:
     return OfflineTable(store, topic.name, ARCHIVED[topic.name].schema)
+
+
+def _taken(begin: int, end: int) -> pc.Expression:
+    """The rows of the range (event times, ms) that weren't refused."""
+    return pc.field("refused").is_null() & (pc.field("event_time") >= begin) & (pc.field("event_time") < end)
