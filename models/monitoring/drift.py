@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from features.arrays import Float64, Int64
 from models.monitoring.divergence import jensen_shannon_distance, kolmogorov_smirnov, population_stability_index, shares
-from models.monitoring.reference import Histogram, Reference, weekday_of
+from models.monitoring.reference import SCORE, Histogram, Reference, weekday_of
 
 Level = Literal["none", "some", "much"]
 # What is customary for a PSI (Siddiqi, 2006, "Credit Risk Scorecards").
@@ -46,7 +46,7 @@ def drifts(reference: Reference, columns: Mapping[str, npt.NDArray[np.floating]]
     days = np.bincount(weekday_of(event_time), minlength=7)
     found = [_drift(name, histogram, columns[name], days) for name, histogram in reference.features.items()]
     if reference.scores is not None:
-        found.append(_drift("score", reference.scores, scores, days))
+        found.append(_drift(SCORE, reference.scores, scores, days))
     return sorted(found, key=lambda drift: (-drift.psi, drift.name))
 
 

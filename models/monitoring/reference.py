@@ -4,6 +4,7 @@ Scores are those of rows that the scoring booster hadn't seen; of rows it was fi
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Self
 
@@ -11,9 +12,13 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from features.arrays import Float32, Float64, Int64
+from features.arrays import Bool, Float32, Float64, Int64
 from features.definitions import DAY
+from models.monitoring.in_control import DailyCounts, InControl, in_control
 
+SCORE = "score"
+"""What the score's column is called beside the features."""
+RECENT_DAYS = 56
 QUANTILE_BINS = 20
 MOST_CATEGORIES = 24
 _THURSDAY = 3  # 1970-01-01, Monday being 0
@@ -55,10 +60,11 @@ class Histogram(msgspec.Struct, frozen=True):
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """Histograms of each feature, by its name, over all rows that the model was made of, and of the scores over those out of fold.
+    """Histograms of each feature, by its name, over the rows of the newest eight weeks that the model was made of, and of the scores over
+    those out of fold.
 
     ``rows`` and ``score_rows`` are how many transactions these rows stand for; they and the counts are as weighted, rounded. Times are the
-    rows' first and last, ms.
+    rows' first and last, ms. ``in_control`` is None if there are too few days to tell what strays by itself.
     """
 
     rows: int
@@ -67,6 +73,12 @@ class Reference(msgspec.Struct, frozen=True):
     features: Mapping[str, Histogram]
     score_rows: int
     scores: Histogram | None
+    in_control: InControl | None = None
+
+    @property
+    def histograms(self) -> Mapping[str, Histogram]:
+        """Those of the features and, if it is known, of the score (``SCORE``)."""
+        return dict(self.features) if self.scores is None else {**self.features, SCORE: self.scores}
 
     def to_json(self) -> bytes:
         """The text of ``reference.json``."""
@@ -88,22 +100,56 @@ def reference(
     scores_weight: Float64 | None = None,
 ) -> Reference:
     """The reference of rows (float32, n × names, NaN = missing; ``event_time`` in ms) and of out-of-fold ``scores`` (0–1) with their
-    times; each counts by its weight. Raises ValueError if there are no rows."""
+    times; each counts by its weight. Raises ValueError if there are no rows.
+
+    What is older than eight weeks before the newest row is left out: ages, and windows that were not full yet, would make the past look
+    more varied than what comes.
+    """
     if not len(vectors):
         raise ValueError("a reference needs at least one row")
-    weekday = weekday_of(event_time)
-    features = {name: histogram(vectors[:, place], weekday, weight) for place, name in enumerate(names)}
+    since = (int(event_time.max()) // DAY + 1 - RECENT_DAYS) * DAY
+    rows = _Rows.since(since, event_time, weight)
+    columns = {name: rows.of(vectors[:, place]) for place, name in enumerate(names)}
+    found = [(name, histogram(values, rows.weekday, rows.weight)) for name, values in columns.items()]
+    days = [DailyCounts(name, rows.by_day(bins, columns[name])) for name, bins in found]
     scored = None
     if scores is not None and scores_time is not None:
-        scored = histogram(scores, weekday_of(scores_time), scores_weight, categories=False)
+        later = _Rows.since(since, scores_time, scores_weight)
+        recent = later.of(scores)
+        scored = histogram(recent, later.weekday, later.weight, categories=False)
+        days.append(DailyCounts(SCORE, later.by_day(scored, recent)))
     return Reference(
-        _stood_for(len(vectors), weight),
-        int(event_time.min()),
+        _stood_for(len(rows.day), rows.weight),
+        int(event_time[rows.chosen].min()),
         int(event_time.max()),
-        features,
-        0 if scores is None else _stood_for(len(scores), scores_weight),
+        dict(found),
+        0 if scored is None else _stood_for(len(later.day), later.weight),
         scored,
+        in_control(days, weekday_of(since + np.arange(RECENT_DAYS) * DAY)),
     )
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of ``RECENT_DAYS`` days, which are ``chosen`` of all: the number of each's day among these, its weekday and its weight."""
+
+    chosen: Bool
+    day: Int64
+    weekday: Int64
+    weight: Float64 | None
+
+    @classmethod
+    def since(cls, since: int, event_time: Int64, weight: Float64 | None) -> Self:
+        chosen = (event_time >= since) & (event_time < since + RECENT_DAYS * DAY)
+        time = event_time[chosen]
+        return cls(chosen, (time - since) // DAY, weekday_of(time), None if weight is None else weight[chosen])
+
+    def of(self, values: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+        return values[self.chosen]
+
+    def by_day(self, histogram: "Histogram", values: npt.NDArray[np.floating]) -> Int64:
+        """How much fell into each of the histogram's bins on each day (days × bins)."""
+        return _table(self.day, RECENT_DAYS, histogram, values, self.weight)
 
 
 def histogram(values: npt.NDArray[np.floating], weekday: Int64, weight: Float64 | None = None, categories: bool = True) -> Histogram:
@@ -117,9 +163,15 @@ def histogram(values: npt.NDArray[np.floating], weekday: Int64, weight: Float64 
         if len(present):
             edges = tuple(np.unique(_quantiles(values, weight).astype(np.float64)).tolist())
         empty = Histogram(edges, None, (0,) * (len(edges) + 2), ())
-    bins = len(empty.counts)
-    table = np.rint(np.bincount(weekday * bins + empty.place(values), weight, 7 * bins)).astype(np.int64).reshape(7, bins)
+    table = _table(weekday, 7, empty, values, weight)
     return Histogram(empty.edges, empty.categories, tuple(table.sum(axis=0).tolist()), tuple(tuple(of_day) for of_day in table.tolist()))
+
+
+def _table(row: Int64, rows: int, of: Histogram, values: npt.NDArray[np.floating], weight: Float64 | None) -> Int64:
+    """What fell into which bin (rows × bins), of each value in which ``row``."""
+    bins = len(of.counts)
+    counts = np.bincount(row * bins + of.place(values), weight, rows * bins)
+    return np.rint(counts).astype(np.int64).reshape(rows, bins)
 
 
 def _quantiles(values: npt.NDArray[np.floating], weight: Float64 | None) -> npt.NDArray[np.floating]:

@@ -52,10 +52,22 @@ def test_odd_values_are_counted_too(values: np.ndarray) -> None:
 
 
 def test_it_survives_being_written() -> None:
-    scores = RNG.random(100)
-    found = reference(("a", "b"), RNG.random((50, 2)).astype(np.float32), np.arange(50) * DAY, scores, np.arange(100) * DAY)
+    time = np.arange(20_000) * DAY // 500
+    scores = RNG.random(20_000)
+    found = reference(("a", "b"), RNG.random((20_000, 2)).astype(np.float32), time, scores, time)
     assert Reference.from_json(found.to_json()) == found
     assert isinstance(found.scores, Histogram)
-    assert (found.rows, found.score_rows, sum(found.scores.counts)) == (50, 100, 100)
+    assert (found.rows, found.score_rows, sum(found.scores.counts)) == (20_000, 20_000, 20_000)
+    assert found.in_control is not None
+    assert set(found.in_control.columns) == {"a", "b", "score"}
     with pytest.raises(ValueError, match="at least one row"):
         reference(("a",), np.empty((0, 1), np.float32), np.empty(0, np.int64))
+
+
+def test_what_is_older_than_eight_weeks_is_left_out() -> None:
+    time, values = np.arange(0, 100 * DAY, DAY // 4), np.arange(400, dtype=np.float32)[:, None]
+    found = reference(("a",), values, time, values[:, 0] / 400, time)
+    kept = time >= (100 - 56) * DAY
+    newest = reference(("a",), values[kept], time[kept], values[kept, 0] / 400, time[kept])
+    assert found == newest
+    assert (found.first, found.rows, found.score_rows) == ((100 - 56) * DAY, 224, 224)
