@@ -44,24 +44,20 @@ def drifts(reference: Reference, columns: Mapping[str, npt.NDArray[np.floating]]
     if not len(event_time):
         raise ValueError("drift needs at least one row")
     days = np.bincount(weekday_of(event_time), minlength=7)
-    found = [_drift(name, histogram, columns[name], days) for name, histogram in reference.features.items()]
+    found = [drift(name, histogram, histogram.count(columns[name]), days) for name, histogram in reference.features.items()]
     if reference.scores is not None:
-        found.append(_drift(SCORE, reference.scores, scores, days))
-    return sorted(found, key=lambda drift: (-drift.psi, drift.name))
+        found.append(drift(SCORE, reference.scores, reference.scores.count(scores), days))
+    return sorted(found, key=lambda one: (-one.psi, one.name))
 
 
 def expected_counts(histogram: Histogram, days: Int64) -> Float64:
     """What the reference has in each bin, were its weekdays as frequent as in ``days`` (rows of each, Monday first). A weekday of which it
     has no rows counts like all."""
-    whole = np.array(histogram.counts, np.float64)
-    by_day = np.array(histogram.by_weekday, np.float64)
-    there = by_day.sum(axis=1, keepdims=True)
-    profile = np.where(there > 0, by_day / np.maximum(there, 1), whole / max(whole.sum(), 1))
-    return np.asarray(whole.sum() * (days / days.sum()) @ profile)
+    return np.asarray(sum(histogram.counts) * (days / days.sum()) @ histogram.profiles)
 
 
-def _drift(name: str, histogram: Histogram, values: npt.NDArray[np.floating], days: Int64) -> Drift:
-    counts = histogram.count(values)
+def drift(name: str, histogram: Histogram, counts: npt.NDArray[np.number], days: Int64) -> Drift:
+    """Of one column's counts in its reference's bins, of rows on such weekdays (rows of each, Monday first)."""
     then = expected_counts(histogram, days)
     expected, observed = shares(then), shares(counts)
     psi = population_stability_index(expected, observed)

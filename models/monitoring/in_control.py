@@ -129,8 +129,8 @@ def _limit(excess: Float64, rng: np.random.Generator) -> tuple[float, RunLength]
 def _paths(excess: Float64, rng: np.random.Generator) -> Float64:
     """The highest sum of any column after each day (paths × days), while nothing comes down from a limit.
 
-    Days drawn are blurred (a smoothed bootstrap: Silverman and Young, 1987): else none would be further off than the furthest of some dozens,
-    and how long a run is would leap as the limit passes that one.
+    Days drawn are blurred (a smoothed bootstrap: Silverman and Young, 1987): else none would be further off than the furthest of some
+    dozens, and how long a run is would leap as the limit passes that one.
     """
     days = len(excess)
     blur = 1.06 * days**-0.2

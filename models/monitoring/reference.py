@@ -44,6 +44,14 @@ class Histogram(msgspec.Struct, frozen=True):
         inner = [f"{low:g} to {high:g}" for low, high in pairwise(edges)]
         return (*([f"up to {edges[0]:g}", *inner, f"above {edges[-1]:g}"] if edges else ["any"]), "missing")
 
+    @property
+    def profiles(self) -> Float64:
+        """Each weekday's share in each bin (7 × bins). A weekday without rows is like all."""
+        whole = np.array(self.counts, np.float64)
+        by_day = np.array(self.by_weekday, np.float64)
+        there = by_day.sum(axis=1, keepdims=True)
+        return np.asarray(np.where(there > 0, by_day / np.maximum(there, 1), whole / max(whole.sum(), 1)))
+
     def place(self, values: npt.NDArray[np.floating]) -> Int64:
         """The bin of each value (NaN: missing)."""
         if self.categories is not None:
