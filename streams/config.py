@@ -51,6 +51,8 @@ class DeploymentConfig(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.application}-{stage}"
 
 
-LABELS_COPY, INGEST, SCORE, PROFILES = "labels", "ingest", "score", "profiles"
+LABELS_COPY, INGEST, SCORE, PROFILES, MONITOR, ALERTS = "labels", "ingest", "score", "profiles", "monitor", "alerts"
+DECIDING = (LABELS_COPY, INGEST, SCORE, PROFILES)
+"""The stages by which transactions are decided; the others watch."""
 PROJECTING = (INGEST, SCORE, PROFILES)
 """The stages that write the online store."""

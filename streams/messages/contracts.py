@@ -10,12 +10,13 @@ from typing import Any
 
 import msgspec
 
+from streams.messages.alerts import Alert
 from streams.messages.events import DeadLetter, Decision, UserRisk
 from streams.messages.topics import TOPICS, TRANSACTIONS, Topic
 from streams.messages.wire import LabelMessage, TransactionMessage, UserMessage
 
 _WRITTEN_BY_OTHERS = (TransactionMessage, LabelMessage, UserMessage)
-_MESSAGES = (*_WRITTEN_BY_OTHERS, Decision, UserRisk, DeadLetter)
+_MESSAGES = (*_WRITTEN_BY_OTHERS, Decision, UserRisk, DeadLetter, Alert)
 
 
 def files() -> dict[str, str]:

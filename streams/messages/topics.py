@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from streams.messages.alerts import Alert
 from streams.messages.events import DeadLetter, Decision, UserRisk
 from streams.messages.wire import LabelMessage, TransactionMessage, UserMessage
 
@@ -104,6 +105,20 @@ SCORING_LOG = Topic(
 )
 USER_RISK = Topic("user-risk", "user_id", "the newest risk of each user, sent once a day", UserRisk, None, config=_COMPACTED_SOON)
 
+MONITOR_HOURS = Topic(
+    "monitor.hours",
+    "none",
+    "what MONITOR has counted, hour by hour",
+    None,
+    90 * _DAY_MS,
+    partitions=1,
+    config=_LARGE,
+)
+ALERTS_DRIFT = Topic(
+    "alerts.drift", "alert_id", "inputs or scores that are no longer what a model was made of", Alert, 90 * _DAY_MS, partitions=1
+)
+ALERTS_QUALITY = Topic("alerts.quality", "alert_id", "values that are missing or unknown", Alert, 90 * _DAY_MS, partitions=1)
+
 STATE_USERS = Topic(
     "state.users",
     "user_id",
@@ -123,13 +138,24 @@ STATE_MERCHANTS = Topic(
     config=_COMPACTED_SOON | _LARGE,
 )
 
+STATE_MONITOR = Topic(
+    "state.monitor",
+    "one",
+    "what MONITOR has counted and not reported yet",
+    None,
+    None,
+    beside=SCORING_LOG.name,
+    config=_COMPACTED_SOON | _LARGE,
+)
+STATE_ALERTS = Topic("state.alerts", "one", "what alerts rest on", None, None, partitions=1, config=_COMPACTED_SOON | _LARGE)
+
 DEPLOYMENT = Topic(
     "deployment", "what it is", "the deployment's currency and feature set", None, None, partitions=1, config=_COMPACTED_SOON
 )
 
 TOPICS = (
     *(TRANSACTIONS, LABELS, USERS, BY_MERCHANT, DECISIONS, DEAD_LETTERS, SCORING_LOG, USER_RISK, STATE_USERS, STATE_MERCHANTS),
-    DEPLOYMENT,
+    *(MONITOR_HOURS, ALERTS_DRIFT, ALERTS_QUALITY, STATE_MONITOR, STATE_ALERTS, DEPLOYMENT),
 )
 
 STAMPED = frozenset(topic.name for topic in TOPICS if STAMPING in topic.config.items())

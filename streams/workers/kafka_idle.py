@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from features.errors import UnavailableError
 from features.online.feast_store import OnlineStoreError, OnlineWriter
-from streams.config import PROJECTING, DeploymentConfig
+from streams.config import DECIDING, PROJECTING, DeploymentConfig
 from streams.kafka.admin import partition_count
 from streams.kafka.client import KafkaClients, KafkaException
 from streams.kafka.log import KafkaLog
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 class IdleWatch:
     """Looks at committed positions and at what Feast has been given. Close it after use."""
 
-    def __init__(self, config: DeploymentConfig, stages: Sequence[str] = tuple(STAGES), unchanged_s: float = 2.0) -> None:
+    def __init__(self, config: DeploymentConfig, stages: Sequence[str] = DECIDING, unchanged_s: float = 2.0) -> None:
         kafka = KafkaClients.of(config)
         self._logs = {stage: KafkaLog(kafka, config.group(stage)) for stage in stages}
         self._writers = {

@@ -7,15 +7,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from features.errors import UserError
-from streams.config import INGEST, LABELS_COPY, PROFILES, SCORE, DeploymentConfig
+from streams.config import ALERTS, INGEST, LABELS_COPY, MONITOR, PROFILES, SCORE, DeploymentConfig
 from streams.kafka.reader import Fetching
 from streams.messages.topics import (
+    ALERTS_DRIFT,
+    ALERTS_QUALITY,
     BY_MERCHANT,
     DEAD_LETTERS,
     DECISIONS,
     LABELS,
+    MONITOR_HOURS,
     SCORING_LOG,
+    STATE_ALERTS,
     STATE_MERCHANTS,
+    STATE_MONITOR,
     STATE_USERS,
     TRANSACTIONS,
     USERS,
@@ -68,6 +73,18 @@ def _score(config: DeploymentConfig) -> StageWorker:
     return ScoreWorker(config)
 
 
+def _monitor(config: DeploymentConfig) -> StageWorker:
+    from streams.stages.kafka_monitor import MonitorWorker
+
+    return MonitorWorker(config)
+
+
+def _alerts(config: DeploymentConfig) -> StageWorker:
+    from streams.stages.kafka_alerts import AlertsWorker
+
+    return AlertsWorker(config)
+
+
 def _profiles(config: DeploymentConfig) -> StageWorker:
     from streams.online.kafka_profiles import UsersWorker
 
@@ -90,5 +107,10 @@ STAGES = {
             limit=Limit(2_000, 2 * _MB),
         ),
         Stage(PROFILES, USERS, (DEAD_LETTERS,), _profiles, fetching=Fetching(0.2, 5_000), limit=Limit(5_000, _MB)),
+        # Nobody waits for it within a second; each turn keeps a state of some kilobytes.
+        Stage(
+            MONITOR, SCORING_LOG, (STATE_MONITOR, MONITOR_HOURS), _monitor, Fetching(1.0, 2_000, 4 * _MB, gather_s=0.2), Limit(500, 8 * _MB)
+        ),
+        Stage(ALERTS, MONITOR_HOURS, (STATE_ALERTS, ALERTS_DRIFT, ALERTS_QUALITY), _alerts, Fetching(0.5, 1_000), Limit(200, 8 * _MB)),
     )
 }

@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from features.errors import UserError
-from streams.config import INGEST, SCORE, DeploymentConfig
+from streams.config import DECIDING, INGEST, SCORE, DeploymentConfig
 from streams.workers import handover
 from streams.workers.backoff import Backoff
 from streams.workers.notes import Notes
 from streams.workers.outage_log import Turn
-from streams.workers.stages import STAGES, chosen
+from streams.workers.stages import chosen
 from streams.workers.statuses import DONE, REFUSED, UNAVAILABLE
 
 logger = logging.getLogger(__name__)
@@ -59,7 +59,7 @@ class Worker:
     def __init__(
         self,
         config: DeploymentConfig,
-        stages: Sequence[str] = tuple(STAGES),
+        stages: Sequence[str] = DECIDING,
         program: str = "streams.workers.stage_process",
         arguments: Sequence[str] = (),
         *,

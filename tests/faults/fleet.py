@@ -26,8 +26,9 @@ class Fleet:
     ``ended``: how many did, rather than being killed.
     """
 
-    def __init__(self, config: DeploymentConfig, folder: Path, sabotage: str = "") -> None:
+    def __init__(self, config: DeploymentConfig, folder: Path, sabotage: str = "", stages: Sequence[str] = STAGES) -> None:
         self._config = config
+        self._stages = stages
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._environment = {**os.environ, "TIDEMARK_FAULTS": str(folder), "TIDEMARK_SABOTAGE": sabotage}
@@ -43,7 +44,7 @@ class Fleet:
         with (self._folder / "workers.log").open("ab") as log:
             self._workers.append(
                 handover.start(
-                    [sys.executable, "-m", "tests.faults.worker"],
+                    [sys.executable, "-m", "tests.faults.worker", *self._stages],
                     self._config,
                     cwd=ROOT,
                     env=self._environment,
@@ -59,7 +60,7 @@ class Fleet:
             self._workers.remove(worker)
             self.ended += worker.returncode >= 0
             self.add()
-        for stage in STAGES:
+        for stage in self._stages:
             for pid in self.pids(stage):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     self.most_memory[stage] = max(self.most_memory.get(stage, 0), psutil.Process(pid).memory_info().rss)

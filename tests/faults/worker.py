@@ -1,4 +1,4 @@
-"""A worker whose stages can be made to die: ``python -m tests.faults.worker``, its configuration on standard input."""
+"""A worker whose stages can be made to die: ``python -m tests.faults.worker STAGE…``, its configuration on standard input."""
 
 import logging
 import signal
@@ -15,7 +15,7 @@ if __name__ == "__main__":
     log_to_stderr(logging.INFO)
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-    worker = Worker(receive(DeploymentConfig), program="tests.faults.stage")
+    worker = Worker(receive(DeploymentConfig), sys.argv[1:], program="tests.faults.stage")
     try:
         worker.start()
         fine = worker.run(stopping.is_set)

@@ -1,6 +1,6 @@
 """Whether the workers' stages have been given their partitions."""
 
-from streams.config import DeploymentConfig
+from streams.config import DECIDING, DeploymentConfig
 from streams.kafka.admin import partition_count
 from streams.kafka.client import KafkaClients
 from streams.kafka.groups import Groups
@@ -15,7 +15,9 @@ class StagesReadiness:
     def __init__(self, config: DeploymentConfig) -> None:
         kafka = KafkaClients.of(config)
         self._groups = Groups(kafka, _TIMEOUT_S)
-        self._partitions = {config.group(stage.name): partition_count(kafka, stage.topic.name) for stage in STAGES.values()}
+        self._partitions = {
+            config.group(stage.name): partition_count(kafka, stage.topic.name) for stage in map(STAGES.__getitem__, DECIDING)
+        }
 
     def ready(self) -> bool:
         """True once every partition of every stage has an owner."""

@@ -1,0 +1,1 @@
+"""Has what comes in drifted from what models were made of?"""

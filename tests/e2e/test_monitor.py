@@ -1,0 +1,152 @@
+"""MONITOR on a real broker: what it says of a drift, whoever is killed while it counts and judges."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from features.definitions import DAY
+from models.monitoring.layout import Layout
+from models.monitoring.reference import SCORE, Reference
+from models.registry.record import Registered
+from streams.config import ALERTS, MONITOR
+from streams.messages import scoring_log
+from streams.messages.alerts import Alert
+from streams.messages.topics import ALERTS_DRIFT, ALERTS_QUALITY, MONITOR_HOURS, SCORING_LOG, STATE_ALERTS, STATE_MONITOR
+from streams.monitor.judge import Judge
+from streams.monitor.tally import Tally
+from streams.workers.kafka_idle import IdleWatch
+from tests.faults.fleet import Fleet
+from tests.faults.stage import Order
+from tests.made.scoring_logs import FEATURES, MONDAY, LogValue, keep_with, records, reference_of, rows
+from tests.run.deployment import Deployment, champion
+from tests.run.emptied import emptied
+
+STAGES = (MONITOR, ALERTS)
+DAYS, CHANGED, LAST = 35, 40, 46
+PARTITIONS, USED = 3, 2
+MADE = reference_of(rows(0, DAYS, 500, 1))
+
+
+@pytest.fixture
+def deployment(shared: Deployment, tmp_path: Path) -> Iterator[tuple[Deployment, Registered]]:
+    """One whose champion has a reference of 35 days."""
+    with emptied(shared, tmp_path / "home", partitions=PARTITIONS) as found:
+        registered = champion(found.config)
+        keep_with(registered, MADE, found.config.mlflow)
+        yield found, registered
+
+
+def log_of(registered: Registered) -> list[LogValue]:
+    """Eleven days that follow the reference's, in the last six of which amounts double."""
+    before, after = rows(DAYS, CHANGED - DAYS, 500, 2), rows(CHANGED, LAST - CHANGED, 500, 3, 0.7)
+    return [*records(before, registered, USED, 25), *records(after, registered, USED, 25)]
+
+
+def alerts(deployment: Deployment) -> list[Alert]:
+    return [alert for topic in (ALERTS_DRIFT, ALERTS_QUALITY) for alert in deployment.messages(topic.name, Alert)]
+
+
+def judged(log: Sequence[LogValue], reference: Reference) -> list[Alert]:
+    """What follows from the log, one record after the other, without Kafka."""
+    tallies, judge, layout = [Tally() for _ in range(USED)], Judge(lambda _: reference), Layout.of(reference)
+    found = []
+    for record in log:
+        decided = scoring_log.decode(record.value)
+        values = scoring_log.vectors(decided)
+        columns = {**dict(zip(FEATURES.names, values.T, strict=True)), SCORE: decided["probability"].to_numpy()}
+        version, digest = (decided[name].cast(pa.string())[0].as_py() for name in ("model_version", "model_digest"))
+        tally = tallies[record.partition]
+        tally.add(digest, version, decided["event_time"].to_numpy(), lambda columns=columns: columns, layout)
+        report = tally.report(record.partition, USED)
+        found += judge.apply(report) if report is not None else []
+    return found
+
+
+def test_a_drift_is_said_within_a_day_and_with_its_evidence(deployment: tuple[Deployment, Registered]) -> None:
+    tidemark, registered = deployment
+    tidemark.send(log_of(registered), SCORING_LOG.name)
+    tidemark.work_until_idle("--stages", ",".join(STAGES))
+    first, *later = found = alerts(tidemark)
+    assert (first.kind, first.subject, first.status, first.severity, first.action) == ("drift", "input", "opened", "warning", "investigate")
+    assert (first.model_version, first.model_digest) == (registered.version, registered.digests.model)
+    assert MONDAY + CHANGED * DAY < first.opened_at <= MONDAY + (CHANGED + 1) * DAY
+    assert [drift.name for drift in first.drifts] == ["amount"]
+    assert first.drifts[0].psi > 0.1
+    assert {alert.alert_id for alert in later} == {first.alert_id}
+    assert [alert.revision for alert in found] == list(range(1, len(found) + 1))
+    assert {alert.status for alert in later} == {"updated"}
+    # Nothing is said twice by who begins again.
+    tidemark.work_until_idle("--stages", ",".join(STAGES))
+    assert alerts(tidemark) == found
+
+
+POINTS: dict[str, Sequence[str]] = {
+    MONITOR: ("begin transaction", f"produce {MONITOR_HOURS.name}", f"produce {STATE_MONITOR.name}", "send offsets", "commit transaction"),
+    ALERTS: (f"produce {ALERTS_DRIFT.name}", f"produce {STATE_ALERTS.name}", "send offsets", "begin transaction", "commit transaction"),
+}
+
+
+def run_killed(deployment: Deployment, log: Sequence[LogValue], folder: Path, points: dict[str, Sequence[str]], at_random: int) -> int:
+    """Sends the log bit by bit, while the stages are killed at these points and so often besides; returns how often they were."""
+    fleet, rng = Fleet(deployment.config, folder, stages=STAGES), np.random.default_rng(0)
+    left = {stage: list(reversed(of_stage)) for stage, of_stage in points.items()}
+    files: dict[str, Path] = {}
+    killed, random_at = 0, time.monotonic() + 5
+
+    def send() -> None:
+        for begin in range(0, len(log), 4):
+            deployment.send(log[begin : begin + 4], SCORING_LOG.name)
+            time.sleep(0.3)
+
+    sender = threading.Thread(target=send)
+    try:
+        fleet.add()
+        sender.start()
+        watch = IdleWatch(deployment.config, STAGES)
+        while sender.is_alive() or not watch.idle():
+            fleet.look_after()
+            for stage, of_stage in left.items():
+                if stage in files and not files[stage].exists():
+                    del files[stage]
+                    killed += 1
+                if stage not in files and of_stage:
+                    files[stage] = fleet.order(stage, Order(of_stage.pop()))
+            if at_random and time.monotonic() > random_at:
+                random_at += rng.uniform(0.5, 4)
+                with suppress(IndexError, ProcessLookupError):
+                    os.kill(fleet.pids(STAGES[at_random % 2])[0], signal.SIGKILL)
+                    killed, at_random = killed + 1, at_random - 1
+            time.sleep(0.05)
+        watch.close()
+    finally:
+        sender.join()
+        fleet.kill()
+    return killed
+
+
+def test_killed_in_the_middle_of_a_commit_it_says_the_same(deployment: tuple[Deployment, Registered], tmp_path: Path) -> None:
+    tidemark, registered = deployment
+    log = log_of(registered)
+    points: dict[str, Sequence[str]] = {MONITOR: ["commit transaction", "send offsets"], ALERTS: [f"produce {ALERTS_DRIFT.name}"]}
+    assert run_killed(tidemark, log, tmp_path / "fleet", points, 0) == 3
+    assert alerts(tidemark) == judged(log, MADE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_between_any_two_side_effects_and_at_any_moment_it_says_the_same(
+    deployment: tuple[Deployment, Registered], tmp_path: Path, seed: int
+) -> None:
+    tidemark, registered = deployment
+    log = log_of(registered)
+    points = {stage: np.random.default_rng(seed).permutation(of_stage).tolist() for stage, of_stage in POINTS.items()}
+    assert run_killed(tidemark, log, tmp_path / "fleet", points, 10) >= 16
+    assert alerts(tidemark) == judged(log, MADE)
