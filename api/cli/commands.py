@@ -42,6 +42,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "backtest": ("api.cli.models.backtest:backtest", "score a file as the stream would have"),
         "promote": ("api.cli.models.promotion:promote", "let a version serve, if it passes the gate"),
         "monitor": ("api.cli.models.monitor:monitor", "say whether what serves is still good"),
+        "alerts": ("api.cli.models.alerts:alerts", "say what has drifted, and take note of it"),
     },
     "Offline store": {
         "archive": ("api.cli.offline.archive:archive", "keep the topics as Parquet by day"),
@@ -75,6 +76,7 @@ EXAMPLES: Mapping[str, str] = {
     "train": "tidemark train --data history.parquet --from 2025-02-01 --to 2025-02-20",
     "retrain": 'tidemark retrain --reason "drift of amount" --json report.json',
     "monitor": "tidemark monitor --as-of 2025-03-10 --json monitor.json",
+    "alerts": "tidemark alerts list",
     "backtest": "tidemark backtest history.parquet --columns tidemark --from 2025-02-20 --scores scores.parquet",
     "promote": "tidemark promote 3",
     "archive": "tidemark archive --once",

@@ -10,8 +10,7 @@ from typing import Any
 
 import msgspec
 
-from streams.messages.alerts import Alert
-from streams.messages.events import DeadLetter, Decision, UserRisk
+from streams.messages.events import Alert, DeadLetter, Decision, UserRisk
 from streams.messages.topics import TOPICS, TRANSACTIONS, Topic
 from streams.messages.wire import LabelMessage, TransactionMessage, UserMessage
 
@@ -36,10 +35,10 @@ def _asyncapi() -> dict[str, Any]:
         "info": {
             "title": "Tidemark",
             "version": "1",
-            "description": "Transactions, labels and users in, decisions, users' risks and dead letters out. "
+            "description": "Transactions, labels and users in, decisions, users' risks, dead letters and alerts out. "
             "Times are int milliseconds UTC, amounts minor units. "
             "Keys are user_id in UTF-8, placed by murmur2 (Java's default; partitioner=murmur2_random in librdkafka). "
-            "Read decisions and dead-letters with isolation.level=read_committed. Ignore fields you don't know.",
+            "Read decisions, dead-letters and alerts with isolation.level=read_committed. Ignore fields you don't know.",
         },
         "defaultContentType": "application/json",
         "channels": {topic.name: _channel(topic) for topic in topics},
@@ -72,12 +71,12 @@ def _verb(topic: Topic) -> str:
 
 
 def _message(message: type) -> dict[str, Any]:
-    keyed = message is not DeadLetter
+    key = None if message is DeadLetter else "alert_id" if message is Alert else "user_id"
     return {
         "name": _name(message),
         "summary": (message.__doc__ or "").splitlines()[0],
         "payload": {"schemaFormat": "application/schema+json;version=draft-07", "schema": inlined(message)},
-        **({"bindings": {"kafka": {"key": {"type": "string", "description": "user_id"}}}} if keyed else {}),
+        **({"bindings": {"kafka": {"key": {"type": "string", "description": key}}}} if key else {}),
     }
 
 

@@ -107,5 +107,41 @@ class DeadLetter(Struct, gc=False):
     value_digest: Annotated[str | None, Meta(description="SHA-256 of the whole value, hexadecimal")]
 
 
+class DriftedColumn(Struct, gc=False):
+    """How far a column is from what a model was made of; see ``models/monitoring/drift.py``."""
+
+    name: str
+    psi: Annotated[float, Meta(description="population stability index")]
+    js: Annotated[float, Meta(description="Jensen–Shannon distance, nats½")]
+    ks: Annotated[float, Meta(description="Kolmogorov–Smirnov distance, 0–1")]
+    level: Annotated[str, Meta(description="what is customary to call the PSI: none, some (above 0.1) or much (above 0.25)")]
+    missing: Annotated[float, Meta(description="share of rows without a value")]
+    missing_then: Annotated[float, Meta(description="the same of what the model was made of")]
+    unseen: Annotated[float, Meta(description="share of rows with a category that the model was made without")]
+
+
+class Alert(Struct, gc=False, kw_only=True):
+    """What has changed about one cause. Keyed by alert_id: its newest record says how it stands."""
+
+    alert_id: Annotated[str, Meta(description="the same for the same cause, whenever it comes back")]
+    kind: Literal["drift", "quality"]
+    subject: Annotated[Literal["input", "values", "score"], Meta(description="inputs; missing or unknown values among them; scores")]
+    status: Literal["opened", "updated", "resolved"]
+    severity: Literal["warning", "critical"]
+    action: Annotated[Literal["investigate", "freeze_training"], Meta(description="what is suggested")]
+    sentence: str
+    model_version: str
+    model_digest: Digest
+    opened_at: Annotated[int, Meta(description="the end of the hour in which it was opened, ms UTC of event time")]
+    at: Annotated[int, Meta(description="the end of the hour that it is about, ms UTC of event time")]
+    revision: Annotated[int, Meta(ge=1, description="1 as it is opened, one more with each record until it is resolved")]
+    window: Annotated[int, Meta(description="how long before `at` was looked at, ms")]
+    rows: Annotated[int, Meta(description="decisions in the window")]
+    drifts: Annotated[list[DriftedColumn], Meta(description="the columns, the furthest first, with their evidence")]
+    false_alarm_days: Annotated[float, Meta(description="days to a false alarm by any column of this version, at the mean")]
+    runbook: str
+
+
 decode_decision = msgspec.json.Decoder(Decision).decode
+decode_alert = msgspec.json.Decoder(Alert).decode
 encode = msgspec.json.Encoder().encode

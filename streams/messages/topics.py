@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from streams.messages.alerts import Alert
-from streams.messages.events import DeadLetter, Decision, UserRisk
+from streams.messages.events import Alert, DeadLetter, Decision, UserRisk
 from streams.messages.wire import LabelMessage, TransactionMessage, UserMessage
 
 _DAY_MS = 86_400_000

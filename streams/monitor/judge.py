@@ -1,6 +1,8 @@
 """From what MONITOR's partitions report to alerts: hours are judged in order, each once all partitions that aren't idle have closed it."""
 
+import hashlib
 from collections.abc import Callable, Mapping
+from typing import Literal, NamedTuple
 
 import msgspec
 import numpy as np
@@ -8,17 +10,28 @@ import numpy as np
 from features.definitions import DAY, HOUR
 from models.monitoring.reference import Reference
 from models.monitoring.watch import WINDOW, Change, Seen, Subject, Watch, sentence
-from streams.messages.alerts import Action, Alert, Kind, Severity, alert_id
+from streams.messages.events import Alert, DriftedColumn
 from streams.monitor.tally import NOTHING, HourTally, Report
 
 References = Callable[[str], Reference | None]
 """Gives a model digest's reference, None if there is none."""
 
 _RETIRED_AFTER = 7 * DAY
-_CALLED: Mapping[Subject, tuple[Kind, Severity, Action, str]] = {
-    "input": ("drift", "warning", "investigate", "docs/runbooks/drift.md"),
-    "score": ("drift", "critical", "investigate", "docs/runbooks/drift.md"),
-    "values": ("quality", "warning", "freeze_training", "docs/runbooks/quality.md"),
+
+
+class _Called(NamedTuple):
+    """What goes with a subject."""
+
+    kind: Literal["drift", "quality"]
+    severity: Literal["warning", "critical"]
+    action: Literal["investigate", "freeze_training"]
+    runbook: str
+
+
+_CALLED: Mapping[Subject, _Called] = {
+    "input": _Called("drift", "warning", "investigate", "docs/runbooks/drift.md"),
+    "score": _Called("drift", "critical", "investigate", "docs/runbooks/drift.md"),
+    "values": _Called("quality", "warning", "freeze_training", "docs/runbooks/quality.md"),
 }
 
 
@@ -106,15 +119,15 @@ class Judge:
 
 
 def _alert(digest: str, version: str, change: Change, reference: Reference) -> Alert:
-    kind, severity, action, runbook = _CALLED[change.subject]
+    called = _CALLED[change.subject]
     assert reference.in_control is not None  # without which nothing changes
     return Alert(
-        alert_id=alert_id(kind, change.subject, digest),
-        kind=kind,
+        alert_id=alert_id(called.kind, change.subject, digest),
+        kind=called.kind,
         subject=change.subject,
         status=change.status,
-        severity=severity,
-        action=action,
+        severity=called.severity,
+        action=called.action,
         sentence=sentence(version, change),
         model_version=version,
         model_digest=digest,
@@ -123,10 +136,15 @@ def _alert(digest: str, version: str, change: Change, reference: Reference) -> A
         revision=change.open.revision,
         window=WINDOW,
         rows=change.rows,
-        drifts=change.drifts,
+        drifts=[DriftedColumn(*msgspec.structs.astuple(one)) for one in change.drifts],
         false_alarm_days=reference.in_control.run_length.mean,
-        runbook=runbook,
+        runbook=called.runbook,
     )
+
+
+def alert_id(kind: str, subject: Subject, model_digest: str) -> str:
+    """16 hexadecimal digits that stand for a cause, whenever it comes back."""
+    return hashlib.sha256(f"{kind}/{subject}/{model_digest}".encode()).hexdigest()[:16]
 
 
 encode = msgspec.msgpack.Encoder().encode

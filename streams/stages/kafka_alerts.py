@@ -7,7 +7,7 @@ from streams.config import ALERTS, DeploymentConfig
 from streams.control.mlflow_references import References
 from streams.kafka.positions import Positions, reached
 from streams.kafka.producer import StageProducer
-from streams.messages.alerts import Alert, encode
+from streams.messages.events import Alert, encode
 from streams.messages.record import Record
 from streams.messages.topics import ALERTS_DRIFT, ALERTS_QUALITY, MONITOR_HOURS, STATE_ALERTS
 from streams.monitor.judge import Judge, decode_judgements

@@ -18,7 +18,7 @@ from models.monitoring.reference import SCORE, Reference
 from models.registry.record import Registered
 from streams.config import ALERTS, MONITOR
 from streams.messages import scoring_log
-from streams.messages.alerts import Alert
+from streams.messages.events import Alert
 from streams.messages.topics import ALERTS_DRIFT, ALERTS_QUALITY, MONITOR_HOURS, SCORING_LOG, STATE_ALERTS, STATE_MONITOR
 from streams.monitor.judge import Judge
 from streams.monitor.tally import Tally
@@ -120,9 +120,13 @@ def run_killed(deployment: Deployment, log: Sequence[LogValue], folder: Path, po
                 if stage not in files and of_stage:
                     files[stage] = fleet.order(stage, Order(of_stage.pop()))
             if at_random and time.monotonic() > random_at:
-                random_at += rng.uniform(0.5, 4)
+                random_at += rng.uniform(2, 6)
+                # All at once now and then, for another worker doesn't wait as long as one whose stages fail again and again.
                 with suppress(IndexError, ProcessLookupError):
-                    os.kill(fleet.pids(STAGES[at_random % 2])[0], signal.SIGKILL)
+                    if at_random % 2:
+                        fleet.kill_worker()
+                    else:
+                        os.kill(fleet.pids(STAGES[at_random // 2 % 2])[0], signal.SIGKILL)
                     killed, at_random = killed + 1, at_random - 1
             time.sleep(0.05)
         watch.close()

@@ -60,6 +60,7 @@ Models:
   backtest        score a file as the stream would have
   promote         let a version serve, if it passes the gate
   monitor         say whether what serves is still good
+  alerts          say what has drifted, and take note of it
 
 Offline store:
   archive         keep the topics as Parquet by day

@@ -1,0 +1,39 @@
+"""Alerts on their topics, and who has taken note of them, on ``deployment``."""
+
+from contextlib import closing
+
+from features.errors import UserError
+from streams.alerts.book import Acknowledged, AlertBook, acknowledged_in, acknowledgement
+from streams.kafka.admin import partition_counts
+from streams.kafka.client import KafkaClients
+from streams.kafka.log import KafkaLog
+from streams.kafka.producer import StageProducer
+from streams.messages.events import decode_alert
+from streams.messages.record import LogRecord
+from streams.messages.seal import Seal
+from streams.messages.topics import ALERTS_DRIFT, ALERTS_QUALITY, DEPLOYMENT, Topic
+
+ALERT_TOPICS = (ALERTS_DRIFT, ALERTS_QUALITY)
+_AHEAD_KB = 4_096
+
+
+def read(kafka: KafkaClients, seal: Seal) -> AlertBook:
+    """All that this deployment has said. Raises UserError if a topic is missing."""
+    missing = {topic.name for topic in (*ALERT_TOPICS, DEPLOYMENT)} - set(partition_counts(kafka))
+    if missing:
+        raise UserError(f"topic {' and '.join(sorted(missing))} is missing on {kafka.servers}; create it with `tidemark up`")
+    with closing(KafkaLog(kafka, f"{kafka.client_id}-alerts", ahead_kb=_AHEAD_KB)) as log:
+
+        def ours(topic: Topic) -> list[LogRecord]:
+            return [record for read in log.whole(topic.name, 0) for record in read if seal.is_ours(topic.name, 0, record)]
+
+        alerts = [decode_alert(record.value or b"") for topic in ALERT_TOPICS for record in ours(topic)]
+        return AlertBook.of(alerts, acknowledged_in(ours(DEPLOYMENT)))
+
+
+def acknowledge(kafka: KafkaClients, seal: Seal, note: Acknowledged) -> None:
+    """Puts it on record."""
+    key, value = acknowledgement(note)
+    with closing(StageProducer(kafka)) as producer:
+        producer.send(DEPLOYMENT.name, value, key, 0, [seal.header(DEPLOYMENT.name, 0, key, value)])
+        producer.flush()
