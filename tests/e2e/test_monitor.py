@@ -1,5 +1,6 @@
 """MONITOR on a real broker: what it says of a drift, whoever is killed while it counts and judges."""
 
+import json
 import os
 import signal
 import threading
@@ -86,6 +87,30 @@ def test_a_drift_is_said_within_a_day_and_with_its_evidence(deployment: tuple[De
     # Nothing is said twice by who begins again.
     tidemark.work_until_idle("--stages", ",".join(STAGES))
     assert alerts(tidemark) == found
+    # What others write to the topic is no alert.
+    (record, *_) = tidemark.read(ALERTS_DRIFT.name)
+    tidemark.send([LogValue(0, None, record.value.replace(b"inputs", b"nobody"), [])], ALERTS_DRIFT.name)
+    acknowledge_and_list(tidemark, found[-1])
+
+
+def acknowledge_and_list(tidemark: Deployment, alert: Alert) -> None:
+    """The commands about an open alert."""
+    listed = tidemark.tidemark("alerts", "list")
+    assert listed.stdout.startswith(f"{alert.alert_id}  warning   since "), listed.stderr
+    assert "nobody" not in listed.stdout
+    noted = tidemark.tidemark("alerts", "ack", alert.alert_id, "--reason", "retrained", "--author", "Ada")
+    assert noted.returncode == 0, noted.stderr
+    shown = tidemark.tidemark("alerts", "show", alert.alert_id, "--json", "shown.json").stdout
+    assert "acknowledged by Ada: retrained" in shown
+    assert "amount: PSI" in shown
+    summary = json.loads((tidemark.home / "shown.json").read_text())
+    assert len(summary["history"]) == alert.revision
+    assert summary["acknowledged"]["by"] == "Ada"
+    refused = tidemark.tidemark("alerts", "ack", "nothing", "--reason", "retrained")
+    assert (refused.returncode, refused.stderr.strip().splitlines()[-1]) == (
+        2,
+        "tidemark: there is no alert nothing; `tidemark alerts list --all` names those there are",
+    )
 
 
 POINTS: dict[str, Sequence[str]] = {
