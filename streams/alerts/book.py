@@ -89,10 +89,13 @@ def text(history: Sequence[Alert], note: Acknowledged | None) -> Iterator[str]:
     """All that was said of an alert since it was opened last, for people, line by line."""
     newest = history[-1]
     yield line(newest, note)
-    yield f"  see {newest.runbook}; by chance alone any column is named once in {newest.false_alarm_days:.0f} days"
+    yield f"  see {newest.runbook}; by chance alone one like it is opened once in {newest.false_alarm_days:.0f} days"
     for alert in history:
         if alert.opened_at == newest.opened_at:
-            yield f"  {moment(alert.at)} {alert.status}: {len(alert.drifts)} columns over {alert.rows:,} decisions"
+            about = f"{len(alert.drifts)} columns over" if alert.drifts else "over"
+            yield f"  {moment(alert.at)} {alert.status}: {about} {alert.rows:,} decisions"
+    for day in newest.labels:
+        yield f"  {moment(day.day)}: {day.observed:,} came to light, {day.expected:,.1f} expected; evidence {day.evidence:,.1f}"
     told = next((alert for alert in reversed(history) if alert.drifts and alert.opened_at == newest.opened_at), newest)
     for drift in told.drifts[:_MOST_COLUMNS]:
         yield (

@@ -1,19 +1,21 @@
 """Alerts on their topics, and who has taken note of them, on ``deployment``."""
 
+from collections.abc import Sequence
 from contextlib import closing
 
 from features.errors import UserError
 from streams.alerts.book import Acknowledged, AlertBook, acknowledged_in, acknowledgement
+from streams.alerts.performance import Finding, changes
 from streams.kafka.admin import partition_counts
 from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.kafka.producer import StageProducer
-from streams.messages.events import decode_alert
+from streams.messages.events import Alert, decode_alert, encode
 from streams.messages.record import LogRecord
 from streams.messages.seal import Seal
-from streams.messages.topics import ALERTS_DRIFT, ALERTS_QUALITY, DEPLOYMENT, Topic
+from streams.messages.topics import ALERTS_DRIFT, ALERTS_PERFORMANCE, ALERTS_QUALITY, DEPLOYMENT, Topic
 
-ALERT_TOPICS = (ALERTS_DRIFT, ALERTS_QUALITY)
+ALERT_TOPICS = (ALERTS_DRIFT, ALERTS_QUALITY, ALERTS_PERFORMANCE)
 _AHEAD_KB = 4_096
 
 
@@ -29,6 +31,21 @@ def read(kafka: KafkaClients, seal: Seal) -> AlertBook:
 
         alerts = [decode_alert(record.value or b"") for topic in ALERT_TOPICS for record in ours(topic)]
         return AlertBook.of(alerts, acknowledged_in(ours(DEPLOYMENT)))
+
+
+def settle(kafka: KafkaClients, seal: Seal, findings: Sequence[Finding]) -> list[Alert]:
+    """Says what has changed about these causes since the last time, and returns it. Of several that do so at once, each sees what the one
+    before has said. Raises UserError if a topic is missing."""
+    with closing(StageProducer(kafka, transactional_id=f"{kafka.client_id}-alerts-performance")) as producer:
+        producer.fence()
+        alerts = changes(findings, read(kafka, seal))
+        if alerts:
+            producer.begin()
+            for alert in alerts:
+                key, value = alert.alert_id.encode(), encode(alert)
+                producer.send(ALERTS_PERFORMANCE.name, value, key, 0, [seal.header(ALERTS_PERFORMANCE.name, 0, key, value)])
+            producer.commit()
+    return alerts
 
 
 def acknowledge(kafka: KafkaClients, seal: Seal, note: Acknowledged) -> None:

@@ -120,26 +120,39 @@ class DriftedColumn(Struct, gc=False):
     unseen: Annotated[float, Meta(description="share of rows with a category that the model was made without")]
 
 
+class ArrivedLabels(Struct, gc=False):
+    """How many frauds among payments that were let through came to light on a day; see ``models/monitoring/arrivals.py``."""
+
+    day: Annotated[int, Meta(description="its first ms, UTC")]
+    expected: Annotated[float, Meta(description="by the scores")]
+    observed: int
+    evidence: Annotated[float, Meta(description="the e-detector's value after it; an alarm from 120 on")]
+
+
 class Alert(Struct, gc=False, kw_only=True):
     """What has changed about one cause. Keyed by alert_id: its newest record says how it stands."""
 
     alert_id: Annotated[str, Meta(description="the same for the same cause, whenever it comes back")]
-    kind: Literal["drift", "quality"]
-    subject: Annotated[Literal["input", "values", "score"], Meta(description="inputs; missing or unknown values among them; scores")]
+    kind: Literal["drift", "quality", "performance"]
+    subject: Annotated[
+        Literal["input", "values", "score", "missed_fraud"],
+        Meta(description="inputs; missing or unknown values among them; scores; more fraud let through than the scores explain"),
+    ]
     status: Literal["opened", "updated", "resolved"]
     severity: Literal["warning", "critical"]
-    action: Annotated[Literal["investigate", "freeze_training"], Meta(description="what is suggested")]
+    action: Annotated[Literal["investigate", "freeze_training", "retrain"], Meta(description="what is suggested")]
     sentence: str
     model_version: str
     model_digest: Digest
-    opened_at: Annotated[int, Meta(description="the end of the hour in which it was opened, ms UTC of event time")]
-    at: Annotated[int, Meta(description="the end of the hour that it is about, ms UTC of event time")]
+    opened_at: Annotated[int, Meta(description="the end of the hour or day in which it was opened, ms UTC of event time")]
+    at: Annotated[int, Meta(description="the end of the hour or day that it is about, ms UTC of event time")]
     revision: Annotated[int, Meta(ge=1, description="1 as it is opened, one more with each record until it is resolved")]
     window: Annotated[int, Meta(description="how long before `at` was looked at, ms")]
     rows: Annotated[int, Meta(description="decisions in the window")]
     drifts: Annotated[list[DriftedColumn], Meta(description="the columns, the furthest first, with their evidence")]
-    false_alarm_days: Annotated[float, Meta(description="days to a false alarm by any column of this version, at the mean")]
+    false_alarm_days: Annotated[float, Meta(description="days to a false alarm of this kind about this version, at the mean")]
     runbook: str
+    labels: Annotated[list[ArrivedLabels], Meta(description="of missed_fraud: the newest days")] = []
 
 
 decode_decision = msgspec.json.Decoder(Decision).decode

@@ -117,6 +117,7 @@ ALERTS_DRIFT = Topic(
     "alerts.drift", "alert_id", "inputs or scores that are no longer what a model was made of", Alert, 90 * _DAY_MS, partitions=1
 )
 ALERTS_QUALITY = Topic("alerts.quality", "alert_id", "values that are missing or unknown", Alert, 90 * _DAY_MS, partitions=1)
+ALERTS_PERFORMANCE = Topic("alerts.performance", "alert_id", "models that decide worse than they should", Alert, 90 * _DAY_MS, partitions=1)
 
 STATE_USERS = Topic(
     "state.users",
@@ -154,7 +155,7 @@ DEPLOYMENT = Topic(
 
 TOPICS = (
     *(TRANSACTIONS, LABELS, USERS, BY_MERCHANT, DECISIONS, DEAD_LETTERS, SCORING_LOG, USER_RISK, STATE_USERS, STATE_MERCHANTS),
-    *(MONITOR_HOURS, ALERTS_DRIFT, ALERTS_QUALITY, STATE_MONITOR, STATE_ALERTS, DEPLOYMENT),
+    *(MONITOR_HOURS, ALERTS_DRIFT, ALERTS_QUALITY, ALERTS_PERFORMANCE, STATE_MONITOR, STATE_ALERTS, DEPLOYMENT),
 )
 
 STAMPED = frozenset(topic.name for topic in TOPICS if STAMPING in topic.config.items())

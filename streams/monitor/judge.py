@@ -1,6 +1,5 @@
 """From what MONITOR's partitions report to alerts: hours are judged in order, each once all partitions that aren't idle have closed it."""
 
-import hashlib
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple
 
@@ -10,6 +9,7 @@ import numpy as np
 from features.definitions import DAY, HOUR
 from models.monitoring.reference import Reference
 from models.monitoring.watch import WINDOW, Change, Seen, Subject, Watch, sentence
+from streams.alerts.identity import alert_id
 from streams.messages.events import Alert, DriftedColumn
 from streams.monitor.tally import NOTHING, HourTally, Report
 
@@ -140,11 +140,6 @@ def _alert(digest: str, version: str, change: Change, reference: Reference) -> A
         false_alarm_days=reference.in_control.run_length.mean,
         runbook=called.runbook,
     )
-
-
-def alert_id(kind: str, subject: Subject, model_digest: str) -> str:
-    """16 hexadecimal digits that stand for a cause, whenever it comes back."""
-    return hashlib.sha256(f"{kind}/{subject}/{model_digest}".encode()).hexdigest()[:16]
 
 
 encode = msgspec.msgpack.Encoder().encode

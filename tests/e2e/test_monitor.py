@@ -14,19 +14,30 @@ import pyarrow as pa
 import pytest
 
 from features.definitions import DAY
+from features.history.moments import moment
+from features.offline.storage import Storage
 from models.monitoring.layout import Layout
 from models.monitoring.reference import SCORE, Reference
 from models.registry.record import Registered
 from streams.config import ALERTS, MONITOR
 from streams.messages import scoring_log
 from streams.messages.events import Alert
-from streams.messages.topics import ALERTS_DRIFT, ALERTS_QUALITY, MONITOR_HOURS, SCORING_LOG, STATE_ALERTS, STATE_MONITOR
+from streams.messages.topics import (
+    ALERTS_DRIFT,
+    ALERTS_PERFORMANCE,
+    ALERTS_QUALITY,
+    MONITOR_HOURS,
+    SCORING_LOG,
+    STATE_ALERTS,
+    STATE_MONITOR,
+)
 from streams.monitor.judge import Judge
 from streams.monitor.tally import Tally
 from streams.workers.kafka_idle import IdleWatch
 from tests.faults.fleet import Fleet
 from tests.faults.stage import Order
 from tests.made.scoring_logs import FEATURES, MONDAY, LogValue, keep_with, records, reference_of, rows
+from tests.made.served_decisions import T0, archive_served, decided, label
 from tests.run.deployment import Deployment, champion
 from tests.run.emptied import emptied
 
@@ -52,7 +63,7 @@ def log_of(registered: Registered) -> list[LogValue]:
 
 
 def alerts(deployment: Deployment) -> list[Alert]:
-    return [alert for topic in (ALERTS_DRIFT, ALERTS_QUALITY) for alert in deployment.messages(topic.name, Alert)]
+    return [alert for topic in (ALERTS_DRIFT, ALERTS_QUALITY, ALERTS_PERFORMANCE) for alert in deployment.messages(topic.name, Alert)]
 
 
 def judged(log: Sequence[LogValue], reference: Reference) -> list[Alert]:
@@ -109,7 +120,7 @@ def acknowledge_and_list(tidemark: Deployment, alert: Alert) -> None:
     refused = tidemark.tidemark("alerts", "ack", "nothing", "--reason", "retrained")
     assert (refused.returncode, refused.stderr.strip().splitlines()[-1]) == (
         2,
-        "tidemark: there is no alert nothing; `tidemark alerts list --all` names those there are",
+        "error: there is no alert nothing; `tidemark alerts list --all` names those there are",
     )
 
 
@@ -179,3 +190,30 @@ def test_killed_between_any_two_side_effects_and_at_any_moment_it_says_the_same(
     points = {stage: np.random.default_rng(seed).permutation(of_stage).tolist() for stage, of_stage in POINTS.items()}
     assert run_killed(tidemark, log, tmp_path / "fleet", points, 10) >= 16
     assert alerts(tidemark) == judged(log, MADE)
+
+
+def test_fraud_that_scores_do_not_explain_is_an_alert_once(shared: Deployment, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    served, labels = [], []
+    for number in range(6_000):
+        day = number / 100
+        probability = float(rng.beta(0.5, 20))
+        by = {"model_version": "1", "model_digest": "first", "variant": "champion", "probability": probability}
+        served.append({**decided(f"t{number}", day, number, "approve", user_id=f"u{number}"), **by})
+        if rng.random() < probability * (4 if day > 40 else 1):
+            labels.append(label(f"t{number}", day, day + float(rng.uniform(0, 6))) | {"user_id": f"u{number}", "kind": "label"})
+    with emptied(shared, tmp_path / "home") as deployment:
+        archive_served(Storage.of(deployment.home / "offline"), served, labels, [])
+        quiet = deployment.tidemark("monitor", "--alert", "--as-of", day_after(40))
+        assert quiet.returncode == 0, quiet.stderr
+        assert alerts(deployment) == []
+        for _ in range(2):
+            done = deployment.tidemark("monitor", "--alert", "--as-of", day_after(55))
+            assert done.returncode == 0, done.stderr
+        (alert,) = alerts(deployment)
+        assert (alert.subject, alert.status, alert.revision) == ("missed_fraud", "opened", 1)
+        assert f"{alert.alert_id}  critical" in deployment.tidemark("alerts", "list").stdout
+
+
+def day_after(days: int) -> str:
+    return moment(T0 + days * DAY)

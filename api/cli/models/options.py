@@ -97,4 +97,7 @@ class MonitorOptions:
         str | None, typer.Option(metavar="DURATION", help="How long labels take: what is younger isn't judged by; 7d.")
     ] = None
     cost: CostOption = None
+    alert: Annotated[
+        bool, typer.Option("--alert", help="Write to alerts.performance what has changed since the last time; at most once a day.")
+    ] = False
     summary: SummaryOption = None

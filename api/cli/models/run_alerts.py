@@ -1,28 +1,24 @@
 """``tidemark alerts``: what the monitor has said, and who has taken note of it."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 import typer
 
-from api.answer_key import answer_key
 from api.cli.conventions import write_summary
+from api.cli.models.alerting import alerting
 from api.provenance import provenance
 from api.settings import Settings
 from features.errors import UserError
 from features.history.moments import moment
 from streams.alerts import kafka_alerts
 from streams.alerts.book import Acknowledged, line, text
-from streams.kafka.client import KafkaClients, KafkaException
-from streams.messages.seal import Seal
 
 
 def run_list(everything: bool, summary: Path | None) -> None:
     """As ``tidemark alerts list`` promises."""
-    with _deployment() as (kafka, seal):
+    with alerting(Settings.resolve(require_services=False)) as (kafka, seal):
         book = kafka_alerts.read(kafka, seal)
     found = book.newest(resolved=everything)
     notes = [book.note_of(alert) for alert in found]
@@ -42,7 +38,7 @@ def run_list(everything: bool, summary: Path | None) -> None:
 
 def run_show(alert: str, summary: Path | None) -> None:
     """As ``tidemark alerts show`` promises."""
-    with _deployment() as (kafka, seal):
+    with alerting(Settings.resolve(require_services=False)) as (kafka, seal):
         book = kafka_alerts.read(kafka, seal)
     history = book.history(alert)
     note = book.note_of(history[-1])
@@ -55,20 +51,10 @@ def run_ack(alert: str, reason: str, author: str | None) -> None:
     """As ``tidemark alerts ack`` promises."""
     if not reason.strip():
         raise UserError("--reason is empty; give it what is done about the alert")
-    with _deployment() as (kafka, seal):
+    with alerting(Settings.resolve(require_services=False)) as (kafka, seal):
         newest = kafka_alerts.read(kafka, seal).history(alert)[-1]
         if newest.status == "resolved":
             raise UserError(f"alert {alert} is over since {moment(newest.at)}; `tidemark alerts list` names those that aren't")
         note = Acknowledged(alert, newest.opened_at, provenance(author).author, int(time.time() * 1000), reason.strip())
         kafka_alerts.acknowledge(kafka, seal, note)
     typer.echo(f"alert {alert} is acknowledged by {note.by}")
-
-
-@contextmanager
-def _deployment() -> Iterator[tuple[KafkaClients, Seal]]:
-    settings = Settings.resolve(require_services=False)
-    kafka, seal = settings.agreed_kafka(), Seal(answer_key(settings.home))
-    try:
-        yield kafka, seal
-    except KafkaException as error:
-        raise UserError(f"Kafka at {kafka.servers} failed ({error.args[0].str()}); see `tidemark doctor`, then try again") from error

@@ -1,11 +1,14 @@
 """``tidemark monitor``: is what serves still good?"""
 
+from collections.abc import Sequence
+
 import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 import typer
 
 from api.cli.conventions import say, write_summary
+from api.cli.models.alerting import alerting
 from api.cli.models.choices import parse_costs
 from api.cli.models.options import MonitorOptions
 from api.offline_store import archive_store
@@ -13,9 +16,12 @@ from api.settings import Settings
 from features.errors import UserError
 from features.history.label_delay import parse_labels_after
 from features.history.moments import day_ms, day_range, moment
-from models.monitoring.report import text, version_report
+from models.monitoring.report import VersionReport, text, version_report
 from models.registry.mlflow_reference import reference_of
+from streams.alerts import kafka_alerts
+from streams.alerts.performance import Finding
 from streams.archive.served.parquet_tables import ServedArchive
+from streams.messages.events import Alert
 
 
 def run(options: MonitorOptions) -> None:
@@ -49,7 +55,21 @@ def run(options: MonitorOptions) -> None:
         "costs": msgspec.to_builtins(costs),
         "versions": msgspec.to_builtins(found),
     }
-    write_summary(options.summary, summary)
+    alerts = _settle(settings, found) if options.alert else []
+    write_summary(options.summary, {**summary, "alerts": msgspec.to_builtins(alerts)} if options.alert else summary)
     for report in found:
         for line in text(report):
             typer.echo(line)
+    for alert in alerts:
+        typer.echo(f"alert {alert.alert_id} {alert.status}: {alert.sentence}")
+
+
+def _settle(settings: Settings, reports: Sequence[VersionReport]) -> list[Alert]:
+    """Writes the alerts that follow from these reports."""
+    findings = [
+        Finding(report.version, report.digest, report.arrivals, report.performance.decisions)
+        for report in reports
+        if report.arrivals is not None
+    ]
+    with alerting(settings) as (kafka, seal):
+        return kafka_alerts.settle(kafka, seal, findings)

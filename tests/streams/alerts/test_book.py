@@ -71,7 +71,7 @@ def test_lines_for_people() -> None:
     )
     assert "resolved 1970-01-02" in line(alert("a", 0, 2, "resolved"), None)
     shown = list(text([opened, alert("a", 0, 2, columns=14), alert("a", 0, 3, "resolved", columns=0)], None))
-    assert shown[1] == "  see docs/runbooks/drift.md; by chance alone any column is named once in 121 days"
+    assert shown[1] == "  see docs/runbooks/drift.md; by chance alone one like it is opened once in 121 days"
     assert "  1970-01-02 updated: 14 columns over 1,234 decisions" in shown
     assert "  c0: PSI 0.300, JS 0.200, KS 0.100, missing 25.0% (was 1.0%), unknown 0.0%" in shown
     assert shown[-1] == "  and 2 more"

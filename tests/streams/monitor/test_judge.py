@@ -6,8 +6,9 @@ import pytest
 from features.definitions import DAY, HOUR
 from models.monitoring.layout import Layout
 from models.monitoring.reference import SCORE, Reference
+from streams.alerts.identity import alert_id
 from streams.messages.events import Alert
-from streams.monitor.judge import Judge, Judgements, alert_id, decode_judgements, encode
+from streams.monitor.judge import Judge, Judgements, decode_judgements, encode
 from streams.monitor.tally import HourTally, Report
 from tests.made.scoring_logs import FEATURES, MONDAY, Rows, reference_of, rows
 
