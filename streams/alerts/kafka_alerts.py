@@ -10,10 +10,10 @@ from streams.kafka.admin import partition_counts
 from streams.kafka.client import KafkaClients
 from streams.kafka.log import KafkaLog
 from streams.kafka.producer import StageProducer
-from streams.messages.events import Alert, decode_alert, encode
+from streams.messages.events import Alert, AlertAction, decode_action, decode_alert, encode
 from streams.messages.record import LogRecord
 from streams.messages.seal import Seal
-from streams.messages.topics import ALERTS_DRIFT, ALERTS_PERFORMANCE, ALERTS_QUALITY, DEPLOYMENT, Topic
+from streams.messages.topics import ACTIONS, ALERTS_DRIFT, ALERTS_PERFORMANCE, ALERTS_QUALITY, DEPLOYMENT, Topic
 
 ALERT_TOPICS = (ALERTS_DRIFT, ALERTS_QUALITY, ALERTS_PERFORMANCE)
 _AHEAD_KB = 4_096
@@ -21,7 +21,7 @@ _AHEAD_KB = 4_096
 
 def read(kafka: KafkaClients, seal: Seal) -> AlertBook:
     """All that this deployment has said. Raises UserError if a topic is missing."""
-    missing = {topic.name for topic in (*ALERT_TOPICS, DEPLOYMENT)} - set(partition_counts(kafka))
+    missing = {topic.name for topic in (*ALERT_TOPICS, ACTIONS, DEPLOYMENT)} - set(partition_counts(kafka))
     if missing:
         raise UserError(f"topic {' and '.join(sorted(missing))} is missing on {kafka.servers}; create it with `tidemark up`")
     with closing(KafkaLog(kafka, f"{kafka.client_id}-alerts", ahead_kb=_AHEAD_KB)) as log:
@@ -31,6 +31,21 @@ def read(kafka: KafkaClients, seal: Seal) -> AlertBook:
 
         alerts = [decode_alert(record.value or b"") for topic in ALERT_TOPICS for record in ours(topic)]
         return AlertBook.of(alerts, acknowledged_in(ours(DEPLOYMENT)))
+
+
+def actions(kafka: KafkaClients, seal: Seal) -> list[AlertAction]:
+    """What was done for alerts, in order."""
+    with closing(KafkaLog(kafka, f"{kafka.client_id}-alerts", ahead_kb=_AHEAD_KB)) as log:
+        records = [record for read in log.whole(ACTIONS.name, 0) for record in read]
+    return [decode_action(record.value or b"") for record in records if seal.is_ours(ACTIONS.name, 0, record)]
+
+
+def note(kafka: KafkaClients, seal: Seal, action: AlertAction) -> None:
+    """Puts on record what was done."""
+    key, value = action.alert_id.encode(), encode(action)
+    with closing(StageProducer(kafka)) as producer:
+        producer.send(ACTIONS.name, value, key, 0, [seal.header(ACTIONS.name, 0, key, value)])
+        producer.flush()
 
 
 def settle(kafka: KafkaClients, seal: Seal, findings: Sequence[Finding]) -> list[Alert]:

@@ -10,12 +10,12 @@ from typing import Any
 
 import msgspec
 
-from streams.messages.events import Alert, DeadLetter, Decision, UserRisk
+from streams.messages.events import Alert, AlertAction, DeadLetter, Decision, UserRisk
 from streams.messages.topics import TOPICS, TRANSACTIONS, Topic
 from streams.messages.wire import LabelMessage, TransactionMessage, UserMessage
 
 _WRITTEN_BY_OTHERS = (TransactionMessage, LabelMessage, UserMessage)
-_MESSAGES = (*_WRITTEN_BY_OTHERS, Decision, UserRisk, DeadLetter, Alert)
+_MESSAGES = (*_WRITTEN_BY_OTHERS, Decision, UserRisk, DeadLetter, Alert, AlertAction)
 
 
 def files() -> dict[str, str]:
@@ -71,7 +71,7 @@ def _verb(topic: Topic) -> str:
 
 
 def _message(message: type) -> dict[str, Any]:
-    key = None if message is DeadLetter else "alert_id" if message is Alert else "user_id"
+    key = None if message is DeadLetter else "alert_id" if message in (Alert, AlertAction) else "user_id"
     return {
         "name": _name(message),
         "summary": (message.__doc__ or "").splitlines()[0],

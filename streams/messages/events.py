@@ -155,6 +155,19 @@ class Alert(Struct, gc=False, kw_only=True):
     labels: Annotated[list[ArrivedLabels], Meta(description="of missed_fraud: the newest days")] = []
 
 
+class AlertAction(Struct, gc=False, kw_only=True):
+    """What was done for an alert. Keyed by alert_id: the newest record of an alert that was opened at a time says how that went."""
+
+    alert_id: str
+    opened_at: Annotated[int, Meta(description="when that alert was opened, ms UTC of event time")]
+    action: Literal["retrain"]
+    status: Annotated[Literal["begun", "done", "failed", "put_off"], Meta(description="done: it ended, whatever came of it")]
+    at: Annotated[int, Meta(description="wall clock in ms")]
+    sentence: Annotated[str, Meta(description="what came of it, or why not")]
+    model_version: Annotated[str | None, Meta(description="the candidate, if there is one")] = None
+
+
 decode_decision = msgspec.json.Decoder(Decision).decode
+decode_action = msgspec.json.Decoder(AlertAction).decode
 decode_alert = msgspec.json.Decoder(Alert).decode
 encode = msgspec.json.Encoder().encode

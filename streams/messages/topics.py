@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from streams.messages.events import Alert, DeadLetter, Decision, UserRisk
+from streams.messages.events import Alert, AlertAction, DeadLetter, Decision, UserRisk
 from streams.messages.wire import LabelMessage, TransactionMessage, UserMessage
 
 _DAY_MS = 86_400_000
@@ -118,6 +118,7 @@ ALERTS_DRIFT = Topic(
 )
 ALERTS_QUALITY = Topic("alerts.quality", "alert_id", "values that are missing or unknown", Alert, 90 * _DAY_MS, partitions=1)
 ALERTS_PERFORMANCE = Topic("alerts.performance", "alert_id", "models that decide worse than they should", Alert, 90 * _DAY_MS, partitions=1)
+ACTIONS = Topic("actions", "alert_id", "what was done for which alert", AlertAction, 90 * _DAY_MS, partitions=1)
 
 STATE_USERS = Topic(
     "state.users",
@@ -155,7 +156,7 @@ DEPLOYMENT = Topic(
 
 TOPICS = (
     *(TRANSACTIONS, LABELS, USERS, BY_MERCHANT, DECISIONS, DEAD_LETTERS, SCORING_LOG, USER_RISK, STATE_USERS, STATE_MERCHANTS),
-    *(MONITOR_HOURS, ALERTS_DRIFT, ALERTS_QUALITY, ALERTS_PERFORMANCE, STATE_MONITOR, STATE_ALERTS, DEPLOYMENT),
+    *(MONITOR_HOURS, ALERTS_DRIFT, ALERTS_QUALITY, ALERTS_PERFORMANCE, ACTIONS, STATE_MONITOR, STATE_ALERTS, DEPLOYMENT),
 )
 
 STAMPED = frozenset(topic.name for topic in TOPICS if STAMPING in topic.config.items())

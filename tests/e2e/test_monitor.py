@@ -18,10 +18,11 @@ from features.history.moments import moment
 from features.offline.storage import Storage
 from models.monitoring.layout import Layout
 from models.monitoring.reference import SCORE, Reference
-from models.registry.record import Registered
+from models.registry import mlflow_client
+from models.registry.record import MODEL_NAME, Registered
 from streams.config import ALERTS, MONITOR
 from streams.messages import scoring_log
-from streams.messages.events import Alert
+from streams.messages.events import Alert, AlertAction
 from streams.messages.topics import (
     ALERTS_DRIFT,
     ALERTS_PERFORMANCE,
@@ -36,6 +37,7 @@ from streams.monitor.tally import Tally
 from streams.workers.kafka_idle import IdleWatch
 from tests.faults.fleet import Fleet
 from tests.faults.stage import Order
+from tests.made.history import simulated
 from tests.made.scoring_logs import FEATURES, MONDAY, LogValue, keep_with, records, reference_of, rows
 from tests.made.served_decisions import T0, archive_served, decided, label
 from tests.run.deployment import Deployment, champion
@@ -213,6 +215,29 @@ def test_fraud_that_scores_do_not_explain_is_an_alert_once(shared: Deployment, t
         (alert,) = alerts(deployment)
         assert (alert.subject, alert.status, alert.revision) == ("missed_fraud", "opened", 1)
         assert f"{alert.alert_id}  critical" in deployment.tidemark("alerts", "list").stdout
+        act(deployment, alert)
+
+
+def act(deployment: Deployment, alert: Alert) -> None:
+    """What an alert asks for is done until it succeeds, and then no more."""
+    policy = deployment.home / "alerts.toml"
+    policy.write_text('[retrain]\narguments = ["--data", "missing.parquet"]\n')
+    failed = deployment.tidemark("alerts", "act", "--policy", "alerts.toml")
+    assert (failed.returncode, failed.stdout) == (
+        1,
+        f"alert {alert.alert_id}: retrain failed; there is no file missing.parquet; name a CSV or Parquet file\n",
+    )
+    file = simulated(deployment.home / "history.parquet", 40)
+    policy.write_text(f'[retrain]\narguments = ["--data", "{file}", "--columns", "tidemark"]\n')
+    done = deployment.tidemark("alerts", "act", "--policy", "alerts.toml", "--json", "act.json")
+    assert done.returncode == 0, done.stderr
+    (action,) = json.loads((deployment.home / "act.json").read_text())["actions"]
+    assert (action["status"], action["alert_id"]) == ("done", alert.alert_id)
+    tags = mlflow_client.connect(deployment.config.mlflow).get_model_version(MODEL_NAME, action["model_version"]).tags
+    assert tags["retrain_reason"] == f"alert {alert.alert_id}: {alert.sentence}"
+    again = deployment.tidemark("alerts", "act", "--policy", "alerts.toml")
+    assert again.stdout == "no open alert asks for anything that isn't done\n"
+    assert [taken.status for taken in deployment.messages("actions", AlertAction)] == ["begun", "failed", "begun", "done"]
 
 
 def day_after(days: int) -> str:

@@ -1,5 +1,6 @@
 """``tidemark alerts``: what the monitor has said, and who has taken note of it."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -45,3 +46,20 @@ def ack(
     from api.cli.models.run_alerts import run_ack
 
     run_ack(alert, reason, author)
+
+
+@alerts.command()
+def act(
+    policy: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Which alerts are acted on, as TOML; else missed fraud alone, once a day.")
+    ] = None,
+    summary: SummaryOption = None,
+) -> None:
+    """Do once what open alerts ask for: retrain, so that a candidate waits in the registry. Nothing is promoted.
+
+    What is done, and for which alert, is on the topic actions; the same alert is acted on once. While an alert about the quality of data is
+    open, nothing is trained. Fails with 1 if an action failed; it is tried again next time.
+    """
+    from api.cli.models.run_act import run
+
+    run(policy, summary)

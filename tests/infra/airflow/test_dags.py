@@ -38,6 +38,8 @@ RUNS: Mapping[str, tuple[str, Mapping[str, Any], list[int]]] = {
     "clean": ("nightly_audit", {"features": "fraud_v3"}, [0]),
     "mismatch": ("nightly_audit", {}, [1]),
     "no audit": ("nightly_audit", {}, [2]),
+    "watched": ("watch_models", {"store": "/a b"}, [0]),
+    "not acted": ("watch_models", {}, [0, 1]),
 }
 
 
@@ -117,3 +119,9 @@ def test_an_audit_that_cannot_be_made_is_tried_again(results: Mapping[str, Any])
         {"state": "failed", "tries": 4},
         "upstream_failed",
     )
+
+
+def test_what_alerts_ask_for_is_done_after_the_look_and_tried_again_the_next_day(results: Mapping[str, Any]) -> None:
+    assert results["watched"]["state"] == "success"
+    assert results["watched"]["asked"] == [["monitor", "--alert", "--store", "/a b"], ["alerts", "act"]]
+    assert results["not acted"]["tasks"] == {"monitor": {"state": "success", "tries": 1}, "act": {"state": "failed", "tries": 1}}

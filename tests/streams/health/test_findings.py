@@ -16,7 +16,7 @@ STAGE = StageSeen("ingest", "transactions", members=2, partitions=[PART])
 
 def test_topics_that_are_as_they_should_are_one_line() -> None:
     (found,) = findings.of_topics(WHOLE, 1)
-    assert (found.ok, found.subject, found.detail) == (True, "topics", "17 topics with 50 partitions on 1 broker")
+    assert (found.ok, found.subject, found.detail) == (True, "topics", "18 topics with 51 partitions on 1 broker")
 
 
 @pytest.mark.parametrize(
