@@ -1,4 +1,4 @@
-"""Models watched, each day: are frauds coming to light that scores don't explain? Then a candidate is trained, which waits in the registry."""
+"""Models watched, each day: do frauds come to light that scores don't explain? Then a candidate is trained and waits in the registry."""
 
 from datetime import datetime, timedelta
 
