@@ -1,6 +1,6 @@
 """How far a model's input strays from its reference by itself, day by day, and from which sum on that is too much for chance.
 
-Each day of the reference is compared with all its other days. A monitor adds up how much further than that its own days are (a CUSUM: Page,
+Each day of the reference is compared with others of its days. A monitor adds up how much further than that its own days are (a CUSUM: Page,
 1954, "Continuous inspection schemes"); all columns share one limit, so that there is one budget of false alarms for all together. The limit
 comes from days drawn again and again from the reference's own, a week at a time and all columns of a day together.
 """
@@ -14,16 +14,19 @@ import numpy as np
 from features.arrays import Bool, Float64, Int64
 from models.monitoring.divergence import jensen_shannon_distances, shares
 
-TARGET_DAYS = 120
-"""The mean number of days to a false alarm by any column, while nothing has changed."""
+TARGET_DAYS = 365
+"""The mean number of days to a false alarm by any column, while nothing has changed, by what some weeks show: what wanders for months shows
+itself in none of them, so that it is more often in truth (docs/monitoring.md has figures)."""
 SLACK = 1.0
 """What a day may be further off than usual, in standard deviations, before it adds to the sum: half the shift that is looked for."""
+MOST = 3.0
+"""What a day adds at most, in standard deviations: a wave of a single day is no drift, whatever its size."""
 STRAYS = 0.1
 """A column whose days differ from each other by more than this Jensen–Shannon distance when nothing is wrong (an age that grows) can't be
 watched by comparison with the past."""
 FEWEST_DAYS = 14
 _WEEK = 7
-_PATHS, _PATH_DAYS = 300, 6 * TARGET_DAYS
+_PATHS, _PATH_DAYS = 150, 3 * TARGET_DAYS
 # One in twenty intervals misses.
 _INTERVAL = (0.025, 0.975)
 # Of columns that are nearly the same every day, such as one with a single value.
@@ -31,8 +34,8 @@ _LEAST_SPREAD = 1e-4
 
 
 class Usual(msgspec.Struct, frozen=True):
-    """Of one column: mean and standard deviation of its days' distances (Jensen–Shannon) from the other days. ``watched``: it doesn't stray
-    too far by itself."""
+    """Of one column: mean and standard deviation of its days' distances (Jensen–Shannon) from days two weeks or more away. ``watched``: it
+    is meant to be, and doesn't stray too far by itself."""
 
     distance: float
     spread: float
@@ -71,10 +74,11 @@ class InControl(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class DailyCounts:
-    """One column's counts by day and bin (days × bins)."""
+    """One column's counts by day and bin (days × bins), and whether it is to be watched."""
 
     name: str
     counts: Int64
+    watched: bool = True
 
 
 def in_control(columns: Sequence[DailyCounts], weekdays: Int64, seed: int = 0) -> InControl | None:
@@ -86,8 +90,8 @@ def in_control(columns: Sequence[DailyCounts], weekdays: Int64, seed: int = 0) -
         return None
     weekdays = weekdays[there]
     distances = np.column_stack([_from_the_others(column.counts[there], weekdays) for column in columns])
-    centre, spread = distances.mean(axis=0), np.maximum(distances.std(axis=0, ddof=1), _LEAST_SPREAD)
-    watched = centre < STRAYS
+    centre, spread = distances.mean(axis=0), _spread(distances)
+    watched = (centre < STRAYS) & np.array([column.watched for column in columns])
     if not watched.any():
         return None
     limit, run_length = _limit(((distances - centre) / spread)[:, watched], np.random.default_rng(seed))
@@ -98,18 +102,30 @@ def in_control(columns: Sequence[DailyCounts], weekdays: Int64, seed: int = 0) -
 def step(sums: Float64, excess: Float64, days: float, limit: float) -> Float64:
     """The sums (one a column) after a time of so many ``days`` with this ``excess``. None grows beyond twice the limit, so that each comes
     down again once its column does."""
-    return np.asarray(np.clip(sums + (excess - SLACK) * days, 0.0, 2 * limit))
+    return np.asarray(np.clip(sums + np.minimum(excess - SLACK, MOST) * days, 0.0, 2 * limit))
 
 
 def _from_the_others(counts: Int64, weekdays: Int64) -> Float64:
-    """Of each day how far it is from the other days of its weekday; from all others if there is no other of it."""
+    """Of each day how far it is from the days of its weekday that are two weeks or more away; from all others if there is none. What
+    changes slowly is much the same a week later, and would seem steadier than it is."""
     by_weekday = np.zeros((_WEEK, counts.shape[1]))
     np.add.at(by_weekday, weekdays, counts)
     whole = counts.sum(axis=0)
     others = by_weekday[weekdays] - counts
+    others[_WEEK:] -= counts[:-_WEEK]
+    others[:-_WEEK] -= counts[_WEEK:]
     profile = np.where(others.sum(axis=1, keepdims=True) > 0, others, whole - counts)
     rest = (whole - counts).sum(axis=1, keepdims=True)
     return jensen_shannon_distances(shares(profile / profile.sum(axis=1, keepdims=True) * rest), shares(counts))
+
+
+def _spread(distances: Float64) -> Float64:
+    """Of each column (days × columns). Where a week's days stray together, as what looks back for a month does, it is that of weeks, as
+    days would have to spread for it."""
+    days = distances.std(axis=0, ddof=1)
+    whole = len(distances) // _WEEK
+    weeks = distances[len(distances) - whole * _WEEK :].reshape(whole, _WEEK, -1).mean(axis=1).std(axis=0, ddof=1)
+    return np.asarray(np.maximum(np.maximum(days, weeks * np.sqrt(_WEEK)), _LEAST_SPREAD))
 
 
 def _limit(excess: Float64, rng: np.random.Generator) -> tuple[float, RunLength]:
@@ -140,7 +156,7 @@ def _paths(excess: Float64, rng: np.random.Generator) -> Float64:
     highest = np.empty((_PATHS, _PATH_DAYS))
     for day in range(_PATH_DAYS):
         blurred = (excess[drawn[:, day]] + blur * rng.standard_normal(sums.shape)) / np.sqrt(1 + blur**2)
-        sums = np.maximum(0.0, sums + blurred - SLACK)
+        sums = np.maximum(0.0, sums + np.minimum(blurred - SLACK, MOST))
         highest[:, day] = sums.max(axis=1)
     return highest
 

@@ -3,7 +3,7 @@
 Scores are those of rows that the scoring booster hadn't seen; of rows it was fitted to they would be too sure.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Self
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from features.arrays import Bool, Float32, Float64, Int64
-from features.definitions import DAY
+from features.definitions import DAY, OUTCOME_MEASURES, FeatureSet
 from models.monitoring.in_control import DailyCounts, InControl, in_control
 
 SCORE = "score"
@@ -106,12 +106,14 @@ def reference(
     scores_time: Int64 | None = None,
     weight: Float64 | None = None,
     scores_weight: Float64 | None = None,
+    unwatched: Collection[str] = (),
 ) -> Reference:
     """The reference of rows (float32, n × names, NaN = missing; ``event_time`` in ms) and of out-of-fold ``scores`` (0–1) with their
     times; each counts by its weight. Raises ValueError if there are no rows.
 
     What is older than eight weeks before the newest row is left out: ages, and windows that were not full yet, would make the past look
-    more varied than what comes.
+    more varied than what comes. A monitor has no limit for what is ``unwatched``, nor for the score, which out of fold is that of other
+    models.
     """
     if not len(vectors):
         raise ValueError("a reference needs at least one row")
@@ -119,13 +121,12 @@ def reference(
     rows = _Rows.since(since, event_time, weight)
     columns = {name: rows.of(vectors[:, place]) for place, name in enumerate(names)}
     found = [(name, histogram(values, rows.weekday, rows.weight)) for name, values in columns.items()]
-    days = [DailyCounts(name, rows.by_day(bins, columns[name])) for name, bins in found]
+    days = [DailyCounts(name, rows.by_day(bins, columns[name]), name not in unwatched) for name, bins in found]
     scored = None
     if scores is not None and scores_time is not None:
         later = _Rows.since(since, scores_time, scores_weight)
         recent = later.of(scores)
         scored = histogram(recent, later.weekday, later.weight, categories=False)
-        days.append(DailyCounts(SCORE, later.by_day(scored, recent)))
     return Reference(
         _stood_for(len(rows.day), rows.weight),
         int(event_time[rows.chosen].min()),
@@ -192,6 +193,12 @@ def _quantiles(values: npt.NDArray[np.floating], weight: Float64 | None) -> npt.
 
 def _stood_for(rows: int, weight: Float64 | None) -> int:
     return rows if weight is None else round(float(weight.sum()))
+
+
+def made_of_labels(feature_set: FeatureSet) -> frozenset[str]:
+    """The features that follow fraud itself and how late its labels come: waves of it are no drift of what customers do, and there are
+    other alarms for them."""
+    return frozenset(feature.name for feature in feature_set.features if feature.measure in OUTCOME_MEASURES)
 
 
 def weekday_of(event_time: Int64) -> Int64:

@@ -1,4 +1,4 @@
-"""Watches one model version's input and scores, hour by hour, and says when they have drifted too far for chance.
+"""Watches one model version's input, hour by hour, and says when it has drifted too far for chance.
 
 The last 24 hours are compared with the reference after each, so that night and day are no drift. What is further off than usual adds up
 (``in_control``); one limit holds for all columns together.
@@ -18,7 +18,7 @@ from models.monitoring.in_control import InControl, step
 from models.monitoring.layout import Layout, no_days
 from models.monitoring.reference import SCORE, Reference, weekday_of
 
-Subject = Literal["input", "values", "score"]
+Subject = Literal["input", "values"]
 Status = Literal["opened", "updated", "resolved"]
 
 WINDOW = DAY
@@ -40,13 +40,15 @@ class Open(msgspec.Struct):
 
 
 class Change(NamedTuple):
-    """What is to be said of a subject: what ``drifts`` now, the furthest first, over a window of so many ``rows``."""
+    """What is to be said of a subject: what ``drifts`` now, the furthest first, over a window of so many ``rows``; and how far the
+    ``score`` is by then, if the reference has it."""
 
     subject: Subject
     status: Status
     open: Open
     drifts: list[Drift]
     rows: int
+    score: Drift | None = None
 
 
 class Seen(msgspec.Struct):
@@ -99,7 +101,7 @@ class Watch:
         return [Change(subject, "resolved", self._spoken(one, at), [], 0) for subject, one in sorted(open_.items())]
 
     def _step(self, control: InControl, counts: Int64, days: Int64) -> None:
-        names = [name for name in self.layout.names if control.columns[name].watched]
+        names = [name for name, usual in control.columns.items() if usual.watched]
         places = [self.layout.names.index(name) for name in names]
         excess = control.excess(names, self.layout.distances(counts, days)[places], float(days.sum()))
         sums = np.array([self.seen.sums.get(name, 0.0) for name in names])
@@ -107,6 +109,7 @@ class Watch:
 
     def _changes(self, control: InControl, counts: Int64, days: Int64, end: int) -> list[Change]:
         found = []
+        score = self._drift(SCORE, counts, days) if SCORE in self.layout.names else None
         drifts = {name: self._drift(name, counts, days) for name, total in self.seen.sums.items() if total > _OVER * control.limit}
         for subject, columns in self._by_subject(control, drifts).items():
             known = self.seen.open.get(subject)
@@ -129,12 +132,12 @@ class Watch:
             else:
                 self.seen.open[subject] = spoken
             named = sorted((drifts[name] for name in columns), key=lambda one: (-self.seen.sums[one.name], one.name))
-            found.append(Change(subject, status, msgspec.structs.replace(spoken), named, int(days.sum())))
+            found.append(Change(subject, status, msgspec.structs.replace(spoken), named, int(days.sum()), score))
         return found
 
     def _by_subject(self, control: InControl, drifts: Mapping[str, Drift]) -> dict[Subject, list[str]]:
         """The columns of each subject's alert: those beyond the limit, and those that it names already and aren't back yet."""
-        found: dict[Subject, list[str]] = {"input": [], "score": [], "values": []}
+        found: dict[Subject, list[str]] = {"input": [], "values": []}
         named = {name: subject for subject, one in self.seen.open.items() for name in one.columns}
         for name in drifts:
             if name in named:
@@ -152,8 +155,6 @@ class Watch:
 
 
 def _subject(of: Drift) -> Subject:
-    if of.name == SCORE:
-        return "score"
     return "values" if max(of.missing - of.missing_then, of.unseen) > of.ks / 2 else "input"
 
 
@@ -166,5 +167,5 @@ def sentence(version: str, change: Change, most: int = 3) -> str:
     return f"{_WHAT[change.subject]} of version {version} have drifted from what it was made of: {shown}"
 
 
-_WHAT: Mapping[Subject, str] = {"input": "inputs", "values": "missing or unknown values among the inputs", "score": "scores"}
+_WHAT: Mapping[Subject, str] = {"input": "inputs", "values": "missing or unknown values among the inputs"}
 SUBJECTS: Sequence[Subject] = tuple(_WHAT)

@@ -12,7 +12,7 @@ from models.evaluation.plots import evaluation_plots
 from models.evaluation.scored_rows import KnownFrauds
 from models.learners.parameters import Parameters
 from models.learners.trained import OutOfFold, Trained
-from models.monitoring.reference import reference
+from models.monitoring.reference import made_of_labels, reference
 from models.policy import Policy
 from models.registry.model_card import TREES, CardFacts, model_card
 from models.registry.record import MODEL_NAME, TrainingRecord
@@ -183,6 +183,7 @@ def record_of(made: JudgedModel, rows: TrainingSet, plan: TrainingPlan, data: Da
             scored.rows.event_time,
             rows.weight,
             scored.rows.weight,
+            made_of_labels(plan.feature_set),
         ),
         card,
         evaluation_plots(rehearsal.rows, rehearsal.policy, plan.costs, made.importance),

@@ -97,7 +97,7 @@ def text(history: Sequence[Alert], note: Acknowledged | None) -> Iterator[str]:
     for day in newest.labels:
         yield f"  {moment(day.day)}: {day.observed:,} came to light, {day.expected:,.1f} expected; evidence {day.evidence:,.1f}"
     told = next((alert for alert in reversed(history) if alert.drifts and alert.opened_at == newest.opened_at), newest)
-    for drift in told.drifts[:_MOST_COLUMNS]:
+    for drift in [*told.drifts[:_MOST_COLUMNS], *([] if told.score is None else [told.score])]:
         yield (
             f"  {drift.name}: PSI {drift.psi:.3f}, JS {drift.js:.3f}, KS {drift.ks:.3f}, "
             f"missing {drift.missing:.1%} (was {drift.missing_then:.1%}), unknown {drift.unseen:.1%}"

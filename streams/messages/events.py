@@ -135,8 +135,8 @@ class Alert(Struct, gc=False, kw_only=True):
     alert_id: Annotated[str, Meta(description="the same for the same cause, whenever it comes back")]
     kind: Literal["drift", "quality", "performance"]
     subject: Annotated[
-        Literal["input", "values", "score", "missed_fraud"],
-        Meta(description="inputs; missing or unknown values among them; scores; more fraud let through than the scores explain"),
+        Literal["input", "values", "missed_fraud"],
+        Meta(description="inputs; missing or unknown values among them; more fraud let through than the scores explain"),
     ]
     status: Literal["opened", "updated", "resolved"]
     severity: Literal["warning", "critical"]
@@ -152,6 +152,7 @@ class Alert(Struct, gc=False, kw_only=True):
     drifts: Annotated[list[DriftedColumn], Meta(description="the columns, the furthest first, with their evidence")]
     false_alarm_days: Annotated[float, Meta(description="days to a false alarm of this kind about this version, at the mean")]
     runbook: str
+    score: Annotated[DriftedColumn | None, Meta(description="of drift: how far the scores are by then, for they make the decisions")] = None
     labels: Annotated[list[ArrivedLabels], Meta(description="of missed_fraud: the newest days")] = []
 
 

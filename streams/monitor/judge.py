@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 
 from features.definitions import DAY, HOUR
+from models.monitoring.drift import Drift
 from models.monitoring.reference import Reference
 from models.monitoring.watch import WINDOW, Change, Seen, Subject, Watch, sentence
 from streams.alerts.identity import alert_id
@@ -23,15 +24,13 @@ class _Called(NamedTuple):
     """What goes with a subject."""
 
     kind: Literal["drift", "quality"]
-    severity: Literal["warning", "critical"]
     action: Literal["investigate", "freeze_training"]
     runbook: str
 
 
 _CALLED: Mapping[Subject, _Called] = {
-    "input": _Called("drift", "warning", "investigate", "docs/runbooks/drift.md"),
-    "score": _Called("drift", "critical", "investigate", "docs/runbooks/drift.md"),
-    "values": _Called("quality", "warning", "freeze_training", "docs/runbooks/quality.md"),
+    "input": _Called("drift", "investigate", "docs/runbooks/drift.md"),
+    "values": _Called("quality", "freeze_training", "docs/runbooks/quality.md"),
 }
 
 
@@ -126,7 +125,8 @@ def _alert(digest: str, version: str, change: Change, reference: Reference) -> A
         kind=called.kind,
         subject=change.subject,
         status=change.status,
-        severity=called.severity,
+        # What moves scores moves decisions.
+        severity="critical" if change.score is not None and change.score.level == "much" else "warning",
         action=called.action,
         sentence=sentence(version, change),
         model_version=version,
@@ -136,10 +136,15 @@ def _alert(digest: str, version: str, change: Change, reference: Reference) -> A
         revision=change.open.revision,
         window=WINDOW,
         rows=change.rows,
-        drifts=[DriftedColumn(*msgspec.structs.astuple(one)) for one in change.drifts],
+        drifts=[_column(one) for one in change.drifts],
+        score=None if change.score is None else _column(change.score),
         false_alarm_days=reference.in_control.run_length.mean,
         runbook=called.runbook,
     )
+
+
+def _column(of: Drift) -> DriftedColumn:
+    return DriftedColumn(*msgspec.structs.astuple(of))
 
 
 encode = msgspec.msgpack.Encoder().encode

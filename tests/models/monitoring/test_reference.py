@@ -59,7 +59,7 @@ def test_it_survives_being_written() -> None:
     assert isinstance(found.scores, Histogram)
     assert (found.rows, found.score_rows, sum(found.scores.counts)) == (20_000, 20_000, 20_000)
     assert found.in_control is not None
-    assert set(found.in_control.columns) == {"a", "b", "score"}
+    assert set(found.in_control.columns) == {"a", "b"}
     with pytest.raises(ValueError, match="at least one row"):
         reference(("a",), np.empty((0, 1), np.float32), np.empty(0, np.int64))
 
