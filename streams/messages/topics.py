@@ -113,9 +113,7 @@ MONITOR_HOURS = Topic(
     partitions=1,
     config=_LARGE,
 )
-ALERTS_DRIFT = Topic(
-    "alerts.drift", "alert_id", "inputs or scores that are no longer what a model was made of", Alert, 90 * _DAY_MS, partitions=1
-)
+ALERTS_DRIFT = Topic("alerts.drift", "alert_id", "inputs that are no longer what a model was made of", Alert, 90 * _DAY_MS, partitions=1)
 ALERTS_QUALITY = Topic("alerts.quality", "alert_id", "values that are missing or unknown", Alert, 90 * _DAY_MS, partitions=1)
 ALERTS_PERFORMANCE = Topic("alerts.performance", "alert_id", "models that decide worse than they should", Alert, 90 * _DAY_MS, partitions=1)
 ACTIONS = Topic("actions", "alert_id", "what was done for which alert", AlertAction, 90 * _DAY_MS, partitions=1)

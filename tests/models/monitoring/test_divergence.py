@@ -22,7 +22,7 @@ def test_each_measure_is_scipys(data: st.DataObject) -> None:
     if one.sum() and other.sum():
         samples = [np.repeat(np.arange(len(one)), bins) for bins in (one, other)]
         exact = [bins / bins.sum() for bins in (one, other)]
-        assert kolmogorov_smirnov(*exact) == pytest.approx(ks_2samp(*samples).statistic, abs=1e-9)
+        assert kolmogorov_smirnov(*exact) == pytest.approx(ks_2samp(*samples, method="asymp").statistic, abs=1e-9)
 
 
 def test_an_empty_bin_makes_nothing_infinite() -> None:
