@@ -33,20 +33,18 @@ class VersionReport(msgspec.Struct, frozen=True):
     drift: list[Drift] | None
 
 
-def version_report(rows: pa.Table, reference: Reference | None, as_of: int, delay: int, costs: Costs) -> VersionReport:
-    """Of the decisions of one version: at least one row of ``decided_rows``, with the reference's features; times and ``delay`` in ms."""
+def version_report(rows: pa.Table, reference: Reference | None, costs: Costs) -> VersionReport:
+    """Of the decisions of one version: at least one row, with its outcome (``with_outcomes``) and the reference's features."""
     event_time = rows["event_time"].to_numpy()
     action = rows["decision"].cast(pa.string())
     blocked = pc.fill_null(pc.equal(action, "block"), False).to_numpy()
     flagged = pc.fill_null(pc.is_in(action, pa.array(["block", "review"])), False).to_numpy()
-    outcomes = Outcomes.of(
-        event_time,
+    outcomes = Outcomes(
         pc.fill_null(rows["is_fraud"], False).to_numpy(),
         rows["is_fraud"].is_valid().to_numpy(),
-        pc.fill_null(rows["label_time"], 0).to_numpy(),
         blocked,
-        as_of,
-        delay,
+        rows["mature"].to_numpy(),
+        rows["known"].to_numpy(),
     )
     amount, probability = rows["amount_minor"].to_numpy(), rows["probability"].to_numpy().astype(np.float64)
     user = rows["user_id"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
