@@ -9,6 +9,7 @@ import typer
 
 from api.cli.conventions import progress, write_summary
 from api.cli.offline.options import OutcomesOptions
+from api.deployment import Facts
 from api.offline_store import archive_store
 from features.definitions import DAY
 from features.errors import UserError
@@ -28,14 +29,15 @@ def run(options: OutcomesOptions) -> None:
     day_range(options.begin, options.end)
     begin, end = (None if text is None else date.fromisoformat(text) for text in (options.begin, options.end))
     as_of = None if options.as_of is None else day_ms("--as-of", options.as_of)
-    store = archive_store(services.home_from_environment(), options.store)
+    home = services.home_from_environment()
+    store, currency = archive_store(home, options.store), Facts.resolve(home).currency
     newest = newest_decision(store)
     if newest is None:
         raise UserError(f"no decision is archived at {store.url}; run `tidemark archive --once`")
     store.require_writable()
     as_of = newest if as_of is None else as_of
     with progress("days", None) as advance:
-        done = update(store, begin, end, as_of, delay, advance)
+        done = update(store, begin, end, as_of, delay, advance, currency)
     table, seconds = OutcomesTable(store), time.monotonic() - started
     counts = table.counts()
     write_summary(

@@ -96,13 +96,15 @@ def update(
     as_of: int,
     delay: int,
     advanced: Callable[[int], None] = _unobserved,
+    currency: str | None = None,
 ) -> Updated:
     """Brings the days from ``begin`` to before ``end`` (None: all) up to date with the archive, as known ``as_of``, where labels take up
-    to ``delay`` (both ms). One day is in memory at a time; ``advanced`` is called with 1 after each that was looked at.
+    to ``delay`` (both ms). One day is in memory at a time; ``advanced`` is called with 1 after each that was looked at. ``currency`` is
+    that of the amounts (ISO 4217).
 
-    Raises UserError if another run writes to the table meanwhile.
+    Raises UserError if another run writes to the table meanwhile, or if it is in another currency.
     """
-    run = _Run(store, begin, end, as_of, delay)
+    run = _Run(store, begin, end, as_of, delay, currency)
     removed = run.tidy()
     while run.once(advanced):
         advanced = _unobserved
@@ -112,10 +114,10 @@ def update(
 class _Run:
     """One update. ``once`` is done until it changes nothing: the first time finds the strays, the second puts them where they belong."""
 
-    def __init__(self, store: Storage, begin: date | None, end: date | None, as_of: int, delay: int) -> None:
+    def __init__(self, store: Storage, begin: date | None, end: date | None, as_of: int, delay: int, currency: str | None) -> None:
         self._served, self._as_of, self._delay = ServedTables(store), as_of, delay
         self._range = (begin or date.min, end or date.max)
-        self._table = ReplacedDays(OfflineTable(store, "outcomes", SCHEMA), _WRITER)
+        self._table = ReplacedDays(OfflineTable(store, "outcomes", SCHEMA, currency), _WRITER)
         self._stray_table = ReplacedDays(OfflineTable(store, "outcomes-strays", _STRAYS), _WRITER)
         # What the archive has as this run begins. What comes in meanwhile is for the next: it will find more rows than the day was made of.
         self._archived: dict[str, Mapping[date, int]] = {}
@@ -166,7 +168,8 @@ class _Run:
         return wrote > 0
 
     def _write(self, day: date, ingredients: Ingredients, strays: pa.Table) -> None:
-        log, labels, decisions = self._served.parts(pc.field("refused").is_null() & (pc.field(DAY_FIELD.name) == day))
+        of_day = pc.field("refused").is_null() & (pc.field(DAY_FIELD.name) == day)
+        log, labels, decisions = self._served.parts(of_day, of_day)
         self._keep_strays(day, labels.join(log.select(KEY), list(KEY), join_type="left anti").select(_STRAYS.names))
         made = log.filter(pc.less_equal(log["event_time"], self._as_of))
         elsewhere = _of_others(strays, day, made)

@@ -28,10 +28,11 @@ class ServedTables:
 
     store: Storage
 
-    def parts(self, rows: pc.Expression, features: Sequence[str] = ()) -> tuple[pa.Table, pa.Table, pa.Table]:
-        """What ``decided_rows`` joins, those rows of all tables: the scoring log with these features as served, labels, decisions."""
+    def parts(self, rows: pc.Expression, labels_of: pc.Expression, features: Sequence[str] = ()) -> tuple[pa.Table, pa.Table, pa.Table]:
+        """What ``decided_rows`` joins: those ``rows`` of the scoring log, with these features as served, those labels, and the rows'
+        decisions."""
         log = self._read(SCORING_LOG, [*decided.LOG_COLUMNS, *features], rows)
-        labels = self._labels(rows, counting_labels.LABEL_COLUMNS)
+        labels = self._labels(labels_of, counting_labels.LABEL_COLUMNS)
         return log, labels, self._read(DECISIONS, decided.DECISION_COLUMNS, rows)
 
     def uris(self, topic: str) -> list[str]:
@@ -113,7 +114,9 @@ class ServedArchive(ServedTables):
     def outcomes(self, begin: int, end: int, as_of: int, delay: int, features: Sequence[str]) -> pa.Table:
         """What was decided in the range, with these features as served, and what has become of it ``as_of``, by how long its own labels
         took; see ``decided_rows`` and ``with_outcomes``. Times and ``delay`` in ms."""
-        rows = decided.decided_rows(*self.parts(_taken(begin, end), features), as_of)
+        # Whatever day they name: a label finds its transaction by user and id alone.
+        known = pc.field("refused").is_null() & (pc.field("label_time") <= as_of)
+        rows = decided.decided_rows(*self.parts(_taken(begin, end), known, features), as_of)
         return with_outcomes(rows, as_of, delay, delays_of(rows.select(LEARNT_FROM), as_of, delay))
 
 
