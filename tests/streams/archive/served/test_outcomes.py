@@ -78,18 +78,23 @@ def files(store: Storage) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_it_is_what_a_plain_loop_makes_of_the_archive(store: Storage, seed: int) -> None:
-    of = world(DAYS, seed=seed)
-    archive(store, 1, of.rows, of.labels, of.copies)
-    brought(store)
-    found = table(store)
+def test_it_is_what_a_plain_loop_makes_of_the_archive(full: Storage, of: World) -> None:
+    found = table(full)
     assert found == expected(of)
     assert {row["outcome"] for row in found} == {"fraud", "legitimate", "presumed_legitimate", "immature", "unseen"}
     assert any(row["reversed"] for row in found)
+    assert any(0 < row["known"] < 1 for row in found)
 
 
-def test_brought_on_day_by_day_it_is_what_one_run_makes_byte_by_byte(store: Storage, of: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize("seed", [1, 2])
+def test_so_it_is_of_other_archives(store: Storage, seed: int) -> None:
+    other = world(4, 20, seed)
+    archive(store, 1, other.rows, other.labels, other.copies)
+    brought(store, T0 + 5 * DAY)
+    assert table(store) == expected(other, T0 + 5 * DAY)
+
+
+def test_brought_on_day_by_day_it_is_what_one_run_makes_byte_by_byte(store: Storage, of: World, full: Storage) -> None:
     for number, (first, after) in enumerate([(0, 4), (4, 5), (5, DAYS)], 1):
         before, upto = T0 + first * DAY, T0 + after * DAY
         archive(
@@ -103,10 +108,7 @@ def test_brought_on_day_by_day_it_is_what_one_run_makes_byte_by_byte(store: Stor
     archive(store, 9, [], *late)
     brought(store)
     assert table(store) == expected(of)
-    at_once = Storage.of(tmp_path / "at once")
-    archive(at_once, 1, of.rows, of.labels, of.copies)
-    brought(at_once)
-    rows = [{name.split("/")[0]: content for name, content in files(place).items()} for place in (store, at_once)]
+    rows = [{name.split("/")[0]: content for name, content in files(place).items()} for place in (store, full)]
     assert rows[0] == rows[1]
 
 
