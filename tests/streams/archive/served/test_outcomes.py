@@ -122,6 +122,15 @@ def test_of_an_earlier_day_it_is_what_was_known_then_and_back_again(full: Storag
     assert files(full) == whole
 
 
+def test_what_no_longer_changes_is_not_written_again_unless_less_is_to_be_known(full: Storage, of: World) -> None:
+    late = END + 30 * DAY
+    brought(full, late)
+    assert table(full) == expected(of, late)
+    assert brought(full, late + DAY).written == ()
+    brought(full, T0 + 5 * DAY)
+    assert table(full) == expected(of, T0 + 5 * DAY)
+
+
 def test_a_second_run_writes_nothing_and_neither_does_one_after_a_compaction(store: Storage, of: World) -> None:
     half = len(of.labels) // 2
     archive(store, 1, of.rows, of.labels[:half], [])
@@ -200,12 +209,14 @@ def test_killed_between_days_it_is_completed_by_the_next_run(
 def test_of_two_runs_at_once_one_is_refused(store: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     of = world(3)
     archive(store, 1, of.rows, of.labels, of.copies)
-    writes = parquet_replaced_days.write_file
+    writes, calls = parquet_replaced_days.write_file, []
 
     def meanwhile(*given: Any) -> WrittenFile:
+        calls.append(given)
         written = writes(*given)
-        monkeypatch.undo()
-        brought(store)
+        if len(calls) == 4:
+            monkeypatch.undo()
+            brought(store)
         return written
 
     monkeypatch.setattr(parquet_replaced_days, "write_file", meanwhile)
