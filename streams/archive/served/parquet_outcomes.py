@@ -6,7 +6,7 @@ transaction's: such strays are kept beside, in the table ``outcomes-strays``, an
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
@@ -149,20 +149,22 @@ class _Run:
         found = {day: Edition.parse(name) for day, name in self._table.names.items()}
         young_from = _day(learnt_before(self._as_of, self._delay))
 
-        def bring(day: date, delays: DelaysBySource | None) -> int:
-            made_of = {source: rows.get(day, 0) for source, rows in self._archived.items()}
-            ingredients, edition = Ingredients(made_of, self._delay, self._as_of, delays), found.get(day)
-            advanced(1)
-            if edition is not None and ingredients.gave(edition) and not (moved and self._others_belong(strays, day, edition)):
-                return 0
-            self._write(day, ingredients, strays)
-            self.written.add(day)
-            return 1
+        def bring(days: Iterable[date], delays: DelaysBySource | None) -> int:
+            wrote = 0
+            for day in days:
+                made_of = {source: rows.get(day, 0) for source, rows in self._archived.items()}
+                ingredients, edition = Ingredients(made_of, self._delay, self._as_of, delays), found.get(day)
+                if edition is None or not ingredients.gave(edition) or (moved and self._others_belong(strays, day, edition)):
+                    self._write(day, ingredients, strays)
+                    self.written.add(day)
+                    wrote += 1
+                advanced(1)
+            return wrote
 
-        wrote = sum(bring(day, None) for day in self.days if day < young_from)
+        wrote = bring((day for day in self.days if day < young_from), None)
         # Only now do the matured days say how long labels take.
         self.delays = self._delays(young_from)
-        wrote += sum(bring(day, self.delays) for day in self.days if day >= young_from)
+        wrote += bring((day for day in self.days if day >= young_from), self.delays)
         if moved and not wrote and self._range == _ALL:
             self._table.note(_APPLIED, digest)
         return wrote > 0
