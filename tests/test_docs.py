@@ -211,6 +211,11 @@ BY_HAND = [
     ("docs/reliability.md", "took INGEST {:.1f} s to read", [("recovery-1m.json", "states", "ingest", "seconds")]),
     ("docs/scaling.md", "{:.1f} s a million", [("recovery-1m.json", "states", "ingest", "seconds")]),
     ("docs/batch.md", "| the user's risk | {:.3f} |", [("user-risk.json", "figures", "user_risk", "auc")]),
+    (
+        "docs/monitoring.md",
+        "For {:,.0f} decisions of 153 days the first run took {:.1f} s on two shared cores, with at most {:.0f} MB",
+        [("outcomes.json", "all_but_the_last_day", name) for name in ("decisions", "seconds", "peak_memory_mb")],
+    ),
     ("docs/training.md", "{:.3f} / ", [("handbook.json", "mean", "tidemark", "auc", "value")]),
 ]
 

@@ -5,7 +5,7 @@ and under a number of its own, so that a commit that is tried again changes noth
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TypeVar
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable, Schema
 from deltalake.exceptions import TableNotFoundError
 from deltalake.transaction import AddAction, CommitProperties, RemoveAction, Transaction
+from pyarrow.fs import FileSelector
 
 from features.errors import UserError
 from features.offline.storage import Storage
@@ -170,6 +171,26 @@ class OfflineTable:
         table = self._open()
         uris = table.file_uris(file_pruning_predicate=[(DAY_FIELD.name, "<", end.isoformat())] if end else None)
         return TableState(str(table.metadata().id), table.version(), tuple(sorted(uris)))
+
+    def rows_by_day(self) -> Mapping[date, int]:
+        """How many rows count now, of each day; none before the first commit. The same after a compaction."""
+        if not self.exists():
+            return {}
+        found: dict[date, int] = {}
+        files = pa.table(self._open().get_add_actions(flatten=True))
+        for day, rows in zip(files[f"partition.{DAY_FIELD.name}"].to_pylist(), files["num_records"].to_pylist(), strict=True):
+            found[day] = found.get(day, 0) + rows
+        return found
+
+    def remove_others(self, day: date, counting: Collection[WrittenFile]) -> None:
+        """Removes the day's files but these, so that who just reads the folder's files sees each row once, too. Only for who knows that
+        these are the ones that count, and that nobody is about to commit another."""
+        kept = {file.path.rpartition("/")[2] for file in counting}
+        filesystem, root = self.storage.arrow()
+        folder = FileSelector(f"{root}/{DAY_FIELD.name}={day.isoformat()}", allow_not_found=True)
+        for file in filesystem.get_file_info(folder):
+            if file.base_name.endswith(".parquet") and file.base_name not in kept:
+                filesystem.delete_file(file.path)
 
     def compact(self) -> int:
         """Joins small files of a day into large ones and removes those no longer needed; returns how many were joined.

@@ -39,27 +39,26 @@ class VersionReport(msgspec.Struct, frozen=True):
 
 
 def version_report(rows: pa.Table, reference: Reference | None, as_of: int, delay: int, costs: Costs) -> VersionReport:
-    """Of the decisions of one version: at least one row of ``decided_rows``, with the reference's features; times and ``delay`` in ms."""
+    """Of the decisions of one version: at least one row, with its outcome (``with_outcomes``) and the reference's features; times and how
+    long labels take at most (``delay``) in ms."""
     event_time = rows["event_time"].to_numpy()
     action = rows["decision"].cast(pa.string())
     blocked = pc.fill_null(pc.equal(action, "block"), False).to_numpy()
     flagged = pc.fill_null(pc.is_in(action, pa.array(["block", "review"])), False).to_numpy()
-    label_time = pc.fill_null(rows["label_time"], 0).to_numpy()
-    outcomes = Outcomes.of(
-        event_time,
+    outcomes = Outcomes(
         pc.fill_null(rows["is_fraud"], False).to_numpy(),
         rows["is_fraud"].is_valid().to_numpy(),
-        label_time,
         blocked,
-        as_of,
-        delay,
+        rows["mature"].to_numpy(),
+        rows["known"].to_numpy(),
     )
     amount, probability = rows["amount_minor"].to_numpy(), rows["probability"].to_numpy().astype(np.float64)
     user = rows["user_id"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
     segments = {"amount": amount_bands(amount), "variant": np.array(rows["variant"].cast(pa.string()).to_pylist(), np.str_)}
     scored = ScoredRows(event_time, user, amount, outcomes.is_fraud, probability, segments)
     columns = {} if reference is None else {name: rows[name].to_numpy() for name in reference.features}
-    passed = Passed(event_time, user, probability, outcomes.is_fraud, label_time).where(~blocked)
+    came_to_light = pc.fill_null(rows["first_fraud_time"], 0).to_numpy()
+    passed = Passed(event_time, user, probability, outcomes.is_fraud, came_to_light).where(~blocked)
     return VersionReport(
         rows["model_version"][0].as_py(),
         rows["model_digest"][0].as_py(),

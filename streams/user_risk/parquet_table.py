@@ -7,7 +7,6 @@ from datetime import date
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake.exceptions import CommitFailedError
-from pyarrow.fs import FileSelector
 
 from features.backfill.archived_log import ARCHIVED_SCHEMA
 from features.errors import UserError
@@ -44,7 +43,7 @@ class UserRiskTable:
             counts = False
         if not counts:
             raise UserError(f"another run writes to {self.storage.url} at the same time; let it end, then run the command again")
-        self._remove_replaced(day)
+        self._table.remove_others(day, files)
 
     def newest_day(self) -> date | None:
         """The youngest day that is there."""
@@ -60,15 +59,6 @@ class UserRiskTable:
         """A day's rows (USER_RISK), some ten thousand at a time, in no order."""
         of_day = pc.field(DAY_FIELD.name) == day
         return self._table.dataset().to_batches(columns=USER_RISK.names, filter=of_day, batch_size=_ROWS_AT_ONCE)  # type: ignore[no-any-return]
-
-    def _remove_replaced(self, day: date) -> None:
-        """So that who just reads the folder's files sees each user once, too."""
-        begin, end = day, date.fromordinal(day.toordinal() + 1)
-        counting = {uri.rpartition("/")[2] for uri in self._table.uris(begin, end)}
-        filesystem, root = self.storage.arrow()
-        for file in filesystem.get_file_info(FileSelector(f"{root}/{DAY_FIELD.name}={day.isoformat()}")):
-            if file.base_name.endswith(".parquet") and file.base_name not in counting:
-                filesystem.delete_file(file.path)
 
 
 def archive_of(store: Storage) -> OfflineTable:

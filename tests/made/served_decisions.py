@@ -1,6 +1,7 @@
 """Decisions and labels as the archive has them."""
 
-from datetime import UTC, datetime
+from collections import defaultdict
+from datetime import UTC, date, datetime
 
 import numpy as np
 import pyarrow as pa
@@ -52,3 +53,20 @@ def archive_served(store: Storage, rows: list[dict[str, object]], labels: list[d
         offline = OfflineTable(store, topic, ARCHIVED[topic].schema)
         file = write_file(offline.storage, datetime.fromtimestamp(T0 / 1000, UTC).date(), "a-0", written)
         assert offline.commit([file], "archive", 1)
+
+
+def archive_more(store: Storage, number: int, **content: list[dict[str, object]]) -> None:
+    """Archives these rows of each table (scoring_log, labels, decisions, transactions) in a commit of that ``number``, by day."""
+    for name, rows in content.items():
+        topic = name.replace("_", "-")
+        offline = OfflineTable(store, topic, ARCHIVED[topic].schema)
+        by_day: dict[date, list[dict[str, object]]] = defaultdict(list)
+        for row in rows:
+            by_day[datetime.fromtimestamp(int(str(row["event_time"])) / 1000, UTC).date()].append(row)
+        files = []
+        for day, of_day in sorted(by_day.items()):
+            written = table(topic, of_day)
+            at = written.schema.get_field_index("event_timestamp")
+            moments = times([int(str(row["event_time"])) for row in of_day])
+            files.append(write_file(offline.storage, day, f"{number:06d}", written.set_column(at, written.schema.field(at), moments)))
+        assert offline.commit(files, "archive", number)

@@ -44,7 +44,7 @@ def run(options: MonitorOptions) -> None:
     references = {digest: reference_of(digest, registry) for digest in digests}
     features = sorted({name for reference in references.values() if reference is not None for name in reference.features})
     say(f"looking at what {len(digests)} versions decided from {moment(begin)} to {moment(end)}, as known by {moment(as_of)}")
-    rows = archive.decided(begin, end, as_of, features)
+    rows = archive.outcomes(begin, end, as_of, delay, features)
     by = rows["model_digest"].cast(pa.string())
     found = [version_report(rows.filter(pc.equal(by, digest)), references[digest], as_of, delay, costs) for digest in digests]
     summary = {

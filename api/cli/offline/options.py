@@ -122,3 +122,19 @@ class ExportOptions:
     served: Annotated[bool, typer.Option("--served/--backfill", help="As decisions used them, or as recomputed from the archive.")] = True
     store: StoreOption = None
     summary: SummaryOption = None
+
+
+@dataclass(frozen=True)
+class OutcomesOptions:
+    """Of ``outcomes``."""
+
+    begin: Annotated[str | None, typer.Option("--from", metavar="DATE", help="The first day, UTC; else the archive's.")] = None
+    end: Annotated[str | None, typer.Option("--to", metavar="DATE", help="The day after the last, UTC; else the archive's end.")] = None
+    as_of: Annotated[str | None, typer.Option(metavar="DATE", help="What was known as this day began, UTC; else all that is archived.")] = (
+        None
+    )
+    labels_after: Annotated[
+        str | None, typer.Option(metavar="DURATION", help="How long labels take: what is younger without one is immature; 7d.")
+    ] = None
+    store: StoreOption = None
+    summary: SummaryOption = None

@@ -15,16 +15,48 @@ from models.training_set.label_maturity import Immature
 from models.training_set.rows import TrainingSet
 from models.training_set.snapshot import DataSnapshot, digest_of_names
 from streams.archive.archived_topics import ARCHIVED
-from streams.archive.served import decided
+from streams.archive.served import counting_labels, decided
+from streams.archive.served.counting_labels import ON_LOG
+from streams.archive.served.outcomes import LEARNT_FROM, delays_of, with_outcomes
 from streams.archive.served.rows import DECISION_COLUMNS, LABEL_COLUMNS, LOG_COLUMNS, ServedRows, served_rows
 from streams.messages.topics import DECISIONS, LABELS, SCORING_LOG, TRANSACTIONS, Topic
 
 
 @dataclass(frozen=True)
-class ServedArchive:
-    """The three tables of a store; ``first`` and ``last`` are the event times (ms) of the decisions in it."""
+class ServedTables:
+    """The tables of a store."""
 
     store: Storage
+
+    def parts(self, rows: pc.Expression, labels_of: pc.Expression, features: Sequence[str] = ()) -> tuple[pa.Table, pa.Table, pa.Table]:
+        """What ``decided_rows`` joins: those ``rows`` of the scoring log, with these features as served, those labels, and the rows'
+        decisions."""
+        log = self._read(SCORING_LOG, [*decided.LOG_COLUMNS, *features], rows)
+        labels = self._labels(labels_of, counting_labels.LABEL_COLUMNS)
+        return log, labels, self._read(DECISIONS, decided.DECISION_COLUMNS, rows)
+
+    def uris(self, topic: str) -> list[str]:
+        """The files of a topic's table that count now; none if it was never archived."""
+        return OfflineTable(self.store, topic, ARCHIVED[topic].schema).uris()
+
+    def _labels(self, rows: pc.Expression, columns: Sequence[str]) -> pa.Table:
+        # A label is on its own topic, on the users' log as a copy, or, if a replay sent it, only there.
+        own, copies = self._read(LABELS, columns, rows), self._read(TRANSACTIONS, columns, rows & (pc.field("kind") == "label"))
+        marked = [table.append_column(ON_LOG, pa.repeat(mark, len(table))) for table, mark in ((own, False), (copies, True))]
+        return pa.concat_tables(marked)
+
+    def _read(self, topic: Topic, columns: Sequence[str], rows: pc.Expression) -> pa.Table:
+        """These columns of a table, empty if the topic was never archived."""
+        table = _table(self.store, topic)
+        if table.exists():
+            return table.read(columns, rows)
+        return pa.schema([table.schema.field(name) for name in columns]).empty_table()
+
+
+@dataclass(frozen=True)
+class ServedArchive(ServedTables):
+    """Tables with decisions in them; ``first`` and ``last`` are their event times (ms)."""
+
     first: int
     last: int
     snapshot: DataSnapshot
@@ -61,7 +93,7 @@ class ServedArchive:
         log = _table(self.store, SCORING_LOG).read([*LOG_COLUMNS, *feature_set.names], taken)
         return served_rows(
             log,
-            self._labels(taken),
+            self._labels(taken, LABEL_COLUMNS),
             self._read(DECISIONS, DECISION_COLUMNS, taken),
             feature_set,
             begin,
@@ -79,27 +111,13 @@ class ServedArchive:
         first = by_digest.aggregate([("event_time", "min")])
         return list(first.sort_by("event_time_min")["model_digest"].to_pylist())
 
-    def decided(self, begin: int, end: int, as_of: int, features: Sequence[str]) -> pa.Table:
-        """What was decided in the range, with these features as served and what is known ``as_of``; see ``decided_rows``. Times in ms."""
-        rows = _taken(begin, end)
-        log = _table(self.store, SCORING_LOG).read([*decided.LOG_COLUMNS, *features], rows)
-        return decided.decided_rows(log, self._labels(rows), self._read(DECISIONS, DECISION_COLUMNS, rows), as_of)
-
-    def _labels(self, rows: pc.Expression) -> pa.Table:
-        # A label is on its own topic, on the users' log as a copy, or, if a replay sent it, only there.
-        on_log = self._read(TRANSACTIONS, LABEL_COLUMNS, rows & (pc.field("kind") == "label"))
-        return pa.concat_tables([self._read(LABELS, LABEL_COLUMNS, rows), on_log])
-
-    def uris(self, topic: str) -> list[str]:
-        """The files of a topic's table that count now; none if it was never archived."""
-        return OfflineTable(self.store, topic, ARCHIVED[topic].schema).uris()
-
-    def _read(self, topic: Topic, columns: Sequence[str], rows: pc.Expression) -> pa.Table:
-        """These columns of a table, empty if the topic was never archived."""
-        table = _table(self.store, topic)
-        if table.exists():
-            return table.read(columns, rows)
-        return pa.schema([table.schema.field(name) for name in columns]).empty_table()
+    def outcomes(self, begin: int, end: int, as_of: int, delay: int, features: Sequence[str]) -> pa.Table:
+        """What was decided in the range, with these features as served, and what has become of it ``as_of``, by how long its own labels
+        took; see ``decided_rows`` and ``with_outcomes``. Times and ``delay`` in ms."""
+        # Whatever day they name: a label finds its transaction by user and id alone.
+        known = pc.field("refused").is_null() & (pc.field("label_time") <= as_of)
+        rows = decided.decided_rows(*self.parts(_taken(begin, end), known, features), as_of)
+        return with_outcomes(rows, as_of, delay, delays_of(rows.select(LEARNT_FROM), as_of, delay))
 
 
 def _table(store: Storage, topic: Topic) -> OfflineTable:

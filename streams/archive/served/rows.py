@@ -4,6 +4,7 @@ A transaction of which no label has come by the time labels take counts as legit
 was fraud.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +17,7 @@ from features.errors import UserError
 from models.training_set.label_maturity import Immature, immature_weights
 from models.training_set.rows import TrainingSet
 
-_KEY = ("user_id", "transaction_id")
+KEY = ("user_id", "transaction_id")
 ORDER = ("event_time", "partition", "offset", "row")
 ROW_COLUMNS = (*ORDER, "user_id", "transaction_id", "amount_minor", "is_fraud", "weight")
 LOG_COLUMNS = ("transaction_id", "user_id", "event_time", "amount_minor", "features_digest", "partition", "offset", "row")
@@ -117,11 +118,14 @@ def nothing_left(immature: int, unseen: int) -> str:
     )
 
 
-def once(table: pa.Table) -> pa.Table:
-    """The first row of each transaction; at least once delivery may have sent it twice."""
-    numbered = table.append_column("_place", pa.array(np.arange(len(table))))
-    first = numbered.group_by(list(_KEY)).aggregate([("_place", "min")])["_place_min"].to_numpy()
-    return table.take(pa.array(np.sort(first)))
+def once(table: pa.Table, key: Sequence[str] = KEY) -> pa.Table:
+    """The first row of each transaction, or of each other ``key``; at least once delivery may have sent it twice."""
+    return _one_each(table, key, "min")
+
+
+def last(table: pa.Table, key: Sequence[str] = KEY) -> pa.Table:
+    """The last row of each transaction, or of each other ``key``."""
+    return _one_each(table, key, "max")
 
 
 def newest(labels: pa.Table) -> pa.Table:
@@ -131,5 +135,19 @@ def newest(labels: pa.Table) -> pa.Table:
 
 def matched(rows: pa.Table, found: pa.Table, column: str) -> pa.ChunkedArray:
     """The ``column`` of ``found`` for each row's transaction, null where it has none; in the order of the rows."""
-    keyed = rows.select(_KEY).append_column("_place", pa.array(np.arange(len(rows))))
-    return keyed.join(found.select([*_KEY, column]), list(_KEY), join_type="left outer").sort_by("_place")[column]
+    return with_matching(rows.select(KEY), found, [column])[column]
+
+
+def with_matching(rows: pa.Table, found: pa.Table, columns: Sequence[str], key: Sequence[str] = KEY) -> pa.Table:
+    """The rows, in their order, with these columns of ``found``, which has each ``key`` once; null where it hasn't."""
+    keyed = rows.select(key).append_column("_place", pa.array(np.arange(len(rows))))
+    matching = keyed.join(found.select([*key, *columns]), list(key), join_type="left outer").sort_by("_place")
+    for name in columns:
+        rows = rows.append_column(name, matching[name])
+    return rows
+
+
+def _one_each(table: pa.Table, key: Sequence[str], which: str) -> pa.Table:
+    numbered = table.append_column("_place", pa.array(np.arange(len(table))))
+    chosen = numbered.group_by(list(key)).aggregate([("_place", which)])[f"_place_{which}"].to_numpy()
+    return table.take(pa.array(np.sort(chosen)))

@@ -66,6 +66,7 @@ Offline store:
   archive         keep the topics as Parquet by day
   backfill        compute a feature set over the archive
   features        write the features of the past to files
+  outcomes        keep what has become of each decision
   training-set    make the rows to learn from, ahead of training
   score-users     say how risky every user is
 

@@ -35,6 +35,7 @@ RUNS: Mapping[str, tuple[str, Mapping[str, Any], list[int]]] = {
     "chosen": ("retrain", {"features": "fraud_v3", "store": "/a b", "data": "/rows", "immature": "weighted", "search": 90}, [0]),
     "held out": ("retrain", {"data": "/held.parquet", "propensity": "let through"}, [0]),
     "compact": ("compact_archive", {}, [2, 0]),
+    "outcomes": ("nightly_outcomes", {"store": "/a b"}, [0]),
     "clean": ("nightly_audit", {"features": "fraud_v3"}, [0]),
     "mismatch": ("nightly_audit", {}, [1]),
     "no audit": ("nightly_audit", {}, [2]),
@@ -75,6 +76,7 @@ def test_parameters_reach_the_command(results: Mapping[str, Any]) -> None:
     assert results["other parameters"]["asked"] == [
         ["score-users", "--as-of", "2026-01-02", "--engine", "spark", "--max-lag", "72", "--store", "/a b"]
     ]
+    assert results["outcomes"]["asked"] == [["outcomes", "--store", "/a b"]]
     (asked,) = results["chosen"]["asked"]
     assert asked[3:] == [
         "--json", "retrain.json", "--features", "fraud_v3",

@@ -9,9 +9,11 @@ from models.evaluation.judgement import Decided
 from models.evaluation.scored_rows import ScoredRows
 from models.monitoring.outcomes import Outcomes
 from models.monitoring.performance import performance
+from models.training_set.label_maturity import DelaysBySource
 
 AS_OF, DELAY = 100 * DAY, 7 * DAY
 COSTS = Costs()
+NOTHING_LEARNT = DelaysBySource({})
 
 
 class World:
@@ -31,7 +33,7 @@ class World:
         self.rows = ScoredRows(
             self.time, self.user, self.amount, self.fraud, self.probability, {"amount": np.where(self.amount < 1_000, "a", "b")}
         )
-        self.outcomes = Outcomes.of(self.time, self.fraud, self.labelled, self.label_time, self.blocked, AS_OF, DELAY)
+        self.outcomes = Outcomes.of(self.time, self.fraud, self.labelled, self.blocked, AS_OF, DELAY, NOTHING_LEARNT)
 
 
 def test_figures_are_those_of_a_plain_count() -> None:
@@ -84,17 +86,6 @@ def test_blocked_payments_without_a_label_are_unseen_and_with_one_counted() -> N
     time = np.full(4, 50 * DAY)
     blocked, labelled = np.array([True, True, False, False]), np.array([True, False, True, False])
     fraud = np.array([True, False, True, False])
-    outcomes = Outcomes.of(time, fraud, labelled, time + DAY, blocked, AS_OF, DELAY)
+    outcomes = Outcomes.of(time, fraud, labelled, blocked, AS_OF, DELAY, NOTHING_LEARNT)
     assert outcomes.seen.tolist() == [True, False, True, True]
     assert outcomes.counted.tolist() == [True, False, True, True]
-
-
-def test_how_much_is_known_of_the_young_is_learnt_from_the_matured() -> None:
-    """Half of the frauds are labelled within a day, the others within five."""
-    days = np.array([50, 51, 52, 53, 98, 96, 90])
-    took = np.array([1, 1, 5, 5, 1, 1, 1])
-    one = np.ones(7, np.bool_)
-    outcomes = Outcomes.of(days * DAY, one, one, (days + took) * DAY, ~one, AS_OF, DELAY)
-    assert outcomes.known.tolist() == [1, 1, 1, 1, pytest.approx(3 / 5), pytest.approx(3 / 5), 1]
-    none = Outcomes.of(days * DAY, ~one, ~one, days * DAY, ~one, AS_OF, DELAY)
-    assert none.known.tolist() == [1, 1, 1, 1, 0, 0, 1]

@@ -12,7 +12,7 @@ from models.learners.calibration import Platt
 from models.learners.learner import Learner
 from models.learners.xgboost_learner import XGBoostLearner
 from models.training.fitting import fit
-from models.training_set.label_maturity import immature_weights, inverse_propensity, share_known
+from models.training_set.label_maturity import DelaysBySource, immature_weights, inverse_propensity, share_known
 from models.training_set.rows import TrainingSet
 from tests.made.models import V1, learnable
 
@@ -92,3 +92,24 @@ def test_immature_rows_are_learnt_from_but_choose_nothing(histories: tuple[int, 
     assert same == history
     assert (with_them.out_of_fold.probability == without.out_of_fold.probability).all()
     assert with_them.booster.save_raw("ubj") != without.booster.save_raw("ubj")
+
+
+def test_each_source_has_its_own_delays_and_its_part_of_the_frauds() -> None:
+    # Warnings come after a day, two thirds of them; chargebacks after five.
+    sources = ["warning"] * 40 + ["chargeback"] * 20
+    learnt = DelaysBySource.of(sources, np.array([1] * 40 + [5] * 20) * DAY)
+    age = np.array([0, 1, 4, 5]) * DAY
+    assert learnt.share_known(age).tolist() == pytest.approx([0, 2 / 3, 2 / 3, 1])
+    assert share_known(learnt.of_source("chargeback"), age).tolist() == [0, 0, 0, 1]
+    assert learnt.frauds == 60
+
+
+def test_a_source_with_few_frauds_is_assumed_to_be_as_late_as_all() -> None:
+    # Of all, 40 of 41 are known after a day; the one analyst's that took five is no measure of what analysts take.
+    learnt = DelaysBySource.of(["warning"] * 40 + ["analyst"], np.array([1] * 40 + [5]) * DAY)
+    assert share_known(learnt.of_source("analyst"), np.array([DAY])).tolist() == pytest.approx([40 / 41])
+    assert learnt.share_known(np.array([DAY])).tolist() == pytest.approx([(40 + 40 / 41) / 41])
+
+
+def test_without_a_fraud_nothing_is_known_of_the_young() -> None:
+    assert DelaysBySource.of([], np.empty(0, np.int64)).share_known(np.array([0, DAY])).tolist() == [0, 0]
