@@ -17,7 +17,7 @@ from features.state import count_lateness
 from features.tiles import NEVER
 from features.vector import device_hashes
 from features.windows import SEEN
-from streams.messages import batches
+from streams.messages import arrivals, batches
 from streams.messages.events import Label, Transaction
 from streams.messages.record import Record, SourcePosition
 from streams.messages.refusals import RefusedError
@@ -227,17 +227,23 @@ def _route(parts: Sequence[Part], features: Float32, order: Int64 | None) -> lis
     target = np.concatenate([part.target for part in parts])
     source = np.concatenate([np.full(len(part.records), part.state.validator.partition, np.int32) for part in parts])
     offset = np.array([record.offset for part in parts for record in part.records], np.int64)
+    # What an aligned replay sends came in long ago, if not in this order.
+    arrived = None if order is not None else np.array([record.timestamp for part in parts for record in part.records], np.int64)
     by_target = np.argsort(target if order is None else target[order], kind="stable")
     order = by_target if order is None else order[by_target]
     cuts = np.searchsorted(target[order], np.arange(partitions + 1)).tolist()
     table = _table(parts, source, offset, features).take(pa.array(order))
     source, offset = source[order], offset[order]
+    arrived = None if arrived is None else arrived[order]
     routed = []
     for number, (begin, end) in enumerate(pairwise(cuts)):
         for piece in batches.pieces(table.slice(begin, end - begin)):
             until = begin + len(piece)
             previous = _previous(states, number, source[begin:until], offset[begin:until])
-            routed.append(Routed(number, batches.encode(piece), batches.headers(previous, feature_set)))
+            headers = batches.headers(previous, feature_set)
+            if arrived is not None:
+                headers.append((arrivals.ARRIVED, arrivals.encode(arrived[begin:until])))
+            routed.append(Routed(number, batches.encode(piece), headers))
             begin = until
     return routed
 

@@ -153,7 +153,7 @@ def test_what_operators_ask(api: Api) -> None:
     assert api.get("/readyz")[0] == 200
     status, metrics = api.get("/metrics")
     assert status == 200
-    assert b"tidemark_api_score_seconds_bucket" in metrics
+    assert b'tidemark_api_request_seconds_bucket{le="0.3",route="/v1/score"}' in metrics
     assert b"/v1/score" in api.get("/openapi.json")[1]
     assert api.get("/docs")[0] == 200
 
