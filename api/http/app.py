@@ -8,7 +8,7 @@ from typing import Any
 
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI, Request, Response
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.concurrency import run_in_threadpool
 
@@ -40,6 +40,7 @@ def create_app(config: DeploymentConfig, scorer: SynchronousScorer) -> FastAPI:
     """The application, which answers by that scorer; whoever has made it closes it."""
     registry = CollectorRegistry()
     decided, degraded = (collectors.counter(metric, registry) for metric in (catalogue.API_DECISIONS, catalogue.API_DEGRADED))
+    ProcessCollector(registry=registry)
     is_ready = collectors.gauge(catalogue.API_READY, registry)
 
     @asynccontextmanager

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol, runtime_checkable
 
-from prometheus_client import CollectorRegistry, Metric, start_http_server
+from prometheus_client import CollectorRegistry, Metric, ProcessCollector, start_http_server
 from prometheus_client.registry import Collector
 
 from features.errors import UserError
@@ -64,6 +64,7 @@ def serve(address: str, place: int, metrics: StageMetrics) -> None:
     host, _, port = address.rpartition(":")
     registry = CollectorRegistry()
     registry.register(metrics)
+    ProcessCollector(registry=registry)
     try:
         start_http_server(int(port) + place, host, registry)
     except (OSError, OverflowError) as error:
