@@ -65,3 +65,9 @@ def test_an_objectives_rules_are_what_sloth_makes_of_it(spec: Path, tmp_path: Pa
     assert [line for line in made if not line.startswith("# Code generated")] == [
         line for line in kept if not line.startswith("# Code generated")
     ]
+
+
+def test_alertmanagers_configuration_is_valid() -> None:
+    amtool = shutil.which("amtool", path=":".join([*map(str, prometheus.folders()), os.environ["PATH"]]))
+    assert amtool, "this needs amtool: apt-get install prometheus-alertmanager"
+    prometheus.run(Path(amtool), "check-config", prometheus.CONFIG / "alertmanager.yml")
