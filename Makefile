@@ -2,7 +2,7 @@
 # ARGS goes to the command: make demo ARGS="--exit --transactions 20000", make test ARGS="tests/features -k windows".
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check bench faults airflow clean
+.PHONY: help setup demo test test-slow monitoring-test check bench faults airflow clean
 
 BIN := .venv/bin
 STAMP := .venv/.set-up
@@ -14,6 +14,7 @@ help:
 	@echo "make demo    see it at work: services, a model, workers, the API and a live stream of transactions"
 	@echo "make test    run the tests"
 	@echo "make test-slow  run long scenarios, and the benchmarks at their quickest: some ten minutes that make test leaves out"
+	@echo "make monitoring-test  run alerting rules and dashboards against Prometheus, which it needs (apt-get install prometheus)"
 	@echo "make check   format, lint, types, import contracts, tests"
 	@echo "make bench   run every benchmark, an hour or more, and write docs/results; one alone: make bench ARGS=\"latency --quick\""
 	@echo "make faults  kill, stall and cut off workers, broker and Redis under load for most of an hour, and judge what came of it"
@@ -32,17 +33,22 @@ demo: setup
 	@$(BIN)/tidemark demo $(ARGS)
 
 test: setup
-	@$(PYTEST) -m "not slow" $(ARGS)
+	@$(PYTEST) -m "not slow and not monitoring" $(ARGS)
 
 test-slow: setup
 	@$(PYTEST) -m slow $(ARGS)
+
+# Rules and dashboards against Prometheus itself. PROMETHEUS_BIN names folders with prometheus and promtool, several parted by colons;
+# else those on the PATH are used.
+monitoring-test: setup
+	@$(BIN)/python -m pytest -m monitoring $(or $(ARGS),tests/infra)
 
 check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(PYTEST) -m "not slow" $(ARGS)
+	$(PYTEST) -m "not slow and not monitoring" $(ARGS)
 
 # Without a benchmark's name it runs all of them; they note what they found under docs/results.
 bench: setup

@@ -17,7 +17,7 @@ from features.state import count_lateness
 from features.tiles import NEVER
 from features.vector import device_hashes
 from features.windows import SEEN
-from streams.messages import batches
+from streams.messages import arrivals, batches
 from streams.messages.events import Label, Transaction
 from streams.messages.record import Record, SourcePosition
 from streams.messages.refusals import RefusedError
@@ -40,13 +40,15 @@ class Routed:
 class Part:
     """The records of one source partition, a row each, numbered from 0.
 
-    ``kind`` (int8) of each row; ``fraud`` (int64), what a label adds; ``payload``, a refused record's dead letter or the answer that the
-    API gave; ``target`` (int64), the merchant partition that gets the row, _NOWHERE if none does. ``events`` are the accepted rows'
-    alone, a label as if it were its transaction, and ``rows`` their numbers, rising; ``labels`` are the labels by row.
+    ``timestamp`` (int64, ms) and ``kind`` (int8) of each row; ``fraud`` (int64), what a label adds; ``payload``, a refused record's dead
+    letter or the answer that the API gave; ``target`` (int64), the merchant partition that gets the row, _NOWHERE if none does. ``events``
+    are the accepted rows' alone, a label as if it were its transaction, and ``rows`` their numbers, rising; ``labels`` are the labels by
+    row.
     """
 
     state: IngestState
     records: Sequence[Record]
+    timestamp: Int64
     kind: np.ndarray
     fraud: np.ndarray
     payload: list[bytes | None]
@@ -58,8 +60,10 @@ class Part:
     @classmethod
     def of(cls, state: IngestState, records: Sequence[Record]) -> "Part":
         """Records of which nothing is known yet."""
-        n = len(records)
-        return cls(state, records, np.zeros(n, np.int8), np.zeros(n, np.int64), [None] * n, np.full(n, _NOWHERE, np.int64), [], [], {})
+        n, timestamp = len(records), np.array([record.timestamp for record in records], np.int64)
+        return cls(
+            state, records, timestamp, np.zeros(n, np.int8), np.zeros(n, np.int64), [None] * n, np.full(n, _NOWHERE, np.int64), [], [], {}
+        )
 
     def accepted(self) -> Bool:
         """Whether each row is accepted."""
@@ -143,8 +147,10 @@ def _refuse(part: Part, row: int, refused: RefusedError, counts: Counter[str], o
 
 def refuse_repeated(part: Part, counts: Counter[str]) -> None:
     """Takes out of the accepted the transactions that were taken before; those whose content differs are refused."""
-    asked = np.flatnonzero(part.kind[part.rows] == RecordKind.TRANSACTION).tolist()
-    found = part.state.taken.take([part.events[i] for i in asked], [part.records[part.rows[i]].timestamp for i in asked])
+    rows = np.array(part.rows, np.int64)
+    transactions = np.flatnonzero(part.kind[rows] == RecordKind.TRANSACTION)
+    asked = transactions.tolist()
+    found = part.state.taken.take([part.events[i] for i in asked], part.timestamp[rows[transactions]].tolist())
     if not found:
         return
     for place, sighting in found:
@@ -227,17 +233,23 @@ def _route(parts: Sequence[Part], features: Float32, order: Int64 | None) -> lis
     target = np.concatenate([part.target for part in parts])
     source = np.concatenate([np.full(len(part.records), part.state.validator.partition, np.int32) for part in parts])
     offset = np.array([record.offset for part in parts for record in part.records], np.int64)
+    # What an aligned replay sends came in long ago, if not in this order.
+    arrived = None if order is not None else np.concatenate([part.timestamp for part in parts])
     by_target = np.argsort(target if order is None else target[order], kind="stable")
     order = by_target if order is None else order[by_target]
     cuts = np.searchsorted(target[order], np.arange(partitions + 1)).tolist()
     table = _table(parts, source, offset, features).take(pa.array(order))
     source, offset = source[order], offset[order]
+    arrived = None if arrived is None else arrived[order]
     routed = []
     for number, (begin, end) in enumerate(pairwise(cuts)):
         for piece in batches.pieces(table.slice(begin, end - begin)):
             until = begin + len(piece)
             previous = _previous(states, number, source[begin:until], offset[begin:until])
-            routed.append(Routed(number, batches.encode(piece), batches.headers(previous, feature_set)))
+            headers = batches.headers(previous, feature_set)
+            if arrived is not None:
+                headers.append((arrivals.ARRIVED, arrivals.encode(arrived[begin:until])))
+            routed.append(Routed(number, batches.encode(piece), headers))
             begin = until
     return routed
 

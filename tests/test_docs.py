@@ -19,7 +19,7 @@ ROOMS = ("features", "models", "streams", "api", "infra", "tests", "docs")
 # The changelog names what was; a model's history of choices and the results' tables name what they were measured with.
 PAGES = [file for file in sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")]) if file.name != "CHANGELOG.md"]
 # Folders that architecture.md gives to what comes next; its row says so.
-TO_COME = {"models/rules/", "api/console/", "infra/grafana/"}
+TO_COME = {"models/rules/", "api/console/"}
 # The glossary's section of what isn't used any more.
 RETIRED = "## Words we don't use"
 _PATH = re.compile(rf"`((?:{'|'.join(ROOMS)})/[\w./*-]*)`")

@@ -8,7 +8,7 @@ from typing import Any
 
 from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI, Request, Response
-from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.concurrency import run_in_threadpool
 
@@ -21,8 +21,11 @@ from streams.messages.events import Decision, Transaction, encode
 from streams.messages.readers import transaction_reader
 from streams.messages.refusals import MAX_AHEAD_MS, RefusedError, check_transaction, readable
 from streams.messages.wire import TransactionMessage
+from streams.metrics import catalogue
+from streams.metrics import prometheus_collectors as collectors
 
 _JSON = "application/json"
+_PATHS = ("/v1/score", "/healthz", "/readyz", "/metrics")
 # Threads take turns at one interpreter, and each hand-over may take milliseconds: with Starlette's 40 a busy process gives a quarter fewer
 # answers. Fewer than these would leave it waiting when broker or store are slow.
 _MOST_AT_ONCE = 8
@@ -36,8 +39,9 @@ _read_transaction = transaction_reader()
 def create_app(config: DeploymentConfig, scorer: SynchronousScorer) -> FastAPI:
     """The application, which answers by that scorer; whoever has made it closes it."""
     registry = CollectorRegistry()
-    decided = Counter("tidemark_api_decisions_total", "Decisions returned, by kind.", ["decision"], registry=registry)
-    degraded = Counter("tidemark_api_degraded_total", "Decisions returned while the online store failed.", registry=registry)
+    decided, degraded = (collectors.counter(metric, registry) for metric in (catalogue.API_DECISIONS, catalogue.API_DEGRADED))
+    ProcessCollector(registry=registry)
+    is_ready = collectors.gauge(catalogue.API_READY, registry)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -47,7 +51,7 @@ def create_app(config: DeploymentConfig, scorer: SynchronousScorer) -> FastAPI:
 
     app = FastAPI(title="Tidemark", version="1", summary="Scores card transactions for fraud while they happen.", lifespan=lifespan)
 
-    app.add_middleware(RequestMetrics, path="/v1/score", registry=registry)
+    app.add_middleware(RequestMetrics, paths=_PATHS, registry=registry)
 
     @app.post("/v1/score", summary="Score a transaction now", responses=_RESPONSES, openapi_extra=_openapi_extra())
     async def score(request: Request) -> Response:
@@ -77,7 +81,8 @@ def create_app(config: DeploymentConfig, scorer: SynchronousScorer) -> FastAPI:
         return _problem(503, "; ".join(missing), _RETRY_AFTER) if missing else Response(b'{"status":"ready"}', media_type=_JSON)
 
     @app.get("/metrics", summary="Prometheus metrics")
-    async def metrics() -> Response:
+    async def metrics(request: Request) -> Response:
+        is_ready.set(not await run_in_threadpool(request.app.state.scorer.ready))
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     return app

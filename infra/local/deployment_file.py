@@ -20,6 +20,7 @@ _TEXTS = ("features", "currency", "facts_revision", "offline", "kafka_security")
 _ADDRESSES = ("services", "elsewhere")
 _PORTS = "ports"
 _SERVICES = {"kafka", "redis", "mlflow"}
+_MONITORING = {"prometheus", "alertmanager"}
 # Where ports and addresses were kept before 0.2.0.
 _FORMER = "services.json"
 
@@ -70,7 +71,7 @@ def write(home: Path, **parts: Any) -> None:
 def _is_table(name: str, value: object) -> bool:
     if not isinstance(value, dict):
         return False
-    if not value.keys() <= _SERVICES:
+    if not value.keys() <= (_SERVICES if name in _ADDRESSES else _SERVICES | _MONITORING):
         return False
     if name in _ADDRESSES:
         return all(isinstance(address, str) and address for address in value.values())

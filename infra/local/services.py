@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from infra.local import deployment_file, kafka, mlflow, processes, redis
+from infra.local import deployment_file, kafka, mlflow, monitoring, processes, redis
 from infra.local.errors import ServiceError
 from infra.local.service import Launch, Service
 
 SERVICES: tuple[Service, ...] = (redis.SERVICE, mlflow.SERVICE, kafka.SERVICE)
+MONITORING: tuple[Service, ...] = (monitoring.ALERTMANAGER, monitoring.PROMETHEUS)
+"""What watches the others, where that is wanted: nothing waits for it, and no command asks it."""
 OUTSIDE_VARIABLES: Mapping[str, str] = {"kafka": "TIDEMARK_KAFKA", "redis": "TIDEMARK_REDIS", "mlflow": "TIDEMARK_MLFLOW"}
 # By a service's name, what asks it where it runs elsewhere, in place of its own `reachable`; it may raise ServiceError with the reason.
 Asking = Mapping[str, Callable[[str, float], bool]]
@@ -99,7 +101,7 @@ def up(
                     waiting.remove(launch)
                     _remember(home, launch.service, launch.ports)
                     took = "was up" if launch.was_running else f"up in {launch.seconds:.1f} s"
-                    report(f"{launch.service.title:<7}{launch.service.url(launch.ports)}  {took}")
+                    report(f"{launch.service.title:<6} {launch.service.url(launch.ports)}  {took}")
             if waiting:
                 time.sleep(0.05)
             if waiting and time.monotonic() > patient_until:
@@ -113,6 +115,29 @@ def up(
             elsewhere={service.name: address for service in SERVICES if (address := outside(service, home))},
         )
         return endpoints
+
+
+def watch(home: Path, report: Callable[[str], None]) -> list[str]:
+    """Starts Prometheus and Alertmanager, as far as they are installed, and waits until they answer; what runs is left alone. Returns a
+    sentence for each that isn't installed, with how to. Raises ServiceError if one that is there can't be brought up."""
+    with _locked(home):
+        lacking, taken = [], set[int]()
+        for service in MONITORING:
+            try:
+                service.ready()
+            except ServiceError as error:
+                lacking.append(str(error))
+                continue
+            launch = Launch(service, home, remembered_ports(home).get(service.name, {}), taken)
+            _remember(home, service, launch.begin())
+            while not launch.poll():
+                time.sleep(0.05)
+            _remember(home, service, launch.ports)
+            # What Prometheus has to tell while it knows of nobody who listens, it tells again only a minute later.
+            if service is monitoring.ALERTMANAGER:
+                monitoring.connect(home, service.url(launch.ports).removeprefix("http://"))
+            report(f"{service.title:<6} {service.url(launch.ports)}")
+        return lacking
 
 
 def status(home: Path, asking: Asking = MappingProxyType({})) -> Endpoints:
@@ -155,7 +180,9 @@ def down(home: Path) -> list[str]:
     if not home.is_dir():
         return []
     with _locked(home):
-        ended = [service.title for service in reversed(SERVICES) if processes.stop(service.slot(home), service.stop_patience)]
+        ended = [
+            service.title for service in reversed((*SERVICES, *MONITORING)) if processes.stop(service.slot(home), service.stop_patience)
+        ]
         if deployment_file.read(home).get("services"):
             deployment_file.write(home, services=None)
         return ended

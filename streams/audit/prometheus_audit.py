@@ -2,21 +2,21 @@
 
 from collections import Counter
 
-from prometheus_client import REGISTRY, CollectorRegistry, Gauge, start_http_server
-from prometheus_client import Counter as Counted
+from prometheus_client import REGISTRY, CollectorRegistry, start_http_server
 
 from streams.audit.causes import CAUSES
 from streams.audit.kafka_audit import KafkaAudit
+from streams.metrics import catalogue
+from streams.metrics import prometheus_collectors as collectors
 
 
 class AuditMetrics:
-    """``tidemark_audit_decisions_total``, ``tidemark_audit_mismatches_total`` by cause and ``tidemark_audit_offset`` by partition of the
-    scoring log: all before it is audited."""
+    """The catalogue's metrics of an audit."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
-        self._decisions = Counted("tidemark_audit_decisions", "Decisions audited", registry=registry)
-        self._mismatches = Counted("tidemark_audit_mismatches", "What can't be reproduced", ["cause"], registry=registry)
-        self._offset = Gauge("tidemark_audit_offset", "Next offset of scoring-log to audit", ["partition"], registry=registry)
+        self._decisions = collectors.counter(catalogue.AUDIT_DECISIONS, registry)
+        self._mismatches = collectors.counter(catalogue.AUDIT_MISMATCHES, registry)
+        self._offset = collectors.gauge(catalogue.AUDIT_OFFSET, registry)
         self._counted = 0
         self._counted_causes: Counter[str] = Counter()
         for cause in CAUSES:

@@ -28,6 +28,7 @@ class Watchdog:
     seconds with committed records beyond it means that the process is stuck: ``end`` is called. One at the last stable offset with records
     beyond that is held back by somebody's open transaction; that is reported after ``held_back`` seconds, with the fix. One beyond the end
     for so long as well, or a topic that is gone or was created again, also means ``end``: started again, the stage refuses with what to do.
+    With ``measure`` it looks up the end of every partition each time, for ``ends``.
     A member of ``group`` that is no Tidemark's takes partitions that nobody processes, or keeps ours out; that is reported too.
     """
 
@@ -42,9 +43,12 @@ class Watchdog:
         patience: float = 60.0,
         held_back: float = 15.0,
         look_every: float = _LOOK_EVERY_S,
+        measure: bool = False,
     ) -> None:
         self._kafka, self._topic, self._group = KafkaClients.of(config), topic.name, group
         self._positions, self._end = positions, end
+        self._measure = measure
+        self._ends: dict[int, tuple[int, int]] = {}
         self._patience, self._held_back, self._look_every = patience, held_back, look_every
         self._since: dict[int, tuple[int, float]] = {}
         self._topic_id: str | None = None
@@ -58,6 +62,10 @@ class Watchdog:
         """Looks no more."""
         self._closing.set()
 
+    def ends(self) -> Mapping[int, tuple[int, int]]:
+        """By partition, the position and the end of what is committed as of the last look; empty unless it is to measure."""
+        return self._ends
+
     def _run(self) -> None:
         stable, all_records = (KafkaLog(self._kafka, "watchdog", committed_only=only) for only in (True, False))
         while not self._closing.wait(self._look_every):
@@ -67,6 +75,7 @@ class Watchdog:
             except (KafkaException, UserError, OSError) as error:
                 # Without the broker there is nothing to be behind.
                 self._since.clear()
+                self._ends = {}
                 self._lacking_since.clear()
                 logger.info("the watchdog could not look: %s", error)
 
@@ -94,6 +103,8 @@ class Watchdog:
         if another:
             # Its partitions could not be looked at, or mean nothing.
             return
+        if self._measure:
+            self._ends = {number: (position, stable.bounds(self._topic, number)[1]) for number, position in positions.items()}
         self._since = {
             number: known if (known := self._since.get(number)) is not None and known[0] == position else (position, now)
             for number, position in positions.items()

@@ -10,9 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
+import numpy as np
 import pyarrow as pa
 
+from features.arrays import Int64
 from features.definitions import FeatureSet
+from streams.messages import arrivals
 
 TRANSACTION, LABEL, REFUSED = 0, 1, 2
 
@@ -24,11 +27,12 @@ _MOST_BYTES = 300_000
 @dataclass(frozen=True)
 class Batch:
     """One decoded record. ``rows`` follows ``batch_schema``; ``previous`` goes by source partition; ``position`` is the record's own
-    (partition, offset) on transactions.by-merchant."""
+    (partition, offset) on transactions.by-merchant. ``arrived`` says when its rows came in (``arrivals.py``); empty if that isn't said."""
 
     rows: pa.RecordBatch
     previous: Mapping[int, int]
     position: tuple[int, int]
+    arrived: bytes = b""
 
 
 _HEAD = (
@@ -86,7 +90,29 @@ def decode(
             f"this worker computes {feature_set.name} ({feature_set.digest[:12]}); run INGEST and SCORE with one feature set"
         )
     rows = pa.ipc.read_record_batch(pa.py_buffer(value), schema)
-    return Batch(rows, _previous(record_headers), position)
+    return Batch(rows, _previous(record_headers), position, named.get(arrivals.ARRIVED, b""))
+
+
+def arrivals_of(rows: pa.RecordBatch, read: Sequence[Batch]) -> Int64:
+    """When some of the rows of these batches, whole as they were read, came in (ms), those of which it is said."""
+    known = [batch for batch in read if batch.arrived]
+    if not known:
+        return np.empty(0, np.int64)
+    places, times = np.concatenate([_places(batch.rows) for batch in known]), np.concatenate([arrivals.decode(b.arrived) for b in known])
+    wanted = _places(rows)
+    if np.array_equal(wanted, places):
+        return times
+    order = np.argsort(places, kind="stable")
+    found = np.minimum(np.searchsorted(places, wanted, sorter=order), len(places) - 1)
+    found = order[found]
+    arrived: Int64 = times[found[places[found] == wanted]]
+    return arrived
+
+
+def _places(rows: pa.RecordBatch) -> Int64:
+    """Source and offset of each row as one number."""
+    places: Int64 = (rows["source"].to_numpy().astype(np.int64) << 48) | rows["offset"].to_numpy()
+    return places
 
 
 # An IPC message without its schema doesn't say how wide the features are; readers that skip them don't need it.

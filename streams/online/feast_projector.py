@@ -8,7 +8,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from features.online.feast_store import ClaimLostError, OnlineStoreError, Online
 from features.online.snapshot import Profiles, Snapshot
 from features.state import EntityState
 from streams.config import DeploymentConfig
+from streams.metrics.catalogue import ONLINE_AGE, ONLINE_FLUSHED, Metric
+from streams.metrics.prometheus_collectors import Value
 from streams.online.changes import snapshot
 
 logger = logging.getLogger(__name__)
@@ -41,6 +43,9 @@ class _Partition:
     lacking: bool = False
     pending: Snapshot | Profiles | None = None
     offered_at: float = 0.0
+    # When the oldest change came that isn't in a snapshot yet, and that of the snapshot at hand.
+    waiting_since: float | None = None
+    pending_since: float = 0.0
     due: float = 0.0
     cost: float = 0.0
     found: int | None = None
@@ -77,6 +82,7 @@ class Projector:
         self._lost: set[int] = set()
         self._writing: int | None = None
         self._closing = False
+        self._flushes = 0
         # and these are the thread's own.
         self._writer = open_writer(repo_path, app_id, stage, digest)
         self._checked_at = -math.inf
@@ -113,7 +119,26 @@ class Projector:
             if found is None or not found.known or found.pending is not None:
                 raise ValueError(f"no snapshot of partition {snapshot.partition} is wanted now; ask wants() first")
             found.pending, found.offered_at = snapshot, time.monotonic()
+            found.pending_since, found.waiting_since = found.waiting_since or found.offered_at, None
             self._changed.notify_all()
+
+    def note(self, partition: int, position: int) -> None:
+        """Says where the stage stands: changes up to there that the store lacks have waited from now on, unless others wait already."""
+        with self._changed:
+            found = self._partitions.get(partition)
+            if found is None or found.waiting_since is not None or found.flushed == position:
+                return
+            if found.pending is None or found.pending.position != position:
+                found.waiting_since = time.monotonic()
+
+    def figures(self) -> Iterator[tuple[Metric, Value]]:
+        """How old the oldest change is that isn't written, and how many snapshots were; see ``stage_metrics.Measured``."""
+        with self._changed:
+            since = [found.pending_since for found in self._partitions.values() if found.pending is not None]
+            since += [found.waiting_since for found in self._partitions.values() if found.waiting_since is not None]
+            flushes = self._flushes
+        yield ONLINE_AGE, max(0.0, time.monotonic() - min(since)) if since else 0.0
+        yield ONLINE_FLUSHED, flushes
 
     def flushed(self, partition: int) -> int | None:
         """The position up to which the partition is written; None if that isn't known or not all its keys are."""
@@ -243,6 +268,7 @@ class Projector:
         if whole:
             with self._changed:
                 found.lacking, found.flushed = False, snapshot.position
+                self._flushes += 1
         return True
 
     def _owns(self, number: int, found: _Partition) -> bool:
@@ -274,6 +300,7 @@ def open_projector(config: DeploymentConfig, stage: str) -> Projector | None:
 
 def offer_changes(projector: Projector, state: EntityState, partition: int, position: int) -> None:
     """Offers what changed in a partition's state, which stands at ``position``, if there is any and the projector wants it now."""
+    projector.note(partition, position)
     everything = projector.wants_everything(partition)
     if projector.wants(partition) and (everything or projector.flushed(partition) != position):
         projector.offer(snapshot(state, partition, position, everything=everything))

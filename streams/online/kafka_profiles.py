@@ -1,7 +1,7 @@
 """PROFILES: takes users' newest records to the online store, for which nothing else is kept of them; the topic itself is the state."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from features.online.snapshot import Profile, Profiles
@@ -16,6 +16,8 @@ from streams.messages.record import Record
 from streams.messages.seal import Seal
 from streams.messages.topics import DEAD_LETTERS, USERS
 from streams.messages.validation import Validator
+from streams.metrics.catalogue import Metric
+from streams.metrics.prometheus_collectors import Value
 from streams.online.feast_projector import Projector
 from streams.online.profiles import fold
 
@@ -54,6 +56,10 @@ class UsersWorker:
         """Whether there is room for what changes."""
         return sum(len(partition.changed) for partition in self._partitions.values()) < _MOST_CHANGED
 
+    def figures(self) -> Iterator[tuple[Metric, Value]]:
+        """How the online store follows; see ``stage_metrics.Measured``."""
+        return self._projector.figures()
+
     def open(self, partitions: Collection[int], membership: Membership) -> Positions:
         """The group's positions."""
         positions = self._log.positions(USERS.name, partitions)
@@ -74,6 +80,7 @@ class UsersWorker:
         """Offers what changed to the online store; what that has may be committed."""
         moved = {}
         for number, partition in self._partitions.items():
+            self._projector.note(number, partition.reached)
             if self._projector.wants(number):
                 self._offer(number, partition)
             flushed = self._projector.flushed(number)

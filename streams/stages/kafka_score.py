@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import pyarrow as pa
@@ -22,9 +22,12 @@ from streams.kafka.producer import Membership, StageProducer
 from streams.messages import batches
 from streams.messages.batches import Batch
 from streams.messages.dead_letters import letter_header
-from streams.messages.record import Record
+from streams.messages.record import UNSTAMPED, Record
 from streams.messages.seal import Seal
 from streams.messages.topics import BY_MERCHANT, DEAD_LETTERS, DECISIONS, SCORING_LOG, STATE_MERCHANTS, TRANSACTIONS
+from streams.metrics.catalogue import DECISION_BOUNDS, DECISION_SECONDS, Metric
+from streams.metrics.prometheus_collectors import Value
+from streams.metrics.tally import Tally
 from streams.online.feast_projector import open_projector
 from streams.score import Observed, advance, decide_each
 from streams.stages.kafka_stateful import StatefulStage
@@ -50,6 +53,7 @@ class ScoreWorker(StatefulStage[ScoreState]):
         self._sources = partition_count(clients, TRANSACTIONS.name)
         self._champion = Champion(config.mlflow, config.feature_set, config.home)
         self._variants: dict[int, Variant] = {}
+        self._latency = Tally(DECISION_BOUNDS)
         log = KafkaLog(clients, config.group(SCORE))
         self._gaps = GapWatch(KafkaLog(clients, config.group(INGEST)), log)
         super().__init__(
@@ -105,8 +109,19 @@ class ScoreWorker(StatefulStage[ScoreState]):
                 )
 
         safe = self._finish(send, positions, changed)
+        self._measure(observed, turn)
         self._look_for_gaps()
         return safe
+
+    def figures(self) -> Iterator[tuple[Metric, Value]]:
+        """Beside the online store's, how long decisions took; see ``stage_metrics.Measured``."""
+        yield from super().figures()
+        yield DECISION_SECONDS, self._latency
+
+    def _measure(self, observed: Observed, turn: Mapping[int, Sequence[Batch]]) -> None:
+        """Notes how long it took from the broker's timestamp of each transaction until now, when its decision is committed."""
+        arrived = batches.arrivals_of(observed.rows, [batch for read in turn.values() for batch in read])
+        self._latency.add(time.time() - arrived[arrived > UNSTAMPED] / 1e3)
 
     def _look_for_gaps(self) -> None:
         positions = self._states.positions

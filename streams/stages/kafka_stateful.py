@@ -3,7 +3,7 @@
 import logging
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from streams.delivery.isolation import process_but_culprits
@@ -14,6 +14,8 @@ from streams.kafka.positions import Positions
 from streams.kafka.producer import Membership
 from streams.messages.record import Record, SourcePosition
 from streams.messages.topics import TRANSACTIONS
+from streams.metrics.catalogue import Metric
+from streams.metrics.prometheus_collectors import Value
 from streams.online.feast_projector import Projector
 from streams.state.saved_state import Savable
 
@@ -59,6 +61,11 @@ class StatefulStage(ABC, Generic[State]):
             self._delivery.save(records)
         self._states.release(self._projector)
         return safe
+
+    def figures(self) -> Iterator[tuple[Metric, Value]]:
+        """How the online store follows; see ``stage_metrics.Measured``."""
+        if self._projector is not None:
+            yield from self._projector.figures()
 
     def end(self) -> None:
         """Closes the connections."""

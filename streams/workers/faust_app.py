@@ -83,13 +83,14 @@ def create_app(stage: Stage, config: DeploymentConfig, fail: Callable[[BaseExcep
     kafka_facts.require_of(config)
     require_topics(app.kafka, (stage.topic, *stage.others))
     worker = stage.connect(config)
-    if config.metrics:
-        stage_metrics.serve(config.metrics, list(STAGES).index(stage.name), stage.name, worker.counts)
     refusals = RefusalLog(worker.counts)
     partitions = Partitions(worker, stage.limit, commit, fail, notes.come_up)
     app.idle = partitions.idle
 
-    watchdog = Watchdog(config, stage.topic, config.group(stage.name), partitions.positions, exit_now)
+    watchdog = Watchdog(config, stage.topic, config.group(stage.name), partitions.positions, exit_now, measure=bool(config.metrics))
+    if config.metrics:
+        metrics = stage_metrics.StageMetrics(stage.name, worker, partitions, watchdog.ends)
+        stage_metrics.serve(config.metrics, list(STAGES).index(stage.name), metrics)
 
     @app.on_partitions_assigned.connect
     async def assigned(*arguments: Any, **_: Any) -> None:

@@ -151,9 +151,13 @@ def test_a_bad_request_gets_the_reason_and_leaves_nothing(deployment: Deployment
 def test_what_operators_ask(api: Api) -> None:
     assert api.get("/healthz")[0] == 200
     assert api.get("/readyz")[0] == 200
+    assert {api.get(f"/somebody-tries-{number}")[0] for number in range(3)} == {404}
     status, metrics = api.get("/metrics")
     assert status == 200
-    assert b"tidemark_api_score_seconds_bucket" in metrics
+    assert b'tidemark_api_requests_total{route="other",status="404"}' in metrics
+    assert b"somebody-tries" not in metrics
+    assert b"tidemark_api_ready 1.0" in metrics
+    assert b'tidemark_api_request_seconds_bucket{le="0.3",route="/v1/score"}' in metrics
     assert b"/v1/score" in api.get("/openapi.json")[1]
     assert api.get("/docs")[0] == 200
 

@@ -131,6 +131,13 @@ def test_what_the_stages_count_can_be_scraped(deployment: Deployment) -> None:
     assert 'tidemark_stage_records_total{stage="ingest",what="duplicates"} 1.0' in ingest
     assert 'tidemark_stage_records_total{stage="ingest",what="late"} 1.0' in ingest
     assert 'tidemark_stage_records_total{stage="score",what="late"} 1.0' in score
+    # The repeated one has no decision of its own.
+    assert 'tidemark_decision_seconds_count{stage="score"} 21.0' in score
+    assert 'tidemark_decision_seconds_bucket{le="60.0",stage="score"} 21.0' in score
+    assert 'tidemark_decision_seconds_bucket{le="+Inf",stage="score"} 21.0' in score
+    assert 'tidemark_stage_taken_records_total{stage="ingest"} 22.0' in ingest
+    assert 'tidemark_online_age_seconds{stage="ingest"}' in ingest
+    assert 'tidemark_stage_position{partition="0",stage="score"}' in score
     assert again.returncode == 2
     assert "Address already in use); give this worker another address with --metrics" in again.stderr
 

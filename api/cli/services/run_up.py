@@ -23,7 +23,7 @@ from streams.messages.seal import Seal
 from streams.messages.topics import BY_MERCHANT, DEFAULT_PARTITIONS, TRANSACTIONS, Topic
 
 
-def run(partitions: int | None, features: str | None, currency: str | None) -> None:
+def run(partitions: int | None, features: str | None, currency: str | None, monitoring: bool = False) -> None:
     """As ``tidemark up`` promises."""
     home = services.home_from_environment()
     Facts.resolve(home, features, currency)  # before anything starts
@@ -44,6 +44,9 @@ def run(partitions: int | None, features: str | None, currency: str | None) -> N
             f"--features {facts.features} --currency {facts.currency}",
             err=True,
         )
+    if monitoring:
+        for lacking in services.watch(home, typer.echo):
+            typer.echo(f"note: {lacking}", err=True)
 
 
 def bring_up_again(partitions: int, features: str, currency: str) -> None:

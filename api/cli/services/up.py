@@ -19,6 +19,9 @@ def up(
         str | None,
         typer.Option(metavar="CODE", help="The settlement currency, ISO 4217; as before if left out, at first EUR.", show_default=False),
     ] = None,
+    monitoring: Annotated[
+        bool, typer.Option("--monitoring", help="Start Prometheus and Alertmanager too, if they are installed; else say how to.")
+    ] = False,
 ) -> None:
     """Start Kafka, Redis and MLflow in the background; create the topics and the Feast repository. What runs already is left alone.
 
@@ -28,4 +31,4 @@ def up(
     """
     from api.cli.services.run_up import run
 
-    run(partitions, features, currency)
+    run(partitions, features, currency, monitoring)

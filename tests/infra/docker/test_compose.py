@@ -13,6 +13,8 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from infra.local import jars, services
+from streams.config import DECIDING
+from streams.workers.stages import STAGES
 
 ROOT = Path(__file__).parents[3]
 
@@ -38,7 +40,7 @@ def test_the_schema_refuses_what_is_no_compose_file(compose: dict[str, Any]) -> 
     assert not Draft202012Validator(schema()).is_valid(wrong)
 
 
-@pytest.mark.parametrize("name", ["kafka", "redis", "mlflow", "api", "worker", "airflow"])
+@pytest.mark.parametrize("name", ["kafka", "redis", "mlflow", "api", "worker", "monitor", "airflow", "prometheus", "alertmanager", "grafana"])
 def test_every_part_of_the_set_up_is_there_and_tells_its_health(compose: dict[str, Any], name: str) -> None:
     assert compose["services"][name]["healthcheck"]["test"][0] == "CMD"
 
@@ -54,7 +56,7 @@ def test_whoever_is_waited_for_exists_and_can_be_waited_for(compose: dict[str, A
 
 
 def test_our_containers_look_for_the_services_where_they_are(compose: dict[str, Any]) -> None:
-    for name in ("prepare", "api", "worker", "airflow"):
+    for name in ("prepare", "api", "worker", "monitor", "airflow"):
         environment = compose["services"][name]["environment"]
         for variable in services.OUTSIDE_VARIABLES.values():
             host = re.sub(r"^\w+://", "", environment[variable]).split(":")[0]
@@ -70,7 +72,9 @@ def test_the_broker_is_the_embedded_ones_version(compose: dict[str, Any]) -> Non
 
 
 def test_every_named_volume_is_declared_and_every_copied_file_exists(compose: dict[str, Any]) -> None:
-    used = {mount.split(":")[0] for service in compose["services"].values() for mount in service.get("volumes", [])}
+    mounts = {mount.split(":")[0] for service in compose["services"].values() for mount in service.get("volumes", [])}
+    used = {mount for mount in mounts if not mount.startswith("./")}
+    assert not [mount for mount in mounts - used if not (ROOT / mount).exists()]
     assert used == set(compose["volumes"])
     for name in ("api", "airflow"):
         dockerfile = (ROOT / compose["services"][name]["build"]["dockerfile"]).read_text()
@@ -82,3 +86,46 @@ def test_nothing_is_reachable_from_other_machines(compose: dict[str, Any]) -> No
     published = [port for service in compose["services"].values() for port in service.get("ports", [])]
     assert published
     assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_what_is_scraped_and_told_in_containers_is_where_it_runs(compose: dict[str, Any]) -> None:
+    files = [*(ROOT / "infra" / "docker" / "targets").iterdir(), *(ROOT / "infra" / "docker" / "alertmanagers").iterdir()]
+    targets = [target for file in files for group in yaml.safe_load(file.read_text()) for target in group["targets"]]
+    assert {target.split(":")[0] for target in targets} == {"api", "worker", "monitor", "alertmanager"} < set(compose["services"])
+    assert "--port=8000" in compose["services"]["api"]["command"]
+    assert "--metrics=0.0.0.0:9100" in compose["services"]["worker"]["command"]
+    of_stages = [f"{'worker' if stage in DECIDING else 'monitor'}:{9100 + place}" for place, stage in enumerate(STAGES)]
+    assert of_stages == [target for target in targets if target.startswith(("worker", "monitor"))]
+
+
+def test_both_ways_to_run_scrape_the_same_processes() -> None:
+    """Of the containers, and of one machine."""
+
+    def ports(file: Path) -> list[tuple[str, list[str]]]:
+        return [
+            (group["labels"]["process"], [target.split(":")[1] for target in group["targets"]])
+            for group in yaml.safe_load(file.read_text())
+        ]
+
+    here = ROOT / "infra" / "prometheus" / "targets" / "one-machine.yml"
+    assert ports(here) == ports(ROOT / "infra" / "docker" / "targets" / "containers.yml")
+
+
+def test_prometheus_and_grafana_read_the_files_that_the_tests_run(compose: dict[str, Any]) -> None:
+    prometheus = {mount.split(":")[1]: mount.split(":")[0] for mount in compose["services"]["prometheus"]["volumes"]}
+    config = yaml.safe_load((ROOT / prometheus["/etc/prometheus/prometheus.yml"]).read_text())
+    read = [*config["rule_files"]]
+    read += [file for found in config["alerting"]["alertmanagers"] for files in found["file_sd_configs"] for file in files["files"]]
+    read += [file for job in config["scrape_configs"] for files in job["file_sd_configs"] for file in files["files"]]
+    for pattern in read:
+        folder, _, files = pattern.rpartition("/")
+        assert list((ROOT / prometheus[f"/etc/prometheus/{folder}"]).glob(files)), pattern
+    grafana = {mount.split(":")[1]: mount.split(":")[0] for mount in compose["services"]["grafana"]["volumes"]}
+    provisioning = ROOT / grafana["/etc/grafana/provisioning"]
+    (source,) = yaml.safe_load((provisioning / "datasources" / "tidemark.yml").read_text())["datasources"]
+    (provider,) = yaml.safe_load((provisioning / "dashboards" / "tidemark.yml").read_text())["providers"]
+    assert source["url"] == "http://prometheus:9090"
+    assert list((ROOT / grafana[provider["options"]["path"]]).glob("*.json"))
+    assert (ROOT / compose["services"]["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"].replace(
+        provider["options"]["path"], grafana[provider["options"]["path"]]
+    )).is_file()  # fmt: skip

@@ -9,7 +9,7 @@ import pytest
 from infra.local import deployment_file, services
 from infra.local.errors import ServiceError
 
-PORTS = {"redis": {"redis": 6379}, "kafka": {"broker": 9092, "controller": 9093}}
+PORTS = {"prometheus": {"prometheus": 9090}, "redis": {"redis": 6379}, "kafka": {"broker": 9092, "controller": 9093}}
 
 
 def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -50,6 +50,7 @@ def test_only_its_owner_can_read_it(tmp_path: Path) -> None:
         ("[ports]\nkafka = 9092", "has a 'ports' that can't be used"),
         ("[ports.kafka]\nkafka = 99999", "has a 'ports' that can't be used"),
         ('[elsewhere]\nrediss = "x"', "has a 'elsewhere' that can't be used"),
+        ('[elsewhere]\nprometheus = "x"', "has a 'elsewhere' that can't be used"),
         ('[build]\nimage = "x"', "has 'build', which tidemark doesn't know"),
     ],
 )

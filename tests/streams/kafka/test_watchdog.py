@@ -55,6 +55,15 @@ def test_who_has_read_everything_is_left_alone(shared: Deployment, topic: Topic)
     watchdog.close()
 
 
+def test_one_that_measures_tells_how_far_the_log_goes(shared: Deployment, topic: Topic) -> None:
+    ended = threading.Event()
+    watchdog = Watchdog(shared.config, topic, GROUP, lambda: {0: 4}, ended.set, look_every=0.05, measure=True)
+    try:
+        eventually(lambda: watchdog.ends() == {0: (4, 10)}, what="a look")
+    finally:
+        watchdog.close()
+
+
 def test_who_stands_beyond_the_end_is_ended(shared: Deployment, topic: Topic, caplog: pytest.LogCaptureFixture) -> None:
     ended = threading.Event()
     watchdog = watch(shared.config, topic, 11, ended)

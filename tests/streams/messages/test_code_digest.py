@@ -30,6 +30,7 @@ streams/blame.py
 streams/ingest.py
 streams/messages/__init__.py
 streams/messages/answer.py
+streams/messages/arrivals.py
 streams/messages/batches.py
 streams/messages/code_digest.py
 streams/messages/decisions.py

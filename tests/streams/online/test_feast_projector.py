@@ -15,6 +15,7 @@ from features.errors import UserError
 from features.online import feast_repo_writer
 from features.online.feast_store import OnlineReader, OnlineStoreError, OnlineWriter
 from features.state import EntityState
+from streams.metrics.catalogue import ONLINE_AGE, ONLINE_FLUSHED
 from streams.online import feast_projector as project_module
 from streams.online.changes import snapshot
 from streams.online.feast_projector import Projector
@@ -321,3 +322,33 @@ def test_redis_stopped_and_started_again_gets_everything_back(server: RedisServe
     finally:
         ingest.close()
         score.close()
+
+
+def test_what_the_store_lacks_grows_older_until_it_is_written() -> None:
+    store, state = Store(), state_of("user", history(0))
+
+    def age() -> float:
+        return float(dict(projector.figures())[ONLINE_AGE])  # type: ignore[arg-type]
+
+    with projecting(store, freshness=0.0) as projector:
+        eventually(lambda: projector.wants(0))
+        assert age() == 0
+        projector.note(0, 10)
+        first = age()
+        eventually(lambda: age() > first)
+        store.may_write.clear()
+        project(projector, state, 10)
+        # It waits as long as the change does, not as long as its snapshot.
+        second = age()
+        assert second > first
+        projector.note(0, 11)
+        assert age() >= second
+        store.may_write.set()
+        eventually(lambda: projector.flushed(0) == 10)
+        third = age()
+        eventually(lambda: age() > third)
+        project(projector, state, 11)
+        eventually(lambda: age() == 0)
+        projector.note(0, 11)
+        assert age() == 0
+        assert dict(projector.figures())[ONLINE_FLUSHED] == 2

@@ -1,0 +1,1 @@
+"""Grafana: dashboards, and how it finds them and Prometheus."""

@@ -1,0 +1,1 @@
+"""What does each process say of itself, in numbers?"""
