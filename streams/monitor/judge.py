@@ -43,9 +43,10 @@ class Version(msgspec.Struct):
 
 
 class Judgements(msgspec.Struct):
-    """All that is remembered: up to where each partition has closed its hours and whether it is idle, up to where all is judged (ms), and
-    the versions by digest."""
+    """All that is remembered: the number of each partition's newest report, up to where it has closed its hours and whether it is idle, up
+    to where all is judged (ms), and the versions by digest."""
 
+    reports: dict[int, int] = {}
     through: dict[int, int] = {}
     idle: dict[int, bool] = {}
     judged: int = NOTHING
@@ -63,8 +64,11 @@ class Judge:
         self.late = self.unwatched = 0
 
     def apply(self, report: Report) -> list[Alert]:
-        """The alerts that a report leads to."""
+        """The alerts that a report leads to; none if it was there before."""
         known = self.known
+        if report.number <= known.reports.get(report.partition, 0):
+            return []
+        known.reports[report.partition] = report.number
         known.through[report.partition] = report.through
         known.idle[report.partition] = report.idle
         for of_hour in report.hours:

@@ -31,8 +31,9 @@ class HourTally(msgspec.Struct, frozen=True):
 
 class Report(msgspec.Struct, frozen=True):
     """What a partition, of so many, adds. All hours that end before or at ``through`` (ms; −1: none yet) are closed. ``idle``: nothing came
-    for a while."""
+    for a while. ``number`` is one more than that of the partition's report before: somebody may send a former one again."""
 
+    number: int
     partition: int
     partitions: int
     through: int
@@ -48,9 +49,10 @@ class Counted(msgspec.Struct):
 
 
 class Tally(msgspec.Struct):
-    """One partition's: the newest event time (ms), what was said last of ``through`` and ``idle``, and what isn't reported yet, by digest
-    and hour; each digest's version."""
+    """One partition's: how many reports there were, the newest event time (ms), what was said last of ``through`` and ``idle``, and what
+    isn't reported yet, by digest and hour; each digest's version."""
 
+    reports: int = 0
     clock: int = NOTHING
     through: int = NOTHING
     idle: bool | None = None
@@ -93,7 +95,8 @@ class Tally(msgspec.Struct):
         self.open = {digest: of_digest for digest, of_digest in self.open.items() if of_digest}
         self.versions = {digest: self.versions[digest] for digest in self.open}
         self.through, self.idle = through, idle
-        return Report(partition, partitions, through, idle, hours)
+        self.reports += 1
+        return Report(self.reports, partition, partitions, through, idle, hours)
 
 
 def _together(known: Counted | None, rows: int, counts: Int64 | None) -> Counted:

@@ -40,7 +40,9 @@ def test_the_schema_refuses_what_is_no_compose_file(compose: dict[str, Any]) -> 
     assert not Draft202012Validator(schema()).is_valid(wrong)
 
 
-@pytest.mark.parametrize("name", ["kafka", "redis", "mlflow", "api", "worker", "monitor", "airflow", "prometheus", "alertmanager", "grafana"])
+@pytest.mark.parametrize(
+    "name", ["kafka", "redis", "mlflow", "api", "worker", "monitor", "airflow", "prometheus", "alertmanager", "grafana"]
+)
 def test_every_part_of_the_set_up_is_there_and_tells_its_health(compose: dict[str, Any], name: str) -> None:
     assert compose["services"][name]["healthcheck"]["test"][0] == "CMD"
 

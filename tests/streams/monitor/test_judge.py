@@ -1,5 +1,6 @@
 """In which order hours are judged, and what becomes of those that come late or of versions that decide no more."""
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -29,7 +30,7 @@ def tallies(of: Rows, made: Reference, digest: str = "d") -> list[HourTally]:
 
 
 def reports(hours: list[HourTally], partition: int = 0, partitions: int = 1) -> list[Report]:
-    return [Report(partition, partitions, of_hour.hour + HOUR, False, [of_hour]) for of_hour in hours]
+    return [Report(number, partition, partitions, of_hour.hour + HOUR, False, [of_hour]) for number, of_hour in enumerate(hours, 1)]
 
 
 def drifting(made: Reference) -> list[HourTally]:
@@ -47,16 +48,16 @@ def test_no_hour_is_judged_before_each_busy_partition_has_closed_it(made: Refere
     judge = Judge(lambda _: made)
     # The other partition has not been heard of yet; then it is, and stands still.
     assert told(judge, reports(hours, 0, 2)) == []
-    assert told(judge, [Report(1, 2, MONDAY, False, [])]) == []
+    assert told(judge, [Report(1, 1, 2, MONDAY, False, [])]) == []
     # Once nothing more comes of it, all is judged in order.
-    assert told(judge, [Report(1, 2, MONDAY, True, [])]) == alone
+    assert told(judge, [Report(2, 1, 2, MONDAY, True, [])]) == alone
 
 
 def test_halves_of_an_hour_from_two_partitions_are_judged_together(made: Reference) -> None:
     first, second = (drifting(made)[begin::2] for begin in (0, 1))
     judge = Judge(lambda _: made)
     given = sorted([*reports(first, 0, 2), *reports(second, 1, 2)], key=lambda report: (report.hours[0].hour, report.partition))
-    found = told(judge, [*given, Report(0, 2, given[-1].through, True, []), Report(1, 2, given[-1].through, True, [])])
+    found = told(judge, [*given, *(Report(10**6, partition, 2, given[-1].through, True, []) for partition in (0, 1))])
     assert found == told(Judge(lambda _: made), reports(drifting(made)))
 
 
@@ -75,7 +76,7 @@ def test_what_comes_after_its_window_is_over_is_counted_as_late(made: Reference)
     judge, hours = Judge(lambda _: made), tallies(rows(DAYS, 4, 400, 2), made)
     told(judge, reports(hours))
     # Still in the window of the last hour that was judged, and beyond it.
-    judge.apply(Report(0, 1, hours[-1].hour + HOUR, False, [hours[-20], hours[0]]))
+    judge.apply(Report(10**6, 0, 1, hours[-1].hour + HOUR, False, [hours[-20], hours[0]]))
     assert judge.late == hours[0].rows
 
 
@@ -91,11 +92,20 @@ def test_an_alert_about_a_version_that_decides_no_more_is_over_after_a_week(made
     opened = told(judge, reports(drifting(made)))
     assert {alert.status for alert in opened} == {"opened", "updated"}
     last = rows(DAYS + 6, 9, 400, 4)
-    found = told(judge, reports(tallies(last, made, "successor")))
+    later = [msgspec.structs.replace(report, number=report.number + 10**6) for report in reports(tallies(last, made, "successor"))]
+    found = told(judge, later)
     assert [(alert.model_digest, alert.status) for alert in found] == [("d", "resolved")]
     assert found[0].at > MONDAY + (DAYS + 6 + 7) * DAY - HOUR
     assert found[0].sentence == "version 7 decides no more"
     assert set(judge.known.versions) == {"successor"}
+
+
+def test_a_report_that_is_sent_again_counts_once(made: Reference) -> None:
+    given = reports(drifting(made))
+    judge = Judge(lambda _: made)
+    found = told(judge, [repeated for report in given for repeated in (report, given[0], report)])
+    assert found == told(Judge(lambda _: made), given)
+    assert judge.late == 0
 
 
 def test_the_same_cause_has_the_same_id(made: Reference) -> None:

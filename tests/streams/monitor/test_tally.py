@@ -30,7 +30,7 @@ def test_an_hour_is_reported_once_it_is_over_for_a_while() -> None:
     tally = Tally()
     add(tally, [10, HOUR - 1, HOUR + LATENESS - 1])
     first = tally.report(0, 4)
-    assert first == Report(0, 4, 0, False, [])
+    assert first == Report(1, 0, 4, 0, False, [])
     assert tally.report(0, 4) is None
     add(tally, [HOUR + LATENESS])
     second = tally.report(0, 4)
@@ -49,7 +49,7 @@ def test_what_comes_later_is_reported_too() -> None:
 def test_an_idle_partition_keeps_nothing_back() -> None:
     tally = Tally()
     empty = tally.report(2, 4, idle=True)
-    assert empty == Report(2, 4, -1, True, [])
+    assert empty == Report(1, 2, 4, -1, True, [])
     assert tally.report(2, 4, idle=True) is None
     add(tally, [10, 20])
     busy = tally.report(2, 4)
