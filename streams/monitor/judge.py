@@ -43,10 +43,10 @@ class Version(msgspec.Struct):
 
 
 class Judgements(msgspec.Struct):
-    """All that is remembered: the number of each partition's newest report, up to where it has closed its hours and whether it is idle, up
-    to where all is judged (ms), and the versions by digest."""
+    """All that is remembered: by topic id and partition the number of the newest report, up to where each partition has closed its hours
+    and whether it is idle, up to where all is judged (ms), and the versions by digest."""
 
-    reports: dict[int, int] = {}
+    reports: dict[str, int] = {}
     through: dict[int, int] = {}
     idle: dict[int, bool] = {}
     judged: int = NOTHING
@@ -66,9 +66,10 @@ class Judge:
     def apply(self, report: Report) -> list[Alert]:
         """The alerts that a report leads to; none if it was there before."""
         known = self.known
-        if report.number <= known.reports.get(report.partition, 0):
+        place = f"{report.source}/{report.partition}"
+        if report.number <= known.reports.get(place, NOTHING):
             return []
-        known.reports[report.partition] = report.number
+        known.reports[place] = report.number
         known.through[report.partition] = report.through
         known.idle[report.partition] = report.idle
         for of_hour in report.hours:

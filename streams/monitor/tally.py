@@ -5,6 +5,7 @@ so does what a partition has that was silent for a while, for nobody waits for o
 """
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -31,14 +32,26 @@ class HourTally(msgspec.Struct, frozen=True):
 
 class Report(msgspec.Struct, frozen=True):
     """What a partition, of so many, adds. All hours that end before or at ``through`` (ms; −1: none yet) are closed. ``idle``: nothing came
-    for a while. ``number`` is one more than that of the partition's report before: somebody may send a former one again."""
+    for a while. ``source`` is the id of the topic that it is about, and ``number`` rises from report to report of a partition: somebody may
+    send a former one again.
+    """
 
+    source: str
     number: int
     partition: int
     partitions: int
     through: int
     idle: bool
     hours: list[HourTally]
+
+
+class Place(NamedTuple):
+    """Up to which ``position`` a partition, of so many, of the topic with this id is counted."""
+
+    source: str
+    partition: int
+    partitions: int
+    position: int
 
 
 class Counted(msgspec.Struct):
@@ -49,10 +62,9 @@ class Counted(msgspec.Struct):
 
 
 class Tally(msgspec.Struct):
-    """One partition's: how many reports there were, the newest event time (ms), what was said last of ``through`` and ``idle``, and what
-    isn't reported yet, by digest and hour; each digest's version."""
+    """One partition's: the newest event time (ms), what was said last of ``through`` and ``idle``, and what isn't reported yet, by digest
+    and hour; each digest's version."""
 
-    reports: int = 0
     clock: int = NOTHING
     through: int = NOTHING
     idle: bool | None = None
@@ -79,7 +91,7 @@ class Tally(msgspec.Struct):
             here = None if counts is None else counts[place]
             of_digest[hour] = _together(of_digest.get(hour), int(rows[place]), here)
 
-    def report(self, partition: int, partitions: int, *, idle: bool = False) -> Report | None:
+    def report(self, place: Place, *, idle: bool = False) -> Report | None:
         """What there is to say now, None if nothing is new: what is closed, or everything if the partition is ``idle``."""
         through = max(self.through, (self.clock - LATENESS) // HOUR * HOUR if self.clock >= 0 else NOTHING)
         hours = [
@@ -95,8 +107,8 @@ class Tally(msgspec.Struct):
         self.open = {digest: of_digest for digest, of_digest in self.open.items() if of_digest}
         self.versions = {digest: self.versions[digest] for digest in self.open}
         self.through, self.idle = through, idle
-        self.reports += 1
-        return Report(self.reports, partition, partitions, through, idle, hours)
+        # After a stretch of records a partition may be found idle, and that once.
+        return Report(place.source, 2 * place.position + idle, place.partition, place.partitions, through, idle, hours)
 
 
 def _together(known: Counted | None, rows: int, counts: Int64 | None) -> Counted:

@@ -20,7 +20,7 @@ from streams.kafka.producer import Membership, StageProducer
 from streams.messages import scoring_log
 from streams.messages.record import Record
 from streams.messages.topics import MONITOR_HOURS, SCORING_LOG, STATE_MONITOR
-from streams.monitor.tally import Report, Tally, decode_tally, encode
+from streams.monitor.tally import Place, Report, Tally, decode_tally, encode
 from streams.stages.kafka_kept import KeptStage
 
 # A partition that brings nothing for so long holds nobody up, if it has been read to its end; one whose end isn't known, after a minute.
@@ -51,16 +51,20 @@ class MonitorWorker(KeptStage[Tally]):
         for number, read in records.items():
             self._read_at[number] = time.monotonic()
             self._count(number, read)
-        reports = [self._states[number].report(number, self._partitions) for number in records]
-        return self._report(reports, reached(records))
+        positions = reached(records)
+        return self._report(
+            [self._states[number].report(self._place(number, position)) for number, position in positions.items()], positions
+        )
 
     def tick(self) -> Positions:
         """Says of partitions that bring nothing that nobody need wait for them."""
         idle = [number for number in self._states if self._is_idle(number)]
-        reports = [self._states[number].report(number, self._partitions, idle=True) for number in idle]
-        if not any(reports):
-            return {}
-        return self._report(reports, {number: self.positions[number] for number in idle})
+        positions = {number: self.positions[number] for number in idle}
+        reports = [self._states[number].report(self._place(number, position), idle=True) for number, position in positions.items()]
+        return self._report(reports, positions) if any(reports) else {}
+
+    def _place(self, number: int, position: int) -> Place:
+        return Place(self._source_id, number, self._partitions, position)
 
     def _report(self, reports: Sequence[Report | None], positions: Positions) -> Positions:
         said = [encode(report) for report in reports if report is not None]

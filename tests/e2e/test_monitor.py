@@ -33,7 +33,7 @@ from streams.messages.topics import (
     STATE_MONITOR,
 )
 from streams.monitor.judge import Judge
-from streams.monitor.tally import Tally
+from streams.monitor.tally import Place, Tally
 from streams.workers.kafka_idle import IdleWatch
 from tests.faults.fleet import Fleet
 from tests.faults.stage import Order
@@ -72,14 +72,14 @@ def judged(log: Sequence[LogValue], reference: Reference) -> list[Alert]:
     """What follows from the log, one record after the other, without Kafka."""
     tallies, judge, layout = [Tally() for _ in range(USED)], Judge(lambda _: reference), Layout.of(reference)
     found = []
-    for record in log:
+    for position, record in enumerate(log, 1):
         decided = scoring_log.decode(record.value)
         values = scoring_log.vectors(decided)
         columns = {**dict(zip(FEATURES.names, values.T, strict=True)), SCORE: decided["probability"].to_numpy()}
         version, digest = (decided[name].cast(pa.string())[0].as_py() for name in ("model_version", "model_digest"))
         tally = tallies[record.partition]
         tally.add(digest, version, decided["event_time"].to_numpy(), lambda columns=columns: columns, layout)
-        report = tally.report(record.partition, USED)
+        report = tally.report(Place("", record.partition, USED, position))
         found += judge.apply(report) if report is not None else []
     return found
 

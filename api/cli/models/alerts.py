@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from api.cli.options import AuthorOption, SummaryOption
+from api.cli.outputs import checked
 
 alerts = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 
@@ -18,6 +19,7 @@ def _alerts() -> None:
 
 
 @alerts.command(name="list")
+@checked
 def list_(
     everything: Annotated[bool, typer.Option("--all", help="Those that are over, too.")] = False,
     summary: SummaryOption = None,
@@ -29,6 +31,7 @@ def list_(
 
 
 @alerts.command()
+@checked
 def show(alert: _AlertArgument, summary: SummaryOption = None) -> None:
     """Show how an alert went, with its evidence."""
     from api.cli.models.run_alerts import run_show
@@ -49,6 +52,7 @@ def ack(
 
 
 @alerts.command()
+@checked
 def act(
     policy: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Which alerts are acted on, as TOML; else missed fraud alone, once a day.")

@@ -36,7 +36,7 @@ def callbacks(name: str) -> list[object]:
 
 
 # What commands read; a training set's folder is looked at by what writes it, for it may hold nothing else.
-READ = {"file", "data", "folder"}
+READ = {"policy", "file", "data", "folder"}
 
 
 @pytest.mark.parametrize("name", NAMES)

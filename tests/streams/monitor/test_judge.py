@@ -30,7 +30,7 @@ def tallies(of: Rows, made: Reference, digest: str = "d") -> list[HourTally]:
 
 
 def reports(hours: list[HourTally], partition: int = 0, partitions: int = 1) -> list[Report]:
-    return [Report(number, partition, partitions, of_hour.hour + HOUR, False, [of_hour]) for number, of_hour in enumerate(hours, 1)]
+    return [Report("id", number, partition, partitions, of_hour.hour + HOUR, False, [of_hour]) for number, of_hour in enumerate(hours, 1)]
 
 
 def drifting(made: Reference) -> list[HourTally]:
@@ -48,16 +48,16 @@ def test_no_hour_is_judged_before_each_busy_partition_has_closed_it(made: Refere
     judge = Judge(lambda _: made)
     # The other partition has not been heard of yet; then it is, and stands still.
     assert told(judge, reports(hours, 0, 2)) == []
-    assert told(judge, [Report(1, 1, 2, MONDAY, False, [])]) == []
+    assert told(judge, [Report("id", 1, 1, 2, MONDAY, False, [])]) == []
     # Once nothing more comes of it, all is judged in order.
-    assert told(judge, [Report(2, 1, 2, MONDAY, True, [])]) == alone
+    assert told(judge, [Report("id", 2, 1, 2, MONDAY, True, [])]) == alone
 
 
 def test_halves_of_an_hour_from_two_partitions_are_judged_together(made: Reference) -> None:
     first, second = (drifting(made)[begin::2] for begin in (0, 1))
     judge = Judge(lambda _: made)
     given = sorted([*reports(first, 0, 2), *reports(second, 1, 2)], key=lambda report: (report.hours[0].hour, report.partition))
-    found = told(judge, [*given, *(Report(10**6, partition, 2, given[-1].through, True, []) for partition in (0, 1))])
+    found = told(judge, [*given, *(Report("id", 10**6, partition, 2, given[-1].through, True, []) for partition in (0, 1))])
     assert found == told(Judge(lambda _: made), reports(drifting(made)))
 
 
@@ -76,7 +76,7 @@ def test_what_comes_after_its_window_is_over_is_counted_as_late(made: Reference)
     judge, hours = Judge(lambda _: made), tallies(rows(DAYS, 4, 400, 2), made)
     told(judge, reports(hours))
     # Still in the window of the last hour that was judged, and beyond it.
-    judge.apply(Report(10**6, 0, 1, hours[-1].hour + HOUR, False, [hours[-20], hours[0]]))
+    judge.apply(Report("id", 10**6, 0, 1, hours[-1].hour + HOUR, False, [hours[-20], hours[0]]))
     assert judge.late == hours[0].rows
 
 
@@ -106,6 +106,10 @@ def test_a_report_that_is_sent_again_counts_once(made: Reference) -> None:
     found = told(judge, [repeated for report in given for repeated in (report, given[0], report)])
     assert found == told(Judge(lambda _: made), given)
     assert judge.late == 0
+    # Of a topic that was created again numbers begin anew.
+    other = msgspec.structs.replace(given[-1], source="other", number=1)
+    assert judge.apply(other) == judge.apply(other) == []
+    assert judge.known.reports == {"id/0": len(given), "other/0": 1}
 
 
 def test_the_same_cause_has_the_same_id(made: Reference) -> None:

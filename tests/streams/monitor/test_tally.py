@@ -7,12 +7,13 @@ from hypothesis import strategies as st
 from features.definitions import HOUR, MINUTE
 from models.monitoring.layout import Layout
 from models.monitoring.reference import SCORE, reference
-from streams.monitor.tally import LATENESS, Report, Tally, decode_report, decode_tally, encode
+from streams.monitor.tally import LATENESS, Place, Report, Tally, decode_report, decode_tally, encode
 
 RNG = np.random.default_rng(0)
 TIMES = np.arange(2_000) * 5 * MINUTE
 MADE = reference(("a", "b"), RNG.random((2_000, 2)).astype(np.float32), TIMES, RNG.random(2_000), TIMES)
 LAYOUT = Layout.of(MADE)
+PLACE = Place("id", 2, 4, 100)
 
 
 def add(tally: Tally, times: list[int], digest: str = "d", layout: Layout | None = LAYOUT, seed: int = 0) -> None:
@@ -29,39 +30,39 @@ def hours(report: Report | None) -> list[tuple[str, int, int]]:
 def test_an_hour_is_reported_once_it_is_over_for_a_while() -> None:
     tally = Tally()
     add(tally, [10, HOUR - 1, HOUR + LATENESS - 1])
-    first = tally.report(0, 4)
-    assert first == Report(1, 0, 4, 0, False, [])
-    assert tally.report(0, 4) is None
+    first = tally.report(PLACE)
+    assert first == Report("id", 200, 2, 4, 0, False, [])
+    assert tally.report(PLACE) is None
     add(tally, [HOUR + LATENESS])
-    second = tally.report(0, 4)
+    second = tally.report(PLACE)
     assert (hours(second), second is not None and second.through) == ([("d", 0, 2)], HOUR)
-    assert tally.report(0, 4) is None
+    assert tally.report(PLACE) is None
 
 
 def test_what_comes_later_is_reported_too() -> None:
     tally = Tally()
     add(tally, [0, 3 * HOUR])
-    assert hours(tally.report(0, 1)) == [("d", 0, 1)]
+    assert hours(tally.report(PLACE)) == [("d", 0, 1)]
     add(tally, [5])
-    assert hours(tally.report(0, 1)) == [("d", 0, 1)]
+    assert hours(tally.report(PLACE)) == [("d", 0, 1)]
 
 
 def test_an_idle_partition_keeps_nothing_back() -> None:
     tally = Tally()
-    empty = tally.report(2, 4, idle=True)
-    assert empty == Report(1, 2, 4, -1, True, [])
-    assert tally.report(2, 4, idle=True) is None
+    empty = tally.report(PLACE, idle=True)
+    assert empty == Report("id", 201, 2, 4, -1, True, [])
+    assert tally.report(PLACE, idle=True) is None
     add(tally, [10, 20])
-    busy = tally.report(2, 4)
+    busy = tally.report(PLACE)
     assert (busy is not None and busy.idle, hours(busy)) == (False, [])
-    assert hours(tally.report(2, 4, idle=True)) == [("d", 0, 2)]
+    assert hours(tally.report(PLACE, idle=True)) == [("d", 0, 2)]
 
 
 def test_versions_are_counted_apart_and_without_a_reference_only_as_rows() -> None:
     tally = Tally()
     add(tally, [0, 1, 3 * HOUR], "d")
     add(tally, [2, 3 * HOUR], "without", None)
-    report = tally.report(0, 1)
+    report = tally.report(PLACE)
     assert report is not None
     assert [(of_hour.version, of_hour.rows, len(of_hour.counts)) for of_hour in report.hours] == [
         ("version of d", 2, 8 * LAYOUT.bins),
@@ -75,10 +76,10 @@ def test_all_is_reported_once_wherever_it_is_taken_up_again(batches: list[list[i
     reported: list[Report] = []
     for seed, times in enumerate(batches):
         add(tally, times, data.draw(st.sampled_from(["d", "e"])), seed=seed)
-        report = tally.report(0, 1)
+        report = tally.report(PLACE)
         reported += [] if report is None else [report]
         tally = decode_tally(encode(tally))
-    last = tally.report(0, 1, idle=True)
+    last = tally.report(PLACE, idle=True)
     reported += [] if last is None else [last]
     reported = [decode_report(encode(report)) for report in reported]
     rows: dict[int, int] = {}
