@@ -89,6 +89,7 @@ def test_audits_go_on_from_each_other_though_the_logs_lose_their_beginning(deplo
     assert len(saved(deployment)) == 2
 
 
+@pytest.mark.slow
 def test_what_was_changed_is_left_aside_for_the_one_before(deployment: Deployment) -> None:
     states = saved(deployment)[-1] / "states.arrow"
     states.write_bytes(states.read_bytes()[:-20])

@@ -159,7 +159,7 @@ def test_a_damaged_file_is_one_sentence(deployment: Deployment) -> None:
     assert len(said.splitlines()) == 1
 
 
-@pytest.mark.parametrize("overwritten", [False, True], ids=["lost", "overwritten"])
+@pytest.mark.parametrize("overwritten", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["lost", "overwritten"])
 def test_facts_that_the_topics_have_lost_are_put_on_record_again(deployment: Deployment, tmp_path: Path, overwritten: bool) -> None:
     """By a home that has them, or is given them. What the topics hold under the deployment's key shows that it is the same one."""
     create_again(deployment.config, "deployment")

@@ -108,6 +108,7 @@ def of_night(number: int) -> LogRecord:
     return marked(record, "night", number, partition_of(record.key or b"", 4))
 
 
+@pytest.mark.slow
 def test_a_replay_that_was_broken_off_is_abandoned_by_name_and_work_goes_on(deployment: Deployment) -> None:
     before = len(deployment.messages(DECISIONS.name, Decision))
     deployment.send([of_night(i) for i in range(9)])
