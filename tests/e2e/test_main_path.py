@@ -20,11 +20,11 @@ import pytest
 from features.online.feast_store import OnlineReader
 from infra.local import ports
 from models.registry import mlflow_registry
+from streams.config import DECIDING
 from streams.messages import scoring_log
 from streams.messages.events import DeadLetter, Decision
 from streams.messages.partitioner import partition_of
 from streams.messages.record import LogRecord
-from streams.workers.stages import STAGES
 from tests.made.bad_records import BAD
 from tests.made.records import label, transaction
 from tests.parity.replayed import logged_vectors
@@ -184,7 +184,7 @@ def test_workers_come_and_go(deployment: Deployment) -> None:
         deployment.send(first)
         eventually(lambda: decided(deployment, first) == once(first), what="the first decisions")
         children = stage_processes(killed)
-        assert len(children) == len(STAGES)
+        assert len(children) == len(DECIDING)
         assert {os.getpgid(child) for child in children} == {os.getpgid(killed.pid)}
         os.killpg(killed.pid, signal.SIGKILL)
         killed.wait()
@@ -197,7 +197,7 @@ def test_workers_come_and_go(deployment: Deployment) -> None:
 
 def test_stages_end_when_their_worker_is_killed(deployment: Deployment) -> None:
     with deployment.running("worker") as worker:
-        eventually(lambda: len(stage_processes(worker)) == len(STAGES), what="every stage")
+        eventually(lambda: len(stage_processes(worker)) == len(DECIDING), what="every stage")
         children = stage_processes(worker)
         worker.kill()
         worker.wait()

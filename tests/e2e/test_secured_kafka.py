@@ -13,13 +13,12 @@ from msgspec import structs
 
 from features.online.feast_repo_writer import write as write_feast_repo
 from infra.local import jars, java
-from streams.config import INGEST, SCORE, DeploymentConfig
+from streams.config import DECIDING, INGEST, SCORE, DeploymentConfig
 from streams.kafka.client import KafkaClients
 from streams.kafka.groups import Groups
 from streams.messages.events import Decision
 from streams.messages.topics import DECISIONS
 from streams.workers import handover
-from streams.workers.stages import STAGES
 from tests.made.records import transaction
 from tests.run.deployment import ROOT, champion, end_group, eventually
 from tests.run.secured_kafka import MARKER, SecuredKafka, secured
@@ -133,7 +132,7 @@ def test_no_command_line_and_no_log_shows_a_password(kafka: SecuredKafka, tmp_pa
         groups, partitions = Groups(KafkaClients.of(config)), {config.group(stage): 4 for stage in (INGEST, SCORE)}
         eventually(lambda: groups.own(partitions), 120, "every stage having its partitions")
         children = psutil.Process(worker.pid).children(recursive=True)
-        assert len(children) == len(STAGES)
+        assert len(children) == len(DECIDING)
         assert_nowhere_on_a_command_line(MARKER)
         mlflow_fails, redis_fails = "could not be loaded from http://someone:***@127.0.0.1:1", "the online store on Redis"
         eventually(lambda: mlflow_fails in written.read_text(), 60, mlflow_fails)
