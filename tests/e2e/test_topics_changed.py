@@ -35,9 +35,8 @@ def ended_by(deployment: Deployment, worker: "subprocess.Popen[bytes]") -> str:
     return said
 
 
-@pytest.mark.parametrize(
-    "topic", ["decisions", *(pytest.param(topic, marks=pytest.mark.slow) for topic in ("scoring-log", "state.users", "state.merchants"))]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("topic", ["decisions", "scoring-log", "state.users", "state.merchants"])
 def test_a_topic_that_is_gone_is_named(deployment: Deployment, topic: str) -> None:
     with deployment.running("worker") as worker:
         deployment.send([transaction(number, f"u{number}") for number in range(50)])
