@@ -1,4 +1,4 @@
-"""A ``tidemark`` command as a child of the demo: ``python -m api.cli.child PARENT COMMAND …`` ends with its parent, however that ends."""
+"""A ``tidemark`` command as a child: ``python -m api.cli.child PARENT COMMAND …`` ends with its parent, however that ends."""
 
 import sys
 

@@ -11,8 +11,6 @@ from features.arrays import Float64, Int64
 from models.monitoring.divergence import jensen_shannon_distances, shares
 from models.monitoring.reference import Histogram, Reference
 
-_WEEK = 7
-
 
 @dataclass(frozen=True)
 class Layout:
@@ -67,8 +65,3 @@ class Layout:
                 for begin, end, weight in zip(self.begins, self.begins[1:], self.weights, strict=False)
             ]
         )
-
-
-def no_days() -> Int64:
-    """Rows of each weekday, before there are any."""
-    return np.zeros(_WEEK, np.int64)

@@ -15,7 +15,7 @@ from features.arrays import Int64
 from features.definitions import DAY, HOUR
 from models.monitoring.drift import Drift, drift
 from models.monitoring.in_control import InControl, step
-from models.monitoring.layout import Layout, no_days
+from models.monitoring.layout import Layout
 from models.monitoring.reference import SCORE, Reference, weekday_of
 
 Subject = Literal["input", "values"]
@@ -30,7 +30,7 @@ _REPEATED_AFTER = DAY
 _OVER = 0.5
 
 
-class Open(msgspec.Struct):
+class Open(msgspec.Struct, frozen=True):
     """An alert that isn't over: when it was opened and last spoken of (ms), how often, and which columns it names."""
 
     opened_at: int
@@ -88,7 +88,7 @@ class Watch:
         rows = by_hour[:, self.layout.begins[0] : self.layout.begins[1]].sum(axis=1)
         if rows.sum() < _FEWEST_ROWS:
             return []
-        days = no_days()
+        days = np.zeros(7, np.int64)
         np.add.at(days, weekday_of(np.array(hours)), rows)
         counts = by_hour.sum(axis=0)
         self._step(control, counts, days)
@@ -98,7 +98,7 @@ class Watch:
         """The version decides no more: what is open is over."""
         open_, self.seen.open = self.seen.open, {}
         self.seen.sums = {}
-        return [Change(subject, "resolved", self._spoken(one, at), [], 0) for subject, one in sorted(open_.items())]
+        return [Change(subject, "resolved", _spoken(one, at, one.columns), [], 0) for subject, one in sorted(open_.items())]
 
     def _step(self, control: InControl, counts: Int64, days: Int64) -> None:
         names = [name for name, usual in control.columns.items() if usual.watched]
@@ -113,26 +113,18 @@ class Watch:
         drifts = {name: self._drift(name, counts, days) for name, total in self.seen.sums.items() if total > _OVER * control.limit}
         for subject, columns in self._by_subject(control, drifts).items():
             known = self.seen.open.get(subject)
-            if known is None and not columns:
+            status = _status(known, columns, end)
+            if status is None:
+                if known is not None:
+                    self.seen.open[subject] = msgspec.structs.replace(known, columns=columns)
                 continue
-            status: Status
-            if known is None:
-                status, known = "opened", Open(end, end, 0, [])
-            elif not columns:
-                status = "resolved"
-            elif set(columns) - set(known.columns) or end >= known.at + _REPEATED_AFTER:
-                status = "updated"
-            else:
-                known.columns = columns
-                continue
-            known.columns = columns
-            spoken = self._spoken(known, end)
+            spoken = _spoken(known or Open(end, end, 0, []), end, columns)
             if status == "resolved":
-                self.seen.open.pop(subject)
+                del self.seen.open[subject]
             else:
                 self.seen.open[subject] = spoken
             named = sorted((drifts[name] for name in columns), key=lambda one: (-self.seen.sums[one.name], one.name))
-            found.append(Change(subject, status, msgspec.structs.replace(spoken), named, int(days.sum()), score))
+            found.append(Change(subject, status, spoken, named, int(days.sum()), score))
         return found
 
     def _by_subject(self, control: InControl, drifts: Mapping[str, Drift]) -> dict[Subject, list[str]]:
@@ -149,9 +141,18 @@ class Watch:
     def _drift(self, name: str, counts: Int64, days: Int64) -> Drift:
         return drift(name, self.layout.histograms[self.layout.names.index(name)], self.layout.part(counts, name), days)
 
-    @staticmethod
-    def _spoken(one: Open, at: int) -> Open:
-        return Open(one.opened_at, at, one.revision + 1, one.columns)
+
+def _status(known: Open | None, columns: Sequence[str], end: int) -> Status | None:
+    """What is to be said of an alert that now has these columns; None: nothing."""
+    if known is None:
+        return "opened" if columns else None
+    if not columns:
+        return "resolved"
+    return "updated" if set(columns) - set(known.columns) or end >= known.at + _REPEATED_AFTER else None
+
+
+def _spoken(one: Open, at: int, columns: list[str]) -> Open:
+    return Open(one.opened_at, at, one.revision + 1, columns)
 
 
 def _subject(of: Drift) -> Subject:
@@ -168,4 +169,3 @@ def sentence(version: str, change: Change, most: int = 3) -> str:
 
 
 _WHAT: Mapping[Subject, str] = {"input": "inputs", "values": "missing or unknown values among the inputs"}
-SUBJECTS: Sequence[Subject] = tuple(_WHAT)

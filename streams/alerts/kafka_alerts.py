@@ -15,37 +15,31 @@ from streams.messages.record import LogRecord
 from streams.messages.seal import Seal
 from streams.messages.topics import ACTIONS, ALERTS_DRIFT, ALERTS_PERFORMANCE, ALERTS_QUALITY, DEPLOYMENT, Topic
 
-ALERT_TOPICS = (ALERTS_DRIFT, ALERTS_QUALITY, ALERTS_PERFORMANCE)
+_TOPICS = {"drift": ALERTS_DRIFT, "quality": ALERTS_QUALITY, "performance": ALERTS_PERFORMANCE}
+"""By an alert's kind."""
 _AHEAD_KB = 4_096
 
 
 def read(kafka: KafkaClients, seal: Seal) -> AlertBook:
     """All that this deployment has said. Raises UserError if a topic is missing."""
-    missing = {topic.name for topic in (*ALERT_TOPICS, ACTIONS, DEPLOYMENT)} - set(partition_counts(kafka))
+    missing = {topic.name for topic in (*_TOPICS.values(), ACTIONS, DEPLOYMENT)} - set(partition_counts(kafka))
     if missing:
         raise UserError(f"topic {' and '.join(sorted(missing))} is missing on {kafka.servers}; create it with `tidemark up`")
-    with closing(KafkaLog(kafka, f"{kafka.client_id}-alerts", ahead_kb=_AHEAD_KB)) as log:
-
-        def ours(topic: Topic) -> list[LogRecord]:
-            return [record for read in log.whole(topic.name, 0) for record in read if seal.is_ours(topic.name, 0, record)]
-
-        alerts = [decode_alert(record.value or b"") for topic in ALERT_TOPICS for record in ours(topic)]
-        return AlertBook.of(alerts, acknowledged_in(ours(DEPLOYMENT)))
+    with closing(_log(kafka)) as log:
+        alerts = [decode_alert(record.value or b"") for topic in _TOPICS.values() for record in _ours(log, seal, topic)]
+        return AlertBook.of(alerts, acknowledged_in(_ours(log, seal, DEPLOYMENT)))
 
 
 def actions(kafka: KafkaClients, seal: Seal) -> list[AlertAction]:
     """What was done for alerts, in order."""
-    with closing(KafkaLog(kafka, f"{kafka.client_id}-alerts", ahead_kb=_AHEAD_KB)) as log:
-        records = [record for read in log.whole(ACTIONS.name, 0) for record in read]
-    return [decode_action(record.value or b"") for record in records if seal.is_ours(ACTIONS.name, 0, record)]
+    with closing(_log(kafka)) as log:
+        return [decode_action(record.value or b"") for record in _ours(log, seal, ACTIONS)]
 
 
-def note(kafka: KafkaClients, seal: Seal, action: AlertAction) -> None:
-    """Puts on record what was done."""
-    key, value = action.alert_id.encode(), encode(action)
-    with closing(StageProducer(kafka)) as producer:
-        producer.send(ACTIONS.name, value, key, 0, [seal.header(ACTIONS.name, 0, key, value)])
-        producer.flush()
+def send(producer: StageProducer, seal: Seal, alerts: Sequence[Alert]) -> None:
+    """Sends alerts to their topics, in a transaction that is the caller's."""
+    for alert in alerts:
+        _send(producer, seal, _TOPICS[alert.kind], alert.alert_id.encode(), encode(alert))
 
 
 def settle(kafka: KafkaClients, seal: Seal, findings: Sequence[Finding]) -> list[Alert]:
@@ -56,16 +50,35 @@ def settle(kafka: KafkaClients, seal: Seal, findings: Sequence[Finding]) -> list
         alerts = changes(findings, read(kafka, seal))
         if alerts:
             producer.begin()
-            for alert in alerts:
-                key, value = alert.alert_id.encode(), encode(alert)
-                producer.send(ALERTS_PERFORMANCE.name, value, key, 0, [seal.header(ALERTS_PERFORMANCE.name, 0, key, value)])
+            send(producer, seal, alerts)
             producer.commit()
     return alerts
 
 
+def note(kafka: KafkaClients, seal: Seal, action: AlertAction) -> None:
+    """Puts on record what was done."""
+    _put(kafka, seal, ACTIONS, action.alert_id.encode(), encode(action))
+
+
 def acknowledge(kafka: KafkaClients, seal: Seal, note: Acknowledged) -> None:
     """Puts it on record."""
-    key, value = acknowledgement(note)
+    _put(kafka, seal, DEPLOYMENT, *acknowledgement(note))
+
+
+def _log(kafka: KafkaClients) -> KafkaLog:
+    return KafkaLog(kafka, f"{kafka.client_id}-alerts", ahead_kb=_AHEAD_KB)
+
+
+def _ours(log: KafkaLog, seal: Seal, topic: Topic) -> list[LogRecord]:
+    """All that this deployment has written to a topic of one partition."""
+    return [record for read in log.whole(topic.name, 0) for record in read if seal.is_ours(topic.name, 0, record)]
+
+
+def _put(kafka: KafkaClients, seal: Seal, topic: Topic, key: bytes, value: bytes) -> None:
     with closing(StageProducer(kafka)) as producer:
-        producer.send(DEPLOYMENT.name, value, key, 0, [seal.header(DEPLOYMENT.name, 0, key, value)])
+        _send(producer, seal, topic, key, value)
         producer.flush()
+
+
+def _send(producer: StageProducer, seal: Seal, topic: Topic, key: bytes, value: bytes) -> None:
+    producer.send(topic.name, value, key, 0, [seal.header(topic.name, 0, key, value)])

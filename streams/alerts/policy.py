@@ -49,11 +49,12 @@ def due(book: AlertBook, taken: Iterable[AlertAction], policy: Policy, now: int)
     """
     actions = list(taken)
     ended = {(action.alert_id, action.opened_at) for action in actions if action.status == "done"}
-    frozen = [alert for alert in book.newest(resolved=False) if alert.action == "freeze_training"]
+    open_ = book.newest(resolved=False)
+    frozen = [alert for alert in open_ if alert.action == "freeze_training"]
     last = max((action for action in actions if action.status == "done"), key=lambda action: action.at, default=None)
     busy = last is not None and now < last.at + policy.retrain.hours * HOUR
     found: list[Due] = []
-    for alert in reversed(book.newest(resolved=False)):
+    for alert in reversed(open_):
         if alert.subject not in policy.retrain.subjects or (alert.alert_id, alert.opened_at) in ended:
             continue
         why = None

@@ -3,21 +3,19 @@
 import logging
 from collections.abc import Mapping, Sequence
 
+from streams.alerts import kafka_alerts
 from streams.config import ALERTS, DeploymentConfig
 from streams.control.mlflow_references import References
 from streams.kafka.positions import Positions, reached
-from streams.kafka.producer import StageProducer
-from streams.messages.events import Alert, encode
+from streams.messages.events import Alert
 from streams.messages.record import Record
-from streams.messages.topics import ALERTS_DRIFT, ALERTS_QUALITY, MONITOR_HOURS, STATE_ALERTS
+from streams.messages.topics import MONITOR_HOURS, STATE_ALERTS
 from streams.monitor.judge import Judge, decode_judgements
 from streams.monitor.judge import encode as encode_judgements
 from streams.monitor.tally import decode_report
 from streams.stages.kafka_kept import KeptStage
 
 logger = logging.getLogger(__name__)
-
-_TOPICS = {"drift": ALERTS_DRIFT.name, "quality": ALERTS_QUALITY.name}
 
 
 class AlertsWorker(KeptStage[Judge]):
@@ -40,12 +38,7 @@ class AlertsWorker(KeptStage[Judge]):
                     self.counts["ignored.records"] += 1
             self.counts["late"], self.counts["unwatched"] = judge.late, judge.unwatched
 
-        def send(producer: StageProducer) -> None:
-            for alert in alerts:
-                topic, key, value = _TOPICS[alert.kind], alert.alert_id.encode(), encode(alert)
-                producer.send(topic, value, key, 0, [self._seal.header(topic, 0, key, value)])
-
-        positions = self._commit(send, reached(records))
+        positions = self._commit(lambda producer: kafka_alerts.send(producer, self._seal, alerts), reached(records))
         for alert in alerts:
             self.counts[f"{alert.kind}.{alert.status}"] += 1
             logger.warning("alert %s %s: %s", alert.alert_id, alert.status, alert.sentence)

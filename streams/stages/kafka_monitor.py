@@ -8,7 +8,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.arrays import Bool
 from models.monitoring.layout import Layout
 from models.monitoring.reference import SCORE
 from streams.config import MONITOR, DeploymentConfig
@@ -103,15 +102,12 @@ class MonitorWorker(KeptStage[Tally]):
 
     def _layout(self, digest: str, rows: pa.Table) -> Layout | None:
         """That of the version's reference, if it has one and these rows have its features."""
-        if not bool(self._known(rows).all()):
+        if not pc.all(pc.equal(rows["features_digest"].cast(pa.string()), self._features)).as_py():
             return None
         if digest not in self._layouts:
             reference = self._references.of(digest)
             self._layouts[digest] = None if reference is None else Layout.of(reference)
         return self._layouts[digest]
-
-    def _known(self, rows: pa.Table) -> Bool:
-        return np.asarray(pc.equal(rows["features_digest"].cast(pa.string()), self._features).to_numpy())
 
     def _is_idle(self, number: int) -> bool:
         silent = time.monotonic() - self._read_at[number]

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from api.answer_key import answer_key
+from api.cli.kafka_failures import kafka_failures_in_words
 from api.settings import Settings
-from features.errors import UserError
-from streams.kafka.client import KafkaClients, KafkaException
+from streams.kafka.client import KafkaClients
 from streams.messages.seal import Seal
 
 
@@ -14,7 +14,5 @@ from streams.messages.seal import Seal
 def alerting(settings: Settings) -> Iterator[tuple[KafkaClients, Seal]]:
     """It, and the deployment's seal. Raises UserError if it isn't there, or fails meanwhile."""
     kafka, seal = settings.agreed_kafka(), Seal(answer_key(settings.home))
-    try:
+    with kafka_failures_in_words(kafka.servers):
         yield kafka, seal
-    except KafkaException as error:
-        raise UserError(f"Kafka at {kafka.servers} failed ({error.args[0].str()}); see `tidemark doctor`, then try again") from error

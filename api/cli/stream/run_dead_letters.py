@@ -7,10 +7,10 @@ import typer
 
 from api.answer_key import answer_key
 from api.cli.conventions import INTERRUPTED, progress, until_interrupted, write_summary
+from api.cli.kafka_failures import kafka_failures_in_words
 from api.settings import Settings
 from features.errors import UserError, counted
 from streams.delivery.kafka_dead_letters import DeadLetters
-from streams.kafka.client import KafkaException
 from streams.messages import dead_letters
 from streams.messages.seal import Seal
 
@@ -23,16 +23,13 @@ def run(show: str | None, replay: str | None, summary: Path | None) -> None:
         raise UserError("--show and --replay are two things; give one of them")
     settings = Settings.resolve(require_services=False)
     kafka, seal = settings.agreed_kafka(), Seal(answer_key(settings.home))
-    try:
-        with closing(DeadLetters(kafka, seal)) as letters:
-            if show is not None:
-                _show(letters, show)
-            elif replay is not None:
-                _replay(letters, replay, summary)
-            else:
-                _list(letters, summary)
-    except KafkaException as error:
-        raise UserError(f"Kafka at {kafka.servers} failed ({error.args[0].str()}); see `tidemark doctor`, then try again") from error
+    with kafka_failures_in_words(kafka.servers), closing(DeadLetters(kafka, seal)) as letters:
+        if show is not None:
+            _show(letters, show)
+        elif replay is not None:
+            _replay(letters, replay, summary)
+        else:
+            _list(letters, summary)
 
 
 def _list(letters: DeadLetters, summary: Path | None) -> None:

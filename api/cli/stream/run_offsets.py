@@ -5,10 +5,9 @@ from contextlib import closing, contextmanager
 
 import typer
 
+from api.cli.kafka_failures import kafka_failures_in_words
 from api.settings import Settings
-from features.errors import UserError
 from streams.delivery.kafka_offsets import StageOffset, StageOffsets
-from streams.kafka.client import KafkaException
 
 _COLUMNS = ("group", "partition", "begin", "offset", "end", "set by")
 
@@ -37,11 +36,8 @@ def run_restore() -> None:
 @contextmanager
 def _offsets() -> Iterator[StageOffsets]:
     config = Settings.resolve(require_services=True).agreed_config()
-    try:
-        with closing(StageOffsets(config)) as offsets:
-            yield offsets
-    except KafkaException as error:
-        raise UserError(f"Kafka at {config.kafka} failed ({error.args[0].str()}); see `tidemark doctor`, then try again") from error
+    with kafka_failures_in_words(config.kafka), closing(StageOffsets(config)) as offsets:
+        yield offsets
 
 
 def _row(found: StageOffset) -> tuple[str, ...]:

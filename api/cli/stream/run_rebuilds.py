@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import typer
 
+from api.cli.kafka_failures import kafka_failures_in_words
 from api.deployment import record, recorded_revision, variable
 from api.settings import Settings
 from features.errors import UserError
@@ -15,7 +16,7 @@ from streams.config import PROJECTING, DeploymentConfig
 from streams.control import kafka_facts
 from streams.delivery.kafka_rebuild import rebuild
 from streams.kafka.admin import partition_count
-from streams.kafka.client import KafkaClients, KafkaException
+from streams.kafka.client import KafkaClients
 from streams.kafka.groups import Groups
 from streams.kafka.log import KafkaLog
 from streams.messages.seal import Seal
@@ -27,10 +28,8 @@ _LOOK_EVERY_S = 0.5
 def run_online(timeout: float) -> None:
     """As ``tidemark rebuild-online`` promises."""
     config = Settings.resolve(require_services=True).agreed_config()
-    try:
+    with kafka_failures_in_words(config.kafka):
         _run_online(config, timeout)
-    except KafkaException as error:
-        raise UserError(f"Kafka at {config.kafka} failed ({error.args[0].str()}); see `tidemark doctor`, then try again") from error
 
 
 def _run_online(config: DeploymentConfig, timeout: float) -> None:

@@ -2,12 +2,12 @@
 
 import typer
 
+from api.cli.kafka_failures import kafka_failures_in_words
 from api.settings import Settings
-from features.errors import UserError
 from streams.health import kafka_held_back
 from streams.health.findings import HeldBack, of_held_back
 from streams.kafka.admin import partition_counts
-from streams.kafka.client import KafkaClients, KafkaException
+from streams.kafka.client import KafkaClients
 from streams.messages.topics import TOPICS
 
 
@@ -31,7 +31,5 @@ def run_abort(transactional_id: str) -> None:
 
 def _held(kafka: KafkaClients) -> list[HeldBack]:
     counts = partition_counts(kafka)
-    try:
+    with kafka_failures_in_words(kafka.servers):
         return kafka_held_back.held_back(kafka, [(topic.name, number) for topic in TOPICS for number in range(counts.get(topic.name, 0))])
-    except KafkaException as error:
-        raise UserError(f"Kafka at {kafka.servers} failed ({error.args[0].str()}); see `tidemark doctor`, then try again") from error

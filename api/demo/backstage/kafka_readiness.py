@@ -15,9 +15,7 @@ class StagesReadiness:
     def __init__(self, config: DeploymentConfig) -> None:
         kafka = KafkaClients.of(config)
         self._groups = Groups(kafka, _TIMEOUT_S)
-        self._partitions = {
-            config.group(stage.name): partition_count(kafka, stage.topic.name) for stage in map(STAGES.__getitem__, DECIDING)
-        }
+        self._partitions = {config.group(stage): partition_count(kafka, STAGES[stage].topic.name) for stage in DECIDING}
 
     def ready(self) -> bool:
         """True once every partition of every stage has an owner."""
